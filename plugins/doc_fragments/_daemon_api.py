@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options of the modules that talk to a daemon. Private to pcie.device_lending."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options and notes that go with the daemons' API."""
+
+    DOCUMENTATION = r"""
+options:
+  timeout:
+    description:
+      - How many seconds a request to the daemon may take, beside what O(wait) allows where the module has it.
+    type: int
+    default: 30
+notes:
+  - Talks HTTP and JSON to the daemon of this host over its UNIX socket, so it needs to run as root
+    or as a member of the group C(device-lending). Nothing is sent over a network.
+"""
+
+    # Modules without a wait of their own.
+    PLAIN = r"""
+options:
+  timeout:
+    description:
+      - How many seconds a request to the daemon may take.
+    type: int
+    default: 30
+notes:
+  - Talks HTTP and JSON to the daemon of this host over its UNIX socket, so it needs to run as root
+    or as a member of the group C(device-lending). Nothing is sent over a network.
+"""

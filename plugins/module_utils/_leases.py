@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What lease_grants and lease_attachments do, without AnsibleModule. Private to pcie.device_lending.
+
+One algorithm for both: the daemon computes C(before), C(after) and the actions, in check mode as a dry run. Where no
+daemon runs yet and nothing may be changed, the current state is empty and the same shape is computed here.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonAbsent
+
+Item = t.Dict[str, t.Any]
+Warn = t.Callable[[str], None]
+
+RELEASE, ATTACH, ALL = "release", "attach", "all"
+
+_SELECTOR_KEYS = ("address", "serial", "vendor", "device")
+
+
+def apply_grants(
+    daemon: Daemon, grants: list[Item], *, purge: bool, force: bool, check_mode: bool, warn: Warn
+) -> dict[str, t.Any]:
+    """Make the daemon's grants those wanted (or with C(purge) off, at least those)."""
+    wanted = canonical([dict(grant, device=compact(grant["device"])) for grant in grants])
+    body = {"grants": wanted, "purge": purge, "force": force, "dry_run": check_mode}
+    try:
+        answer = daemon.put("/v1/grants", body)
+    except DaemonAbsent:
+        if not check_mode:
+            raise
+        return _from_nothing("grant", wanted)
+    except ApiError as exc:
+        # In check mode the borrowers have not really released what they would release before this step of a play.
+        if not check_mode or force or exc.status != 409:
+            raise
+        warn(f"Refused unless the borrower releases it before: {exc.message}")
+        answer = daemon.put("/v1/grants", dict(body, force=True))
+    return _result(answer)
+
+
+def apply_attachments(
+    daemon: Daemon,
+    attachments: list[Item],
+    *,
+    phase: str,
+    purge: bool,
+    force: bool,
+    wait: int,
+    check_mode: bool,
+) -> dict[str, t.Any]:
+    """Make the daemon's attachments those wanted, or do the half of it that C(phase) names."""
+    wanted = canonical(attachments)
+    if phase == RELEASE:
+        try:
+            current = _pairs(daemon.get("/v1/attachments")["attachments"])
+        except DaemonAbsent:
+            if not check_mode:
+                raise
+            return _from_nothing("attach", [])
+        wanted = [item for item in wanted if (item["name"], item["owner"]) in current]
+        wait = 0
+    elif phase == ATTACH:
+        purge = False
+    body = {"attachments": wanted, "purge": purge, "force": force, "wait": wait, "dry_run": check_mode}
+    try:
+        return _result(daemon.put("/v1/attachments", body, extra_time=wait))
+    except DaemonAbsent:
+        if not check_mode:
+            raise
+        return _from_nothing("attach", wanted)
+
+
+def canonical(items: t.Iterable[Item]) -> list[Item]:
+    """Sort by name, and refuse names that are there twice."""
+    result = sorted(items, key=lambda item: item["name"])
+    for first, second in zip(result, result[1:]):
+        if first["name"] == second["name"]:
+            raise ApiError(f"Two entries are named '{first['name']}'; a name stands for one lease.")
+    return result
+
+
+def compact(selector: Item) -> dict[str, str]:
+    """Drop the keys of a device selector that are not given, and refuse one that could mean anything."""
+    given = {key: selector[key] for key in _SELECTOR_KEYS if selector.get(key)}
+    if set(given) not in ({"address"}, {"serial"}, {"vendor", "device"}):
+        raise ApiError(
+            f"A device is selected by address, by serial, or by vendor and device together, not by {given or 'nothing'}."
+        )
+    return {key: value if key == "serial" else value.lower() for key, value in given.items()}
+
+
+def _pairs(attachments: list[Item]) -> set[tuple[str, str]]:
+    return {(item["name"], item["owner"]) for item in attachments}
+
+
+def _result(answer: dict[str, t.Any]) -> dict[str, t.Any]:
+    try:
+        before, after = answer["before"], answer["after"]
+        return {
+            "changed": bool(answer["changed"]),
+            "before": before,
+            "after": after,
+            "actions": answer.get("actions", []),
+            "daemon_available": True,
+        }
+    except KeyError as exc:
+        raise ApiError(f"The daemon's answer has no {exc}; is it of another version than this collection?") from exc
+
+
+def _from_nothing(verb: str, wanted: list[Item]) -> dict[str, t.Any]:
+    """The result of a dry run where no daemon is installed yet."""
+    return {
+        "changed": bool(wanted),
+        "before": [],
+        "after": wanted,
+        "actions": [f"{verb} {item['name']}" for item in wanted],
+        "daemon_available": False,
+    }
+
+
+def diff_of(result: dict[str, t.Any], header: str) -> dict[str, t.Any]:
+    """Return what Ansible's diff mode shows, from the same objects that decided C(changed)."""
+    return {
+        "before_header": header,
+        "after_header": header,
+        "before": by_name(result["before"]),
+        "after": by_name(result["after"]),
+    }
+
+
+def by_name(items: list[Item]) -> dict[str, Item]:
+    """Key a list by name, so that a diff shows the entry that differs and no shifted neighbours."""
+    return {item["name"]: {key: value for key, value in item.items() if key != "name"} for item in items}

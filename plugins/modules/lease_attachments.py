@@ -1,0 +1,202 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lease_attachments
+short_description: Which devices of other hosts this host borrows
+version_added: 0.1.0
+author:
+  - the pcie.device_lending authors (@pcie-device-lending)
+description:
+  - Declares on a borrower which devices it wants attached.
+  - The daemon C(borrowerd) decides what has to change; it asks the owners, attaches, and retries by itself.
+  - In check mode on a host where the daemon is not installed yet, everything is reported as to be attached.
+    Check mode never asks an owner.
+extends_documentation_fragment:
+  - pcie.device_lending._attributes
+  - pcie.device_lending._daemon_api
+options:
+  attachments:
+    description:
+      - The attachments, as the filter P(pcie.device_lending.leases_for_host#filter) returns them in C(borrows).
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the lease.
+        type: str
+        required: true
+      owner:
+        description: Inventory name of the host that owns the device.
+        type: str
+        required: true
+  phase:
+    description:
+      - Which half of the work to do. A play over many hosts needs the order release, grant, attach,
+        so that an owner never has to take back a device that is still in use,
+        and no borrower asks for one that is not granted yet.
+      - V(release) detaches and releases what is not in O(attachments), and attaches nothing.
+      - V(attach) attaches what is new, and detaches nothing; O(purge) has no meaning then.
+      - V(all) does both.
+    type: str
+    choices: [all, release, attach]
+    default: all
+  purge:
+    description:
+      - Whether attachments that are not in O(attachments) are detached and released.
+    type: bool
+    default: true
+  force:
+    description:
+      - Whether a device that is in use here, such as a mounted drive, is detached all the same. Data in flight is lost.
+      - Without it, the module fails and changes nothing where a device that would go is busy.
+    type: bool
+    default: false
+  wait:
+    description:
+      - How many seconds to wait until all O(attachments) are attached and their drivers bound.
+        The module fails if they are not by then; C(borrowerd) goes on trying.
+      - With V(0) it does not wait.
+    type: int
+    default: 60
+  socket:
+    description: The UNIX socket of C(borrowerd).
+    type: path
+    default: /run/device-lending/borrowerd.sock
+seealso:
+  - module: pcie.device_lending.lease_grants
+  - plugin: pcie.device_lending.leases_for_host
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+---
+- name: Release what is no longer in the shared list
+  pcie.device_lending.lease_attachments:
+    attachments: "{{ plan.borrows }}"
+    phase: release
+
+- name: Borrow what the shared list says
+  pcie.device_lending.lease_attachments:
+    attachments: "{{ plan.borrows }}"
+    phase: attach
+    wait: 120
+
+- name: Borrow one drive and leave all others as they are
+  pcie.device_lending.lease_attachments:
+    attachments:
+      - name: scratch-nvme
+        owner: node-a
+    purge: false
+"""
+
+RETURN = r"""
+before:
+  description: The wanted attachments before, sorted by name.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+after:
+  description: The wanted attachments after, sorted by name. In check mode, what they would be.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: scratch-nvme
+      owner: node-a
+actions:
+  description: What was done, or would be done, in words.
+  returned: success
+  type: list
+  elements: str
+attachments:
+  description: All attachments with their state as it is at the end.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the lease.
+      type: str
+    owner:
+      description: The host that owns the device.
+      type: str
+    state:
+      description: One of V(waiting), V(requesting), V(attaching), V(attached), V(detaching), V(failed).
+      type: str
+    address:
+      description: PCI address on this host, or V(null) while it is not attached.
+      type: str
+    driver:
+      description: The driver that is bound to it.
+      type: str
+    nodes:
+      description: Device nodes that belong to it.
+      type: list
+      elements: str
+    message:
+      description: What it waits for, or why it failed.
+      type: str
+daemon_available:
+  description: Whether the daemon answered. Only in check mode can it be V(false).
+  returned: success
+  type: bool
+error:
+  description: The daemon's error, with its C(code), and C(name) and C(device) of what it is about.
+  returned: failure
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._api import BORROWERD_SOCKET, ApiError, Daemon
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import apply_attachments, diff_of
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec=dict(
+            attachments=dict(
+                type="list",
+                elements="dict",
+                required=True,
+                options=dict(name=dict(type="str", required=True), owner=dict(type="str", required=True)),
+            ),
+            phase=dict(type="str", choices=["all", "release", "attach"], default="all"),
+            purge=dict(type="bool", default=True),
+            force=dict(type="bool", default=False),
+            wait=dict(type="int", default=60),
+            socket=dict(type="path", default=BORROWERD_SOCKET),
+            timeout=dict(type="int", default=30),
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    daemon = Daemon(params["socket"], params["timeout"])
+    try:
+        result = apply_attachments(
+            daemon,
+            params["attachments"],
+            phase=params["phase"],
+            purge=params["purge"],
+            force=params["force"],
+            wait=params["wait"],
+            check_mode=module.check_mode,
+        )
+        result["attachments"] = daemon.get("/v1/attachments")["attachments"] if result["daemon_available"] else []
+    except ApiError as exc:
+        module.fail_json(msg=exc.message, error=exc.error)
+    if module._diff:
+        result["diff"] = diff_of(result, "attachments")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lease_grants
+short_description: Which devices of this host are lent, and to whom
+version_added: 0.1.0
+author:
+  - the pcie.device_lending authors (@pcie-device-lending)
+description:
+  - Declares on an owner which of its devices other hosts may borrow.
+  - The daemon C(ownerd) decides what has to change; it applies all of it or nothing.
+  - In check mode on a host where the daemon is not installed yet, everything is reported as to be granted.
+extends_documentation_fragment:
+  - pcie.device_lending._attributes
+  - pcie.device_lending._daemon_api.plain
+attributes:
+  check_mode:
+    details:
+      - A grant whose lease is live and which would go is reported as a change with a warning,
+        since in a real run the borrower releases it in an earlier step.
+options:
+  grants:
+    description:
+      - The grants, as the filter P(pcie.device_lending.leases_for_host#filter) returns them.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the lease.
+        type: str
+        required: true
+      device:
+        description:
+          - Which device. Give V(address), or V(serial), or V(vendor) and V(device).
+          - Exactly one function of the host must match.
+        type: dict
+        required: true
+        suboptions:
+          address:
+            description: PCI address with domain, in quotes.
+            type: str
+          serial:
+            description: Serial number.
+            type: str
+          vendor:
+            description: PCI vendor id, four hexadecimal digits in quotes.
+            type: str
+          device:
+            description: PCI device id, four hexadecimal digits in quotes.
+            type: str
+      borrower:
+        description: Inventory name of the host that may borrow it.
+        type: str
+        required: true
+  purge:
+    description:
+      - Whether grants that are not in O(grants) are revoked.
+    type: bool
+    default: true
+  force:
+    description:
+      - Whether a device may be taken back, and reset, while its borrower still uses it. Data in flight is lost.
+      - Without it, the module fails and changes nothing where a grant that would go or change has a live lease.
+    type: bool
+    default: false
+  socket:
+    description: The UNIX socket of C(ownerd).
+    type: path
+    default: /run/device-lending/ownerd.sock
+seealso:
+  - module: pcie.device_lending.lease_attachments
+  - plugin: pcie.device_lending.leases_for_host
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+---
+- name: Lend what the shared list says
+  pcie.device_lending.lease_grants:
+    grants: >-
+      {{ (device_lending_leases
+          | pcie.device_lending.leases_for_host(inventory_hostname, groups['ntb_fabric'])).grants }}
+
+- name: Lend one NVMe drive and take nothing else back
+  pcie.device_lending.lease_grants:
+    grants:
+      - name: scratch-nvme
+        device:
+          address: "0000:03:00.0"
+        borrower: node-b
+    purge: false
+
+- name: Take everything back, also from borrowers that do not answer
+  pcie.device_lending.lease_grants:
+    grants: []
+    force: true
+"""
+
+RETURN = r"""
+before:
+  description: The grants before, sorted by name.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+after:
+  description: The grants after, sorted by name. In check mode, what they would be.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: scratch-nvme
+      device:
+        address: "0000:03:00.0"
+      borrower: node-b
+actions:
+  description: What was done, or would be done, in words.
+  returned: success
+  type: list
+  elements: str
+daemon_available:
+  description: Whether the daemon answered. Only in check mode can it be V(false).
+  returned: success
+  type: bool
+error:
+  description: The daemon's error, with its C(code), and C(name) and C(device) of what it is about.
+  returned: failure
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._api import OWNERD_SOCKET, ApiError, Daemon
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import apply_grants, diff_of
+
+
+def main():
+    """Run the module."""
+    selector = dict(
+        address=dict(type="str"),
+        serial=dict(type="str"),
+        vendor=dict(type="str"),
+        device=dict(type="str"),
+    )
+    module = AnsibleModule(
+        argument_spec=dict(
+            grants=dict(
+                type="list",
+                elements="dict",
+                required=True,
+                options=dict(
+                    name=dict(type="str", required=True),
+                    device=dict(type="dict", required=True, options=selector),
+                    borrower=dict(type="str", required=True),
+                ),
+            ),
+            purge=dict(type="bool", default=True),
+            force=dict(type="bool", default=False),
+            socket=dict(type="path", default=OWNERD_SOCKET),
+            timeout=dict(type="int", default=30),
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        result = apply_grants(
+            Daemon(params["socket"], params["timeout"]),
+            params["grants"],
+            purge=params["purge"],
+            force=params["force"],
+            check_mode=module.check_mode,
+            warn=module.warn,
+        )
+    except ApiError as exc:
+        module.fail_json(msg=exc.message, error=exc.error)
+    if module._diff:
+        result["diff"] = diff_of(result, "grants")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_info
+short_description: Look at a host before anything is changed on it
+version_added: 0.1.0
+description:
+  - Reports, in one go, what the role P(pcie.device_lending.preflight#role) needs to know of a host - its kernel, NTB functions,
+    PCI functions and what uses them, IOMMU, Secure Boot, and what the daemons say if they run already.
+  - Works on a host that has nothing of this collection installed yet. It reads, and changes nothing.
+options:
+  selectors:
+    description:
+      - Device selectors of the leases that this host owns. Only for the functions they mean is it found out whether
+        they are busy.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: PCI address of the function, with its domain.
+        type: str
+      serial:
+        description: Serial number of the device.
+        type: str
+      vendor:
+        description: PCI vendor ID, four hexadecimal digits.
+        type: str
+      device:
+        description: PCI device ID, four hexadecimal digits.
+        type: str
+  packages:
+    description:
+      - Debian packages of which to report those that are not installed.
+    type: list
+    elements: str
+    default: []
+  runtime_directory:
+    description:
+      - Directory of the daemons' sockets.
+    type: path
+    default: /run/device-lending
+  build_releases:
+    description:
+      - When given, the host is looked at as a build host, and only what it has for building modules for these kernel releases
+        is reported.
+    type: list
+    elements: str
+extends_documentation_fragment:
+  - pcie.device_lending._attributes
+  - pcie.device_lending._attributes.INFO
+attributes:
+  action_group:
+    support: none
+    membership: []
+  idempotent:
+    support: full
+author:
+  - the pcie.device_lending authors (@pcie-device-lending)
+seealso:
+  - module: pcie.device_lending.fabric_info
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  pcie.device_lending.preflight_info:
+    selectors:
+      - address: "0000:03:00.0"
+  register: probe
+
+- name: Show the NTB functions of the host
+  ansible.builtin.debug:
+    msg: "{{ probe.host.functions | selectattr('ntb', 'defined') | map(attribute='address') }}"
+
+- name: See whether modules can be built for a kernel
+  pcie.device_lending.preflight_info:
+    build_releases:
+      - 6.12.107+deb13-amd64
+  delegate_to: builder
+"""
+
+RETURN = r"""
+host:
+  description: What was found on the host.
+  returned: when O(build_releases) is not given
+  type: dict
+  contains:
+    machine:
+      description: Hardware name of the host.
+      type: str
+      sample: x86_64
+    kernel:
+      description: Release, wanted options of the configuration, headers, and whether the kernel has its own NTB modules.
+      type: dict
+    security:
+      description: Secure Boot, lockdown, and whether module signatures are enforced.
+      type: dict
+    iommu:
+      description: The IOMMU units that are in use.
+      type: dict
+    module:
+      description: Version and srcversion of C(ntb_lend) if it is loaded.
+      type: dict
+    functions:
+      description: The PCI functions, with BARs, driver, serial numbers, windows of NTB functions, and what keeps them busy.
+      type: list
+      elements: dict
+    missing_packages:
+      description: Those of O(packages) that are not installed. Null where there is no dpkg.
+      type: list
+      elements: str
+    ownerd:
+      description: What C(ownerd) says of links, devices, grants and leases. Null when it does not run.
+      type: dict
+    borrowerd:
+      description: What C(borrowerd) says of links and attachments. Null when it does not run.
+      type: dict
+build:
+  description: What the build host has.
+  returned: when O(build_releases) is given
+  type: dict
+  contains:
+    kernels:
+      description: For each release the place of its headers, or null.
+      type: dict
+    sources:
+      description: The linux-source archives, series by version of the package.
+      type: dict
+      sample:
+        "6.12": 6.12.107
+    make:
+      description: Whether there is a make.
+      type: bool
+    compiler:
+      description: Whether there is a C compiler.
+      type: bool
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import Host, look, look_for_builds
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "selectors": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str"},
+                    "serial": {"type": "str"},
+                    "vendor": {"type": "str"},
+                    "device": {"type": "str"},
+                },
+            },
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "runtime_directory": {"type": "path", "default": "/run/device-lending"},
+            "build_releases": {"type": "list", "elements": "str"},
+        },
+        supports_check_mode=True,
+    )
+    host = Host()
+    if module.params["build_releases"] is not None:
+        module.exit_json(changed=False, build=look_for_builds(host, module.params["build_releases"]))
+    uname = os.uname()
+    found = look(
+        host,
+        uname.release,
+        uname.machine,
+        selectors=[
+            {key: value for key, value in selector.items() if value is not None}
+            for selector in module.params["selectors"]
+        ],
+        packages=module.params["packages"],
+        runtime_directory=module.params["runtime_directory"],
+    )
+    module.exit_json(changed=False, host=found)
+
+
+if __name__ == "__main__":
+    main()

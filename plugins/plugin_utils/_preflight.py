@@ -1,0 +1,485 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What will not work, from what was found on a host and what the inventory wants of it.
+
+Private to the collection. Pure: no I/O, no Ansible.
+"""
+
+from __future__ import annotations
+
+# What the channel and the tables of ntb_lend take at the end of the window that shows the BARs.
+BAR_RESERVE = 1 << 20
+PAGE = 4096
+
+
+def size_words(octets):
+    """A size the way people write it."""
+    value = octets
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB" or value % 1024:
+            return "%d %s" % (value, unit)
+        value //= 1024
+    return "%d B" % octets
+
+
+def selector_words(selector):
+    """A device selector the way people write it."""
+    if selector.get("address"):
+        return selector["address"]
+    if selector.get("serial"):
+        return "with serial number %s" % selector["serial"]
+    return "with ID %s:%s" % (selector.get("vendor", "?"), selector.get("device", "?"))
+
+
+def normal_address(address):
+    """A PCI address with its domain, in lower case."""
+    address = str(address).lower()
+    return "0000:" + address if address.count(":") == 1 else address
+
+
+def matching(selector, functions):
+    """The functions that a selector means."""
+    if selector.get("address"):
+        wanted = normal_address(selector["address"])
+        return [function for function in functions if function["address"] == wanted]
+    if selector.get("serial"):
+        return [function for function in functions if selector["serial"] in function.get("serials", [])]
+    vendor = str(selector.get("vendor", "")).lower()
+    device = str(selector.get("device", "")).lower()
+    return [
+        function for function in functions if function["vendor"] == vendor and function["device"] == device
+    ]
+
+
+class Findings:
+    """Collects what is wrong, each in words that name the host and say what to do."""
+
+    def __init__(self, host):
+        self.host = host
+        self.found = []
+
+    def error(self, message, *args):
+        self.found.append({"severity": "error", "message": "%s: %s" % (self.host, message % args)})
+
+    def warning(self, message, *args):
+        self.found.append({"severity": "warning", "message": "%s: %s" % (self.host, message % args)})
+
+
+def check_kernel(findings, probe):
+    kernel = probe["kernel"]
+    if probe.get("machine") not in (None, "x86_64"):
+        findings.error(
+            "the machine is %s; ntb_lend composes interrupts for x86-64 only. Take the host out of the group.",
+            probe["machine"],
+        )
+    config = kernel.get("config")
+    if config is None:
+        findings.warning(
+            "the configuration of kernel %s cannot be read (/boot/config-%s, /proc/config.gz), so it was not checked.",
+            kernel["release"],
+            kernel["release"],
+        )
+        return
+    for option, why in (
+        ("CONFIG_MODULES", "modules cannot be loaded"),
+        ("CONFIG_PCI_MSI", "the interrupts of a borrowed device are messages"),
+    ):
+        if config.get(option) != "y":
+            findings.error(
+                "kernel %s has %s=%s: %s. Boot a kernel that has it.", kernel["release"], option, config.get(option), why
+            )
+
+
+def check_security(findings, probe, signed):
+    security = probe.get("security") or {}
+    config = probe["kernel"].get("config") or {}
+    reasons = []
+    if security.get("secure_boot"):
+        reasons.append("Secure Boot is on")
+    if security.get("lockdown") not in (None, "none"):
+        reasons.append("the kernel is locked down (%s)" % security["lockdown"])
+    if security.get("signatures_enforced") or config.get("CONFIG_MODULE_SIG_FORCE") == "y":
+        reasons.append("module signatures are enforced")
+    if reasons and not signed:
+        findings.error(
+            "%s, so the kernel will refuse a module that nobody signed. Set device_lending_kmod_signing_key and "
+            "device_lending_kmod_signing_certificate to a key that this host trusts, or turn Secure Boot off.",
+            " and ".join(reasons),
+        )
+
+
+def check_iommu(findings, probe, plan, required):
+    if (probe.get("iommu") or {}).get("units"):
+        return
+    if required:
+        findings.error(
+            "no IOMMU is in use, and device_lending_require_iommu is true. Turn it on in the firmware and boot with "
+            "intel_iommu=on, or set device_lending_require_iommu to false."
+        )
+    elif plan["grants"]:
+        findings.warning(
+            "no IOMMU is in use, so a lent device is not contained: its borrower can make it reach all memory of this "
+            "host. Boot with intel_iommu=on to contain it."
+        )
+
+
+def check_links(findings, probe, plan, hosts, links):
+    ntbs = {function["address"]: function for function in probe["functions"] if function.get("ntb")}
+    if not ntbs:
+        findings.error(
+            "no NTB function was found: no driver of Linux knows one of its %d PCI functions as a non-transparent bridge. "
+            "Turn the bridge on in the firmware, or take the host out of the group.",
+            len(probe["functions"]),
+        )
+    for link in links or []:
+        address = normal_address(link.get("ntb", ""))
+        if address not in ntbs:
+            there = any(function["address"] == address for function in probe["functions"])
+            findings.error(
+                "device_lending_links names the NTB function %s, %s. NTB functions of this host: %s.",
+                link.get("ntb"),
+                "which is no NTB function" if there else "which is not there",
+                ", ".join(sorted(ntbs)) or "none",
+            )
+        if link.get("peer") not in hosts:
+            findings.error(
+                "device_lending_links names the peer %s, which is not a host of the group. Hosts: %s.",
+                link.get("peer"),
+                ", ".join(sorted(hosts)),
+            )
+        elif link.get("peer") == findings.host:
+            findings.error("device_lending_links names the host itself as the peer of %s.", link.get("ntb"))
+    if not links:
+        return
+    peers = {link.get("peer") for link in links}
+    for name, peer in wanted_peers(plan):
+        if peer not in peers:
+            findings.error(
+                "lease %s needs a link to %s, but device_lending_links of this host leads to %s only.",
+                name,
+                peer,
+                ", ".join(sorted(str(other) for other in peers)),
+            )
+
+
+def wanted_peers(plan):
+    """(lease, peer) of everything that a host lends and borrows."""
+    return [(grant["name"], grant["borrower"]) for grant in plan["grants"]] + [
+        (borrow["name"], borrow["owner"]) for borrow in plan["borrows"]
+    ]
+
+
+def known_links(probe):
+    """The links as the daemons of a host know them, by peer."""
+    found = {}
+    for daemon in ("borrowerd", "ownerd"):
+        for link in (probe.get(daemon) or {}).get("links") or []:
+            peer = link.get("peer") or link.get("announced")
+            if peer:
+                found[peer] = link
+    return found
+
+
+def check_link_states(findings, probe, plan):
+    links = known_links(probe)
+    seen = set()
+    for name, peer in wanted_peers(plan):
+        link = links.get(peer)
+        if link is None or peer in seen:
+            continue
+        seen.add(peer)
+        state = link.get("state")
+        message = link.get("message") or "no reason given"
+        if state in ("down", "incompatible"):
+            findings.error(
+                "the link to %s over %s, which lease %s needs, is %s (%s). Bring %s up or take its leases out of "
+                "device_lending_leases.",
+                peer,
+                link.get("ntb"),
+                name,
+                state,
+                message,
+                peer,
+            )
+        elif state == "handshake":
+            findings.warning(
+                "the link to %s over %s is physically up, but %s has not answered yet (%s).",
+                peer,
+                link.get("ntb"),
+                peer,
+                message,
+            )
+
+
+def announced_wrong(findings, probe, links):
+    """A peer at the other end of a cable that is not the one the inventory names."""
+    wanted = {normal_address(link.get("ntb", "")): link.get("peer") for link in links or []}
+    for link in (probe.get("ownerd") or probe.get("borrowerd") or {}).get("links") or []:
+        peer = wanted.get(link.get("ntb"))
+        if peer and link.get("announced") and link["announced"] != peer:
+            findings.error(
+                "device_lending_links says that %s leads to %s, but the peer there calls itself %s. Check the cabling "
+                "or the inventory.",
+                link.get("ntb"),
+                peer,
+                link["announced"],
+            )
+
+
+def live_addresses(probe):
+    """Lease -> address of the device, of what this owner lends now."""
+    ownerd = probe.get("ownerd") or {}
+    found = {}
+    for grant in ownerd.get("grants") or []:
+        if grant.get("address") and grant.get("state") in ("leased", "quarantined"):
+            found[grant["name"]] = grant["address"]
+    for lease in ownerd.get("leases") or []:
+        if lease.get("address"):
+            found[lease["name"]] = lease["address"]
+    return found
+
+
+def known_functions(probe):
+    """The functions of a host, with the serial numbers that ownerd remembers of those it holds."""
+    serials = {}
+    for device in (probe.get("ownerd") or {}).get("devices") or []:
+        if device.get("serial"):
+            serials[device.get("address")] = device["serial"]
+    found = []
+    for function in probe["functions"]:
+        serial = serials.get(function["address"])
+        if serial and serial not in function.get("serials", []):
+            function = dict(function, serials=list(function.get("serials", [])) + [serial])
+        found.append(function)
+    return found
+
+
+def check_devices(findings, probe, plan):
+    """What is wrong with the devices that this host is to lend; gives those that are right by lease."""
+    functions = known_functions(probe)
+    live = live_addresses(probe)
+    taken = {}
+    right = {}
+    for grant in plan["grants"]:
+        name, selector = grant["name"], grant["device"]
+        words = selector_words(selector)
+        found = matching(selector, functions)
+        if not found:
+            findings.error(
+                "lease %s: there is no device %s. Devices that could be lent: %s.", name, words, candidates(functions)
+            )
+            continue
+        if len(found) > 1:
+            findings.error(
+                "lease %s: %d devices match %s: %s. Name one by its address or serial number.",
+                name,
+                len(found),
+                words,
+                ", ".join(function["address"] for function in found),
+            )
+            continue
+        function = found[0]
+        address = function["address"]
+        if address in taken:
+            findings.error(
+                "leases %s and %s both mean the device %s. Take one of them out of device_lending_leases.",
+                taken[address],
+                name,
+                address,
+            )
+            continue
+        taken[address] = name
+        reason = unlendable(function)
+        if reason:
+            findings.error("lease %s: device %s cannot be lent: %s.", name, address, reason)
+            continue
+        if live.get(name) != address and function.get("driver") != "ntb_lend":
+            busy = list(function.get("busy") or [])
+            if busy:
+                findings.error(
+                    "lease %s: device %s is busy: %s. Stop using it on this host, or take the lease out of "
+                    "device_lending_leases.",
+                    name,
+                    address,
+                    "; ".join(busy),
+                )
+                continue
+        right[name] = function
+    return right
+
+
+def unlendable(function):
+    """Why a function can never be lent, or None."""
+    if function.get("ntb"):
+        return "it is the bridge itself"
+    if function["class"].startswith("06"):
+        return "it is a bridge (class %s)" % function["class"]
+    if len(function["address"].split(":")[0]) > 4:
+        return "it is borrowed from another host itself"
+    if not any(bar["memory"] for bar in function.get("bars", [])):
+        return "it has no memory BAR"
+    return None
+
+
+def candidates(functions):
+    """The functions that somebody may have meant, in words."""
+    words = [
+        "%s (%s:%s%s)"
+        % (
+            function["address"],
+            function["vendor"],
+            function["device"],
+            ", " + function["driver"] if function.get("driver") else "",
+        )
+        for function in functions
+        if not unlendable(function)
+    ]
+    if len(words) > 8:
+        words = words[:8] + ["and %d more" % (len(words) - 8)]
+    return ", ".join(words) or "none"
+
+
+def windows_towards(probe, peer, peers):
+    """The sizes of the windows through which a peer would see this host's devices, and whose windows these are."""
+    link = known_links(probe).get(peer)
+    other = peers.get(peer)
+    if other:
+        back = known_links(other)
+        for name, candidate in back.items():
+            if name == probe.get("host") and candidate.get("windows"):
+                return [window["size"] for window in candidate["windows"]], peer
+        sizes = [function["ntb"]["windows"] for function in other["functions"] if function.get("ntb")]
+        sizes = [windows for windows in sizes if windows]
+        if sizes:
+            return max(sizes, key=sum), peer
+    if link and link.get("windows"):
+        return [window["size"] for window in link["windows"]], "this host"
+    sizes = [function["ntb"]["windows"] for function in probe["functions"] if function.get("ntb")]
+    sizes = [windows for windows in sizes if windows]
+    return (max(sizes, key=sum), "this host") if sizes else ([], None)
+
+
+def check_fit(findings, probe, plan, right, peers):
+    """Whether the BARs of what is lent to one borrower fit the borrower's window."""
+    needs = {}
+    for grant in plan["grants"]:
+        function = right.get(grant["name"])
+        if function:
+            needs.setdefault(grant["borrower"], []).append((grant["name"], function))
+    for borrower, wanted in sorted(needs.items()):
+        windows, whose = windows_towards(probe, borrower, peers)
+        if not windows:
+            continue
+        room = max(windows)
+        used = 0
+        for name, function in wanted:
+            size = sum(max(bar["size"], PAGE) for bar in function["bars"] if bar["memory"])
+            if used + size + BAR_RESERVE > room:
+                findings.error(
+                    "lease %s: the BARs of device %s take %s, and the NTB window of %s is %s%s. Enlarge the window in the "
+                    "firmware, or lend a device with smaller BARs.",
+                    name,
+                    function["address"],
+                    size_words(size),
+                    whose,
+                    size_words(room),
+                    ", of which %s is taken by other leases" % size_words(used) if used else "",
+                )
+            else:
+                used += size
+
+
+def check_quarantine(findings, probe, plan):
+    wanted = {grant["name"] for grant in plan["grants"]}
+    for grant in (probe.get("ownerd") or {}).get("grants") or []:
+        if grant.get("state") == "quarantined" and grant.get("name") in wanted:
+            findings.error(
+                "lease %s: device %s is quarantined (%s). See devlend doctor on this host.",
+                grant["name"],
+                grant.get("address"),
+                grant.get("message") or "no reason given",
+            )
+
+
+def series_of(release):
+    """The version of a kernel release, and its series: 6.12.107+deb13-amd64 -> 6.12.107, 6.12."""
+    version = release
+    for separator in "+-":
+        version = version.split(separator)[0]
+    return version, ".".join(version.split(".")[:2])
+
+
+def check_build(findings, probe, build, build_host):
+    """Whether the build host can build modules for the kernel of this host."""
+    if not build:
+        return
+    release = probe["kernel"]["release"]
+    found = (build.get("kernels") or {}).get(release) or {}
+    version, series = series_of(release)
+    if not found.get("headers"):
+        findings.error(
+            "the build host %s has no headers of kernel %s, so no module can be built for it. Install "
+            "linux-headers-%s there, or boot this host with a kernel whose headers it has.",
+            build_host,
+            release,
+            release,
+        )
+    if not build.get("make", True) or not build.get("compiler", True):
+        findings.error("the build host %s has no compiler or make. Install gcc and make there.", build_host)
+    if probe["kernel"].get("ntb_modules"):
+        return
+    sources = build.get("sources") or {}
+    if series not in sources:
+        findings.error(
+            "kernel %s ships no NTB drivers, and the build host %s has no linux-source-%s to build them from. Install "
+            "linux-source-%s there.",
+            release,
+            build_host,
+            series,
+            series,
+        )
+    elif sources[series] and sources[series] != version:
+        findings.error(
+            "kernel %s ships no NTB drivers, and linux-source-%s on the build host %s is %s, not %s. Install the version "
+            "that the kernel was built from, or boot kernel %s.",
+            release,
+            series,
+            build_host,
+            sources[series],
+            version,
+            sources[series],
+        )
+
+
+def evaluate(
+    probe,
+    host,
+    plan,
+    hosts,
+    links=None,
+    peers=None,
+    build=None,
+    build_host=None,
+    require_iommu=False,
+    signed=False,
+):
+    """Everything that will not work on a host, worst first.
+
+    probe: what preflight_info found; plan: grants and borrows of the host; hosts: the names of all hosts of the group;
+    links: device_lending_links; peers: what was found on the borrowers of this host's devices, as far as known.
+    """
+    findings = Findings(host)
+    probe = dict(probe, host=host)
+    check_kernel(findings, probe)
+    check_security(findings, probe, signed)
+    check_iommu(findings, probe, plan, require_iommu)
+    check_links(findings, probe, plan, hosts, links)
+    announced_wrong(findings, probe, links)
+    check_link_states(findings, probe, plan)
+    right = check_devices(findings, probe, plan)
+    check_fit(findings, probe, plan, right, peers or {})
+    check_quarantine(findings, probe, plan)
+    check_build(findings, probe, build, build_host)
+    return sorted(findings.found, key=lambda finding: finding["severity"] != "error")

@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Examples of the planner: what it returns, and what it says when it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import PlanError, plan_for_host
+
+HOSTS = ["node-a", "node-b", "node-c"]
+
+
+def lease(**changes):
+    """Return a right lease, with changes."""
+    result = {"name": "nvme", "owner": "node-a", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"}
+    result.update(changes)
+    return result
+
+
+def refused(leases, host="node-a", hosts=HOSTS):
+    """Return the message with which a plan is refused."""
+    with pytest.raises(PlanError) as caught:
+        plan_for_host(leases, host, hosts)
+    return str(caught.value)
+
+
+def test_owner_and_borrower_get_their_own_side():
+    leases = [
+        lease(name="z"),
+        lease(name="a", owner="node-b", borrower="node-a", device={"serial": "S1"}),
+        lease(name="m", device={"vendor": "8086", "device": "0A54"}, borrower="node-c"),
+    ]
+    assert plan_for_host(leases, "node-a", HOSTS) == {
+        "grants": [
+            {"name": "m", "device": {"vendor": "8086", "device": "0a54"}, "borrower": "node-c"},
+            {"name": "z", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"},
+        ],
+        "borrows": [{"name": "a", "owner": "node-b"}],
+    }
+    assert plan_for_host(leases, "node-c", HOSTS) == {"grants": [], "borrows": [{"name": "m", "owner": "node-a"}]}
+
+
+@pytest.mark.parametrize("nothing", [None, [], ()])
+def test_no_leases(nothing):
+    assert plan_for_host(nothing, "node-a", HOSTS) == {"grants": [], "borrows": []}
+
+
+def test_addresses_are_compared_in_canonical_form():
+    upper = lease(name="upper", device={"address": "0000:AF:00.0"})
+    lower = lease(name="lower", device={"address": "0000:af:00.0"}, borrower="node-c")
+    message = refused([upper, lower])
+    assert "leases 'upper' and 'lower' both lend device 0000:af:00.0 of host 'node-a'" in message
+
+
+def test_same_address_on_two_owners_is_two_devices():
+    leases = [lease(name="one"), lease(name="two", owner="node-b", borrower="node-a")]
+    assert len(plan_for_host(leases, "node-a", HOSTS)["grants"]) == 1
+
+
+def test_an_unquoted_address_is_explained():
+    leases = yaml.safe_load("- {name: nvme, owner: node-a, device: {address: 0000:03:00.0}, borrower: node-b}")
+    message = refused(leases)
+    assert "device address is the number 180.0" in message
+    assert "put it in quotes" in message
+
+
+def test_unquoted_ids_are_taken_when_nothing_is_lost():
+    leases = yaml.safe_load("- {name: nvme, owner: node-a, device: {vendor: 8086, device: 0a54}, borrower: node-b}")
+    assert plan_for_host(leases, "node-a", HOSTS)["grants"][0]["device"] == {"vendor": "8086", "device": "0a54"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"owner": "node-x"}, ("lease 'nvme'", "owner 'node-x'", "node-a, node-b, node-c")),
+        ({"borrower": "nodeb"}, ("borrower 'nodeb'", "did you mean 'node-b'")),
+        ({"borrower": "node-a"}, ("owner and borrower are both 'node-a'",)),
+        ({"borrower": 7}, ("borrower is the number 7",)),
+        ({"borrower": None}, ("has no 'borrower'",)),
+        ({"borower": "node-b"}, ("unknown key 'borower'", "did you mean 'borrower'")),
+        ({"name": "a b"}, ("name 'a b'",)),
+        ({"name": "../../etc"}, ("name '../../etc'",)),
+        ({"name": "nvme\n"}, ("letters, digits",)),
+        ({"name": 5}, ("entry 1", "quote it")),
+        ({"name": "n" * 64}, ("up to 63",)),
+        ({"device": "0000:03:00.0"}, ("device is the string '0000:03:00.0'", "'address'")),
+        ({"device": {}}, ("device has nothing; write exactly one of",)),
+        ({"device": {"vendor": "8086"}}, ("device has vendor; write exactly one of",)),
+        ({"device": {"address": "0000:03:00.0", "serial": "1"}}, ("device has address, serial",)),
+        ({"device": {"address": "03:00.0"}}, ("no domain", "'0000:03:00.0'")),
+        ({"device": {"address": "0000:03:00.9"}}, ("not a PCI address", "host 'node-a'")),
+        ({"device": {"address": "0000:03:20.0"}}, ("not a PCI address",)),
+        ({"device": {"serial": 12}}, ("device serial is the number 12", "quotes")),
+        ({"device": {"serial": " "}}, ("device serial",)),
+        ({"device": {"vendor": "8086", "device": 54}}, ("device device 54 is not a PCI id",)),
+        ({"device": {"vendor": True, "device": "0a54"}}, ("device vendor True",)),
+    ],
+)
+def test_a_wrong_lease_is_refused_with_its_name_and_the_fix(change, said):
+    message = refused([lease(**change)])
+    assert message.startswith("device_lending_leases")
+    for words in said:
+        assert words in message
+
+
+def test_duplicate_names():
+    assert "entries 1 and 2 are both named 'nvme'" in refused([lease(), lease(device={"serial": "x"})])
+
+
+@pytest.mark.parametrize("wrong", ["nvme", {"nvme": {}}, 3])
+def test_the_list_must_be_a_list(wrong):
+    assert "must be a list of leases" in refused(wrong)
+
+
+def test_an_entry_must_be_a_mapping():
+    assert "entry 2 is the string 'nvme'" in refused([lease(), "nvme"])
+
+
+def test_host_outside_the_fabric():
+    assert "host 'builder' is not one of the fabric's hosts" in refused([], host="builder")
+
+
+def test_hosts_must_be_a_list():
+    assert "hosts must be the list" in refused([], hosts="node-a")
+
+
+def test_a_long_list_of_hosts_is_cut_short():
+    assert "and 92 more" in refused([lease(owner="elsewhere")], hosts=[f"h{n:03}" for n in range(99)] + ["node-a"])
