@@ -89,7 +89,7 @@ def compact(selector: Item) -> dict[str, str]:
     given = {key: selector[key] for key in _SELECTOR_KEYS if selector.get(key)}
     if set(given) not in ({"address"}, {"serial"}, {"vendor", "device"}):
         raise ApiError(
-            f"A device is selected by address, by serial, or by vendor and device together, not by {given or 'nothing'}."
+            f"A device is selected by address, by serial, or by vendor with device, not by {given or 'nothing'}."
         )
     return {key: value if key == "serial" else value.lower() for key, value in given.items()}
 

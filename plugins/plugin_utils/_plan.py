@@ -89,9 +89,7 @@ def describe_selector(device: t.Mapping[str, str]) -> str:
 
 def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any]:
     if not isinstance(item, t.Mapping):
-        raise PlanError(
-            f"{VARIABLE}: entry {index} is {_kind(item)}; a lease is a mapping of {', '.join(LEASE_KEYS)}."
-        )
+        raise PlanError(f"{VARIABLE}: entry {index} is {_kind(item)}; a lease is a mapping of {', '.join(LEASE_KEYS)}.")
     where = f"{VARIABLE}: lease '{item['name']}'" if isinstance(item.get("name"), str) else f"{VARIABLE}: entry {index}"
     for key in item:
         if key not in LEASE_KEYS:
@@ -148,7 +146,7 @@ def _address(value: t.Any, where: str) -> str:
     if not isinstance(value, str):
         raise PlanError(
             f"{where}: device address is {_kind(value)}. YAML reads an unquoted PCI address as a number in base 60: "
-            "put it in quotes, as in address: \"0000:03:00.0\"."
+            'put it in quotes, as in address: "0000:03:00.0".'
         )
     address = str(value).strip().lower()
     if _SHORT_ADDRESS.match(address):
@@ -168,7 +166,7 @@ def _pci_id(value: t.Any, key: str, where: str) -> str:
     if not _ID.match(text):
         raise PlanError(
             f"{where}: device {key} {value!r} is not a PCI id; write four hexadecimal digits in quotes, "
-            f"as `lspci -n` shows them, such as {key}: \"8086\"."
+            f'as `lspci -n` shows them, such as {key}: "8086".'
         )
     return text
 

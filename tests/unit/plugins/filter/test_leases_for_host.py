@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.pcie.device_lending.plugins.filter.leases_for_host import FilterModule
 
 LEASES = [{"name": "nvme", "owner": "node-a", "device": {"serial": "S1"}, "borrower": "node-b"}]

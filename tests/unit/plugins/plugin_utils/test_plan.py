@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import PlanError, plan_for_host
 
 HOSTS = ["node-a", "node-b", "node-c"]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import PlanError, plan_for_host
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import PlanError, plan_for_host
 
 HOSTS = [f"node-{letter}" for letter in "abcdef"]
 PAIRS = st.permutations(HOSTS).map(lambda order: tuple(order[:2]))
@@ -60,8 +61,12 @@ def test_leasing_a_device_twice_is_always_refused(leases, data):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["name", "owner", "device", "borrower", "address", "serial"]), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["name", "owner", "device", "borrower", "address", "serial"]), inner, max_size=5
+        )
+    ),
     max_leaves=12,
 )
 

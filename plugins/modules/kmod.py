@@ -1,0 +1,257 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kmod
+short_description: Build, install and load the kernel module ntb_lend and the drivers it needs
+version_added: 0.1.0
+author:
+  - the pcie.device_lending authors (@pcie-device-lending)
+description:
+  - With O(state=built), builds the modules for one kernel release on a build host.
+  - With O(state=present), installs them below C(/lib/modules/<release>/updates/device-lending), has them loaded now
+    and at boot, and makes sure that what is loaded is B(this) build with B(these) parameters.
+  - Kernels that ship NTB drivers of their own keep them; nothing is built or installed beside them.
+  - A loaded module is only replaced when nobody uses it. Otherwise the files are put in place for the next boot,
+    RV(reload_required) is V(true), and the live leases go on, unless O(allow_reload) is set.
+extends_documentation_fragment:
+  - pcie.device_lending._attributes
+options:
+  state:
+    description:
+      - V(built) builds into O(output). V(present) installs and loads. V(absent) unloads and removes, for all kernels.
+    type: str
+    choices: [built, present, absent]
+    default: present
+  source:
+    description:
+      - A directory on the host where the task runs.
+      - For O(state=built), the sources of the module, which this collection carries in C(kmod).
+      - For O(state=present), what O(state=built) has made, with C(ntb_lend.ko) and, where needed, C(ntb/*.ko).
+    type: path
+  output:
+    description:
+      - Where O(state=built) puts C(ntb_lend.ko), and C(ntb/*.ko) with C(ntb/Module.symvers) where the kernel ships none.
+      - It carries a stamp of all that went in; it is replaced as a whole, and only when that has changed.
+    type: path
+  kernel:
+    description:
+      - The kernel release, as C(uname -r) prints it. The default is that of the running kernel.
+      - Modules for another kernel than the running one are installed and not loaded.
+    type: str
+  modules:
+    description:
+      - The modules to load, in this order.
+      - The default is C(ntb), the bridge drivers among the built ones that match a PCI device of the host, and C(ntb_lend).
+    type: list
+    elements: str
+  parameters:
+    description:
+      - Parameters of C(ntb_lend). What the kernel lets be changed at run time is changed at once;
+        for anything else the module is loaded again.
+    type: dict
+    default: {}
+  allow_reload:
+    description:
+      - Whether the modules may be unloaded although devices are lent or borrowed. Whoever uses one is cut off.
+    type: bool
+    default: false
+  tests:
+    description:
+      - Whether O(state=built) also builds the kernel's own NTB test clients.
+    type: bool
+    default: false
+  ownerd_socket:
+    description: The UNIX socket of C(ownerd), which is asked for live leases before anything is unloaded.
+    type: path
+    default: /run/device-lending/ownerd.sock
+  borrowerd_socket:
+    description: The UNIX socket of C(borrowerd), which is asked for attached devices before anything is unloaded.
+    type: path
+    default: /run/device-lending/borrowerd.sock
+notes:
+  - Never reboots. Signing for Secure Boot has to be done between O(state=built) and O(state=present).
+  - With O(state=built), C(linux-headers) of exactly the release and, for kernels without NTB drivers,
+    C(linux-source) of exactly the version have to be installed; the module says which are missing.
+seealso:
+  - module: pcie.device_lending.daemon
+"""
+
+EXAMPLES = r"""
+---
+- name: Build once for each distinct kernel
+  pcie.device_lending.kmod:
+    state: built
+    source: /var/cache/device-lending/kmod
+    output: "/var/cache/device-lending/{{ item }}"
+    kernel: "{{ item }}"
+  loop: "{{ groups['ntb_fabric'] | map('extract', hostvars, 'ansible_facts') | map(attribute='kernel') | unique }}"
+  delegate_to: "{{ device_lending_build_host }}"
+
+- name: Install and load
+  pcie.device_lending.kmod:
+    source: /var/cache/device-lending/modules
+    parameters:
+      require_iommu: true
+
+- name: Unload and remove
+  pcie.device_lending.kmod:
+    state: absent
+"""
+
+RETURN = r"""
+reload_required:
+  description: Whether another build or other parameters than the wanted ones stay loaded because devices are in use.
+  returned: O(state=present)
+  type: bool
+in_use:
+  description: What keeps the loaded modules from being replaced, in words.
+  returned: O(state=present)
+  type: list
+  elements: str
+  sample: ["lease 'scratch-nvme' of 0000:03:00.0 to node-b"]
+loaded:
+  description: The modules and whether each is loaded as the wanted build, at the end.
+  returned: O(state=present) for the running kernel
+  type: dict
+  sample:
+    ntb: wanted build
+    ntb_hw_amd: wanted build
+    ntb_lend: wanted build
+kernel:
+  description: The kernel release that was built or installed for.
+  returned: success
+  type: str
+files:
+  description: The files, relative to O(output) for O(state=built), absolute otherwise.
+  returned: O(state=built), O(state=present)
+  type: list
+  elements: str
+  sample: [ntb/Module.symvers, ntb/ntb.ko, ntb/ntb_hw_amd.ko, ntb_lend.ko]
+stamp:
+  description: Hash of all that went into the build.
+  returned: O(state=built)
+  type: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pcie.device_lending.plugins.module_utils import _kmod_build, _kmod_install
+from ansible_collections.pcie.device_lending.plugins.module_utils._api import BORROWERD_SOCKET, OWNERD_SOCKET, Daemon
+from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import Host, KmodError
+from ansible_collections.pcie.device_lending.plugins.module_utils._live import live_reasons
+
+
+def runner(module):
+    """Return a way to run commands in the C locale, so that their messages can be explained."""
+
+    def run(command):
+        return module.run_command(command, environ_update=dict(LC_ALL="C", LANG="C"))
+
+    return run
+
+
+def build(module, release):
+    """Build, or find that it is built already."""
+    params = module.params
+    run = runner(module)
+    wanted = _kmod_build.Build(params["source"], params["output"].rstrip("/"), release, params["tests"])
+    _kmod_build.check(wanted, module.get_bin_path)
+    compiler = run(["gcc", "--version"])[1].split("\n")[0]
+    stamp = _kmod_build.stamp_of(wanted, compiler)
+    before = _kmod_build.current_stamp(wanted)
+    if before != stamp and not module.check_mode:
+        _kmod_build.make(wanted, stamp, run)
+    return dict(
+        changed=before != stamp,
+        stamp=stamp,
+        files=_kmod_build.built_files(wanted),
+        diff=dict(before=dict(stamp=before), after=dict(stamp=stamp)),
+    )
+
+
+def install(module, release, running):
+    """Install and load, or unload and remove."""
+    params = module.params
+    host = Host(runner(module), running)
+
+    def live():
+        return live_reasons(host.sysfs, Daemon(params["ownerd_socket"], 5), Daemon(params["borrowerd_socket"], 5))
+
+    if params["state"] == "absent":
+        plan = _kmod_install.plan_absent(host, allow_reload=params["allow_reload"], live=live)
+    else:
+        plan = _kmod_install.plan_present(
+            host,
+            source=params["source"],
+            release=release,
+            modules=params["modules"],
+            parameters={key: parameter_text(value) for key, value in params["parameters"].items()},
+            allow_reload=params["allow_reload"],
+            live=live,
+        )
+    if plan.changed and not module.check_mode:
+        _kmod_install.apply(host, plan)
+    result = dict(changed=plan.changed, diff=dict(before=plan.before, after=plan.after))
+    if params["state"] == "present":
+        if plan.reload_required:
+            module.warn(
+                "Another build of the kernel modules, or other parameters, stay loaded since devices are in use: "
+                + "; ".join(plan.reasons)
+            )
+        result.update(
+            reload_required=plan.reload_required,
+            in_use=plan.reasons,
+            loaded=plan.after.get("loaded", {}),
+            files=sorted(plan.after["files"]),
+        )
+    return result
+
+
+def parameter_text(value):
+    """Write a value as the kernel wants it."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec=dict(
+            state=dict(type="str", choices=["built", "present", "absent"], default="present"),
+            source=dict(type="path"),
+            output=dict(type="path"),
+            kernel=dict(type="str"),
+            modules=dict(type="list", elements="str"),
+            parameters=dict(type="dict", default={}),
+            allow_reload=dict(type="bool", default=False),
+            tests=dict(type="bool", default=False),
+            ownerd_socket=dict(type="path", default=OWNERD_SOCKET),
+            borrowerd_socket=dict(type="path", default=BORROWERD_SOCKET),
+        ),
+        required_if=[("state", "built", ["source", "output"]), ("state", "present", ["source"])],
+        supports_check_mode=True,
+    )
+    running = os.uname().release
+    release = module.params["kernel"] or running
+    try:
+        result = build(module, release) if module.params["state"] == "built" else install(module, release, running)
+    except KmodError as exc:
+        module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg=f"{exc.filename or 'A file'} cannot be used: {exc.strerror or exc}.")
+    diff = result.pop("diff")
+    if module._diff:
+        result["diff"] = diff
+    module.exit_json(kernel=release, **result)
+
+
+if __name__ == "__main__":
+    main()
