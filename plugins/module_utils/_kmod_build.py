@@ -38,6 +38,8 @@ class Build(t.NamedTuple):
     output: str
     release: str
     tests: bool
+    signing_key: str | None = None
+    signing_certificate: str | None = None
     root: str = "/"
 
     def path(self, *parts: str) -> str:
@@ -70,6 +72,9 @@ def check(build: Build, find_program: t.Callable[[str], str | None] = shutil.whi
         raise KmodError(
             f"Programs are missing for the build: {', '.join(missing)}. Install build-essential and xz-utils."
         )
+    for path in (build.signing_key, build.signing_certificate):
+        if path and not os.path.isfile(path):
+            raise KmodError(f"{path}: there is no such file to sign the modules with.")
     if build.needs_ntb and not _kernel_sources(build):
         raise KmodError(
             f"Kernel {build.release} ships no NTB drivers, and its sources are not in /usr/src to build them from: "
@@ -84,6 +89,7 @@ def stamp_of(build: Build, compiler: str) -> str:
         f"release {build.release}",
         f"tests {build.tests}",
         f"compiler {compiler}",
+        f"signed {digest(build.signing_certificate) if build.signing_certificate else None}",
         f"sources {tree_digest(build.source, lambda path: bool(_PRODUCTS.match(path)))}",
     ]
     for name in (".config", "Module.symvers"):
@@ -145,6 +151,15 @@ def _make_modules(build: Build, work: str, fresh: str, run: Run) -> None:
     modules = [os.path.join(fresh, name) for name in files_below(fresh) if name.endswith(".ko")]
     # Debug information is nine tenths of a module's size and of no use to the kernel that loads it.
     _run(run, ["strip", "--strip-debug", *modules], "The modules cannot be stripped")
+    if build.signing_key and build.signing_certificate:
+        sign = [
+            os.path.join(build.headers, "scripts", "sign-file"),
+            "sha256",
+            build.signing_key,
+            build.signing_certificate,
+        ]
+        for path in modules:
+            _run(run, [*sign, path], "The modules cannot be signed")
 
 
 def _run(run: Run, command: list[str], failure: str) -> None:

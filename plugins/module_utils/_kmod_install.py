@@ -311,11 +311,11 @@ def _plan_parameters(
 
 def _options_of(text: str | None) -> dict[str, str]:
     """Read back the parameters from our own options file."""
-    result = {}
+    result: dict[str, str] = {}
     for line in (text or "").splitlines():
         words = line.split()
         if words[:2] == ["options", LEND]:
-            result.update(word.partition("=")[::2] for word in words[2:])
+            result.update((word.partition("=")[0], word.partition("=")[2]) for word in words[2:])
     return result
 
 

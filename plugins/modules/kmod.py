@@ -65,6 +65,14 @@ options:
       - Whether O(state=built) also builds the kernel's own NTB test clients.
     type: bool
     default: false
+  signing_key:
+    description:
+      - A private key, on the build host, that O(state=built) signs the modules with for Secure Boot.
+        The machines that load them must have its certificate enrolled.
+    type: path
+  signing_certificate:
+    description: The certificate that belongs to O(signing_key), on the build host.
+    type: path
   ownerd_socket:
     description: The UNIX socket of C(ownerd), which is asked for live leases before anything is unloaded.
     type: path
@@ -74,7 +82,7 @@ options:
     type: path
     default: /run/device-lending/borrowerd.sock
 notes:
-  - Never reboots. Signing for Secure Boot has to be done between O(state=built) and O(state=present).
+  - Never reboots, and enrols no keys.
   - With O(state=built), C(linux-headers) of exactly the release and, for kernels without NTB drivers,
     C(linux-source) of exactly the version have to be installed; the module says which are missing.
 seealso:
@@ -161,7 +169,14 @@ def build(module, release):
     """Build, or find that it is built already."""
     params = module.params
     run = runner(module)
-    wanted = _kmod_build.Build(params["source"], params["output"].rstrip("/"), release, params["tests"])
+    wanted = _kmod_build.Build(
+        source=params["source"],
+        output=params["output"].rstrip("/"),
+        release=release,
+        tests=params["tests"],
+        signing_key=params["signing_key"],
+        signing_certificate=params["signing_certificate"],
+    )
     _kmod_build.check(wanted, module.get_bin_path)
     compiler = run(["gcc", "--version"])[1].split("\n")[0]
     stamp = _kmod_build.stamp_of(wanted, compiler)
@@ -233,9 +248,12 @@ def main():
             parameters=dict(type="dict", default={}),
             allow_reload=dict(type="bool", default=False),
             tests=dict(type="bool", default=False),
+            signing_key=dict(type="path"),
+            signing_certificate=dict(type="path"),
             ownerd_socket=dict(type="path", default=OWNERD_SOCKET),
             borrowerd_socket=dict(type="path", default=BORROWERD_SOCKET),
         ),
+        required_together=[("signing_key", "signing_certificate")],
         required_if=[("state", "built", ["source", "output"]), ("state", "present", ["source"])],
         supports_check_mode=True,
     )

@@ -1,0 +1,303 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Install, run and remove the daemons. Private to pcie.device_lending.
+
+The code of each version lies in a directory named by its content; C(current) is flipped in one step. A version is
+never changed in place, so what runs keeps its files until it is restarted.
+"""
+
+from __future__ import annotations
+
+import glob
+import grp
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import time
+import typing as t
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon
+from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, sync_text
+
+GROUP = "device-lending"
+DAEMONS = ("ownerd", "borrowerd")
+PACKAGE = "device_lending"
+CODE = "opt/device-lending"
+CONFIG = "etc/device-lending/config.yaml"
+STORE = "var/lib/device-lending"
+UNITS = "etc/systemd/system"
+COMMAND = "usr/local/bin/devlend"
+COMPLETION = "usr/share/bash-completion/completions/devlend"
+WRAPPER = """\
+#!/bin/sh
+# Written by pcie.device_lending.daemon; changes here are lost.
+PYTHONPATH=/opt/device-lending/current exec /usr/bin/python3 -m device_lending "$@"
+"""
+
+Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+
+
+class DaemonError(Exception):
+    """What is wanted cannot be had; the message says why and what to do."""
+
+
+class Release(t.NamedTuple):
+    """One version of the daemons' code: file contents and executable bits by path."""
+
+    files: dict[str, tuple[bytes, bool]]
+
+    @property
+    def name(self) -> str:
+        """The first twelve digits of a hash over names, executable bits and contents."""
+        total = hashlib.sha256()
+        for path, (content, executable) in sorted(self.files.items()):
+            total.update(f"{path}\0{executable:d}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+        return total.hexdigest()[:12]
+
+    def text(self, path: str) -> str | None:
+        """Return a text file of the release, or None."""
+        return self.files[path][0].decode("utf-8") if path in self.files else None
+
+    def units(self) -> dict[str, str]:
+        """Return the systemd units by file name."""
+        directory, suffixes = "systemd/", (".service", ".socket", ".target", ".timer")
+        return {
+            path[len(directory) :]: content.decode("utf-8")
+            for path, (content, dummy) in self.files.items()
+            if path.startswith(directory) and path.endswith(suffixes) and "/" not in path[len(directory) :]
+        }
+
+
+def read_archive(path: str) -> Release:
+    """Read the archive, whichever directory it was packed from."""
+    try:
+        with tarfile.open(path) as archive:
+            members = [member for member in archive.getmembers() if member.isfile()]
+            files = {}
+            for member in members:
+                name = os.path.normpath(member.name)
+                if name.startswith(("/", "..")):
+                    raise DaemonError(f"{path}: {member.name} would lie outside the directory it is unpacked in.")
+                file = archive.extractfile(member)
+                if file is not None and not name.endswith(".pyc"):
+                    files[name] = (file.read(), bool(member.mode & 0o100))
+    except FileNotFoundError as exc:
+        raise DaemonError(f"There is no archive {path} on this host; copy it there first.") from exc
+    except tarfile.TarError as exc:
+        raise DaemonError(f"{path} is not a tar archive: {exc}.") from exc
+    marker = f"{PACKAGE}/__init__.py"
+    tops = sorted((name[: -len(marker)] for name in files if name.endswith("/" + marker) or name == marker), key=len)
+    if not tops:
+        raise DaemonError(f"{path} does not hold the daemons: there is no {marker} in it.")
+    top = tops[0]
+    return Release({name[len(top) :]: entry for name, entry in files.items() if name.startswith(top)})
+
+
+class Host:
+    """One host: its files below a root, a way to run commands, and the daemons' sockets."""
+
+    def __init__(self, run: Run, daemons: dict[str, Daemon], root: str = "/") -> None:
+        self.run = run
+        self.daemons = daemons
+        self.root = root
+
+    def path(self, *parts: str) -> str:
+        """Join below the root."""
+        return os.path.join(self.root, *(part.lstrip("/") for part in parts))
+
+    def current(self) -> str | None:
+        """Return the name of the version in use."""
+        try:
+            return os.readlink(self.path(CODE, "current"))
+        except OSError:
+            return None
+
+    def installed_units(self) -> dict[str, str]:
+        """Return our units that are in place, by file name."""
+        paths = glob.glob(self.path(UNITS, "device-lending-*"))
+        return {os.path.basename(path): read_text(path) or "" for path in paths if os.path.isfile(path)}
+
+    def unit_state(self, unit: str) -> dict[str, bool]:
+        """Return whether a unit is enabled and active."""
+        return {
+            "enabled": self.run(["systemctl", "is-enabled", "--quiet", unit])[0] == 0,
+            "active": self.run(["systemctl", "is-active", "--quiet", unit])[0] == 0,
+        }
+
+
+def group_exists() -> bool:
+    """Tell whether the group of the sockets exists."""
+    try:
+        grp.getgrnam(GROUP)
+    except KeyError:
+        return False
+    return True
+
+
+def config_text(config: dict[str, t.Any]) -> str:
+    """Write the configuration as YAML, without a YAML library, which targets need not have."""
+    lines = ["# Written by pcie.device_lending.daemon; changes here are lost.", f"host: {json.dumps(config['host'])}"]
+    if config.get("links"):
+        lines.append("links:")
+        lines += [f"  - {json.dumps(link)}" for link in config["links"]]
+    if config.get("lease_ttl") is not None:
+        lines.append(f"lease_ttl: {config['lease_ttl']}")
+    return "\n".join(lines) + "\n"
+
+
+def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the state that is wanted, in the form of C(current_state)."""
+    units = release.units()
+    for daemon in DAEMONS:
+        if service(daemon) not in units:
+            raise DaemonError(f"The archive has no unit systemd/{service(daemon)}.")
+    return {
+        "group": True,
+        "release": release.name,
+        "config": config_text(config),
+        "units": units,
+        "command": release.text("bin/devlend") or WRAPPER,
+        "completion": release.text("completions/devlend.bash"),
+        "services": {service(daemon): {"enabled": True, "active": True} for daemon in DAEMONS},
+    }
+
+
+def current_state(host: Host) -> dict[str, t.Any]:
+    """Return what is in place."""
+    return {
+        "group": group_exists(),
+        "release": host.current(),
+        "config": read_text(host.path(CONFIG)),
+        "units": host.installed_units(),
+        "command": read_text(host.path(COMMAND)),
+        "completion": read_text(host.path(COMPLETION)),
+        "services": {service(daemon): host.unit_state(service(daemon)) for daemon in DAEMONS},
+    }
+
+
+def wanted_absent(before: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the state where nothing is installed; the group stays, since files may belong to it."""
+    return {
+        "group": before["group"],
+        "release": None,
+        "config": None,
+        "units": {},
+        "command": None,
+        "completion": None,
+        "services": {service(daemon): {"enabled": False, "active": False} for daemon in DAEMONS},
+    }
+
+
+def service(daemon: str) -> str:
+    """Return the name of a daemon's unit."""
+    return f"device-lending-{daemon}.service"
+
+
+def apply_present(
+    host: Host, release: Release, before: dict[str, t.Any], after: dict[str, t.Any], keep: int, wait: float
+) -> list[str]:
+    """Put everything in place; return the units that were started or restarted."""
+    if not before["group"]:
+        _command(host, ["groupadd", "--system", GROUP])
+    if before["release"] != after["release"]:
+        _unpack(host, release)
+        _flip(host, release.name)
+    sync_text(host.path(CONFIG), after["config"])
+    sync_text(host.path(COMMAND), after["command"], mode=0o755)
+    sync_text(host.path(COMPLETION), after["completion"])
+    _sync_units(host, before["units"], after["units"])
+    restart = any(before[key] != after[key] for key in ("release", "config", "units"))
+    touched = []
+    for unit, state in before["services"].items():
+        if not state["enabled"]:
+            _command(host, ["systemctl", "enable", unit])
+        if restart or not state["active"]:
+            _command(host, ["systemctl", "restart", "--no-block", unit])
+            touched.append(unit)
+    wait_until_served(host, wait)
+    _forget_old(host, keep)
+    return touched
+
+
+def apply_absent(host: Host, before: dict[str, t.Any], purge_store: bool) -> None:
+    """Stop and remove everything but, unless asked for, the store."""
+    for unit, state in before["services"].items():
+        if state["enabled"] or state["active"]:
+            _command(host, ["systemctl", "disable", "--now", unit])
+    _sync_units(host, before["units"], {})
+    for path in (CONFIG, COMMAND, COMPLETION):
+        sync_text(host.path(path), None)
+    for path in [CODE, os.path.dirname(CONFIG), *([STORE] if purge_store else [])]:
+        shutil.rmtree(host.path(path), ignore_errors=True)
+
+
+def wait_until_served(host: Host, seconds: float, pause: float = 0.5) -> None:
+    """Return once every daemon answers, or fail with what its journal says last."""
+    deadline = time.monotonic() + seconds
+    for name, daemon in host.daemons.items():
+        while True:
+            try:
+                daemon.get("/v1/status")
+                break
+            except ApiError as exc:
+                if time.monotonic() >= deadline:
+                    raise DaemonError(_no_answer(host, name, seconds, exc)) from exc
+                time.sleep(pause)
+
+
+def _no_answer(host: Host, daemon: str, seconds: float, exc: ApiError) -> str:
+    journal = host.run(["journalctl", "--no-pager", "--lines=15", "--output=cat", f"--unit={service(daemon)}"])[1]
+    said = f" Its journal ends with:\n{journal.strip()}" if journal.strip() else ""
+    return f"{daemon} does not answer within {seconds:g} seconds after its start ({exc.message}).{said}"
+
+
+def _unpack(host: Host, release: Release) -> None:
+    final = host.path(CODE, release.name)
+    staging = f"{final}.new"
+    shutil.rmtree(staging, ignore_errors=True)
+    for name, (content, executable) in sorted(release.files.items()):
+        path = os.path.join(staging, name)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o755 if executable else 0o644)
+    # The daemons run with a read-only file system: compiled here, they start without compiling each time.
+    host.run(["/usr/bin/python3", "-m", "compileall", "-q", "-s", staging, "-p", final, staging])
+    os.sync()
+    shutil.rmtree(final, ignore_errors=True)
+    os.rename(staging, final)
+
+
+def _flip(host: Host, name: str) -> None:
+    link = host.path(CODE, "current")
+    temporary = f"{link}.new"
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
+    os.symlink(name, temporary)
+    os.replace(temporary, link)
+
+
+def _forget_old(host: Host, keep: int) -> None:
+    """Remove all but the newest versions that are not in use."""
+    current = host.current()
+    others = [path for path in glob.glob(host.path(CODE, "*")) if os.path.isdir(path) and not os.path.islink(path)]
+    others = [path for path in others if os.path.basename(path) != current]
+    for path in sorted(others, key=os.path.getmtime, reverse=True)[keep:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync_units(host: Host, before: dict[str, str], after: dict[str, str]) -> None:
+    for name in set(before) | set(after):
+        sync_text(host.path(UNITS, name), after.get(name))
+    if before != after:
+        _command(host, ["systemctl", "daemon-reload"])
+
+
+def _command(host: Host, command: list[str]) -> None:
+    status, out, err = host.run(command)
+    if status != 0:
+        raise DaemonError(f"{' '.join(command)}: {(err or out).strip() or f'exit status {status}'}")
