@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The build host: an sshd inside the builder root, at native speed, on a loopback port."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from . import process
+
+
+def script(root: Path, directory: Path, port: int) -> str:
+    """What runs in the build host's own mount and process namespace; both vanish with it.
+
+    The cached root stays as it is: changes go into an overlay in the lab's state directory. Where the kernel cannot
+    overlay, the cached root itself is used.
+    """
+    merged, upper, work = (shlex.quote(str(directory / name)) for name in ("root", "upper", "work"))
+    lower = shlex.quote(str(root))
+    return f"""set -eu
+mount -t overlay overlay -o lowerdir={lower},upperdir={upper},workdir={work} {merged} || mount --bind {lower} {merged}
+mount -t proc proc {merged}/proc
+mount --rbind /dev {merged}/dev
+mount -t tmpfs -o mode=755 tmpfs {merged}/run
+mkdir {merged}/run/sshd
+cat /etc/resolv.conf > {merged}/etc/resolv.conf || true
+exec chroot {merged} /usr/sbin/sshd -D -e -p {port} -o ListenAddress=127.0.0.1 -o UsePAM=no -o PidFile=none
+"""
+
+
+def start(root: Path, directory: Path, port: int) -> dict[str, int]:
+    """Start the build host; returns the identity of its process."""
+    for name in ("root", "upper", "work"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    command = ["unshare", "--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child"]
+    command += ["sh", "-c", "hostname builder\n" + script(root, directory, port)]
+    return process.spawn(command, directory / "sshd.log", directory)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The cache of what the lab builds: directories named by a hash of everything they are made from."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def root() -> Path:
+    """The cache directory, following the XDG base directory specification."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "pcie-device-lending"
+
+
+def key_of(recipe: Any) -> str:
+    """A short name for a recipe (anything JSON can hold): the same recipe always has the same name."""
+    text = json.dumps(recipe, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock of the cache, so that two commands do not build the same thing at once."""
+    directory = root()
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / f"{name}.lock", "w", encoding="ascii") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def entry(name: str, recipe: Any, build: Callable[[Path], None]) -> Path:
+    """The cached directory for a recipe; `build` fills it if it does not exist yet.
+
+    The directory appears under its name only when it is complete, so an interrupted build leaves nothing usable.
+    """
+    path = root() / f"{name}-{key_of(recipe)}"
+    if path.is_dir():
+        return path
+    with locked(name):
+        if path.is_dir():
+            return path
+        partial = path.with_name(path.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        build(partial)
+        (partial / "recipe.json").write_text(json.dumps(recipe, indent=1, default=str) + "\n", encoding="utf-8")
+        partial.rename(path)
+    return path
+
+
+def clean() -> list[str]:
+    """Remove everything in the cache; returns the names of what went."""
+    directory = root()
+    names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    if directory.is_dir():
+        shutil.rmtree(directory)
+    return names

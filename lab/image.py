@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The file system image all hosts boot from, with the kernel and initrd that belong to it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import apt, cache, roots
+from .keys import Keys
+
+SIZE = "6G"
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a host boots: base disk (raw ext4), kernel, initrd, and the kernel's release."""
+
+    disk: Path
+    kernel: Path
+    initrd: Path
+    release: str
+
+
+def _tree_hash(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(directory)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def ensure(source: apt.Archive, versions: dict[str, str], keys: Keys) -> Image:
+    """The image for these package versions and keys; built if it is not in the cache."""
+    packages = roots.pinned(roots.GUEST_PACKAGES, versions)
+    recipe = {
+        "format": roots.FORMAT,
+        "packages": packages,
+        "size": SIZE,
+        "files": _tree_hash(roots.HERE / "guest"),
+        "keys": [keys.user_public, keys.host_public],
+    }
+
+    def build(directory: Path) -> None:
+        root = roots.guest(directory, source, packages)
+        roots.install_keys(root, keys.user_public, keys.host)
+        release = roots.kernel_release(root)
+        shutil.copy(root / f"boot/vmlinuz-{release}", directory / "vmlinuz")
+        shutil.copy(root / f"boot/initrd.img-{release}", directory / "initrd.img")
+        (directory / "release").write_text(release + "\n", encoding="ascii")
+        command = ["mke2fs", "-q", "-t", "ext4", "-L", "lab-root", "-m", "0", "-E", "lazy_itable_init=1"]
+        subprocess.run([*command, "-d", str(root), str(directory / "disk.raw"), SIZE], check=True)
+        shutil.rmtree(root)
+
+    directory = cache.entry("image", recipe, build)
+    release = (directory / "release").read_text(encoding="ascii").strip()
+    return Image(directory / "disk.raw", directory / "vmlinuz", directory / "initrd.img", release)

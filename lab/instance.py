@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""A running lab: its state directory, its processes, and how to start, watch and end them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import apt, builder, image, index, inventory, keys, process, qemu, roots, topology
+from .errors import LabError
+from .ntb import control
+from .progress import Progress
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+BOOT_TIMEOUT = 900.0
+MACHINE_IDS = uuid.UUID("6b0e2c53-6a0f-4c8b-9d6e-0a53bb1f6f5e")
+
+
+class Instance:
+    """One lab in one state directory."""
+
+    def __init__(self, state: Path) -> None:
+        self.path = state.resolve()
+        self._file = self.path / "state.json"
+        self.data: dict[str, Any] = {}
+        self.reload()
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the state file; no file means that nothing is up."""
+        self.data = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
+
+    def _save(self) -> None:
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(json.dumps(self.data, indent=1) + "\n", encoding="utf-8")
+        partial.replace(self._file)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lab's lock: only one command changes it at a time."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / "lock", "w", encoding="ascii") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            self.reload()
+            yield
+
+    @property
+    def topology(self) -> topology.Topology:
+        """The topology that is up; raises LabError if none is."""
+        if not self.data:
+            raise LabError("the lab is not up: start it with 'python3 -m lab up'")
+        return topology.parse(self.data["topology"], self.data["topology_file"])
+
+    def processes(self) -> dict[str, bool]:
+        """Every process of the lab by what it is, and whether it runs."""
+        return {name: process.alive(identity) for name, identity in self.data.get("processes", {}).items()}
+
+    def is_up(self) -> bool:
+        """Whether everything runs and had come up."""
+        running = self.processes()
+        return bool(running) and all(running.values()) and bool(self.data.get("up"))
+
+    # -- up -----------------------------------------------------------------------------------------------------------
+
+    def up(self, path: Path, options: dict[str, str], progress: Progress) -> bool:
+        """Bring a topology up; returns False if it was up already. Raises LabError, leaving nothing behind."""
+        wanted = topology.load(path)
+        raw = topology.yaml.safe_load(path.read_text(encoding="utf-8"))
+        if self.is_up():
+            if self.data["topology"] == raw and self.data["options"] == options:
+                return False
+            raise LabError("another topology, or the same with other options, is up: run 'python3 -m lab down' first")
+        if self.data:
+            progress("an earlier lab died or did not come up: cleaning up after it")
+            self.down()
+        parts = prepare(progress)
+        names = [host.name for host in wanted.hosts]
+        ports = dict(zip([*names, topology.BUILDER, "lan"], _free_ports(len(names) + 2), strict=True))
+        self.data = {
+            "topology": raw,
+            "topology_file": str(path),
+            "options": options,
+            "ports": ports,
+            "kernel": parts.image.release,
+            "processes": {},
+            "up": False,
+        }
+        try:
+            self._start(wanted, parts, options, progress)
+            self._wait(wanted, progress)
+        except BaseException:
+            self.down(keep_logs=True)
+            raise
+        self.data["up"] = True
+        self._save()
+        return True
+
+    def _start(self, wanted: topology.Topology, parts: Parts, options: dict[str, str], progress: Progress) -> None:
+        self._save()
+        ports = self.data["ports"]
+        hosts = {name: ports[name] for name in ports if name != "lan"}
+        self._write_access_files(wanted, hosts, parts.keys)
+        progress("starting the build host")
+        self._run(topology.BUILDER, builder.start(parts.builder, self.path / "builder", ports[topology.BUILDER]))
+        (self.path / "links").mkdir(exist_ok=True)
+        for link in wanted.links:
+            progress(f"starting the bridge {link.name} ({link.primary} - {link.secondary})")
+            command = [sys.executable, "-m", "lab.ntb.server", "--directory", str(self.path / "links")]
+            command += ["--name", link.name, "--sizes", *(str(size << 20) for size in link.windows)]
+            command += ["--fast"] if options["window"] == "fast" else []
+            command += ["--weak"] if options["ordering"] == "weak" else []
+            log = self.path / "links" / f"{link.name}.log"
+            environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+            self._run(f"link {link.name}", process.spawn(command, log, self.path, environment))
+            self._wait_for_socket(link.name, log)
+        for host in wanted.hosts:
+            progress(f"starting {host.name}")
+            self._start_host(wanted, host, parts)
+
+    def _start_host(self, wanted: topology.Topology, host: topology.Host, parts: Parts) -> None:
+        directory = self.path / host.name
+        directory.mkdir(exist_ok=True)
+        (directory / "console.log").write_bytes(b"")
+        command = [*parts.qemu.img, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(parts.image.disk)]
+        subprocess.run([*command, str(directory / "disk.qcow2")], check=True, env=qemu.environment(parts.qemu))
+        for number, drive in enumerate(host.nvme):
+            with open(directory / f"nvme{number}.raw", "wb") as handle:
+                handle.truncate(drive.size << 20)
+        machine_id = uuid.uuid5(MACHINE_IDS, host.name).hex
+        ports = self.data["ports"]
+        accel = self.data["options"]["accel"]
+        args = qemu.arguments(wanted, host, parts.image, ports[host.name], ports["lan"], accel, machine_id)
+        log = directory / "qemu.log"
+        log.write_text(" ".join([*parts.qemu.system, *args]) + "\n", encoding="utf-8")
+        identity = process.spawn([*parts.qemu.system, *args], log, self.path, qemu.environment(parts.qemu))
+        self._run(host.name, identity)
+
+    def _run(self, name: str, identity: dict[str, int]) -> None:
+        self.data["processes"][name] = identity
+        self._save()
+
+    def _write_access_files(self, wanted: topology.Topology, ports: dict[str, int], pair: keys.Keys) -> None:
+        shutil.copy(pair.user, self.path / "id_ed25519")
+        (self.path / "id_ed25519").chmod(0o600)
+        for name, text in (
+            ("known_hosts", inventory.known_hosts(ports, pair.host_public)),
+            ("ssh_config", inventory.ssh_config(self.path, ports)),
+            ("inventory.yml", inventory.inventory(wanted, self.path, ports)),
+        ):
+            (self.path / name).write_text(text, encoding="utf-8")
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def _wait_for_socket(self, link: str, log: Path) -> None:
+        deadline = time.monotonic() + 30
+        path = self.path / "links" / f"{link}.control.sock"
+        while not path.exists():
+            if not process.alive(self.data["processes"][f"link {link}"]) or time.monotonic() > deadline:
+                raise LabError(f"the bridge {link} did not start; {log} ends with:\n{_tail(log)}")
+            time.sleep(0.05)
+        control.call(path, {"command": "state"}, timeout=30)
+
+    def _wait(self, wanted: topology.Topology, progress: Progress) -> None:
+        waiting = [topology.BUILDER, *(host.name for host in wanted.hosts)]
+        progress(f"waiting for ssh on {', '.join(waiting)}")
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        while waiting:
+            for name in list(waiting):
+                self.check_alive()
+                if _answers(self.data["ports"][name]) and self.ssh(name, ["true"], capture=True).returncode == 0:
+                    waiting.remove(name)
+                    progress(f"{name} answers")
+            if time.monotonic() > deadline:
+                name = waiting[0]
+                raise LabError(f"{name} does not answer after {BOOT_TIMEOUT:.0f} s; {self.why(name)}")
+            time.sleep(0.2)
+        for host in wanted.hosts:
+            self._check_host(wanted, host)
+
+    def _check_host(self, wanted: topology.Topology, host: topology.Host) -> None:
+        found = self.ssh(host.name, ["uname -r; lspci -Dnd 1022:148b"], capture=True).stdout.splitlines()
+        if found[:1] != [self.data["kernel"]]:
+            raise LabError(f"{host.name} runs kernel {found[:1]} but was made with {self.data['kernel']}")
+        addresses = [line.split()[0] for line in found[1:]]
+        expected = [wanted.ntb_address(host.name, link) for link in wanted.links_of(host.name)]
+        if addresses != expected:
+            raise LabError(f"{host.name} should have its bridges at {expected} but has them at {addresses}")
+
+    def check_alive(self) -> None:
+        """Raise LabError with the end of its log if a process of the lab has died."""
+        for name, running in self.processes().items():
+            if not running:
+                raise LabError(f"{name} has died; {self.why(name)}")
+
+    def why(self, name: str) -> str:
+        """Where to look, and what is there, when something of the lab does not work."""
+        if name.startswith("link "):
+            logs = [self.path / "links" / f"{name.removeprefix('link ')}.log"]
+        elif name == topology.BUILDER:
+            logs = [self.path / "builder" / "sshd.log"]
+        else:
+            logs = [self.path / name / "qemu.log", self.path / name / "console.log"]
+        return "\n".join(f"{log} ends with:\n{_tail(log)}" for log in logs if log.exists())
+
+    # -- use ----------------------------------------------------------------------------------------------------------
+
+    def ssh(self, host: str, command: list[str], capture: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command on a host (none: a shell), by ssh."""
+        if host != topology.BUILDER:
+            self.topology.host(host)
+        args = ["ssh", "-F", str(self.path / "ssh_config"), "-o", "ConnectTimeout=30", host, *command]
+        return subprocess.run(args, capture_output=capture, text=True, check=False)
+
+    def control(self, link: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a command to the emulator of a link."""
+        names = [candidate.name for candidate in self.topology.links]
+        if link not in names:
+            raise LabError(f"there is no link {link!r} in this lab, only {', '.join(names)}")
+        return control.call(self.path / "links" / f"{link}.control.sock", request)
+
+    def down(self, keep_logs: bool = False) -> bool:
+        """End all processes and remove the state; returns False if there was nothing. Logs are kept if asked."""
+        existed = bool(self.data)
+        identities = self.data.get("processes", {})
+        # Machines first: a bridge that goes away under a running machine makes it complain.
+        for name in sorted(identities, key=lambda name: name.startswith("link ")):
+            process.stop(identities[name])
+        self.data = {}
+        self._file.unlink(missing_ok=True)
+        if self.path.is_dir() and not keep_logs:
+            for path in self.path.iterdir():
+                if path.name != "lock":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return existed
+
+
+class Parts:
+    """Everything a lab is made from."""
+
+    def __init__(self, builder_root: Path, guest: image.Image, emulator: qemu.Qemu, pair: keys.Keys) -> None:
+        self.builder = builder_root
+        self.image = guest
+        self.qemu = emulator
+        self.keys = pair
+
+
+def prepare(progress: Progress, refresh: bool = False) -> Parts:
+    """Make, or find in the cache, all that a lab is made from; asks the archive at most once a day."""
+    roots.require_tools()
+    source = apt.archive()
+    progress("asking the archive for current versions (at most once a day)")
+    versions = index.versions(source, refresh)
+    pair = keys.ensure()
+    emulator = qemu.native()
+    if emulator is None:
+        progress("QEMU: Debian root from backports (about 30 s if it is not cached)")
+        emulator = qemu.from_root(roots.qemu(source, versions))
+    progress(f"guest image with Linux {versions['linux-image-amd64']} (about 1 min if it is not cached)")
+    guest = image.ensure(source, versions, pair)
+    progress("build host root (about 1 min if it is not cached)")
+    build_root = roots.builder(source, versions, pair.user_public, pair.host)
+    if guest.release != roots.kernel_release(build_root):
+        raise LabError(
+            f"the guests run {guest.release} but the build host has headers of {roots.kernel_release(build_root)}; "
+            "run 'python3 -m lab build --refresh'"
+        )
+    return Parts(build_root, guest, emulator, pair)
+
+
+def _free_ports(number: int) -> list[int]:
+    """TCP ports of the loopback interface nobody uses now; all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _number in range(number)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+def _answers(port: int) -> bool:
+    """Whether an ssh server greets on a loopback port within a moment."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
+            sock.settimeout(2)
+            return sock.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _tail(path: Path, lines: int = 15) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return "\n".join("    " + line for line in text.splitlines()[-lines:])

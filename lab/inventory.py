@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Files that let others reach the hosts: an Ansible inventory, an ssh configuration, known hosts. Pure text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .topology import BUILDER, Topology
+
+
+def ssh_options(state: Path) -> str:
+    """Options for ssh, scp and sftp that make them accept exactly the lab's hosts."""
+    options = [
+        f"UserKnownHostsFile={state}/known_hosts",
+        "GlobalKnownHostsFile=/dev/null",
+        "StrictHostKeyChecking=yes",
+        "IdentitiesOnly=yes",
+        "LogLevel=ERROR",
+    ]
+    return " ".join(f"-o {option}" for option in options)
+
+
+def known_hosts(ports: dict[str, int], host_key: str) -> str:
+    """The known_hosts file."""
+    return "".join(f"[127.0.0.1]:{port} {host_key}\n" for port in ports.values())
+
+
+def ssh_config(state: Path, ports: dict[str, int]) -> str:
+    """An ssh configuration in which every host can be reached by its name."""
+    blocks = []
+    for name, port in ports.items():
+        blocks.append(
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {state}/id_ed25519\n"
+            f"  IdentitiesOnly yes\n  UserKnownHostsFile {state}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
+            "  StrictHostKeyChecking yes\n  LogLevel ERROR\n"
+        )
+    return "\n".join(blocks)
+
+
+def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
+    """The Ansible inventory: the hosts in the group ntb_fabric, the build host outside it."""
+
+    def connection(name: str) -> dict[str, Any]:
+        return {"ansible_host": "127.0.0.1", "ansible_port": ports[name]}
+
+    hosts = {}
+    for host in topology.hosts:
+        links = [
+            {"ntb": topology.ntb_address(host.name, link), "peer": link.peer(host.name)}
+            for link in topology.links_of(host.name)
+        ]
+        hosts[host.name] = {**connection(host.name), "device_lending_links": links}
+    data = {
+        "all": {
+            "vars": {
+                "ansible_user": "root",
+                "ansible_ssh_private_key_file": f"{state}/id_ed25519",
+                "ansible_ssh_common_args": ssh_options(state),
+                "ansible_python_interpreter": "/usr/bin/python3",
+            },
+            "hosts": {BUILDER: connection(BUILDER)},
+            "children": {
+                "ntb_fabric": {
+                    "hosts": hosts,
+                    "vars": {
+                        "device_lending_build_host": BUILDER,
+                        "device_lending_leases": list(topology.leases),
+                    },
+                }
+            },
+        }
+    }
+    return "---\n" + yaml.safe_dump(data, sort_keys=False, default_flow_style=False)

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What happens between the two machines: routing of window accesses, and PCIe's ordering rules.
+
+Strict ordering, the default:
+
+* a write through a window into RAM is done at once, so whatever becomes visible later cannot overtake it;
+* writes to anything else (a device's BAR, an interrupt controller) travel as messages; a doorbell or scratchpad
+  written after them is shown to the other machine only when a read of that machine, sent after them, has come back;
+* a read through a window is answered after the machine that is read has answered a read of its own: what that machine
+  had posted before is then already here and has been passed on. If that machine is itself waiting for a read, all it
+  posted has arrived and its RAM may be read directly.
+
+Weak ordering drops all three on purpose, so that a test can show that it would notice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .memory import GuestMemory
+from .registers import DOORBELLS, VECTORS, Effect, Interrupt, Registers, Ring, SetScratchpad
+
+Done = Callable[[bytes], None]
+WINDOW_BARS = {2: 0, 4: 1}
+
+
+class Port(Protocol):
+    """A machine, as the fabric needs it."""
+
+    memory: GuestMemory
+    connected: bool
+
+    def post_write(self, address: int, data: bytes) -> None:
+        """Send a write that is not answered."""
+
+    def request_read(self, address: int, count: int, done: Callable[[bytes | None], None]) -> None:
+        """Send a read; `done` gets the octets, or None if nothing answered there."""
+
+    def interrupt(self, vector: int) -> bool:
+        """Signal an MSI-X vector; False if the guest has not set it up."""
+
+
+@dataclass
+class WindowCounters:
+    """What went through one window of one side. Octets, or numbers of accesses."""
+
+    reads: int = 0
+    read_octets: int = 0
+    writes: int = 0
+    write_octets: int = 0
+    writes_to_ram: int = 0
+    closed_reads: int = 0
+    closed_writes: int = 0
+    failed_reads: int = 0
+    cycles: int = 0
+    dropped_by_fault: int = 0
+
+
+@dataclass
+class SideCounters:
+    """What one side did, and what was done to it."""
+
+    windows: list[WindowCounters] = field(default_factory=lambda: [WindowCounters(), WindowCounters()])
+    doorbells: list[int] = field(default_factory=lambda: [0] * DOORBELLS)
+    interrupts: list[int] = field(default_factory=lambda: [0] * VECTORS)
+    interrupts_lost: int = 0
+    scratchpads: int = 0
+    flushes: int = 0
+    resets: int = 0
+
+
+@dataclass
+class Faults:
+    """How many of the next doorbells to lose or double, and window writes to lose."""
+
+    doorbell_drop: int = 0
+    doorbell_duplicate: int = 0
+    write_drop: int = 0
+
+
+@dataclass(eq=False)
+class _Read:
+    side: int
+    counters: WindowCounters
+    address: int
+    count: int
+    done: Done
+    finished: bool = False
+
+
+@dataclass
+class _Visibility:
+    """Effects one side will see, in order, and whether a flush for them is under way."""
+
+    queue: deque[Effect] = field(default_factory=deque)
+    unflushed: bool = False
+    flushing: bool = False
+
+
+class Fabric:
+    """The bridge between two ports. Everything happens in the caller's thread; nothing blocks."""
+
+    def __init__(self, registers: Registers, ports: tuple[Port, Port], strict: bool = True) -> None:
+        self.registers = registers
+        self.ports = ports
+        self.strict = strict
+        self.counters = (SideCounters(), SideCounters())
+        self.faults = Faults()
+        self._reads: tuple[list[_Read], list[_Read]] = ([], [])
+        self._visibility = (_Visibility(), _Visibility())
+
+    # -- accesses of a machine to its bridge function -----------------------------------------------------------------
+
+    def read(self, side: int, bar: int, offset: int, count: int, done: Done) -> None:
+        """A machine reads; `done` is called exactly once with the octets, now or later."""
+        if bar == 0:
+            done(self.registers.read(side, offset, count))
+        elif bar in WINDOW_BARS:
+            self._window_read(side, WINDOW_BARS[bar], offset, count, done)
+        else:
+            done(b"\xff" * count)
+
+    def write(self, side: int, bar: int, offset: int, data: bytes) -> None:
+        """A machine writes (a posted write)."""
+        if bar == 0:
+            for effect in self.registers.write(side, offset, data):
+                self._take_effect(effect)
+        elif bar in WINDOW_BARS:
+            self._window_write(side, WINDOW_BARS[bar], offset, data)
+
+    def set_link(self, up: bool) -> None:
+        """Plug in or pull out the cable."""
+        self._interrupts(self.registers.set_link(up))
+
+    def reset(self, side: int) -> None:
+        """A machine was reset, or its QEMU is gone."""
+        self.counters[side].resets += 1
+        self._visibility[side].queue.clear()
+        self._interrupts(self.registers.reset(side))
+
+    def disconnect(self, side: int) -> None:
+        """A machine's QEMU is gone: whoever waits for it gets all ones."""
+        for read in [read for reads in self._reads for read in reads]:
+            self._finish(read, None, failed=True)
+        self._visibility[side].unflushed = self._visibility[side].flushing = False
+        self.reset(side)
+
+    # -- windows ----------------------------------------------------------------------------------------------------
+
+    def _window_write(self, side: int, window: int, offset: int, data: bytes) -> None:
+        counters = self.counters[side].windows[window]
+        counters.writes += 1
+        counters.write_octets += len(data)
+        address = self.registers.translate(side, window, offset, len(data))
+        target = self.ports[1 - side]
+        if address is None or not target.connected:
+            counters.closed_writes += 1
+            return
+        if self.faults.write_drop:
+            self.faults.write_drop -= 1
+            counters.dropped_by_fault += 1
+            return
+        if self.strict and target.memory.write(address, data):
+            counters.writes_to_ram += 1
+            return
+        target.post_write(address, data)
+        self._visibility[1 - side].unflushed = True
+
+    def _window_read(self, side: int, window: int, offset: int, count: int, done: Done) -> None:
+        counters = self.counters[side].windows[window]
+        counters.reads += 1
+        counters.read_octets += count
+        address = self.registers.translate(side, window, offset, count)
+        target = self.ports[1 - side]
+        if address is None or not target.connected:
+            counters.closed_reads += 1
+            done(b"\xff" * count)
+            return
+        read = _Read(side, counters, address, count, done)
+        self._release_reads_of(1 - side)
+        if not self.strict or self._reads[1 - side]:
+            data = target.memory.read(address, count)
+            if data is not None:
+                done(data)
+                return
+            if self._reads[1 - side]:
+                # Each machine's processor waits for the other's device: the younger read gives way.
+                counters.cycles += 1
+                done(b"\xff" * count)
+                return
+        self._reads[side].append(read)
+        target.request_read(address, count, lambda data: self._finish(read, data, failed=data is None))
+
+    def _release_reads_of(self, side: int) -> None:
+        """The other machine now waits for a read itself, so reads of its RAM need not wait for it any longer."""
+        for read in list(self._reads[side]):
+            data = self.ports[1 - side].memory.read(read.address, read.count)
+            if data is not None:
+                self._finish(read, data)
+
+    def _finish(self, read: _Read, data: bytes | None, failed: bool = False) -> None:
+        if read.finished:
+            return
+        read.finished = True
+        self._reads[read.side].remove(read)
+        read.counters.failed_reads += failed
+        read.done(b"\xff" * read.count if data is None else data)
+
+    # -- scratchpads, doorbells, interrupts --------------------------------------------------------------------------
+
+    def _take_effect(self, effect: Effect) -> None:
+        if isinstance(effect, Interrupt):
+            self._interrupts([effect])
+            return
+        if isinstance(effect, SetScratchpad):
+            self.counters[1 - effect.side].scratchpads += 1
+        copies = 1
+        if isinstance(effect, Ring):
+            for bit in range(DOORBELLS):
+                self.counters[1 - effect.side].doorbells[bit] += effect.bits >> bit & 1
+            if self.faults.doorbell_drop:
+                self.faults.doorbell_drop -= 1
+                return
+            if self.faults.doorbell_duplicate:
+                self.faults.doorbell_duplicate -= 1
+                copies = 2
+        visibility = self._visibility[effect.side]
+        for _copy in range(copies):
+            if self.strict and (visibility.unflushed or visibility.queue):
+                visibility.queue.append(effect)
+                self._flush(effect.side)
+            else:
+                self._interrupts(self.registers.apply(effect))
+
+    def _flush(self, side: int) -> None:
+        visibility = self._visibility[side]
+        if visibility.flushing:
+            return
+        visibility.flushing, visibility.unflushed = True, False
+        covered = len(visibility.queue)
+        self.counters[side].flushes += 1
+
+        def flushed(_data: bytes | None) -> None:
+            visibility.flushing = False
+            for _number in range(min(covered, len(visibility.queue))):
+                self._interrupts(self.registers.apply(visibility.queue.popleft()))
+            if visibility.queue:
+                self._flush(side)
+
+        self.ports[side].request_read(0, 8, flushed)
+
+    def _interrupts(self, interrupts: list[Interrupt]) -> None:
+        for interrupt in interrupts:
+            counters = self.counters[interrupt.side]
+            counters.interrupts[interrupt.vector] += 1
+            counters.interrupts_lost += not self.ports[interrupt.side].interrupt(interrupt.vector)
+
+    # -- for people ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Link, drivers and windows as they are now."""
+        return {
+            "link": "up" if self.registers.link else "down",
+            "ordering": "strict" if self.strict else "weak",
+            "sides": [
+                {
+                    "connected": self.ports[side].connected,
+                    "ready": self.registers.sides[side].ready,
+                    "doorbells_pending": self.registers.sides[side].db_status,
+                    "doorbell_mask": self.registers.sides[side].db_mask,
+                    "scratchpads": list(self.registers.sides[side].spads),
+                    "windows": [
+                        dict(zip(("translation", "limit"), self.registers.window(side, window), strict=True))
+                        for window in (0, 1)
+                    ],
+                }
+                for side in (0, 1)
+            ],
+        }

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The emulator's process: one link, two machines, one thread. Run as `python3 -m lab.ntb.server`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import control
+from .config_space import BAR0_SIZE
+from .endpoint import Endpoint
+from .fabric import Fabric
+from .registers import Registers
+
+FAST_REGION = 4
+
+
+class Server:
+    """Listens for both machines and for control commands, and moves what arrives."""
+
+    def __init__(self, directory: Path, name: str, window_sizes: tuple[int, int], fast: bool, strict: bool) -> None:
+        self._selector = selectors.EpollSelector()
+        self._fast = fast
+        self._fast_size = window_sizes[1]
+        self._endpoints = (Endpoint(self, 0, window_sizes), Endpoint(self, 1, window_sizes))
+        self.fabric = Fabric(Registers(window_sizes), self._endpoints, strict)
+        self._stop = False
+        for side in (0, 1):
+            self._listen(directory / f"{name}.{side}.sock", ("machine", side))
+        self._listen(directory / f"{name}.control.sock", ("control", None))
+
+    def _listen(self, path: Path, purpose: tuple[str, int | None]) -> None:
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        with control.short_path(path) as short:
+            listener.bind(short)
+        listener.listen(4)
+        self._selector.register(listener, selectors.EVENT_READ, purpose)
+
+    # -- what the endpoints ask ----------------------------------------------------------------------------------------
+
+    def wants_output(self, endpoint: Endpoint, wanted: bool) -> None:
+        """Watch for room in an endpoint's socket, or no longer."""
+        if endpoint.socket is None:
+            return
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+        if self._selector.get_key(endpoint.socket).events != events:
+            self._selector.modify(endpoint.socket, events, ("endpoint", endpoint.side))
+
+    def memory_changed(self, endpoint: Endpoint) -> None:
+        """One machine's RAM is known: the other may have been waiting for it."""
+        if self._fast and endpoint.memory.identity() is not None:
+            self._endpoints[1 - endpoint.side].retry_held()
+
+    def fast_area(self, endpoint: Endpoint, region: int) -> tuple[int, int] | None | bool:
+        """The other machine's RAM, for the window that is mapped in fast mode."""
+        if not self._fast or region != FAST_REGION:
+            return None
+        identity = self._endpoints[1 - endpoint.side].memory.identity()
+        return False if identity is None else identity
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        while not self._stop:
+            for key, events in self._selector.select():
+                kind, argument = key.data
+                if kind == "machine":
+                    self._accept_machine(key.fileobj, argument)  # type: ignore[arg-type]
+                elif kind == "endpoint":
+                    self._serve(self._endpoints[argument], events)
+                elif kind == "control":
+                    connection, _address = key.fileobj.accept()  # type: ignore[union-attr]
+                    self._selector.register(connection, selectors.EVENT_READ, ("client", None))
+                else:
+                    self._serve_client(key.fileobj)  # type: ignore[arg-type]
+
+    def stop(self, *_arguments: Any) -> None:
+        """End the loop (a signal handler)."""
+        self._stop = True
+        raise SystemExit(0)
+
+    def _accept_machine(self, listener: socket.socket, side: int) -> None:
+        connection, _address = listener.accept()
+        endpoint = self._endpoints[side]
+        if endpoint.connected:
+            connection.close()
+            return
+        endpoint.connect(connection)
+        self._selector.register(connection, selectors.EVENT_READ, ("endpoint", side))
+        print(f"side {side}: connected", file=sys.stderr, flush=True)
+
+    def _serve(self, endpoint: Endpoint, events: int) -> None:
+        sock = endpoint.socket
+        if sock is None:
+            return
+        if events & selectors.EVENT_WRITE:
+            endpoint.writable()
+        if events & selectors.EVENT_READ:
+            descriptor = sock.fileno()
+            endpoint.readable()
+            if endpoint.socket is None:
+                self._selector.unregister(descriptor)
+                print(f"side {endpoint.side}: disconnected", file=sys.stderr, flush=True)
+
+    def _serve_client(self, connection: socket.socket) -> None:
+        data = b""
+        connection.settimeout(2.0)
+        try:
+            while not data.endswith(b"\n"):
+                chunk = connection.recv(65536)
+                if not chunk:
+                    break
+                data += chunk
+            answer = control.handle(self.fabric, json.loads(data))
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        try:
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+        except OSError as error:
+            print(f"control client: {error}", file=sys.stderr, flush=True)
+        self._selector.unregister(connection)
+        connection.close()
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(description="Emulate one link: an AMD NTB pair over vfio-user.")
+    parser.add_argument("--directory", type=Path, required=True, help="where the sockets are made")
+    parser.add_argument("--name", required=True, help="the link's name, the stem of the sockets' names")
+    parser.add_argument("--sizes", type=int, nargs=2, required=True, help="sizes of windows 0 and 1 in octets")
+    parser.add_argument("--fast", action="store_true", help="map the peer's RAM as window 1")
+    parser.add_argument("--weak", action="store_true", help="drop PCIe's ordering rules")
+    arguments = parser.parse_args()
+    for size in arguments.sizes:
+        if size < BAR0_SIZE or size & (size - 1):
+            parser.error(f"window size {size} is not a power of two of at least {BAR0_SIZE}")
+    server = Server(
+        arguments.directory, arguments.name, tuple(arguments.sizes), arguments.fast, not arguments.weak
+    )
+    signal.signal(signal.SIGTERM, server.stop)
+    print(f"serving {arguments.name} in process {os.getpid()}", file=sys.stderr, flush=True)
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

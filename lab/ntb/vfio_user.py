@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The vfio-user protocol (as QEMU 11.1 speaks it): framing, packing and unpacking. No input or output."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+VERSION = 1
+DMA_MAP = 2
+DMA_UNMAP = 3
+GET_INFO = 4
+GET_REGION_INFO = 5
+GET_IRQ_INFO = 7
+SET_IRQS = 8
+REGION_READ = 9
+REGION_WRITE = 10
+DMA_READ = 11
+DMA_WRITE = 12
+RESET = 13
+REGION_WRITE_MULTI = 15
+
+REPLY = 0x1
+NO_REPLY = 0x10
+ERROR = 0x20
+
+HEADER = struct.Struct("<HHIII")
+MAX_MESSAGE = 2 << 20
+MAX_TRANSFER = 1 << 20
+# QEMU takes a partial socket write for a complete one; larger answers than this can cut its stream.
+MAX_DMA_READ = 32 << 10
+
+REGION_CONFIG = 7
+REGIONS = 9
+IRQ_MSIX = 2
+IRQ_ERR = 3
+IRQS = 5
+
+
+class ProtocolError(Exception):
+    """The peer sent something that cannot be understood; the connection is of no further use."""
+
+
+@dataclass
+class Message:
+    """One message: header fields and payload."""
+
+    number: int
+    command: int
+    flags: int
+    error: int
+    payload: bytes
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether it answers a request of ours."""
+        return self.flags & 0xF == REPLY
+
+    @property
+    def wants_reply(self) -> bool:
+        """Whether the sender waits for an answer."""
+        return not self.flags & NO_REPLY
+
+
+class Framer:
+    """Cuts a stream of octets into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Take octets, give the messages that are complete now.
+
+        Raises ProtocolError for an impossible length, after which nothing more can be read.
+        """
+        self._buffer += data
+        position = 0
+        buffer = self._buffer
+        try:
+            while len(buffer) - position >= HEADER.size:
+                number, command, size, flags, error = HEADER.unpack_from(buffer, position)
+                if not HEADER.size <= size <= MAX_MESSAGE:
+                    raise ProtocolError(f"message of {size} octets (command {command})")
+                if len(buffer) - position < size:
+                    break
+                payload = bytes(buffer[position + HEADER.size : position + size])
+                position += size
+                yield Message(number, command, flags, error, payload)
+        finally:
+            del buffer[:position]
+
+
+def request(number: int, command: int, payload: bytes, no_reply: bool = False) -> bytes:
+    """A request of ours, ready to send."""
+    flags = NO_REPLY if no_reply else 0
+    return HEADER.pack(number, command, HEADER.size + len(payload), flags, 0) + payload
+
+
+def reply(message: Message, payload: bytes = b"") -> bytes:
+    """The answer to a request."""
+    return HEADER.pack(message.number, message.command, HEADER.size + len(payload), REPLY, 0) + payload
+
+
+def error_reply(message: Message, errno: int) -> bytes:
+    """The answer to a request that failed."""
+    return HEADER.pack(message.number, message.command, HEADER.size, REPLY | ERROR, errno)
+
+
+def version_payload(request_payload: bytes) -> bytes:
+    """Our answer to the version request; never longer than the request, as QEMU has no room for more.
+
+    Raises ProtocolError if the client speaks another major version.
+    """
+    major, _minor = struct.unpack_from("<HH", request_payload)
+    if major != 0:
+        raise ProtocolError(f"vfio-user major version {major}")
+    capabilities = {"capabilities": {"max_msg_fds": 16, "max_data_xfer_size": MAX_TRANSFER}}
+    return struct.pack("<HH", 0, 0) + json.dumps(capabilities, separators=(",", ":")).encode() + b"\0"
+
+
+def device_info() -> bytes:
+    """Payload of the answer to GET_INFO: a PCI device that can be reset."""
+    return struct.pack("<IIII", 16, 0x3, REGIONS, IRQS)
+
+
+def region_info(index: int, size: int, mapped: list[tuple[int, int]], argsz: int) -> tuple[bytes, bool]:
+    """Payload of the answer to GET_REGION_INFO and whether it is the complete one.
+
+    `mapped` lists (offset, size) of areas the client may map from the descriptor that goes with the answer. The
+    short first answer already carries the capability offset, which QEMU insists on.
+    """
+    flags = (0x3 if size else 0) | (0xC if mapped else 0)
+    capability = b""
+    if mapped:
+        capability = struct.pack("<HHIII", 1, 1, 0, len(mapped), 0)
+        capability += b"".join(struct.pack("<QQ", *area) for area in mapped)
+    need = 32 + len(capability)
+    answer = struct.pack("<IIIIQQ", need, flags, index, 32 if mapped else 0, size, 0)
+    complete = argsz >= need
+    return answer + (capability if complete else b""), complete
+
+
+def irq_info(index: int, vectors: int) -> bytes:
+    """Payload of the answer to GET_IRQ_INFO."""
+    count = {IRQ_MSIX: vectors, IRQ_ERR: 1}.get(index, 0)
+    return struct.pack("<IIII", 16, 0x9 if count else 0, index, count)
+
+
+def region_writes(message: Message) -> Iterator[tuple[int, int, bytes]]:
+    """Region, offset and data of each write in a REGION_WRITE or REGION_WRITE_MULTI message, in order."""
+    payload = message.payload
+    if message.command == REGION_WRITE:
+        offset, region, count = struct.unpack_from("<QII", payload)
+        yield region, offset, payload[16 : 16 + count]
+        return
+    (number,) = struct.unpack_from("<Q", payload)
+    for position in range(8, 8 + 24 * number, 24):
+        offset, region, count = struct.unpack_from("<QII", payload, position)
+        yield region, offset, payload[position + 16 : position + 16 + min(count, 8)]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The three Debian roots of the lab, made with mmdebstrap and cached by content.
+
+* qemu: QEMU new enough for vfio-user, for machines whose own is not;
+* guest: what the lab's hosts boot, made into a file system image (see `image`);
+* builder: compiler, kernel headers and kernel source of exactly the guests' kernel, at native speed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import apt, cache
+from .errors import LabError
+from .index import CODENAME, KERNEL_PACKAGES
+
+HERE = Path(__file__).resolve().parent
+FORMAT = 1  # raise when the way roots are made changes without any other part of a recipe changing
+
+QEMU_PACKAGES = ["qemu-system-x86", "qemu-utils", "ipxe-qemu", "seabios"]
+GUEST_PACKAGES = """linux-image-amd64 initramfs-tools systemd systemd-sysv udev openssh-server python3 kmod pciutils
+    nvme-cli fio e2fsprogs iproute2 iputils-ping procps psmisc mount passwd less ca-certificates ethtool
+    python3-fastapi python3-uvicorn python3-pyroute2 python3-yaml python3-h11 python3-argcomplete""".split()
+BUILDER_PACKAGES = """gcc make linux-headers-amd64 linux-source sparse openssh-server python3 xz-utils libelf-dev bc cpio
+    kmod openssl patch rsync diffutils""".split()
+
+
+def require_tools() -> None:
+    """Raise LabError unless this machine and user can make roots."""
+    missing = [tool for tool in ("mmdebstrap", "mke2fs", "ssh-keygen", "unshare") if not shutil.which(tool)]
+    if missing:
+        raise LabError(
+            f"missing programs: {', '.join(missing)}; install mmdebstrap, e2fsprogs, openssh-client and util-linux"
+        )
+    if os.geteuid() != 0:
+        raise LabError("the lab makes Debian roots and needs to be root for that: use sudo")
+
+
+def pinned(packages: list[str], versions: dict[str, str]) -> list[str]:
+    """The packages, with the exact version where one is prescribed."""
+    return [f"{name}={versions[name]}" if name in KERNEL_PACKAGES else name for name in packages]
+
+
+def _mmdebstrap(target: Path, packages: list[str], sources: list[str], options: list[str]) -> None:
+    log = target.with_name(target.parent.name.removesuffix(".partial") + ".log")
+    log = cache.root() / log.name
+    command = ["mmdebstrap", "--mode=root", "--variant=apt", "--architectures=amd64", "--format=directory"]
+    command += [f"--include={','.join(packages)}", *options]
+    command += [f"--aptopt={option}" for option in apt.passed_on_options()]
+    command += [CODENAME, str(target), *sources]
+    with open(log, "w", encoding="utf-8") as output:
+        result = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
+    if result.returncode:
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        raise LabError("mmdebstrap failed:\n" + "\n".join(tail) + f"\nthe whole log is {log}")
+
+
+def package_version(root: Path, package: str) -> str:
+    """The version of a package installed in a root, or '' if it is not."""
+    result = subprocess.run(
+        ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f=${Version}", package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip()
+
+
+def kernel_release(root: Path) -> str:
+    """The kernel release (as uname -r gives it) a root has modules or headers for; exactly one must be there."""
+    names = [path.name for path in (root / "usr/lib/modules").glob("*-amd64")]
+    if len(names) != 1:
+        raise LabError(f"{root} should hold exactly one kernel but holds: {', '.join(names) or 'none'}")
+    return names[0]
+
+
+def check_builder(root: Path, versions: dict[str, str]) -> None:
+    """Raise LabError unless headers and source in a builder root are of the prescribed kernel version."""
+    want = versions["linux-image-amd64"]
+    release = kernel_release(root)
+    series = re.match(r"\d+\.\d+", want)
+    found = {
+        name: package_version(root, name)
+        for name in (f"linux-headers-{release}", f"linux-source-{series[0] if series else ''}")
+    }
+    if set(found.values()) != {want}:
+        raise LabError(f"the guests' kernel is {want} but the builder has {found}: run 'python3 -m lab build --refresh'")
+
+
+def qemu(source: apt.Archive, versions: dict[str, str]) -> Path:
+    """The root directory with QEMU from backports."""
+    recipe = {"format": FORMAT, "packages": QEMU_PACKAGES, "version": versions["qemu-system-x86"]}
+
+    def build(directory: Path) -> None:
+        option = f'--aptopt=APT::Default-Release "{CODENAME}-backports"'
+        _mmdebstrap(directory / "root", QEMU_PACKAGES, source.lines(CODENAME, backports=True), [option])
+
+    return cache.entry("qemu", recipe, build) / "root"
+
+
+def builder(source: apt.Archive, versions: dict[str, str], public_key: str, host_key: Path) -> Path:
+    """The root directory of the build host, with its ssh host key and the key of the lab's user."""
+    packages = pinned(BUILDER_PACKAGES, versions)
+    recipe = {"format": FORMAT, "packages": packages, "key": public_key, "host_key": _text(host_key, ".pub")}
+
+    def build(directory: Path) -> None:
+        root = directory / "root"
+        _mmdebstrap(root, packages, source.lines(CODENAME), [])
+        install_keys(root, public_key, host_key)
+        (root / "run/sshd").mkdir(exist_ok=True)
+        (root / "etc/hostname").write_text("builder\n", encoding="ascii")
+        shutil.copytree(HERE / "guest/etc/ssh", root / "etc/ssh", dirs_exist_ok=True)
+        check_builder(root, versions)
+
+    return cache.entry("builder", recipe, build) / "root"
+
+
+def guest(directory: Path, source: apt.Archive, packages: list[str]) -> Path:
+    """Make a guest root in a directory; returns its path. It is not cached: the image made from it is."""
+    root = directory / "root"
+    options = [f"--essential-hook=cp -r {HERE}/guest/etc {HERE}/guest/usr \"$1\"/"]
+    options += [f"--customize-hook=sh {HERE}/guest/setup.sh \"$1\""]
+    options += ['--dpkgopt=path-exclude=/usr/share/man/*', '--dpkgopt=path-exclude=/usr/share/doc/*']
+    _mmdebstrap(root, packages, source.lines(CODENAME), options)
+    return root
+
+
+def install_keys(root: Path, public_key: str, host_key: Path) -> None:
+    """Put the ssh host key and the authorized key of root into a root directory."""
+    for name in (root / "etc/ssh").glob("ssh_host_*"):
+        name.unlink()
+    for suffix, mode in (("", 0o600), (".pub", 0o644)):
+        path = root / f"etc/ssh/ssh_host_ed25519_key{suffix}"
+        path.write_text(_text(host_key, suffix), encoding="ascii")
+        path.chmod(mode)
+    directory = root / "root/.ssh"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / "authorized_keys").write_text(public_key + "\n", encoding="ascii")
+    (directory / "authorized_keys").chmod(0o600)
+
+
+def _text(path: Path, suffix: str) -> str:
+    return path.with_name(path.name + suffix).read_text(encoding="ascii")
