@@ -78,6 +78,13 @@ IORESOURCE_MEM = 0x00000200
 IORESOURCE_PREFETCH = 0x00002000
 IORESOURCE_MEM_64 = 0x00100000
 
+# What building a kernel module takes.
+BUILD_PROGRAMS = ("bash", "gcc", "make", "tar", "xz")
+PROGRAM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin")
+
+# The file that is written last into a directory that was brought to a host.
+COMPLETE = ".complete"
+
 PCI_EXT_CAP_ID_DSN = 0x0003
 
 
@@ -309,6 +316,15 @@ class Host:
         installed = parse_dpkg_status(text, set(names))
         return [name for name in names if name not in installed]
 
+    def staged(self, directory):
+        """What was brought here whole: files, and directories that carry the mark of a complete one."""
+        return [
+            name
+            for name in self.names(directory)
+            if os.path.isfile(self.path("%s/%s" % (directory, name)))
+            or os.path.isfile(self.path("%s/%s/%s" % (directory, name, COMPLETE)))
+        ]
+
     # PCI functions
 
     def function(self, address):
@@ -495,7 +511,7 @@ def busy_wanted(function, selectors):
     return False
 
 
-def look(host, release, machine, selectors=(), packages=(), runtime_directory="/run/device-lending"):
+def look(host, release, machine, selectors=(), packages=(), runtime_directory="/run/device-lending", staging=None):
     """Everything that the evaluation on the controller needs to know of one host."""
     functions = host.functions()
     for function in functions:
@@ -509,12 +525,13 @@ def look(host, release, machine, selectors=(), packages=(), runtime_directory="/
         "module": host.module("ntb_lend"),
         "functions": functions,
         "missing_packages": host.missing_packages(packages),
+        "staged": host.staged(staging) if staging else [],
         "ownerd": host.daemon("ownerd", runtime_directory, ("status", "links", "devices", "grants", "leases")),
         "borrowerd": host.daemon("borrowerd", runtime_directory, ("status", "links", "attachments")),
     }
 
 
-def look_for_builds(host, releases):
+def look_for_builds(host, releases, staging=None):
     """What a build host has for the kernels that modules are to be built for."""
     return {
         "kernels": {
@@ -522,6 +539,9 @@ def look_for_builds(host, releases):
             for release in releases
         },
         "sources": host.sources(),
-        "make": any(os.access(host.path(name), os.X_OK) for name in ("/usr/bin/make", "/usr/local/bin/make")),
-        "compiler": any(bool(glob.glob(host.path(name))) for name in ("/usr/bin/gcc*", "/usr/bin/clang*")),
+        "staged": host.staged(staging) if staging else [],
+        "programs": {
+            name: any(os.access(host.path("%s/%s" % (directory, name)), os.X_OK) for directory in PROGRAM_DIRECTORIES)
+            for name in BUILD_PROGRAMS
+        },
     }

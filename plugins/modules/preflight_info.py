@@ -45,6 +45,10 @@ options:
       - Directory of the daemons' sockets.
     type: path
     default: /run/device-lending
+  staging_directory:
+    description:
+      - Directory of the host to which the roles bring what they install. What lies there whole is reported.
+    type: path
   build_releases:
     description:
       - When given, the host is looked at as a build host, and only what it has for building modules for these kernel releases
@@ -114,6 +118,10 @@ host:
       description: Those of O(packages) that are not installed. Null where there is no dpkg.
       type: list
       elements: str
+    staged:
+      description: What lies whole in O(staging_directory).
+      type: list
+      elements: str
     ownerd:
       description: What C(ownerd) says of links, devices, grants and leases. Null when it does not run.
       type: dict
@@ -133,12 +141,13 @@ build:
       type: dict
       sample:
         "6.12": 6.12.107
-    make:
-      description: Whether there is a make.
-      type: bool
-    compiler:
-      description: Whether there is a C compiler.
-      type: bool
+    staged:
+      description: What lies whole in O(staging_directory).
+      type: list
+      elements: str
+    programs:
+      description: Whether each of the programs that a build takes is there.
+      type: dict
 """
 
 import os
@@ -164,13 +173,15 @@ def main():
             },
             "packages": {"type": "list", "elements": "str", "default": []},
             "runtime_directory": {"type": "path", "default": "/run/device-lending"},
+            "staging_directory": {"type": "path"},
             "build_releases": {"type": "list", "elements": "str"},
         },
         supports_check_mode=True,
     )
     host = Host()
     if module.params["build_releases"] is not None:
-        module.exit_json(changed=False, build=look_for_builds(host, module.params["build_releases"]))
+        found = look_for_builds(host, module.params["build_releases"], staging=module.params["staging_directory"])
+        module.exit_json(changed=False, build=found)
     uname = os.uname()
     found = look(
         host,
@@ -182,6 +193,7 @@ def main():
         ],
         packages=module.params["packages"],
         runtime_directory=module.params["runtime_directory"],
+        staging=module.params["staging_directory"],
     )
     module.exit_json(changed=False, host=found)
 

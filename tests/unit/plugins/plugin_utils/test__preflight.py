@@ -1,0 +1,308 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight import (
+    evaluate,
+    matching,
+    series_of,
+    size_words,
+)
+
+RELEASE = "6.12.107+deb13-amd64"
+HOSTS = ["node-a", "node-b"]
+NTB = {
+    "address": "0000:01:00.0",
+    "vendor": "1022",
+    "device": "148b",
+    "class": "068000",
+    "driver": None,
+    "bars": [],
+    "serials": [],
+    "ntb": {"driver": "ntb_hw_amd", "windows": [1 << 32, 1 << 28]},
+}
+NVME = {
+    "address": "0000:03:00.0",
+    "vendor": "1b36",
+    "device": "0010",
+    "class": "010802",
+    "driver": "nvme",
+    "bars": [{"index": 0, "size": 0x4000, "memory": True}],
+    "serials": ["lab-0001"],
+    "busy": [],
+}
+PROBE = {
+    "machine": "x86_64",
+    "kernel": {
+        "release": RELEASE,
+        "config": {"CONFIG_MODULES": "y", "CONFIG_PCI_MSI": "y"},
+        "ntb_modules": False,
+    },
+    "security": {"secure_boot": False, "lockdown": "none", "signatures_enforced": False},
+    "iommu": {"units": ["dmar0"]},
+    "functions": [NTB, NVME],
+    "ownerd": None,
+    "borrowerd": None,
+}
+PLAN = {"grants": [{"name": "scratch", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"}], "borrows": []}
+LINKS = [{"ntb": "0000:01:00.0", "peer": "node-b"}]
+BUILD = {
+    "kernels": {RELEASE: {"headers": "/lib/modules/x/build"}},
+    "sources": {"6.12": "6.12.107"},
+    "programs": {"gcc": True, "make": True},
+}
+
+
+@pytest.fixture
+def probe():
+    return copy.deepcopy(PROBE)
+
+
+def run(probe, plan=None, links=None, severity="error", **more):
+    found = evaluate(probe, "node-a", plan or PLAN, HOSTS, links=LINKS if links is None else links, **more)
+    return [finding["message"] for finding in found if finding["severity"] == severity]
+
+
+def lend(device, borrower="node-b", name="scratch"):
+    return {"grants": [{"name": name, "device": device, "borrower": borrower}], "borrows": []}
+
+
+def only(messages, *words):
+    assert len(messages) == 1, messages
+    assert messages[0].startswith("node-a: ")
+    for word in words:
+        assert word in messages[0]
+
+
+def test_nothing_to_say_where_all_is_well(probe):
+    assert evaluate(probe, "node-a", PLAN, HOSTS, links=LINKS, build=BUILD, build_host="builder") == []
+
+
+def test_device_is_not_there(probe):
+    only(run(probe, lend({"address": "0000:09:00.0"})), "scratch", "0000:09:00.0", "0000:03:00.0 (1b36:0010, nvme)")
+
+
+def test_serial_is_not_there(probe):
+    only(run(probe, lend({"serial": "other"})), "with serial number other")
+
+
+def test_several_devices_match(probe):
+    probe["functions"].append(dict(NVME, address="0000:04:00.0"))
+    only(run(probe, lend({"vendor": "1b36", "device": "0010"})), "2 devices", "0000:03:00.0, 0000:04:00.0")
+
+
+def test_two_leases_mean_one_device(probe):
+    plan = lend({"address": "0000:03:00.0"})
+    plan["grants"].append({"name": "other", "device": {"serial": "lab-0001"}, "borrower": "node-b"})
+    only(run(probe, plan), "scratch and other", "0000:03:00.0")
+
+
+def test_device_is_busy(probe):
+    probe["functions"][1]["busy"] = ["/dev/nvme0n1 is mounted on /srv"]
+    only(run(probe), "scratch", "0000:03:00.0", "mounted on /srv", "Stop using it")
+
+
+def test_a_live_lease_does_not_make_its_own_device_busy(probe):
+    probe["functions"][1].update(busy=["/dev/nvme0n1 is mounted on /srv"])
+    probe["ownerd"] = {"leases": [{"name": "scratch", "address": "0000:03:00.0"}]}
+    assert run(probe) == []
+
+
+def test_ownerd_remembers_the_serial_of_a_device_it_holds(probe):
+    probe["functions"][1].update(driver="ntb_lend", serials=[])
+    probe["ownerd"] = {"devices": [{"address": "0000:03:00.0", "serial": "lab-0001"}]}
+    assert run(probe, lend({"serial": "lab-0001"})) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"class": "060400"}, "it is a bridge"),
+        ({"bars": [{"index": 0, "size": 128, "memory": False}]}, "no memory BAR"),
+    ],
+)
+def test_devices_that_cannot_be_lent(probe, change, words):
+    probe["functions"][1].update(change)
+    only(run(probe), "0000:03:00.0 cannot be lent", words)
+
+
+def test_the_bridge_itself_cannot_be_lent(probe):
+    only(run(probe, lend({"address": "0000:01:00.0"})), "the bridge itself")
+
+
+def test_a_borrowed_device_cannot_be_lent_on(probe):
+    probe["functions"].append(dict(NVME, address="1ff00:00:00.0", serials=[]))
+    only(run(probe, lend({"address": "1ff00:00:00.0"})), "borrowed from another host")
+
+
+def test_no_bridge(probe):
+    probe["functions"] = [NVME]
+    only(run(probe, links=[]), "no NTB function", "take the host out of the group")
+
+
+def test_the_bridge_of_a_link_is_not_there(probe):
+    only(
+        run(probe, links=[{"ntb": "0000:02:00.0", "peer": "node-b"}]),
+        "device_lending_links",
+        "0000:02:00.0, which is not there",
+        "0000:01:00.0",
+    )
+
+
+def test_a_link_over_something_else(probe):
+    only(run(probe, links=[{"ntb": "0000:03:00.0", "peer": "node-b"}]), "which is no NTB function")
+
+
+def test_a_link_to_an_unknown_host(probe):
+    found = run(probe, links=[{"ntb": "0000:01:00.0", "peer": "node-x"}])
+    assert any("peer node-x" in message for message in found)
+
+
+def test_no_link_to_the_borrower(probe):
+    probe_hosts = HOSTS + ["node-c"]
+    found = evaluate(probe, "node-a", lend({"address": "0000:03:00.0"}, "node-c"), probe_hosts, links=LINKS)
+    only([finding["message"] for finding in found], "needs a link to node-c", "leads to node-b only")
+
+
+@pytest.mark.parametrize("state", ["down", "incompatible"])
+def test_the_link_is_not_usable(probe, state):
+    probe["ownerd"] = {"links": [{"ntb": "0000:01:00.0", "peer": "node-b", "state": state, "message": "cable"}]}
+    only(run(probe), "link to node-b", state, "cable", "scratch")
+
+
+def test_a_link_nobody_needs_may_be_down(probe):
+    probe["ownerd"] = {"links": [{"ntb": "0000:01:00.0", "peer": "node-b", "state": "down"}]}
+    assert run(probe, {"grants": [], "borrows": []}) == []
+
+
+def test_a_link_that_is_coming_up_is_a_warning(probe):
+    probe["ownerd"] = {"links": [{"ntb": "0000:01:00.0", "peer": "node-b", "state": "handshake"}]}
+    assert run(probe) == []
+    only(run(probe, severity="warning"), "has not answered yet")
+
+
+def test_wrong_cabling(probe):
+    probe["ownerd"] = {"links": [{"ntb": "0000:01:00.0", "peer": None, "announced": "node-c", "state": "ready"}]}
+    only(run(probe), "calls itself node-c")
+
+
+def test_bar_does_not_fit_the_window_of_the_borrower(probe):
+    probe["functions"][1]["bars"] = [{"index": 0, "size": 1 << 30, "memory": True}]
+    small = copy.deepcopy(PROBE)
+    small["functions"][0]["ntb"]["windows"] = [1 << 28, 1 << 26]
+    only(run(probe, peers={"node-b": small}), "0000:03:00.0", "1 GiB", "window of node-b is 256 MiB")
+
+
+def test_bars_of_several_leases_share_the_window(probe):
+    probe["functions"][0]["ntb"]["windows"] = [1 << 28]
+    probe["functions"][1]["bars"] = [{"index": 0, "size": 1 << 27, "memory": True}]
+    probe["functions"].append(dict(NVME, address="0000:04:00.0", bars=[{"index": 0, "size": 1 << 27, "memory": True}]))
+    plan = lend({"address": "0000:03:00.0"})
+    plan["grants"] += lend({"address": "0000:04:00.0"}, name="second")["grants"]
+    only(run(probe, plan), "lease second", "128 MiB is taken by other leases")
+
+
+def test_what_is_not_known_of_the_window_is_not_an_error(probe):
+    probe["functions"][0]["ntb"]["windows"] = []
+    assert run(probe) == []
+
+
+@pytest.mark.parametrize("option", ["CONFIG_PCI_MSI", "CONFIG_MODULES"])
+def test_kernel_options(probe, option):
+    probe["kernel"]["config"][option] = "n"
+    only(run(probe), option, RELEASE)
+
+
+def test_unreadable_kernel_configuration_is_a_warning(probe):
+    probe["kernel"]["config"] = None
+    assert run(probe) == []
+    only(run(probe, severity="warning"), "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "security",
+    [{"secure_boot": True}, {"lockdown": "integrity"}, {"signatures_enforced": True}],
+)
+def test_unsigned_modules_where_signatures_are_wanted(probe, security):
+    probe["security"].update(security)
+    only(run(probe), "device_lending_kmod_signing_key")
+    assert run(probe, signed=True) == []
+
+
+def test_other_machine(probe):
+    probe["machine"] = "aarch64"
+    only(run(probe), "aarch64")
+
+
+def test_no_iommu(probe):
+    probe["iommu"]["units"] = []
+    assert run(probe) == []
+    only(run(probe, severity="warning"), "not contained")
+    only(run(probe, require_iommu=True), "device_lending_require_iommu")
+
+
+def test_quarantined_device(probe):
+    probe["ownerd"] = {
+        "grants": [{"name": "scratch", "state": "quarantined", "address": "0000:03:00.0", "message": "all ones"}]
+    }
+    only(run(probe), "quarantined (all ones)")
+
+
+def test_no_headers(probe):
+    build = dict(BUILD, kernels={RELEASE: {"headers": None}})
+    only(run(probe, build=build, build_host="builder"), "builder has no headers", "linux-headers-" + RELEASE)
+
+
+def test_no_kernel_source(probe):
+    only(run(probe, build=dict(BUILD, sources={}), build_host="builder"), "linux-source-6.12")
+
+
+def test_kernel_source_of_another_version(probe):
+    only(run(probe, build=dict(BUILD, sources={"6.12": "6.12.117"}), build_host="builder"), "6.12.117, not 6.12.107")
+
+
+def test_a_release_that_does_not_tell_its_version_is_not_compared(probe):
+    probe["kernel"]["release"] = "6.1.0-37-amd64"
+    build = dict(BUILD, kernels={"6.1.0-37-amd64": {"headers": "/x"}}, sources={"6.1": "6.1.140"})
+    assert run(probe, build=build, build_host="builder") == []
+
+
+def test_kernels_own_ntb_drivers_need_no_source(probe):
+    probe["kernel"]["ntb_modules"] = True
+    assert run(probe, build=dict(BUILD, sources={}), build_host="builder") == []
+
+
+def test_no_compiler(probe):
+    only(run(probe, build=dict(BUILD, programs={"gcc": False, "make": True}), build_host="builder"), "has no gcc.")
+
+
+def test_errors_come_first(probe):
+    probe["iommu"]["units"] = []
+    found = evaluate(probe, "node-a", lend({"address": "0000:09:00.0"}), HOSTS, links=LINKS)
+    assert [finding["severity"] for finding in found] == ["error", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("octets", "words"),
+    [(0x4000, "16 KiB"), (1 << 28, "256 MiB"), (1 << 30, "1 GiB"), (1500, "1500 B"), (3 << 29, "1536 MiB")],
+)
+def test_sizes(octets, words):
+    assert size_words(octets) == words
+
+
+def test_addresses_match_with_and_without_domain():
+    assert matching({"address": "03:00.0"}, [NTB, NVME]) == [NVME]
+
+
+@pytest.mark.parametrize(
+    ("release", "version", "series"),
+    [(RELEASE, "6.12.107", "6.12"), ("6.1.0-37-amd64", "6.1.0", "6.1"), ("7.2.12+deb13-amd64", "7.2.12", "7.2")],
+)
+def test_series(release, version, series):
+    assert series_of(release) == (version, series)
