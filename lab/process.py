@@ -47,15 +47,27 @@ def alive(identity: dict[str, int] | None) -> bool:
     return start_time(identity["pid"]) == identity["start"]
 
 
+def children(pid: int) -> list[int]:
+    """Process ids of the direct children of a process's main thread."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    except OSError:
+        return []
+
+
 def stop(identity: dict[str, int] | None, grace: float = 5.0) -> None:
-    """End a process: SIGTERM, and after `grace` seconds SIGKILL. Does nothing if it is gone already."""
+    """End a process: SIGTERM, and after `grace` seconds SIGKILL. Does nothing if it is gone already.
+
+    Its children get the signal first: unshare, which waits for the first process of a namespace, ignores SIGTERM.
+    """
     if not identity:
         return
     for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
         if not alive(identity):
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(identity["pid"], number)
+        for pid in [*children(identity["pid"]), identity["pid"]]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
         deadline = time.monotonic() + wait
         while alive(identity) and time.monotonic() < deadline:
             time.sleep(0.02)
