@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# To be sourced: where things are, and the tools' environment.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=$ROOT/.build
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/pcie-device-lending
+# ansible-test insists on a real path of this form, and on one that no git repository around it ignores.
+TREE=$CACHE/tree-$(sha256sum <<<"$ROOT" | cut -c1-12)/ansible_collections/pcie/device_lending
+export ROOT BUILD CACHE TREE
+
+die() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+# Put the tools first in the path, and make this checkout the only pcie.device_lending that Ansible finds.
+use_tools() {
+  [ -e "$BUILD/venv/bin/ansible-playbook" ] || "$ROOT/tools/setup"
+  # The shims of pyenv say yes to every version and then fail; its real interpreters may stay.
+  local path=$BUILD/venv/bin directory
+  while IFS= read -r -d : directory; do
+    case $directory in */.pyenv/shims | "${PYENV_ROOT:-$HOME/.pyenv}/shims") ;; *) path+=:$directory ;; esac
+  done <<<"$PATH:"
+  PATH=$path
+  mkdir -p "$BUILD/collections/ansible_collections/pcie"
+  ln -sfn "$ROOT" "$BUILD/collections/ansible_collections/pcie/device_lending"
+  export PATH
+  export ANSIBLE_COLLECTIONS_PATH=$BUILD/collections
+  export ANSIBLE_HOME=$BUILD/ansible
+  export ANSIBLE_NOCOLOR=${ANSIBLE_NOCOLOR:-1}
+  export PYTHONDONTWRITEBYTECODE=1
+  unset VIRTUAL_ENV PYTHONPATH
+}
+
+# Copy what git knows or would add to where ansible-test wants it; only what differs is written.
+copy_tree() {
+  mkdir -p "$TREE"
+  (
+    exec 9>"$BUILD/tree.lock"
+    flock 9
+    cd "$ROOT" || exit
+    git ls-files --cached --others --exclude-standard -z |
+      while IFS= read -r -d '' path; do [ ! -e "$path" ] || printf '%s\0' "$path"; done >"$BUILD/tree.list"
+    rsync --archive --checksum --from0 --files-from="$BUILD/tree.list" ./ "$TREE/"
+    # What has gone from the checkout goes from the copy.
+    cd "$TREE" || exit
+    find . \( -path ./tests/output -o -name __pycache__ \) -prune -o -type f -printf '%P\0' |
+      { grep -zvxFf <(tr '\0' '\n' <"$BUILD/tree.list") || true; } | xargs -0r rm -f
+  )
+}
