@@ -130,6 +130,7 @@ def parse_resource(text):
         bars.append(
             {
                 "index": index,
+                "start": start,
                 "size": end - start + 1,
                 "memory": bool(flags & IORESOURCE_MEM),
                 "prefetchable": bool(flags & IORESOURCE_PREFETCH),

@@ -9,8 +9,6 @@ Private to the collection. Pure: no I/O, no Ansible.
 
 from __future__ import annotations
 
-# What the channel and the tables of ntb_lend take at the end of the window that shows the BARs.
-BAR_RESERVE = 1 << 20
 PAGE = 4096
 
 
@@ -361,8 +359,21 @@ def windows_towards(probe, peer, peers):
     return (max(sizes, key=sum), "this host") if sizes else ([], None)
 
 
+def unreached(function, windows, translated):
+    """The BARs that need the second window, since the first, which shows the owner's addresses from 0, misses them.
+
+    Behind an IOMMU the addresses are not known before the device is lent; there only what is too large is told.
+    """
+    first = max(windows)
+    bars = [bar for bar in function["bars"] if bar["memory"]]
+    if translated:
+        return [bar for bar in bars if bar["size"] > first]
+    return [bar for bar in bars if bar.get("start", 0) + bar["size"] > first]
+
+
 def check_fit(findings, probe, plan, right, peers):
-    """Whether the BARs of what is lent to one borrower fit the borrower's window."""
+    """Whether the borrowers' windows can show the BARs of what is lent to them."""
+    translated = bool((probe.get("iommu") or {}).get("units"))
     needs = {}
     for grant in plan["grants"]:
         function = right.get(grant["name"])
@@ -372,23 +383,39 @@ def check_fit(findings, probe, plan, right, peers):
         windows, whose = windows_towards(probe, borrower, peers)
         if not windows:
             continue
-        room = max(windows)
-        used = 0
+        room = sorted(windows)[-2] if len(windows) > 1 else 0
+        low = high = None
+        taken = []
         for name, function in wanted:
-            size = sum(max(bar["size"], PAGE) for bar in function["bars"] if bar["memory"])
-            if used + size + BAR_RESERVE > room:
+            bars = unreached(function, windows, translated)
+            if not bars:
+                continue
+            starts = [bar.get("start", 0) & -PAGE for bar in bars]
+            ends = [bar.get("start", 0) + bar["size"] for bar in bars]
+            if max(ends) - min(starts) > room:
                 findings.error(
-                    "lease %s: the BARs of device %s take %s, and the NTB window of %s is %s%s. Enlarge the window in the "
-                    "firmware, or lend a device with smaller BARs.",
+                    "lease %s: %s of device %s cannot be reached through the NTB windows of %s, which are %s. Enlarge the "
+                    "windows in the firmware, or lend a device with smaller BARs.",
+                    name,
+                    ", ".join("BAR %d (%s)" % (bar["index"], size_words(bar["size"])) for bar in bars),
+                    function["address"],
+                    whose,
+                    " and ".join(size_words(size) for size in windows),
+                )
+                continue
+            low = min(starts + ([] if low is None else [low]))
+            high = max(ends + ([] if high is None else [high]))
+            if high - low > room:
+                findings.error(
+                    "lease %s: the BARs of device %s lie too far from those of %s to be reached through one NTB window of "
+                    "%s (%s). Lend one of them to another host, or enlarge the window in the firmware.",
                     name,
                     function["address"],
-                    size_words(size),
+                    ", ".join(taken),
                     whose,
                     size_words(room),
-                    ", of which %s is taken by other leases" % size_words(used) if used else "",
                 )
-            else:
-                used += size
+            taken.append("lease " + name)
 
 
 def check_quarantine(findings, probe, plan):

@@ -88,8 +88,8 @@ def test_resource_gives_size_and_kind_of_each_bar():
         "0x000000000000c000 0x000000000000c07f 0x0000000000040101\n"
     )
     assert parse_resource(text) == [
-        {"index": 0, "size": 0x4000, "memory": True, "prefetchable": False, "wide": True},
-        {"index": 2, "size": 0x80, "memory": False, "prefetchable": False, "wide": False},
+        {"index": 0, "start": 0xF1000000, "size": 0x4000, "memory": True, "prefetchable": False, "wide": True},
+        {"index": 2, "start": 0xC000, "size": 0x80, "memory": False, "prefetchable": False, "wide": False},
     ]
 
 

@@ -192,20 +192,45 @@ def test_wrong_cabling(probe):
     only(run(probe), "calls itself node-c")
 
 
-def test_bar_does_not_fit_the_window_of_the_borrower(probe):
-    probe["functions"][1]["bars"] = [{"index": 0, "size": 1 << 30, "memory": True}]
-    small = copy.deepcopy(PROBE)
-    small["functions"][0]["ntb"]["windows"] = [1 << 28, 1 << 26]
-    only(run(probe, peers={"node-b": small}), "0000:03:00.0", "1 GiB", "window of node-b is 256 MiB")
+def bar(start, size):
+    return {"index": 0, "start": start, "size": size, "memory": True}
 
 
-def test_bars_of_several_leases_share_the_window(probe):
-    probe["functions"][0]["ntb"]["windows"] = [1 << 28]
-    probe["functions"][1]["bars"] = [{"index": 0, "size": 1 << 27, "memory": True}]
-    probe["functions"].append(dict(NVME, address="0000:04:00.0", bars=[{"index": 0, "size": 1 << 27, "memory": True}]))
+def windows(probe, *sizes):
+    probe["functions"][0]["ntb"]["windows"] = list(sizes)
+    return probe
+
+
+def test_bar_does_not_fit_the_windows_of_the_borrower(probe):
+    probe["functions"][1]["bars"] = [bar(0x4000000000, 1 << 30)]
+    probe["iommu"]["units"] = []
+    small = windows(copy.deepcopy(PROBE), 1 << 28, 1 << 26)
+    only(run(probe, peers={"node-b": small}), "0000:03:00.0", "BAR 0 (1 GiB)", "of node-b", "256 MiB and 64 MiB")
+
+
+def test_a_bar_below_the_first_window_needs_no_second(probe):
+    windows(probe, 1 << 20, 1 << 32)["iommu"]["units"] = []
+    probe["functions"][1]["bars"] = [bar(0xF0000000, 1 << 27)]
+    assert run(probe) == []
+
+
+def test_behind_an_iommu_only_sizes_are_known(probe):
+    windows(probe, 1 << 20, 1 << 28)
+    probe["functions"][1]["bars"] = [bar(0x4000000000, 1 << 27)]
+    assert run(probe) == []
+    probe["functions"][1]["bars"] = [bar(0x4000000000, 1 << 29)]
+    only(run(probe), "BAR 0 (512 MiB)")
+
+
+def test_bars_of_several_leases_share_the_second_window(probe):
+    windows(probe, 1 << 28, 1 << 32)["iommu"]["units"] = []
+    probe["functions"][1]["bars"] = [bar(0x4000000000, 1 << 20)]
+    probe["functions"].append(dict(NVME, address="0000:04:00.0", bars=[bar(0x4008000000, 1 << 20)]))
     plan = lend({"address": "0000:03:00.0"})
     plan["grants"] += lend({"address": "0000:04:00.0"}, name="second")["grants"]
-    only(run(probe, plan), "lease second", "128 MiB is taken by other leases")
+    assert run(probe, plan) == []
+    probe["functions"][2]["bars"] = [bar(0x4010000000, 1 << 20)]
+    only(run(probe, plan), "lease second", "too far from those of lease scratch", "256 MiB")
 
 
 def test_what_is_not_known_of_the_window_is_not_an_error(probe):
