@@ -20,7 +20,7 @@ from .fabric import Fabric
 from .memory import GuestMemory
 from .registers import VECTORS
 
-_RECEIVE = 256 << 10
+_RECEIVE = 64 << 10
 _EVENT = struct.pack("<Q", 1)
 
 

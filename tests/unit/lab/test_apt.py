@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Finding Debian's mirror in apt configurations as they are found in the wild."""
+
+import pytest
+from lab import apt, index
+from lab.errors import LabError
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+DEB822 = """\
+# A comment
+Types: deb deb-src
+# http://snapshot.example/archive
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://mirror.example/debian-security
+Suites: bookworm-security
+Components: main contrib
+"""
+ONE_LINE = """\
+# deb http://commented.example/debian trixie main
+deb http://mirror.example/debian/ trixie main non-free-firmware # with a comment
+deb-src http://sources.example/debian trixie main
+deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://sec.example/x trixie-security main
+nonsense
+"""
+OTHERS = """\
+deb [signed-by=/etc/apt/keyrings/docker.gpg] https://docker.example/linux/debian bookworm stable
+deb https://tools.example/apt bookworm main
+deb https://postgres.example/pub bookworm-pgdg main
+deb https://node.example/node_20.x nodistro main
+deb cdrom:[Debian]/ bookworm main
+"""
+
+
+def choose(*texts):
+    sources = [source for text in texts for source in apt.parse_one_line(text)]
+    return apt.choose(sources, KEYRING)
+
+
+def test_deb822():
+    archive = apt.choose(apt.parse_deb822(DEB822), KEYRING)
+    assert archive == apt.Archive("http://mirror.example/debian", "http://mirror.example/debian-security", KEYRING)
+
+
+def test_one_line():
+    archive = choose(ONE_LINE)
+    assert archive == apt.Archive("http://mirror.example/debian", "http://sec.example/x", KEYRING)
+
+
+def test_other_peoples_archives_are_ignored():
+    assert choose(OTHERS, ONE_LINE).uri == "http://mirror.example/debian"
+    with pytest.raises(LabError, match=apt.MIRROR_VARIABLE):
+        choose(OTHERS)
+
+
+def test_disabled_and_folded_stanzas():
+    text = "Types: deb\nEnabled: no\nURIs: http://off.example/debian\nSuites: sid\nComponents: main\n\n"
+    text += "Types: deb\nURIs:\n http://on.example/debian\nSuites: sid\nComponents: main\nSigned-By:\n -----BEGIN\n .\n"
+    assert [source.uri for source in apt.parse_deb822(text)] == ["http://on.example/debian"]
+
+
+def test_lines_for_a_release():
+    archive = apt.Archive("http://m/debian", "http://m/debian-security", KEYRING)
+    assert archive.lines("trixie", backports=True) == [
+        f"deb [signed-by={KEYRING}] http://m/debian trixie main",
+        f"deb [signed-by={KEYRING}] http://m/debian trixie-updates main",
+        f"deb [signed-by={KEYRING}] http://m/debian-security trixie-security main",
+        f"deb [signed-by={KEYRING}] http://m/debian trixie-backports main",
+    ]
+    assert len(apt.Archive("http://m/debian", None, KEYRING).lines("trixie")) == 2
+
+
+def test_directory_is_read_without_disabled_files(tmp_path):
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list").write_text("deb http://a.example/debian sid main\n")
+    (tmp_path / "sources.list.d/b.sources").write_text(DEB822)
+    (tmp_path / "sources.list.d/c.list.disabled").write_text("deb http://c.example/debian sid main\n")
+    assert {source.uri for source in apt.read_sources(tmp_path)} == {
+        "http://a.example/debian",
+        "http://mirror.example/debian",
+        "http://mirror.example/debian-security",
+    }
+
+
+def test_candidates_out_of_policy():
+    text = "linux-source:\n  Installed: (none)\n  Candidate: 6.12.1-1\n  Version table:\nother:\n  Candidate: (none)\n"
+    assert index.parse_policy(text) == {"linux-source": "6.12.1-1"}
+
+
+def test_kernel_packages_must_agree():
+    versions = dict.fromkeys([*index.KERNEL_PACKAGES, index.QEMU_PACKAGE], "6.12.1-1")
+    index.check(versions)
+    with pytest.raises(LabError, match="different versions"):
+        index.check({**versions, "linux-source": "6.12.2-1"})
+    with pytest.raises(LabError, match="linux-source"):
+        index.check({name: value for name, value in versions.items() if name != "linux-source"})

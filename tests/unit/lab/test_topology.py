@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Topologies, and what is derived from them: addresses, QEMU's command line, the inventory."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from lab import inventory, qemu, topology
+from lab.errors import LabError
+from lab.image import Image
+
+LAB = Path(topology.__file__).parent
+TWO = {"hosts": {"a": {"nvme": [{"serial": "S0", "size": 16}]}, "b": None}, "links": [{"between": ["a", "b"]}]}
+
+
+@pytest.mark.parametrize("name", ["two-hosts", "three-hosts"])
+def test_delivered_topologies_are_good(name):
+    loaded = topology.load(LAB / f"{name}.yml")
+    assert loaded.name == name
+
+
+def test_addresses_follow_the_order_of_links():
+    three = topology.load(LAB / "three-hosts.yml")
+    ab, bc = three.links
+    assert three.ntb_address("node-b", ab) == "0000:01:00.0"
+    assert three.ntb_address("node-b", bc) == "0000:02:00.0"
+    assert three.ntb_address("node-c", bc) == "0000:01:00.0"
+    assert (ab.side("node-b"), bc.side("node-b"), ab.side("node-c")) == (1, 0, None)
+
+
+def test_defaults():
+    two = topology.parse(TWO, "two.yml")
+    assert two.hosts[1] == topology.Host("b", 1, 1024, 2, (), ())
+    assert two.links[0] == topology.Link("a--b", "a", "b", (1024, 4096))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"colour": 1}, "colour"),
+        ({"hosts": {}}, "hosts"),
+        ({"hosts": {"A b": None}}, "hosts.A b"),
+        ({"hosts": {"builder": None}}, "hosts.builder"),
+        ({"hosts": {"a": {"memory": 4096}, "b": None}}, "hosts.a.memory"),
+        ({"hosts": {"a": {"ram": 1}, "b": None}}, "hosts.a.ram"),
+        ({"hosts": {"a": {"nvme": [{"size": 1}]}, "b": None}}, "hosts.a.nvme[0].serial"),
+        ({"hosts": {"a": {"nics": ["rtl"]}, "b": None}}, "hosts.a.nics[0]"),
+        ({"links": [{"between": ["a", "a"]}]}, "links[0].between"),
+        ({"links": [{"between": ["a", "c"]}]}, "links[0].between"),
+        ({"links": [{"between": ["a", "b"], "windows": [3, 4]}]}, "links[0].windows[0]"),
+        ({"links": [{"between": ["a", "b"]}] * 2}, "links"),
+        ({"leases": [{"name": "x"}]}, "leases[0]"),
+        ({"leases": [{"name": "x", "owner": "z", "device": {}, "borrower": "b"}]}, "leases[0].owner"),
+    ],
+)
+def test_errors_name_file_and_key(change, key):
+    with pytest.raises(LabError) as caught:
+        topology.parse({**TWO, **change}, "two.yml")
+    assert str(caught.value).startswith(f"two.yml: {key}: ")
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(LabError, match="cannot read"):
+        topology.load(tmp_path / "none.yml")
+    (tmp_path / "bad.yml").write_text("a: [")
+    with pytest.raises(LabError, match="not YAML"):
+        topology.load(tmp_path / "bad.yml")
+
+
+def arguments(host, **extra):
+    two = topology.parse({**TWO, **extra}, "two.yml")
+    image = Image(Path("/i/disk.raw"), Path("/i/vmlinuz"), Path("/i/initrd.img"), "6.12")
+    return qemu.arguments(two, two.host(host), image, 2201, 2300, "tcg", "ab" * 16)
+
+
+def test_command_line_of_a_host():
+    args = arguments("a")
+    text = " ".join(args)
+    assert "memory-backend-memfd,id=ram,size=1024M,share=on" in args
+    assert "tcg,thread=multi" in args
+    assert "user,id=mgmt,restrict=on,hostfwd=tcp:127.0.0.1:2201-:22" in args
+    assert "init_on_alloc=1" in text
+    assert "lab.hosts=a=10.77.0.1,b=10.77.0.2" in text
+    (ntb,) = [json.loads(arg) for arg in args if arg.startswith("{")]
+    assert ntb["socket"] == {"type": "unix", "path": "links/a--b.0.sock"}
+    assert ntb["x-msg-timeout"] == 600000
+    ports = [arg for arg in args if arg.startswith("pcie-root-port")]
+    assert [port.split(",")[3] for port in ports] == ["addr=0x10", "addr=0x11"]
+    assert any(arg.startswith("nvme,") and "serial=S0" in arg and "bus=rp1" in arg for arg in args)
+
+
+def test_network_cards_come_last():
+    args = arguments("b", hosts={"a": None, "b": {"nics": ["e1000e"]}})
+    assert any(arg.startswith("e1000e,") and "bus=rp1" in arg for arg in args)
+
+
+def test_versions_of_qemu():
+    assert qemu.parse_version("QEMU emulator version 11.1.3 (Debian 1:11.1.3+ds-1)") == (11, 1)
+    assert qemu.parse_version("nothing") is None
+
+
+def test_inventory():
+    two = topology.load(LAB / "two-hosts.yml")
+    ports = {"node-a": 1, "node-b": 2, "builder": 3}
+    data = yaml.safe_load(inventory.inventory(two, Path("/s"), ports))["all"]
+    group = data["children"]["ntb_fabric"]
+    assert group["hosts"]["node-b"]["device_lending_links"] == [{"ntb": "0000:01:00.0", "peer": "node-a"}]
+    assert group["vars"]["device_lending_build_host"] == "builder"
+    assert group["vars"]["device_lending_leases"][0]["borrower"] == "node-b"
+    assert data["hosts"]["builder"]["ansible_port"] == 3
+    assert "UserKnownHostsFile=/s/known_hosts" in data["vars"]["ansible_ssh_common_args"]
+    assert inventory.known_hosts(ports, "ssh-ed25519 KEY").splitlines()[0] == "[127.0.0.1]:1 ssh-ed25519 KEY"
+    assert "Host node-a\n" in inventory.ssh_config(Path("/s"), ports)
