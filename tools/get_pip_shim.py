@@ -9,4 +9,4 @@ NOT_PIPS_OWN = ("--no-setuptools", "--no-wheel")
 
 options = [argument for argument in sys.argv[1:] if argument not in NOT_PIPS_OWN]
 subprocess.run([sys.executable, "-m", "ensurepip"], check=True, stdout=subprocess.DEVNULL)
-sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *options]).returncode)
+sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *options], check=False).returncode)

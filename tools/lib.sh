@@ -30,7 +30,6 @@ use_tools() {
   export PATH
   export ANSIBLE_COLLECTIONS_PATH=$BUILD/collections
   export ANSIBLE_HOME=$BUILD/ansible
-  export ANSIBLE_NOCOLOR=${ANSIBLE_NOCOLOR:-1}
   export PYTHONDONTWRITEBYTECODE=1
   unset VIRTUAL_ENV PYTHONPATH
 }

@@ -21,7 +21,7 @@ def lease(**changes):
     return result
 
 
-def refused(leases, host="node-a", hosts=HOSTS):
+def refused(leases, host="node-a", hosts=tuple(HOSTS)):
     """Return the message with which a plan is refused."""
     with pytest.raises(PlanError) as caught:
         plan_for_host(leases, host, hosts)

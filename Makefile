@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# The one entry for a person. `make help` says what there is.
+
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lab lab-down build pin clean clean-cache setup
+
+help: ## Say what there is
+	@echo 'make TARGET, with one of:'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup ## See it work: two virtual hosts, one lends its NVMe drive to the other
+	@. tools/lib.sh && use_tools && python -m tools.demo
+
+test: setup ## Run all tests and linters
+	@tools/run test
+
+lint: setup ## Run the linters alone
+	@tools/run lint
+
+lab: setup ## Start the virtual fabric and leave it running
+	@. tools/lib.sh && use_tools && python -m lab up
+
+lab-down: setup ## Stop the virtual fabric
+	@. tools/lib.sh && use_tools && python -m lab down
+
+build: setup ## Build the collection's archive into .build/
+	@. tools/lib.sh && use_tools && ansible-galaxy collection build --force --output-path .build .
+
+pin: ## Renew requirements-dev.txt from requirements-dev.in
+	@tools/pin
+
+setup: ## Get what all the others need (they do it by themselves)
+	@tools/setup
+
+clean: ## Remove what was made in this checkout
+	@. tools/lib.sh && rm -rf "$$(dirname "$$(dirname "$$(dirname "$$TREE")")")" .build tests/output
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+clean-cache: clean ## Remove the cache, too: environments, packages, disk images
+	@. tools/lib.sh && rm -rf "$$CACHE"
