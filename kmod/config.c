@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Configuration space of borrowed devices: what never changes and what
+ * belongs to this host is answered here, the rest by the owner.
+ */
+
+#include <linux/pci.h>
+
+#include "borrowed.h"
+#include "channel.h"
+#include "link.h"
+
+/* Registers that never change, as dwords; the order of lend_borrowed.ids. */
+static const u8 lend_config_ids[] = {
+	PCI_VENDOR_ID, PCI_CLASS_REVISION, PCI_SUBSYSTEM_VENDOR_ID, PCI_CAPABILITY_LIST,
+};
+
+/* Command bits that are kept here: decoding is always on at the owner. */
+#define LEND_COMMAND_LOCAL	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY)
+
+static u32 lend_part(u32 dword, int where, int size)
+{
+	dword >>= 8 * (where & 3);
+	return size == 4 ? dword : dword & (BIT(8 * size) - 1);
+}
+
+/* Any context. */
+static int lend_config_remote(struct lend_borrowed *b, u8 op, u32 where, u32 size, u32 *value)
+{
+	struct lend_call call = {
+		.op = op,
+		.size = size,
+		.handle = b->remote_id,
+		.arg = where,
+		.value = *value,
+		.epoch = b->epoch,
+	};
+	int ret;
+
+	atomic64_inc(op == LEND_OP_CONFIG_READ ? &b->config_reads : &b->config_writes);
+	ret = lend_channel_call(b->link, &call);
+	if (ret) {
+		atomic64_inc(&b->config_errors);
+		dev_warn_ratelimited(&b->link->ntb->dev,
+				     "borrowed device %u: no access to register 0x%x: %d\n",
+				     b->id, where, ret);
+		/* The owner has ended the lease. */
+		if (ret == -ESTALE)
+			WRITE_ONCE(b->gone, true);
+		return ret;
+	}
+	*value = call.val[0];
+	return 0;
+}
+
+static bool lend_config_is_bar(int where)
+{
+	return where >= PCI_BASE_ADDRESS_0 && where <= PCI_BASE_ADDRESS_5 + 3;
+}
+
+/* The value of a register that is answered here; false when it is not. */
+static bool lend_config_local(struct lend_borrowed *b, int where, u32 *dword)
+{
+	int i;
+
+	where &= ~3;
+	for (i = 0; i < ARRAY_SIZE(lend_config_ids); i++) {
+		if (lend_config_ids[i] == where) {
+			*dword = b->ids[i];
+			return true;
+		}
+	}
+	if (lend_config_is_bar(where)) {
+		*dword = b->bar_value[(where - PCI_BASE_ADDRESS_0) / 4];
+		return true;
+	}
+	if (where == PCI_ROM_ADDRESS) {
+		*dword = 0;
+		return true;
+	}
+	return false;
+}
+
+/* Put the bits that are kept here over what the owner says. */
+static u32 lend_config_overlay(struct lend_borrowed *b, int where, int size, u32 value)
+{
+	int dword = where & ~3;
+	u32 mask = 0, bits = 0;
+
+	if (dword == PCI_COMMAND) {
+		mask = LEND_COMMAND_LOCAL;
+		bits = b->command;
+	} else if (dword == PCI_INTERRUPT_LINE) {
+		mask = 0xff;
+		bits = b->int_line;
+	} else if (b->pm_cap && dword == b->pm_cap + PCI_PM_CTRL) {
+		mask = PCI_PM_CTRL_STATE_MASK;
+		bits = b->pm_ctrl;
+	}
+	return (value & ~lend_part(mask, where, size)) | lend_part(bits & mask, where, size);
+}
+
+/* Any context; user space's accessors hold the raw pci_lock. */
+static int lend_config_read(struct pci_bus *bus, unsigned int devfn, int where, int size,
+			    u32 *val)
+{
+	struct lend_borrowed *b = container_of(bus->sysdata, struct lend_borrowed, sysdata);
+	u32 value = 0;
+
+	*val = ~0U;
+	if (devfn || READ_ONCE(b->gone) || where + size > b->cfg_size)
+		return PCIBIOS_DEVICE_NOT_FOUND;
+	if (lend_config_local(b, where, &value)) {
+		*val = lend_part(value, where, size);
+		return PCIBIOS_SUCCESSFUL;
+	}
+	if (lend_config_remote(b, LEND_OP_CONFIG_READ, where, size, &value))
+		return PCIBIOS_DEVICE_NOT_FOUND;
+	*val = lend_config_overlay(b, where, size, value);
+	return PCIBIOS_SUCCESSFUL;
+}
+
+/* BAR @i of a pair: which dword of the size mask applies. */
+static void lend_config_write_bar(struct lend_borrowed *b, int i, u32 value)
+{
+	const struct lend_borrowed_bar *bar = &b->bar[i];
+	u64 mask;
+
+	if (i && (b->bar[i - 1].flags & PCI_BASE_ADDRESS_MEM_TYPE_64) && b->bar[i - 1].size) {
+		mask = ~(b->bar[i - 1].size - 1);
+		b->bar_value[i] = value & upper_32_bits(mask);
+	} else if (bar->size) {
+		mask = ~(bar->size - 1);
+		b->bar_value[i] = (value & lower_32_bits(mask) & PCI_BASE_ADDRESS_MEM_MASK) |
+				  bar->flags;
+	}
+}
+
+/* Any context; user space's accessors hold the raw pci_lock. */
+static int lend_config_write(struct pci_bus *bus, unsigned int devfn, int where, int size,
+			     u32 val)
+{
+	struct lend_borrowed *b = container_of(bus->sysdata, struct lend_borrowed, sysdata);
+
+	if (devfn || READ_ONCE(b->gone) || where + size > b->cfg_size)
+		return PCIBIOS_DEVICE_NOT_FOUND;
+
+	if (lend_config_is_bar(where)) {
+		if (size == 4)
+			lend_config_write_bar(b, (where - PCI_BASE_ADDRESS_0) / 4, val);
+		return PCIBIOS_SUCCESSFUL;
+	}
+	switch (where) {
+	case PCI_ROM_ADDRESS:
+		return PCIBIOS_SUCCESSFUL;
+	case PCI_COMMAND:
+		b->command = val & LEND_COMMAND_LOCAL;
+		break;
+	case PCI_INTERRUPT_LINE:
+		b->int_line = val;
+		return PCIBIOS_SUCCESSFUL;
+	}
+	if (b->pm_cap && where == b->pm_cap + PCI_PM_CTRL) {
+		b->pm_ctrl = val & PCI_PM_CTRL_STATE_MASK;
+		return PCIBIOS_SUCCESSFUL;
+	}
+	if (lend_config_remote(b, LEND_OP_CONFIG_WRITE, where, size, &val))
+		return PCIBIOS_SET_FAILED;
+	return PCIBIOS_SUCCESSFUL;
+}
+
+struct pci_ops lend_config_ops = {
+	.read = lend_config_read,
+	.write = lend_config_write,
+};
+
+static int lend_config_dword(struct lend_borrowed *b, u32 where, u32 *value)
+{
+	*value = 0;
+	return lend_config_remote(b, LEND_OP_CONFIG_READ, where, 4, value);
+}
+
+static int lend_config_find_pm(struct lend_borrowed *b)
+{
+	u32 pos = b->ids[3] & 0xfc, header, status;
+	int ttl = 48, ret;
+
+	ret = lend_config_dword(b, PCI_COMMAND, &status);
+	if (ret || !(status >> 16 & PCI_STATUS_CAP_LIST))
+		return ret;
+	while (pos >= PCI_STD_HEADER_SIZEOF && ttl--) {
+		ret = lend_config_dword(b, pos, &header);
+		if (ret)
+			return ret;
+		if ((header & 0xff) == PCI_CAP_ID_PM) {
+			b->pm_cap = pos;
+			return 0;
+		}
+		pos = header >> 8 & 0xfc;
+	}
+	return 0;
+}
+
+/**
+ * lend_config_init() - learn what never changes and place the BARs
+ * @b: the borrowed device; its @bar and the windows are known
+ *
+ * Context: process.
+ * Return: 0; -ENODEV no such device; or what lend_channel_call() says.
+ */
+int lend_config_init(struct lend_borrowed *b)
+{
+	u64 addr;
+	int i, ret;
+
+	for (i = 0; i < ARRAY_SIZE(lend_config_ids); i++) {
+		ret = lend_config_dword(b, lend_config_ids[i], &b->ids[i]);
+		if (ret)
+			return ret;
+	}
+	if (b->ids[0] == ~0U)
+		return -ENODEV;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (!b->bar[i].size)
+			continue;
+		addr = b->link->win[b->bar[i].window].bus + b->bar[i].offset;
+		b->bar_value[i] = lower_32_bits(addr) | b->bar[i].flags;
+		if (b->bar[i].flags & PCI_BASE_ADDRESS_MEM_TYPE_64)
+			b->bar_value[i + 1] = upper_32_bits(addr);
+	}
+	return lend_config_find_pm(b);
+}

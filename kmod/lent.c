@@ -1,0 +1,674 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Owner side: the driver that holds a function while it may be lent, and the
+ * lease of a function.
+ *
+ * Locks, in this order: the function's device lock (held across resets, so
+ * that it cannot be unbound meanwhile), lend_link.lock, lend_lent.lock.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/idr.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/netlink.h>
+#include <linux/slab.h>
+
+#include "borrowed.h"
+#include "lent.h"
+#include "link.h"
+#include "netlink.h"
+#include "trace.h"
+#include "window.h"
+
+static bool require_iommu;
+module_param(require_iommu, bool, 0644);
+MODULE_PARM_DESC(require_iommu,
+		 "Refuse to lend a device that no IOMMU limits to the window (default no)");
+
+static LIST_HEAD(lend_lents);
+static DEFINE_MUTEX(lend_lents_lock);
+static DEFINE_IDA(lend_lent_ids);
+
+static void lend_lent_free(struct kref *ref)
+{
+	struct lend_lent *lent = container_of(ref, struct lend_lent, ref);
+
+	ida_free(&lend_lent_ids, lent->id);
+	kfree(lent->saved);
+	kvfree(lent->filter);
+	pci_dev_put(lent->pdev);
+	kfree(lent);
+}
+
+/**
+ * lend_lent_put() - drop a reference
+ * @lent: the lent device
+ *
+ * Context: process.
+ */
+void lend_lent_put(struct lend_lent *lent)
+{
+	kref_put(&lent->ref, lend_lent_free);
+}
+
+/**
+ * lend_lent_get() - find a lent device
+ * @id: its handle
+ *
+ * Context: process; takes the list's lock.
+ * Return: it with a reference, or NULL.
+ */
+struct lend_lent *lend_lent_get(u32 id)
+{
+	struct lend_lent *lent, *found = NULL;
+
+	mutex_lock(&lend_lents_lock);
+	list_for_each_entry(lent, &lend_lents, node) {
+		if (lent->id == id) {
+			kref_get(&lent->ref);
+			found = lent;
+			break;
+		}
+	}
+	mutex_unlock(&lend_lents_lock);
+	return found;
+}
+
+/**
+ * lend_lent_get_by_address() - find a lent device
+ * @address: its PCI address, domain included
+ *
+ * Context: process; takes the list's lock.
+ * Return: it with a reference, or NULL.
+ */
+struct lend_lent *lend_lent_get_by_address(const char *address)
+{
+	struct lend_lent *lent, *found = NULL;
+
+	mutex_lock(&lend_lents_lock);
+	list_for_each_entry(lent, &lend_lents, node) {
+		if (!strcmp(pci_name(lent->pdev), address)) {
+			kref_get(&lent->ref);
+			found = lent;
+			break;
+		}
+	}
+	mutex_unlock(&lend_lents_lock);
+	return found;
+}
+
+/**
+ * lend_lent_for_each() - look at the lent devices in the order of their handles
+ * @start: first handle
+ * @fn: called for each with @arg, until it returns non-zero
+ * @arg: for @fn
+ *
+ * Context: process; @fn runs under the list's lock.
+ * Return: what the last @fn returned.
+ */
+int lend_lent_for_each(u32 start, int (*fn)(struct lend_lent *lent, void *arg), void *arg)
+{
+	struct lend_lent *lent;
+	int ret = 0;
+
+	mutex_lock(&lend_lents_lock);
+	list_for_each_entry(lent, &lend_lents, node) {
+		if (lent->id < start)
+			continue;
+		ret = fn(lent, arg);
+		if (ret)
+			break;
+	}
+	mutex_unlock(&lend_lents_lock);
+	return ret;
+}
+
+/* Does an IOMMU translate what this device sends? */
+static bool lend_is_translated(struct device *dev)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
+}
+
+/**
+ * lend_lent_cut_off() - stop a device's DMA and push what is under way
+ * @lent: the lent device
+ *
+ * The completion of the read pushes the device's posted writes ahead of it.
+ *
+ * Context: process; caller holds @lent->lock or the device lock.
+ */
+void lend_lent_cut_off(struct lend_lent *lent)
+{
+	u32 id;
+
+	pci_clear_master(lent->pdev);
+	pci_read_config_dword(lent->pdev, PCI_VENDOR_ID, &id);
+}
+
+/*
+ * Reset the function and look whether it came back. Process context, device
+ * lock held. Returns NULL, or why it must be quarantined.
+ */
+static const char *lend_lent_reset(struct lend_lent *lent)
+{
+	struct pci_dev *pdev = lent->pdev;
+	u16 vendor = 0;
+	int ret;
+
+	pci_clear_master(pdev);
+	ret = __pci_reset_function_locked(pdev);
+	if (ret == -ENOTTY)
+		pci_info(pdev, "no way to reset this function\n");
+	else if (ret)
+		return "the reset failed";
+	pci_load_saved_state(pdev, lent->saved);
+	pci_restore_state(pdev);
+
+	ret = pci_read_config_word(pdev, PCI_VENDOR_ID, &vendor);
+	if (ret || vendor != pdev->vendor)
+		return "no answer after the reset";
+	return NULL;
+}
+
+static u32 lend_bar_flags(const struct resource *res)
+{
+	u32 flags = PCI_BASE_ADDRESS_SPACE_MEMORY;
+
+	if (res->flags & IORESOURCE_MEM_64)
+		flags |= PCI_BASE_ADDRESS_MEM_TYPE_64;
+	if (res->flags & IORESOURCE_PREFETCH)
+		flags |= PCI_BASE_ADDRESS_MEM_PREFETCH;
+	return flags;
+}
+
+/* Process context, link and lent locks held. */
+static int lend_lent_map_bar(struct lend_lent *lent, struct lend_link *link, int i)
+{
+	struct resource *res = &lent->pdev->resource[i];
+	struct lend_lent_bar *bar = &lent->bar[i];
+
+	bar->size = resource_size(res);
+	bar->flags = lend_bar_flags(res);
+	bar->mapped = lend_is_translated(&link->pdev->dev);
+	if (!bar->mapped) {
+		bar->bus = pci_bus_address(lent->pdev, i);
+		return 0;
+	}
+	bar->bus = dma_map_resource(&link->pdev->dev, res->start, bar->size,
+				    DMA_BIDIRECTIONAL, 0);
+	if (dma_mapping_error(&link->pdev->dev, bar->bus)) {
+		bar->size = 0;
+		bar->mapped = false;
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+static void lend_lent_unplace(struct lend_lent *lent, struct lend_link *link)
+{
+	struct lend_lent_bar *bar;
+	int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		bar = &lent->bar[i];
+		if (bar->size && bar->mapped)
+			dma_unmap_resource(&link->pdev->dev, bar->bus, bar->size,
+					   DMA_BIDIRECTIONAL, 0);
+		memset(bar, 0, sizeof(*bar));
+	}
+	if (lent->contained && lent->dma_size)
+		dma_unmap_resource(&lent->pdev->dev, lent->dma_base, lent->dma_size,
+				   DMA_BIDIRECTIONAL, 0);
+	lent->contained = false;
+	lent->dma_base = 0;
+	lent->dma_size = 0;
+}
+
+struct lend_in_use {
+	struct lend_link *link;
+	struct lend_lent *but;
+};
+
+static int lend_lent_uses_bar_window(struct lend_lent *lent, void *arg)
+{
+	struct lend_in_use *in_use = arg;
+	int i;
+
+	if (lent == in_use->but || lent->link != in_use->link)
+		return 0;
+	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+		if (lent->bar[i].size && lent->bar[i].window == in_use->link->bar_win)
+			return 1;
+	return 0;
+}
+
+/* Process context, link and lent locks held. A place in a window for each BAR. */
+static int lend_lent_place_bars(struct lend_lent *lent, struct lend_link *link,
+				bool in_use, struct netlink_ext_ack *extack)
+{
+	u64 lo = U64_MAX, hi = 0;
+	struct lend_lent_bar *bar;
+	int i, ret;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		struct resource *res = &lent->pdev->resource[i];
+
+		if (!(res->flags & IORESOURCE_MEM) || !resource_size(res))
+			continue;
+		ret = lend_lent_map_bar(lent, link, i);
+		if (ret) {
+			NL_SET_ERR_MSG_FMT(extack, "BAR %d does not fit the window", i);
+			return ret;
+		}
+		bar = &lent->bar[i];
+		bar->window = lend_window_of(link, bar->bus, bar->size, &bar->offset);
+		if (bar->window < 0) {
+			lo = min(lo, bar->bus);
+			hi = max(hi, bar->bus + bar->size - 1);
+		}
+	}
+	if (lo <= hi) {
+		ret = lend_bar_window_cover(link, lo, hi, in_use);
+		if (ret) {
+			NL_SET_ERR_MSG_FMT(extack,
+					   "BARs at 0x%llx-0x%llx do not fit the window of %llu MiB%s",
+					   lo, hi, (u64)link->win[link->bar_win].size >> 20,
+					   in_use ? ", which another lent device uses" : "");
+			return ret;
+		}
+	}
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		bar = &lent->bar[i];
+		if (!bar->size || bar->window >= 0)
+			continue;
+		bar->window = lend_window_of(link, bar->bus, bar->size, &bar->offset);
+		if (bar->window < 0)
+			return -ENOSPC;
+	}
+	return 0;
+}
+
+/* Process context, link and lent locks held. */
+static int lend_lent_place_dma(struct lend_lent *lent, struct lend_link *link,
+			       struct netlink_ext_ack *extack)
+{
+	struct lend_window *win = &link->win[link->dma_win];
+	struct device *dev = &lent->pdev->dev;
+	dma_addr_t addr;
+
+	lent->contained = lend_is_translated(dev);
+	if (!lent->contained) {
+		if (require_iommu) {
+			NL_SET_ERR_MSG(extack,
+				       "no IOMMU limits this device to the window; enable it, or unset require_iommu");
+			return -EPERM;
+		}
+		lent->dma_base = win->bus;
+		lent->dma_size = win->size;
+		return 0;
+	}
+	if (dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64)))
+		return -EIO;
+	addr = dma_map_resource(dev, win->base, win->size, DMA_BIDIRECTIONAL, 0);
+	if (dma_mapping_error(dev, addr)) {
+		NL_SET_ERR_MSG(extack, "the IOMMU cannot map the window for this device");
+		return -ENOSPC;
+	}
+	lent->dma_base = addr;
+	lent->dma_size = win->size;
+	return 0;
+}
+
+/* Process context, link and lent locks held. */
+static int lend_lent_place(struct lend_lent *lent, struct lend_link *link, bool in_use,
+			   struct netlink_ext_ack *extack)
+{
+	int ret;
+
+	ret = lend_lent_place_bars(lent, link, in_use, extack);
+	if (!ret)
+		ret = lend_lent_place_dma(lent, link, extack);
+	if (ret)
+		lend_lent_unplace(lent, link);
+	return ret;
+}
+
+static u32 lend_lent_filter_read(void *ctx, u32 where, u32 size)
+{
+	u32 value = ~0U;
+
+	pci_read_config_dword(ctx, where & ~3U, &value);
+	value >>= 8 * (where & 3);
+	return size == 4 ? value : value & (BIT(8 * size) - 1);
+}
+
+static void lend_lent_set_state(struct lend_lent *lent, enum ntb_lend_lent_state state,
+				const char *message)
+{
+	mutex_lock(&lent->lock);
+	lent->state = state;
+	lent->message = message;
+	mutex_unlock(&lent->lock);
+	lend_netlink_lent_event(lent);
+}
+
+/* Process context, device lock held. */
+static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link, u64 epoch,
+				 struct netlink_ext_ack *extack)
+{
+	struct lend_in_use others = { .link = link, .but = lent };
+	const char *ill;
+	bool in_use;
+	int ret;
+
+	if (lent->state == NTB_LEND_LENT_STATE_QUARANTINED) {
+		NL_SET_ERR_MSG_FMT(extack, "quarantined: %s", lent->message);
+		return -EIO;
+	}
+	if (lent->state != NTB_LEND_LENT_STATE_BOUND) {
+		NL_SET_ERR_MSG(extack, "leased already");
+		return -EBUSY;
+	}
+	if (epoch <= lent->last_epoch) {
+		NL_SET_ERR_MSG_FMT(extack, "epoch %llu is not above %llu", epoch,
+				   lent->last_epoch);
+		return -ESTALE;
+	}
+	if (!lend_link_is_ready(link)) {
+		NL_SET_ERR_MSG(extack, "the link is not ready");
+		return -ENOTCONN;
+	}
+
+	ill = lend_lent_reset(lent);
+	if (ill) {
+		lend_lent_set_state(lent, NTB_LEND_LENT_STATE_QUARANTINED, ill);
+		NL_SET_ERR_MSG_FMT(extack, "quarantined: %s", ill);
+		return -EIO;
+	}
+	lend_filter_build(lent->filter, lent->pdev->cfg_size, lend_lent_filter_read, lent->pdev);
+
+	mutex_lock(&link->lock);
+	/* Leases of this link only come and go under its lock. */
+	in_use = lend_lent_for_each(0, lend_lent_uses_bar_window, &others);
+	mutex_lock(&lent->lock);
+	if (!lend_link_is_ready(link)) {
+		NL_SET_ERR_MSG(extack, "the link is not ready");
+		ret = -ENOTCONN;
+	} else {
+		ret = lend_lent_place(lent, link, in_use, extack);
+	}
+	if (!ret) {
+		kref_get(&link->ref);
+		/* Neither we nor the bridge's driver may go under a lease. */
+		__module_get(THIS_MODULE);
+		__module_get(link->bridge);
+		lent->link = link;
+		lent->epoch = epoch;
+		lent->last_epoch = epoch;
+		lent->ended = false;
+		lent->config_reads = 0;
+		lent->config_writes = 0;
+		lent->config_denied = 0;
+		lent->state = NTB_LEND_LENT_STATE_LENT;
+	}
+	mutex_unlock(&lent->lock);
+	mutex_unlock(&link->lock);
+	return ret;
+}
+
+/**
+ * lend_lent_lend() - lease a function to the peer of a link
+ * @lent: the function
+ * @link: the borrower's link
+ * @epoch: of the lease
+ * @extack: says what is wrong
+ *
+ * Context: process; takes the device, link and lent locks, may take seconds.
+ * Return: 0 or a negative errno; see the netlink spec.
+ */
+int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
+		   struct netlink_ext_ack *extack)
+{
+	int ret = -ENODEV;
+
+	device_lock(&lent->pdev->dev);
+	if (!lent->gone)
+		ret = lend_lent_lend_locked(lent, link, epoch, extack);
+	device_unlock(&lent->pdev->dev);
+	trace_lend_lease(pci_name(lent->pdev), link->id, epoch, "lend", ret);
+	if (!ret) {
+		pci_info(lent->pdev, "lent over link %u, epoch %llu%s\n", link->id, epoch,
+			 lent->contained ? "" : ", no IOMMU contains its DMA");
+		lend_netlink_lent_event(lent);
+	}
+	return ret;
+}
+
+/* Process context, device lock held. */
+static void lend_lent_end_lease(struct lend_lent *lent)
+{
+	struct lend_link *link = lent->link;
+
+	if (!link)
+		return;
+	mutex_lock(&link->lock);
+	mutex_lock(&lent->lock);
+	lend_lent_cut_off(lent);
+	lend_lent_unplace(lent, link);
+	lent->link = NULL;
+	lent->epoch = 0;
+	mutex_unlock(&lent->lock);
+	mutex_unlock(&link->lock);
+	module_put(link->bridge);
+	module_put(THIS_MODULE);
+	lend_link_put(link);
+}
+
+/* Process context, device lock held. */
+static int lend_lent_unlend_locked(struct lend_lent *lent, bool force,
+				   struct netlink_ext_ack *extack)
+{
+	const char *ill;
+
+	mutex_lock(&lent->lock);
+	if (lent->state == NTB_LEND_LENT_STATE_BOUND ||
+	    (lent->state == NTB_LEND_LENT_STATE_QUARANTINED && !force)) {
+		mutex_unlock(&lent->lock);
+		return 0;
+	}
+	if (lent->state == NTB_LEND_LENT_STATE_ATTACHED && !lent->ended && !force) {
+		mutex_unlock(&lent->lock);
+		NL_SET_ERR_MSG(extack, "attached at the borrower; detach it there, or use force");
+		return -EBUSY;
+	}
+	/* From here on the peer's requests are refused. */
+	lent->ended = true;
+	lent->state = NTB_LEND_LENT_STATE_RETURNING;
+	mutex_unlock(&lent->lock);
+	lend_netlink_lent_event(lent);
+
+	lend_lent_end_lease(lent);
+	ill = lend_lent_reset(lent);
+	lend_lent_set_state(lent, ill ? NTB_LEND_LENT_STATE_QUARANTINED :
+					NTB_LEND_LENT_STATE_BOUND, ill);
+	if (ill)
+		pci_err(lent->pdev, "quarantined: %s\n", ill);
+	return 0;
+}
+
+/**
+ * lend_lent_unlend() - end the lease of a function
+ * @lent: the function
+ * @force: also while it is attached at the borrower
+ * @extack: says what is wrong
+ *
+ * Context: process; takes the device, link and lent locks, may take seconds.
+ * Return: 0, also when quarantined; -EBUSY attached; -ENODEV unbound.
+ */
+int lend_lent_unlend(struct lend_lent *lent, bool force, struct netlink_ext_ack *extack)
+{
+	u64 epoch = lent->epoch;
+	int ret = -ENODEV;
+
+	device_lock(&lent->pdev->dev);
+	if (!lent->gone)
+		ret = lend_lent_unlend_locked(lent, force, extack);
+	device_unlock(&lent->pdev->dev);
+	trace_lend_lease(pci_name(lent->pdev), 0, epoch, "unlend", ret);
+	return ret;
+}
+
+static int lend_lent_session_over(struct lend_lent *lent, void *arg)
+{
+	bool event = false;
+
+	mutex_lock(&lent->lock);
+	if (lent->link == arg && !lent->ended) {
+		lend_lent_cut_off(lent);
+		lent->ended = true;
+		lent->message = "the borrower is lost";
+		lent->state = NTB_LEND_LENT_STATE_LENT;
+		event = true;
+	}
+	mutex_unlock(&lent->lock);
+	if (event)
+		lend_netlink_lent_event(lent);
+	return 0;
+}
+
+/**
+ * lend_lent_link_lost() - the peer of a link is lost: its leases are over
+ * @link: the link
+ *
+ * The devices stay cut off until user space takes them back.
+ *
+ * Context: process; caller holds @link->lock.
+ */
+void lend_lent_link_lost(struct lend_link *link)
+{
+	lend_lent_for_each(0, lend_lent_session_over, link);
+}
+
+static const char *lend_lent_unfit(struct pci_dev *pdev)
+{
+	int i;
+
+	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+		return "bridges cannot be lent";
+	if (lend_is_borrowed(pdev))
+		return "a borrowed device cannot be lent on";
+	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+		if (pci_resource_flags(pdev, i) & IORESOURCE_MEM && pci_resource_len(pdev, i))
+			return NULL;
+	return "no memory BAR";
+}
+
+static int lend_lent_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	const char *unfit = lend_lent_unfit(pdev);
+	struct lend_lent *lent;
+	int ret;
+
+	if (unfit) {
+		pci_err(pdev, "cannot be lent: %s\n", unfit);
+		return -EOPNOTSUPP;
+	}
+	lent = kzalloc(sizeof(*lent), GFP_KERNEL);
+	if (!lent)
+		return -ENOMEM;
+	lent->filter = kvzalloc(sizeof(*lent->filter), GFP_KERNEL);
+	if (!lent->filter) {
+		ret = -ENOMEM;
+		goto free;
+	}
+	ret = pci_enable_device_mem(pdev);
+	if (ret)
+		goto free;
+	ret = pci_request_regions(pdev, "ntb_lend");
+	if (ret)
+		goto disable;
+	pci_save_state(pdev);
+	lent->saved = pci_store_saved_state(pdev);
+	if (!lent->saved) {
+		ret = -ENOMEM;
+		goto release;
+	}
+	ret = ida_alloc(&lend_lent_ids, GFP_KERNEL);
+	if (ret < 0)
+		goto release;
+	lent->id = ret;
+	kref_init(&lent->ref);
+	mutex_init(&lent->lock);
+	lent->pdev = pci_dev_get(pdev);
+	pci_set_drvdata(pdev, lent);
+	mutex_lock(&lend_lents_lock);
+	list_add_tail(&lent->node, &lend_lents);
+	mutex_unlock(&lend_lents_lock);
+	lend_netlink_lent_event(lent);
+	return 0;
+
+release:
+	pci_release_regions(pdev);
+disable:
+	pci_disable_device(pdev);
+free:
+	kfree(lent->saved);
+	kvfree(lent->filter);
+	kfree(lent);
+	return ret;
+}
+
+/* Device lock held. A lease that is still alive ends here. */
+static void lend_lent_remove(struct pci_dev *pdev)
+{
+	struct lend_lent *lent = pci_get_drvdata(pdev);
+	const char *ill;
+
+	mutex_lock(&lend_lents_lock);
+	list_del(&lent->node);
+	mutex_unlock(&lend_lents_lock);
+	mutex_lock(&lent->lock);
+	lent->gone = true;
+	mutex_unlock(&lent->lock);
+	if (lent->link) {
+		pci_warn(pdev, "unbound under a lease: the borrower loses it\n");
+		lend_lent_end_lease(lent);
+		ill = lend_lent_reset(lent);
+		if (ill)
+			pci_err(pdev, "not healthy: %s\n", ill);
+	}
+	pci_release_regions(pdev);
+	pci_disable_device(pdev);
+	lend_lent_put(lent);
+}
+
+/* Bound by driver_override only: no table of IDs. */
+static struct pci_driver lend_lent_driver = {
+	.name = "ntb_lend",
+	.probe = lend_lent_probe,
+	.remove = lend_lent_remove,
+};
+
+/**
+ * lend_lent_register() - offer the driver for functions to lend
+ *
+ * Context: process.
+ * Return: 0 or a negative errno.
+ */
+int lend_lent_register(void)
+{
+	return pci_register_driver(&lend_lent_driver);
+}
+
+/**
+ * lend_lent_unregister() - unbind all functions
+ *
+ * Context: process; no function is leased.
+ */
+void lend_lent_unregister(void)
+{
+	pci_unregister_driver(&lend_lent_driver);
+}

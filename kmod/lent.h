@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Owner side: physical functions bound to ntb_lend, and their leases. */
+#ifndef LEND_LENT_H
+#define LEND_LENT_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+
+#include "filter.h"
+#include "uapi/ntb_lend.h"
+
+struct lend_link;
+struct netlink_ext_ack;
+
+/**
+ * struct lend_lent_bar - a memory BAR of a lent device
+ * @size: octets; 0 when not there or not memory
+ * @flags: low bits of the BAR register
+ * @bus: bus address that the inbound window must show
+ * @offset: where in the borrower's window
+ * @window: index of that window
+ * @mapped: @bus is a mapping through the NTB function's IOMMU domain
+ */
+struct lend_lent_bar {
+	u64 size;
+	u32 flags;
+	u64 bus;
+	u64 offset;
+	int window;
+	bool mapped;
+};
+
+/**
+ * struct lend_lent - a function bound to ntb_lend
+ * @node: on the list of lent devices
+ * @ref: the driver's binding and everyone who looks at it
+ * @id: handle
+ * @pdev: the function
+ * @lock: protects all below; held briefly while the peer's requests are
+ *	served, never across a reset
+ * @gone: the driver is being unbound
+ * @state: see the netlink spec
+ * @message: why it is quarantined
+ * @link: the borrower's link while leased; holds a reference
+ * @epoch: of the lease; 0 without
+ * @last_epoch: greatest epoch ever given for this binding
+ * @ended: the session of the lease is over; requests are refused until unlend
+ * @contained: its IOMMU domain limits it to the window
+ * @dma_base: bus address of the owner's DMA window, for the device
+ * @dma_size: octets of it
+ * @bar: its memory BARs
+ * @filter: what of its configuration space the borrower may see and write
+ * @saved: configuration at bind time
+ * @config_reads: served
+ * @config_writes: served
+ * @config_denied: writes of which the filter dropped a bit
+ */
+struct lend_lent {
+	struct list_head node;
+	struct kref ref;
+	u32 id;
+	struct pci_dev *pdev;
+
+	struct mutex lock;
+	bool gone;
+	enum ntb_lend_lent_state state;
+	const char *message;
+	struct lend_link *link;
+	u64 epoch;
+	u64 last_epoch;
+	bool ended;
+	bool contained;
+	u64 dma_base;
+	u64 dma_size;
+	struct lend_lent_bar bar[PCI_STD_NUM_BARS];
+	struct lend_filter *filter;
+	struct pci_saved_state *saved;
+	u64 config_reads;
+	u64 config_writes;
+	u64 config_denied;
+};
+
+int lend_lent_register(void);
+void lend_lent_unregister(void);
+
+struct lend_lent *lend_lent_get(u32 id);
+struct lend_lent *lend_lent_get_by_address(const char *address);
+void lend_lent_put(struct lend_lent *lent);
+int lend_lent_for_each(u32 start, int (*fn)(struct lend_lent *lent, void *arg), void *arg);
+
+int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
+		   struct netlink_ext_ack *extack);
+int lend_lent_unlend(struct lend_lent *lent, bool force, struct netlink_ext_ack *extack);
+void lend_lent_link_lost(struct lend_link *link);
+void lend_lent_cut_off(struct lend_lent *lent);
+
+#endif

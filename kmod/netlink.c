@@ -1,0 +1,831 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Generic netlink, as described by netlink/ntb_lend.yaml. */
+
+#include <linux/iommu.h>
+#include <linux/netlink.h>
+#include <linux/pci.h>
+#include <net/genetlink.h>
+
+#include "borrowed.h"
+#include "lent.h"
+#include "link.h"
+#include "mailbox.h"
+#include "netlink.h"
+#include "proto.h"
+#include "uapi/ntb_lend.h"
+
+static struct genl_family lend_family;
+
+enum lend_mcgrp { LEND_MCGRP_EVENTS };
+
+/* Who receives the messages for each mailbox port; 0 is nobody. */
+struct lend_mailbox_bound {
+	struct net *net;
+	u32 portid;
+};
+
+static DEFINE_SPINLOCK(lend_mailbox_lock);
+static struct lend_mailbox_bound lend_mailbox_bound[NTB_LEND_MAILBOX_PORT_BORROWER + 1];
+
+static const struct nla_policy lend_link_policy[] = {
+	[NTB_LEND_A_LINK_ID] = { .type = NLA_U32 },
+};
+
+static const struct nla_policy lend_lent_policy[] = {
+	[NTB_LEND_A_LENT_ID] = { .type = NLA_U32 },
+	[NTB_LEND_A_LENT_ADDRESS] = { .type = NLA_NUL_STRING, .len = 31 },
+	[NTB_LEND_A_LENT_LINK] = { .type = NLA_U32 },
+	[NTB_LEND_A_LENT_EPOCH] = { .type = NLA_U64 },
+};
+
+static const struct nla_policy lend_borrowed_policy[] = {
+	[NTB_LEND_A_BORROWED_ID] = { .type = NLA_U32 },
+	[NTB_LEND_A_BORROWED_LINK] = { .type = NLA_U32 },
+	[NTB_LEND_A_BORROWED_REMOTE_ID] = { .type = NLA_U32 },
+	[NTB_LEND_A_BORROWED_EPOCH] = { .type = NLA_U64 },
+};
+
+static const struct nla_policy lend_mailbox_policy[] = {
+	[NTB_LEND_A_MAILBOX_LINK] = { .type = NLA_U32 },
+	[NTB_LEND_A_MAILBOX_PORT] = NLA_POLICY_RANGE(NLA_U32, NTB_LEND_MAILBOX_PORT_OWNER,
+						     NTB_LEND_MAILBOX_PORT_BORROWER),
+	[NTB_LEND_A_MAILBOX_PAYLOAD] = { .type = NLA_BINARY, .len = NTB_LEND_MAILBOX_MAX },
+};
+
+static const struct nla_policy lend_main_policy[] = {
+	[NTB_LEND_A_MAIN_LINK] = NLA_POLICY_NESTED(lend_link_policy),
+	[NTB_LEND_A_MAIN_LENT] = NLA_POLICY_NESTED(lend_lent_policy),
+	[NTB_LEND_A_MAIN_BORROWED] = NLA_POLICY_NESTED(lend_borrowed_policy),
+	[NTB_LEND_A_MAIN_MAILBOX] = NLA_POLICY_NESTED(lend_mailbox_policy),
+	[NTB_LEND_A_MAIN_FORCE] = { .type = NLA_FLAG },
+};
+
+/*
+ * Parse the nest @type of a request into @tb and check that the attributes
+ * named in the list that ends with 0 are there.
+ */
+static int lend_parse(struct genl_info *info, int type, struct nlattr **tb, int max,
+		      const struct nla_policy *policy, const int *need)
+{
+	struct nlattr *nest = info->attrs[type];
+	int ret;
+
+	if (!nest) {
+		NL_SET_ERR_MSG_FMT(info->extack, "attribute %d is missing", type);
+		return -EINVAL;
+	}
+	ret = nla_parse_nested(tb, max, nest, policy, info->extack);
+	if (ret)
+		return ret;
+	for (; *need; need++) {
+		if (!tb[*need]) {
+			NL_SET_ERR_MSG_FMT(info->extack, "attribute %d.%d is missing", type, *need);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+#define LEND_PARSE(info, type, tb, policy, ...) \
+	lend_parse(info, type, tb, ARRAY_SIZE(policy) - 1, policy, \
+		   (const int[]){ __VA_ARGS__ __VA_OPT__(,) 0 })
+
+static struct lend_link *lend_find_link(struct genl_info *info, struct nlattr *id)
+{
+	struct lend_link *link = lend_link_get(nla_get_u32(id));
+
+	if (!link)
+		NL_SET_ERR_MSG_FMT(info->extack, "no link %u", nla_get_u32(id));
+	return link;
+}
+
+/* Objects as nests */
+
+static int lend_put_window(struct sk_buff *skb, int i, const struct lend_window *win)
+{
+	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_LINK_WINDOW);
+
+	if (!nest ||
+	    nla_put_u32(skb, NTB_LEND_A_WINDOW_INDEX, i) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_WINDOW_SIZE, win->size, NTB_LEND_A_WINDOW_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_WINDOW_BASE, win->base, NTB_LEND_A_WINDOW_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_WINDOW_INBOUND_BASE, win->inbound_base,
+			      NTB_LEND_A_WINDOW_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_WINDOW_INBOUND_SIZE, win->inbound_size,
+			      NTB_LEND_A_WINDOW_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int lend_put_counters(struct sk_buff *skb, struct lend_counters *c)
+{
+	const struct {
+		int type;
+		atomic64_t *value;
+	} list[] = {
+		{ NTB_LEND_A_LINK_COUNTERS_REQUESTS, &c->requests },
+		{ NTB_LEND_A_LINK_COUNTERS_RESPONSES, &c->responses },
+		{ NTB_LEND_A_LINK_COUNTERS_TIMEOUTS, &c->timeouts },
+		{ NTB_LEND_A_LINK_COUNTERS_SERVED, &c->served },
+		{ NTB_LEND_A_LINK_COUNTERS_REJECTED, &c->rejected },
+		{ NTB_LEND_A_LINK_COUNTERS_DOORBELLS_SENT, &c->db_sent },
+		{ NTB_LEND_A_LINK_COUNTERS_DOORBELLS_RECEIVED, &c->db_received },
+		{ NTB_LEND_A_LINK_COUNTERS_MAILBOX_SENT, &c->mbox_sent },
+		{ NTB_LEND_A_LINK_COUNTERS_MAILBOX_RECEIVED, &c->mbox_received },
+		{ NTB_LEND_A_LINK_COUNTERS_HEARTBEATS_MISSED, &c->hb_missed },
+	};
+	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_LINK_COUNTERS);
+	int i;
+
+	if (!nest)
+		return -EMSGSIZE;
+	for (i = 0; i < ARRAY_SIZE(list); i++)
+		if (nla_put_u64_64bit(skb, list[i].type, atomic64_read(list[i].value),
+				      NTB_LEND_A_LINK_COUNTERS_PAD))
+			return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static bool lend_link_has_iommu(const struct lend_link *link)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(&link->pdev->dev);
+
+	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
+}
+
+static int lend_put_link(struct sk_buff *skb, void *object)
+{
+	struct lend_link *link = object;
+	const char *message = READ_ONCE(link->message);
+	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_LINK);
+	int i;
+
+	if (!nest ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_ID, link->id) ||
+	    nla_put_string(skb, NTB_LEND_A_LINK_NTB, pci_name(link->pdev)) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_PORT, ntb_port_number(link->ntb)) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PORT,
+			ntb_peer_port_number(link->ntb, link->pidx)) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_STATE, READ_ONCE(link->state)) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_EPOCH, link->epoch, NTB_LEND_A_LINK_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_PEER_EPOCH, link->peer_epoch,
+			      NTB_LEND_A_LINK_PAD) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_PROTOCOL, LEND_PROTOCOL) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PROTOCOL, link->peer_protocol) ||
+	    nla_put_u8(skb, NTB_LEND_A_LINK_PHYSICAL, READ_ONCE(link->physical)) ||
+	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, lend_link_has_iommu(link)) ||
+	    (message && nla_put_string(skb, NTB_LEND_A_LINK_MESSAGE, message)))
+		return -EMSGSIZE;
+	for (i = 0; i < link->nwin; i++)
+		if (lend_put_window(skb, i, &link->win[i]))
+			return -EMSGSIZE;
+	if (lend_put_counters(skb, &link->counters))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int lend_put_bar(struct sk_buff *skb, int type, int i, u64 size, u32 flags, int window,
+			u64 offset)
+{
+	struct nlattr *nest;
+
+	if (!size)
+		return 0;
+	nest = nla_nest_start(skb, type);
+	if (!nest ||
+	    nla_put_u32(skb, NTB_LEND_A_BAR_INDEX, i) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BAR_SIZE, size, NTB_LEND_A_BAR_PAD) ||
+	    nla_put_u32(skb, NTB_LEND_A_BAR_FLAGS, flags) ||
+	    nla_put_u32(skb, NTB_LEND_A_BAR_WINDOW, window) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BAR_OFFSET, offset, NTB_LEND_A_BAR_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int lend_put_lent(struct sk_buff *skb, void *object)
+{
+	struct lend_lent *lent = object;
+	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_LENT);
+	int i, ret = -EMSGSIZE;
+
+	if (!nest)
+		return ret;
+	mutex_lock(&lent->lock);
+	if (nla_put_u32(skb, NTB_LEND_A_LENT_ID, lent->id) ||
+	    nla_put_string(skb, NTB_LEND_A_LENT_ADDRESS, pci_name(lent->pdev)) ||
+	    nla_put_u32(skb, NTB_LEND_A_LENT_STATE, lent->state) ||
+	    (lent->link && nla_put_u32(skb, NTB_LEND_A_LENT_LINK, lent->link->id)) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_EPOCH, lent->epoch, NTB_LEND_A_LENT_PAD) ||
+	    nla_put_u8(skb, NTB_LEND_A_LENT_CONTAINED, lent->contained) ||
+	    (lent->message && nla_put_string(skb, NTB_LEND_A_LENT_MESSAGE, lent->message)) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_READS, lent->config_reads,
+			      NTB_LEND_A_LENT_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_WRITES, lent->config_writes,
+			      NTB_LEND_A_LENT_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_DENIED, lent->config_denied,
+			      NTB_LEND_A_LENT_PAD))
+		goto unlock;
+	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+		if (lend_put_bar(skb, NTB_LEND_A_LENT_BAR, i, lent->bar[i].size,
+				 lent->bar[i].flags, lent->bar[i].window, lent->bar[i].offset))
+			goto unlock;
+	nla_nest_end(skb, nest);
+	ret = 0;
+unlock:
+	mutex_unlock(&lent->lock);
+	return ret;
+}
+
+static const char *lend_borrowed_interrupts(struct lend_borrowed *b)
+{
+	const char *way = "none";
+	struct pci_dev *pdev;
+
+	pdev = pci_get_domain_bus_and_slot(b->sysdata.domain, 0, 0);
+	if (!pdev)
+		return way;
+	if (lend_is_borrowed(pdev) && pdev->msix_enabled)
+		way = "msi-x, direct";
+	else if (lend_is_borrowed(pdev) && pdev->msi_enabled)
+		way = "msi, direct";
+	pci_dev_put(pdev);
+	return way;
+}
+
+static int lend_put_borrowed(struct sk_buff *skb, void *object)
+{
+	struct lend_borrowed *b = object;
+	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_BORROWED);
+	struct lend_dma_stats s;
+	char address[32], remote[32];
+	int i;
+
+	lend_dma_stats_sum(b, &s);
+	snprintf(address, sizeof(address), "%04x:00:00.0", b->sysdata.domain);
+	snprintf(remote, sizeof(remote), "%04x:%02x:%02x.%x", b->remote_address >> 16,
+		 b->remote_address >> 8 & 0xff, PCI_SLOT(b->remote_address & 0xff),
+		 PCI_FUNC(b->remote_address & 0xff));
+	if (!nest ||
+	    nla_put_u32(skb, NTB_LEND_A_BORROWED_ID, b->id) ||
+	    nla_put_u32(skb, NTB_LEND_A_BORROWED_LINK, b->link->id) ||
+	    nla_put_u32(skb, NTB_LEND_A_BORROWED_REMOTE_ID, b->remote_id) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_EPOCH, b->epoch,
+			      NTB_LEND_A_BORROWED_PAD) ||
+	    nla_put_u32(skb, NTB_LEND_A_BORROWED_STATE, READ_ONCE(b->state)) ||
+	    nla_put_string(skb, NTB_LEND_A_BORROWED_ADDRESS, address) ||
+	    nla_put_string(skb, NTB_LEND_A_BORROWED_REMOTE_ADDRESS, remote) ||
+	    nla_put_string(skb, NTB_LEND_A_BORROWED_INTERRUPTS, lend_borrowed_interrupts(b)) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_MAPPINGS, s.maps - s.unmaps,
+			      NTB_LEND_A_BORROWED_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_MAPPED_BYTES, s.mapped - s.unmapped,
+			      NTB_LEND_A_BORROWED_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_MAP_ERRORS, s.errors,
+			      NTB_LEND_A_BORROWED_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_CONFIG_READS,
+			      atomic64_read(&b->config_reads), NTB_LEND_A_BORROWED_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_CONFIG_WRITES,
+			      atomic64_read(&b->config_writes), NTB_LEND_A_BORROWED_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_CONFIG_ERRORS,
+			      atomic64_read(&b->config_errors), NTB_LEND_A_BORROWED_PAD))
+		return -EMSGSIZE;
+	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+		if (lend_put_bar(skb, NTB_LEND_A_BORROWED_BAR, i, b->bar[i].size,
+				 b->bar[i].flags, b->bar[i].window, b->bar[i].offset))
+			return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+/* Replies, dumps and events */
+
+typedef int (*lend_put_fn)(struct sk_buff *skb, void *object);
+
+static int lend_put_message(struct sk_buff *skb, u32 portid, u32 seq, int flags, u8 cmd,
+			    lend_put_fn put, void *object)
+{
+	void *hdr = genlmsg_put(skb, portid, seq, &lend_family, flags, cmd);
+
+	if (!hdr)
+		return -EMSGSIZE;
+	if (put(skb, object)) {
+		genlmsg_cancel(skb, hdr);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, hdr);
+	return 0;
+}
+
+static int lend_reply(struct genl_info *info, lend_put_fn put, void *object)
+{
+	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	int ret;
+
+	if (!skb)
+		return -ENOMEM;
+	ret = lend_put_message(skb, info->snd_portid, info->snd_seq, 0, info->genlhdr->cmd, put,
+			       object);
+	if (ret) {
+		nlmsg_free(skb);
+		return ret;
+	}
+	return genlmsg_reply(skb, info);
+}
+
+static void lend_event(u8 cmd, lend_put_fn put, void *object)
+{
+	struct sk_buff *skb;
+
+	if (!genl_has_listeners(&lend_family, &init_net, LEND_MCGRP_EVENTS))
+		return;
+	skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	if (!skb)
+		return;
+	if (lend_put_message(skb, 0, 0, 0, cmd, put, object)) {
+		nlmsg_free(skb);
+		return;
+	}
+	genlmsg_multicast(&lend_family, skb, 0, LEND_MCGRP_EVENTS, GFP_KERNEL);
+}
+
+/**
+ * lend_netlink_link_event() - tell listeners that a link has changed
+ * @link: the link
+ *
+ * Context: process.
+ */
+void lend_netlink_link_event(struct lend_link *link)
+{
+	lend_event(NTB_LEND_CMD_LINK_EVENT, lend_put_link, link);
+}
+
+/**
+ * lend_netlink_lent_event() - tell listeners that a lent device has changed
+ * @lent: it; its lock is not held
+ *
+ * Context: process.
+ */
+void lend_netlink_lent_event(struct lend_lent *lent)
+{
+	lend_event(NTB_LEND_CMD_LENT_EVENT, lend_put_lent, lent);
+}
+
+/**
+ * lend_netlink_borrowed_event() - tell listeners that a borrowed device has changed
+ * @borrowed: it
+ *
+ * Context: process.
+ */
+void lend_netlink_borrowed_event(struct lend_borrowed *borrowed)
+{
+	lend_event(NTB_LEND_CMD_BORROWED_EVENT, lend_put_borrowed, borrowed);
+}
+
+struct lend_dump {
+	struct sk_buff *skb;
+	struct netlink_callback *cb;
+	u8 cmd;
+	lend_put_fn put;
+};
+
+/* cb->args[0] is the number of the next object to dump. */
+static int lend_dump_one(struct lend_dump *d, void *object, u32 id)
+{
+	int ret = lend_put_message(d->skb, NETLINK_CB(d->cb->skb).portid, d->cb->nlh->nlmsg_seq,
+				   NLM_F_MULTI, d->cmd, d->put, object);
+
+	if (!ret)
+		d->cb->args[0] = id + 1;
+	return ret;
+}
+
+static int lend_dump_link(struct lend_link *link, void *arg)
+{
+	return lend_dump_one(arg, link, link->id);
+}
+
+static int lend_dump_lent(struct lend_lent *lent, void *arg)
+{
+	return lend_dump_one(arg, lent, lent->id);
+}
+
+static int lend_dump_borrowed(struct lend_borrowed *b, void *arg)
+{
+	return lend_dump_one(arg, b, b->id);
+}
+
+static int lend_nl_link_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct lend_dump d = { skb, cb, NTB_LEND_CMD_LINK_GET, lend_put_link };
+
+	lend_link_for_each(cb->args[0], lend_dump_link, &d);
+	return skb->len;
+}
+
+static int lend_nl_lent_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct lend_dump d = { skb, cb, NTB_LEND_CMD_LENT_GET, lend_put_lent };
+
+	lend_lent_for_each(cb->args[0], lend_dump_lent, &d);
+	return skb->len;
+}
+
+static int lend_nl_borrowed_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct lend_dump d = { skb, cb, NTB_LEND_CMD_BORROWED_GET, lend_put_borrowed };
+
+	lend_borrowed_for_each(cb->args[0], lend_dump_borrowed, &d);
+	return skb->len;
+}
+
+/* Requests */
+
+static int lend_nl_link_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_link_policy)];
+	struct lend_link *link;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_LINK, tb, lend_link_policy, NTB_LEND_A_LINK_ID);
+	if (ret)
+		return ret;
+	link = lend_find_link(info, tb[NTB_LEND_A_LINK_ID]);
+	if (!link)
+		return -ENODEV;
+	ret = lend_reply(info, lend_put_link, link);
+	lend_link_put(link);
+	return ret;
+}
+
+/* The lent device that a request names by handle or address, or NULL. */
+static struct lend_lent *lend_find_lent(struct genl_info *info, struct nlattr **tb)
+{
+	struct lend_lent *lent;
+
+	if (tb[NTB_LEND_A_LENT_ADDRESS])
+		lent = lend_lent_get_by_address(nla_data(tb[NTB_LEND_A_LENT_ADDRESS]));
+	else if (tb[NTB_LEND_A_LENT_ID])
+		lent = lend_lent_get(nla_get_u32(tb[NTB_LEND_A_LENT_ID]));
+	else
+		lent = NULL;
+	if (!lent)
+		NL_SET_ERR_MSG(info->extack, "no such function is bound to ntb_lend");
+	return lent;
+}
+
+static int lend_nl_lent_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_lent_policy)];
+	struct lend_lent *lent;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_LENT, tb, lend_lent_policy);
+	if (ret)
+		return ret;
+	lent = lend_find_lent(info, tb);
+	if (!lent)
+		return -ENODEV;
+	ret = lend_reply(info, lend_put_lent, lent);
+	lend_lent_put(lent);
+	return ret;
+}
+
+static int lend_nl_lend(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_lent_policy)];
+	struct lend_lent *lent;
+	struct lend_link *link;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_LENT, tb, lend_lent_policy,
+			 NTB_LEND_A_LENT_ADDRESS, NTB_LEND_A_LENT_LINK, NTB_LEND_A_LENT_EPOCH);
+	if (ret)
+		return ret;
+	lent = lend_find_lent(info, tb);
+	if (!lent)
+		return -ENODEV;
+	ret = -ENODEV;
+	link = lend_find_link(info, tb[NTB_LEND_A_LENT_LINK]);
+	if (link) {
+		ret = lend_lent_lend(lent, link, nla_get_u64(tb[NTB_LEND_A_LENT_EPOCH]),
+				     info->extack);
+		lend_link_put(link);
+	}
+	if (!ret)
+		ret = lend_reply(info, lend_put_lent, lent);
+	lend_lent_put(lent);
+	return ret;
+}
+
+static int lend_nl_unlend(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_lent_policy)];
+	struct lend_lent *lent;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_LENT, tb, lend_lent_policy,
+			 NTB_LEND_A_LENT_ADDRESS);
+	if (ret)
+		return ret;
+	lent = lend_find_lent(info, tb);
+	if (!lent)
+		return -ENODEV;
+	ret = lend_lent_unlend(lent, info->attrs[NTB_LEND_A_MAIN_FORCE], info->extack);
+	if (!ret)
+		ret = lend_reply(info, lend_put_lent, lent);
+	lend_lent_put(lent);
+	return ret;
+}
+
+static struct lend_borrowed *lend_find_borrowed(struct genl_info *info, struct nlattr *id)
+{
+	struct lend_borrowed *b = lend_borrowed_get(nla_get_u32(id));
+
+	if (!b)
+		NL_SET_ERR_MSG_FMT(info->extack, "no borrowed device %u", nla_get_u32(id));
+	return b;
+}
+
+static int lend_nl_borrowed_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_borrowed_policy)];
+	struct lend_borrowed *b;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_BORROWED, tb, lend_borrowed_policy,
+			 NTB_LEND_A_BORROWED_ID);
+	if (ret)
+		return ret;
+	b = lend_find_borrowed(info, tb[NTB_LEND_A_BORROWED_ID]);
+	if (!b)
+		return -ENODEV;
+	ret = lend_reply(info, lend_put_borrowed, b);
+	lend_borrowed_put(b);
+	return ret;
+}
+
+static int lend_nl_attach(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_borrowed_policy)];
+	struct lend_borrowed *b;
+	struct lend_link *link;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_BORROWED, tb, lend_borrowed_policy,
+			 NTB_LEND_A_BORROWED_LINK, NTB_LEND_A_BORROWED_REMOTE_ID,
+			 NTB_LEND_A_BORROWED_EPOCH);
+	if (ret)
+		return ret;
+	link = lend_find_link(info, tb[NTB_LEND_A_BORROWED_LINK]);
+	if (!link)
+		return -ENODEV;
+	ret = lend_borrowed_attach(link, nla_get_u32(tb[NTB_LEND_A_BORROWED_REMOTE_ID]),
+				   nla_get_u64(tb[NTB_LEND_A_BORROWED_EPOCH]), &b, info->extack);
+	lend_link_put(link);
+	if (ret)
+		return ret;
+	ret = lend_reply(info, lend_put_borrowed, b);
+	lend_borrowed_put(b);
+	return ret;
+}
+
+static int lend_nl_detach(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_borrowed_policy)];
+	struct lend_borrowed *b;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_BORROWED, tb, lend_borrowed_policy,
+			 NTB_LEND_A_BORROWED_ID);
+	if (ret)
+		return ret;
+	b = lend_find_borrowed(info, tb[NTB_LEND_A_BORROWED_ID]);
+	if (!b)
+		return -ENODEV;
+	ret = lend_borrowed_detach(b, info->extack);
+	if (!ret)
+		ret = lend_reply(info, lend_put_borrowed, b);
+	lend_borrowed_put(b);
+	return ret;
+}
+
+/* Mailbox */
+
+static int lend_nl_mailbox_bind(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_mailbox_policy)];
+	struct lend_mailbox_bound *bound;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_MAILBOX, tb, lend_mailbox_policy,
+			 NTB_LEND_A_MAILBOX_PORT);
+	if (ret)
+		return ret;
+	bound = &lend_mailbox_bound[nla_get_u32(tb[NTB_LEND_A_MAILBOX_PORT])];
+	spin_lock_bh(&lend_mailbox_lock);
+	if (bound->portid && bound->portid != info->snd_portid) {
+		NL_SET_ERR_MSG(info->extack, "another process receives for this port");
+		ret = -EBUSY;
+	} else {
+		bound->net = genl_info_net(info);
+		bound->portid = info->snd_portid;
+	}
+	spin_unlock_bh(&lend_mailbox_lock);
+	return ret;
+}
+
+static int lend_nl_mailbox_send(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_mailbox_policy)], *payload;
+	struct lend_link *link;
+	int ret;
+
+	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_MAILBOX, tb, lend_mailbox_policy,
+			 NTB_LEND_A_MAILBOX_LINK, NTB_LEND_A_MAILBOX_PORT,
+			 NTB_LEND_A_MAILBOX_PAYLOAD);
+	if (ret)
+		return ret;
+	payload = tb[NTB_LEND_A_MAILBOX_PAYLOAD];
+	link = lend_find_link(info, tb[NTB_LEND_A_MAILBOX_LINK]);
+	if (!link)
+		return -ENODEV;
+	ret = lend_mailbox_send(link, nla_get_u32(tb[NTB_LEND_A_MAILBOX_PORT]),
+				nla_data(payload), nla_len(payload));
+	lend_link_put(link);
+	return ret;
+}
+
+struct lend_mail {
+	struct lend_link *link;
+	u32 port;
+	const void *data;
+	size_t len;
+};
+
+static int lend_put_mail(struct sk_buff *skb, void *object)
+{
+	const struct lend_mail *mail = object;
+	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_MAILBOX);
+
+	if (!nest ||
+	    nla_put_u32(skb, NTB_LEND_A_MAILBOX_LINK, mail->link->id) ||
+	    nla_put_u32(skb, NTB_LEND_A_MAILBOX_PORT, mail->port) ||
+	    nla_put(skb, NTB_LEND_A_MAILBOX_PAYLOAD, mail->len, mail->data) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_MAILBOX_PEER_EPOCH, mail->link->peer_epoch,
+			      NTB_LEND_A_MAILBOX_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+/**
+ * lend_netlink_mailbox() - hand a message of the peer to its daemon
+ * @link: where it came from
+ * @port: which daemon; not checked yet
+ * @data: the message
+ * @len: its octets
+ *
+ * Context: process.
+ * Return: enum lend_mbox_status.
+ */
+u32 lend_netlink_mailbox(struct lend_link *link, u32 port, const void *data, size_t len)
+{
+	struct lend_mail mail = { link, port, data, len };
+	struct lend_mailbox_bound to;
+	struct sk_buff *skb;
+	int ret;
+
+	if (port < NTB_LEND_MAILBOX_PORT_OWNER || port > NTB_LEND_MAILBOX_PORT_BORROWER)
+		return LEND_MBOX_INVALID;
+	spin_lock_bh(&lend_mailbox_lock);
+	to = lend_mailbox_bound[port];
+	spin_unlock_bh(&lend_mailbox_lock);
+	if (!to.portid)
+		return LEND_MBOX_REFUSED;
+
+	skb = genlmsg_new(LEND_MBOX_MAX + 256, GFP_KERNEL);
+	if (!skb)
+		return LEND_MBOX_BUSY;
+	ret = lend_put_message(skb, 0, 0, 0, NTB_LEND_CMD_MAILBOX_MESSAGE, lend_put_mail, &mail);
+	if (ret) {
+		nlmsg_free(skb);
+		return LEND_MBOX_BUSY;
+	}
+	ret = genlmsg_unicast(to.net, skb, to.portid);
+	if (ret == -ECONNREFUSED)
+		return LEND_MBOX_REFUSED;
+	return ret ? LEND_MBOX_BUSY : LEND_MBOX_DELIVERED;
+}
+
+static int lend_netlink_notify(struct notifier_block *nb, unsigned long event, void *data)
+{
+	struct netlink_notify *n = data;
+	int i;
+
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC)
+		return NOTIFY_DONE;
+	spin_lock_bh(&lend_mailbox_lock);
+	for (i = 0; i < ARRAY_SIZE(lend_mailbox_bound); i++)
+		if (lend_mailbox_bound[i].portid == n->portid &&
+		    lend_mailbox_bound[i].net == n->net)
+			lend_mailbox_bound[i].portid = 0;
+	spin_unlock_bh(&lend_mailbox_lock);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block lend_netlink_nb = {
+	.notifier_call = lend_netlink_notify,
+};
+
+static const struct genl_ops lend_ops[] = {
+	{
+		.cmd = NTB_LEND_CMD_LINK_GET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_link_get,
+		.dumpit = lend_nl_link_dump,
+	}, {
+		.cmd = NTB_LEND_CMD_LENT_GET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_lent_get,
+		.dumpit = lend_nl_lent_dump,
+	}, {
+		.cmd = NTB_LEND_CMD_BORROWED_GET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_borrowed_get,
+		.dumpit = lend_nl_borrowed_dump,
+	}, {
+		.cmd = NTB_LEND_CMD_LEND,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_lend,
+	}, {
+		.cmd = NTB_LEND_CMD_UNLEND,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_unlend,
+	}, {
+		.cmd = NTB_LEND_CMD_ATTACH,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_attach,
+	}, {
+		.cmd = NTB_LEND_CMD_DETACH,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_detach,
+	}, {
+		.cmd = NTB_LEND_CMD_MAILBOX_BIND,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_mailbox_bind,
+	}, {
+		.cmd = NTB_LEND_CMD_MAILBOX_SEND,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_mailbox_send,
+	},
+};
+
+static const struct genl_multicast_group lend_mcgrps[] = {
+	[LEND_MCGRP_EVENTS] = { .name = NTB_LEND_MCGRP_EVENTS },
+};
+
+static struct genl_family lend_family __ro_after_init = {
+	.name = NTB_LEND_FAMILY_NAME,
+	.version = NTB_LEND_FAMILY_VERSION,
+	.maxattr = ARRAY_SIZE(lend_main_policy) - 1,
+	.policy = lend_main_policy,
+	.module = THIS_MODULE,
+	.ops = lend_ops,
+	.n_ops = ARRAY_SIZE(lend_ops),
+	.mcgrps = lend_mcgrps,
+	.n_mcgrps = ARRAY_SIZE(lend_mcgrps),
+	.parallel_ops = true,
+	.resv_start_op = 1,
+};
+
+/**
+ * lend_netlink_register() - open the interface to user space
+ *
+ * Context: process.
+ * Return: 0 or a negative errno.
+ */
+int lend_netlink_register(void)
+{
+	int ret = netlink_register_notifier(&lend_netlink_nb);
+
+	if (ret)
+		return ret;
+	ret = genl_register_family(&lend_family);
+	if (ret)
+		netlink_unregister_notifier(&lend_netlink_nb);
+	return ret;
+}
+
+/**
+ * lend_netlink_unregister() - close it
+ *
+ * Context: process.
+ */
+void lend_netlink_unregister(void)
+{
+	genl_unregister_family(&lend_family);
+	netlink_unregister_notifier(&lend_netlink_nb);
+}

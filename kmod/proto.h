@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What crosses the bridge between two ntb_lend modules. Little-endian; both
+ * sides must speak the same LEND_PROTOCOL.
+ *
+ * Each host has one struct lend_chan in its own memory, which the peer writes
+ * through a window: requests of the peer, responses to own requests, the
+ * peer's heartbeat and its mailbox messages. Nothing is ever read across the
+ * bridge, apart from one read that flushes posted writes.
+ *
+ * Writers put the body first and the sequence number last; posted writes keep
+ * their order, so a reader that sees the number sees the body.
+ */
+#ifndef LEND_PROTO_H
+#define LEND_PROTO_H
+
+#include <linux/build_bug.h>
+#include <linux/types.h>
+
+#define LEND_PROTOCOL	1
+#define LEND_MAGIC	0x4e4c	/* "LN" */
+
+/*
+ * Scratchpads, written by the peer. LEND_SPAD_STATE goes last:
+ * magic << 16 | protocol << 8 | enum lend_hello.
+ */
+enum lend_spad {
+	LEND_SPAD_STATE,
+	LEND_SPAD_EPOCH_LO,
+	LEND_SPAD_EPOCH_HI,
+	LEND_SPAD_CHAN_LO,	/* where in the window the channel memory is */
+	LEND_SPAD_CHAN_HI,	/* window index in bits 31:24 */
+	LEND_SPAD_ECHO_LO,	/* the epoch of the peer that was seen, or 0 */
+	LEND_SPAD_ECHO_HI,
+	LEND_SPAD_COUNT,
+};
+
+enum lend_hello {
+	LEND_HELLO_NONE,	/* no ntb_lend here (any more) */
+	LEND_HELLO_HERE,	/* parameters are valid */
+	LEND_HELLO_READY,	/* ... and the echo is your epoch */
+};
+
+/* Doorbell bits; bit 15 of AMD bridges belongs to their driver. */
+enum lend_doorbell {
+	LEND_DB_HELLO,		/* scratchpads have changed */
+	LEND_DB_REQUEST,	/* a request slot is filled */
+	LEND_DB_MAILBOX,	/* a message or its acknowledgement is there */
+	LEND_DB_COUNT,
+};
+
+enum lend_op {
+	LEND_OP_PING = 1,	/* value comes back */
+	LEND_OP_OPEN,		/* attach: what is the device, where is its DMA window */
+	LEND_OP_BAR,		/* arg: BAR index; where is it */
+	LEND_OP_CLOSE,		/* detach: the borrower has let go */
+	LEND_OP_CONFIG_READ,	/* arg: offset, size: 1, 2, 4 */
+	LEND_OP_CONFIG_WRITE,
+};
+
+/* Response status. */
+enum lend_status {
+	LEND_OK,
+	LEND_ERR_INVALID,	/* malformed request */
+	LEND_ERR_STALE,		/* session or lease epoch is not the live one */
+	LEND_ERR_DENIED,	/* the filter refuses this */
+	LEND_ERR_DEVICE,	/* the device did not answer */
+	LEND_ERR_BUSY,		/* attached already */
+};
+
+#define LEND_SLOTS	16
+
+/**
+ * struct lend_request - one request, in the server's memory
+ * @seq: written last; differs from the one before in this slot, never 0
+ * @op: enum lend_op
+ * @size: octets of a configuration access
+ * @session: epoch of the requester's side of the link
+ * @epoch: epoch of the lease
+ * @handle: handle of the lent device on the owner
+ * @arg: offset or index
+ * @value: what to write, or to return
+ */
+struct lend_request {
+	__le32 seq;
+	u8 op;
+	u8 size;
+	__le16 reserved0;
+	__le64 session;
+	__le64 epoch;
+	__le32 handle;
+	__le32 arg;
+	__le32 value;
+	__le32 reserved1[7];
+};
+
+/**
+ * struct lend_response - the answer, in the requester's memory
+ * @seq: that of the request; written last
+ * @status: enum lend_status
+ * @val: depends on the operation, see below
+ */
+struct lend_response {
+	__le32 seq;
+	__le32 status;
+	__le64 val[7];
+};
+
+/* lend_response.val of LEND_OP_OPEN */
+enum lend_open_val {
+	LEND_OPEN_ADDRESS,	/* domain << 16 | bus << 8 | devfn on the owner */
+	LEND_OPEN_DMA_BASE,	/* bus address of the owner's DMA window, for the device */
+	LEND_OPEN_DMA_SIZE,
+	LEND_OPEN_CFG_SIZE,	/* 256 or 4096 */
+};
+
+/* lend_response.val of LEND_OP_BAR */
+enum lend_bar_val {
+	LEND_BAR_SIZE,		/* 0: not there */
+	LEND_BAR_OFFSET,	/* in the borrower's window */
+	LEND_BAR_PLACE,		/* flags << 8 | window index */
+};
+
+#define LEND_MBOX_MAX	4032
+
+/**
+ * struct lend_mbox - one mailbox message, in the receiver's memory
+ * @seq: written last
+ * @len: octets of @data
+ * @port: enum ntb_lend_mailbox_port
+ * @session: epoch of the sender's side of the link
+ */
+struct lend_mbox {
+	__le32 seq;
+	__le32 len;
+	__le32 port;
+	__le32 reserved0;
+	__le64 session;
+	__le64 reserved1[5];
+	u8 data[LEND_MBOX_MAX];
+};
+
+/* lend_chan.mbox_ack_status */
+enum lend_mbox_status {
+	LEND_MBOX_DELIVERED,
+	LEND_MBOX_REFUSED,	/* nobody is bound to that port */
+	LEND_MBOX_INVALID,
+	LEND_MBOX_BUSY,		/* the receiver's socket is full */
+};
+
+/**
+ * struct lend_chan - all that the peer writes
+ * @heartbeat: counts up while the peer lives
+ * @mbox_ack_seq: @mbox.seq of the last message of ours that was dealt with
+ * @mbox_ack_status: enum lend_mbox_status; written before @mbox_ack_seq
+ * @req: the peer's requests
+ * @resp: responses to our requests
+ * @mbox: the peer's message to us
+ */
+struct lend_chan {
+	__le64 heartbeat;
+	__le32 mbox_ack_seq;
+	__le32 mbox_ack_status;
+	__le64 reserved[6];
+	struct lend_request req[LEND_SLOTS];
+	struct lend_response resp[LEND_SLOTS];
+	struct lend_mbox mbox;
+};
+
+static_assert(sizeof(struct lend_request) == 64);
+static_assert(sizeof(struct lend_response) == 64);
+static_assert(sizeof(struct lend_mbox) == 64 + LEND_MBOX_MAX);
+static_assert(sizeof(struct lend_chan) == 64 + 2 * 64 * LEND_SLOTS + 64 + LEND_MBOX_MAX);
+
+#endif

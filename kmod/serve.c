@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The owner's answers. Nothing in a request is trusted: the device must be
+ * leased to this very link with this very epoch, and each access goes through
+ * the filter.
+ */
+
+#include <linux/pci.h>
+
+#include "filter.h"
+#include "lent.h"
+#include "link.h"
+#include "netlink.h"
+#include "serve.h"
+#include "trace.h"
+
+/* Process context, @lent->lock held. */
+static enum lend_status lend_serve_open(struct lend_lent *lent, struct lend_response *resp)
+{
+	struct pci_dev *pdev = lent->pdev;
+
+	if (lent->state == NTB_LEND_LENT_STATE_ATTACHED)
+		return LEND_ERR_BUSY;
+	resp->val[LEND_OPEN_ADDRESS] = cpu_to_le64((u64)pci_domain_nr(pdev->bus) << 16 |
+						   pci_dev_id(pdev));
+	resp->val[LEND_OPEN_DMA_BASE] = cpu_to_le64(lent->dma_base);
+	resp->val[LEND_OPEN_DMA_SIZE] = cpu_to_le64(lent->dma_size);
+	resp->val[LEND_OPEN_CFG_SIZE] = cpu_to_le64(lent->filter->size);
+	lent->state = NTB_LEND_LENT_STATE_ATTACHED;
+	return LEND_OK;
+}
+
+/* Process context, @lent->lock held. */
+static enum lend_status lend_serve_bar(struct lend_lent *lent, u32 index,
+				       struct lend_response *resp)
+{
+	const struct lend_lent_bar *bar;
+
+	if (index >= PCI_STD_NUM_BARS)
+		return LEND_ERR_INVALID;
+	bar = &lent->bar[index];
+	resp->val[LEND_BAR_SIZE] = cpu_to_le64(bar->size);
+	resp->val[LEND_BAR_OFFSET] = cpu_to_le64(bar->offset);
+	resp->val[LEND_BAR_PLACE] = cpu_to_le64((u64)bar->flags << 8 | bar->window);
+	return LEND_OK;
+}
+
+static int lend_raw_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw)
+{
+	u16 word;
+	u8 byte;
+	int ret;
+
+	switch (size) {
+	case 1:
+		ret = pci_read_config_byte(pdev, where, &byte);
+		*raw = byte;
+		return ret;
+	case 2:
+		ret = pci_read_config_word(pdev, where, &word);
+		*raw = word;
+		return ret;
+	default:
+		return pci_read_config_dword(pdev, where, raw);
+	}
+}
+
+static int lend_raw_write(struct pci_dev *pdev, u32 where, u32 size, u32 value)
+{
+	switch (size) {
+	case 1:
+		return pci_write_config_byte(pdev, where, value);
+	case 2:
+		return pci_write_config_word(pdev, where, value);
+	default:
+		return pci_write_config_dword(pdev, where, value);
+	}
+}
+
+/* Process context, @lent->lock held. */
+static enum lend_status lend_serve_config(struct lend_lent *lent,
+					  const struct lend_request *req,
+					  struct lend_response *resp)
+{
+	u32 where = le32_to_cpu(req->arg), value = le32_to_cpu(req->value), raw;
+	const struct lend_filter *f = lent->filter;
+
+	if (!lend_filter_valid(f, where, req->size))
+		return LEND_ERR_INVALID;
+	if (lend_raw_read(lent->pdev, where, req->size, &raw))
+		return LEND_ERR_DEVICE;
+
+	if (req->op == LEND_OP_CONFIG_READ) {
+		lent->config_reads++;
+		resp->val[0] = cpu_to_le64(lend_filter_read(f, where, req->size, raw));
+		return LEND_OK;
+	}
+
+	lent->config_writes++;
+	if (lend_filter_denied(f, where, req->size, raw, value))
+		lent->config_denied++;
+	if (lend_filter_writable(f, where, req->size) &&
+	    lend_raw_write(lent->pdev, where, req->size,
+			   lend_filter_write(f, where, req->size, raw, value)))
+		return LEND_ERR_DEVICE;
+	return LEND_OK;
+}
+
+/* Process context. */
+static enum lend_status lend_serve_lent(struct lend_link *link, struct lend_lent *lent,
+					const struct lend_request *req,
+					struct lend_response *resp)
+{
+	enum lend_status status;
+	bool event = false;
+
+	mutex_lock(&lent->lock);
+	if (lent->gone || lent->link != link || lent->ended ||
+	    lent->epoch != le64_to_cpu(req->epoch) ||
+	    (lent->state != NTB_LEND_LENT_STATE_LENT &&
+	     lent->state != NTB_LEND_LENT_STATE_ATTACHED)) {
+		status = LEND_ERR_STALE;
+		goto unlock;
+	}
+	if (req->op != LEND_OP_OPEN && lent->state != NTB_LEND_LENT_STATE_ATTACHED) {
+		status = LEND_ERR_STALE;
+		goto unlock;
+	}
+
+	switch (req->op) {
+	case LEND_OP_OPEN:
+		status = lend_serve_open(lent, resp);
+		event = status == LEND_OK;
+		break;
+	case LEND_OP_BAR:
+		status = lend_serve_bar(lent, le32_to_cpu(req->arg), resp);
+		break;
+	case LEND_OP_CLOSE:
+		lend_lent_cut_off(lent);
+		lent->state = NTB_LEND_LENT_STATE_LENT;
+		event = true;
+		status = LEND_OK;
+		break;
+	case LEND_OP_CONFIG_READ:
+	case LEND_OP_CONFIG_WRITE:
+		status = lend_serve_config(lent, req, resp);
+		break;
+	default:
+		status = LEND_ERR_INVALID;
+	}
+unlock:
+	mutex_unlock(&lent->lock);
+	if (event)
+		lend_netlink_lent_event(lent);
+	return status;
+}
+
+/**
+ * lend_serve() - answer one request of the peer
+ * @link: where it came from
+ * @req: a copy of it that the peer cannot change
+ * @resp: val is filled in
+ *
+ * Context: process; the link's server thread.
+ * Return: what to answer.
+ */
+enum lend_status lend_serve(struct lend_link *link, const struct lend_request *req,
+			    struct lend_response *resp)
+{
+	struct lend_lent *lent;
+	enum lend_status status;
+
+	if (req->op == LEND_OP_PING) {
+		resp->val[0] = cpu_to_le64(le32_to_cpu(req->value));
+		return LEND_OK;
+	}
+	lent = lend_lent_get(le32_to_cpu(req->handle));
+	if (!lent) {
+		status = LEND_ERR_STALE;
+	} else {
+		status = lend_serve_lent(link, lent, req, resp);
+		lend_lent_put(lent);
+	}
+	trace_lend_serve(link->id, req->op, le32_to_cpu(req->handle),
+			 le32_to_cpu(req->arg), status);
+	return status;
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory windows. Two per direction: the larger one shows the DMA address
+ * space of the NTB function (translation 0), for DMA, interrupts and the
+ * channel; the other one is laid over the BARs of lent devices that the first
+ * does not reach.
+ */
+
+#include <linux/align.h>
+#include <linux/dma-mapping.h>
+#include <linux/log2.h>
+#include <linux/pci.h>
+
+#include "link.h"
+#include "window.h"
+
+static void lend_window_find_bar(struct lend_link *link, struct lend_window *win)
+{
+	struct pci_bus_region region;
+	struct resource *res;
+	int bar;
+
+	win->pci_bar = -1;
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
+		res = &link->pdev->resource[bar];
+		if (!(res->flags & IORESOURCE_MEM) || !resource_size(res) ||
+		    win->base < res->start || win->base + win->size - 1 > res->end)
+			continue;
+		pcibios_resource_to_bus(link->pdev->bus, &region, res);
+		win->pci_bar = bar;
+		win->bus = region.start + (win->base - res->start);
+		return;
+	}
+}
+
+/**
+ * lend_windows_probe() - find the outbound windows and what each is for
+ * @link: the link
+ *
+ * Firmware may have left a window without an address; the bridge drivers
+ * register all the same.
+ *
+ * Context: process.
+ * Return: 0; -ENODEV no usable window.
+ */
+int lend_windows_probe(struct lend_link *link)
+{
+	int count = ntb_peer_mw_count(link->ntb);
+	struct lend_window *win;
+	int i, ret;
+
+	if (count <= 0)
+		return -ENODEV;
+	link->nwin = min(count, LEND_WINDOWS_MAX);
+	for (i = 0; i < link->nwin; i++) {
+		win = &link->win[i];
+		ret = ntb_peer_mw_get_addr(link->ntb, i, &win->base, &win->size);
+		if (ret)
+			return ret;
+		lend_window_find_bar(link, win);
+		if (!win->size || win->pci_bar < 0) {
+			dev_err(&link->ntb->dev,
+				"window %d has no address: enable 'above 4G decoding' or make it smaller in the firmware\n",
+				i);
+			return -ENODEV;
+		}
+	}
+	link->dma_win = 0;
+	link->bar_win = 0;
+	if (link->nwin > 1) {
+		link->dma_win = link->win[1].size >= link->win[0].size;
+		link->bar_win = !link->dma_win;
+	}
+	return 0;
+}
+
+/**
+ * lend_windows_open() - translate the inbound DMA window
+ * @link: the link, physically up
+ *
+ * The BAR window stays closed until a device is lent.
+ *
+ * Context: process; caller holds @link->lock.
+ * Return: 0; -ENOSPC the window does not reach our channel memory; or what the
+ * bridge driver says.
+ */
+int lend_windows_open(struct lend_link *link)
+{
+	resource_size_t addr_align, size_align, size_max;
+	struct lend_window *win;
+	int i, ret;
+
+	for (i = 0; i < link->nwin; i++) {
+		win = &link->win[i];
+		ret = ntb_mw_get_align(link->ntb, link->pidx, i, &addr_align,
+				       &size_align, &size_max);
+		if (ret)
+			return ret;
+		win->inbound_max = size_max;
+	}
+
+	win = &link->win[link->dma_win];
+	if (link->chan_dma + sizeof(*link->chan) > win->inbound_max)
+		return -ENOSPC;
+	ret = ntb_mw_set_trans(link->ntb, link->pidx, link->dma_win, 0, win->inbound_max);
+	if (ret)
+		return ret;
+	win->inbound_base = 0;
+	win->inbound_size = win->inbound_max;
+	return 0;
+}
+
+/**
+ * lend_windows_close() - let the peer reach nothing
+ * @link: the link
+ *
+ * Context: process; caller holds @link->lock.
+ */
+void lend_windows_close(struct lend_link *link)
+{
+	int i;
+
+	for (i = 0; i < link->nwin; i++) {
+		if (link->win[i].inbound_size)
+			ntb_mw_clear_trans(link->ntb, link->pidx, i);
+		link->win[i].inbound_base = 0;
+		link->win[i].inbound_size = 0;
+	}
+}
+
+/* Process context, @link->lock held. */
+static int lend_bar_window_set(struct lend_link *link, u64 base, u64 size)
+{
+	struct lend_window *win = &link->win[link->bar_win];
+	int ret;
+
+	ret = ntb_mw_set_trans(link->ntb, link->pidx, link->bar_win, base, size);
+	if (ret)
+		return ret;
+	win->inbound_base = base;
+	win->inbound_size = size;
+	return 0;
+}
+
+/**
+ * lend_bar_window_cover() - make the BAR window show a bus address range
+ * @link: the link
+ * @lo: first address of the range
+ * @hi: last address
+ * @in_use: a lent device has its place in the window, which must not move
+ *
+ * The translation is aligned to the window's size where that covers the range:
+ * then devices that are neighbours find their place later, and bridges that
+ * demand it are content.
+ *
+ * Context: process; caller holds @link->lock.
+ * Return: 0; -ENOSPC does not fit; or what the bridge driver says.
+ */
+int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use)
+{
+	struct lend_window *win = &link->win[link->bar_win];
+	resource_size_t addr_align, size_align, size_max;
+	u64 base;
+	int ret;
+
+	if (win->inbound_size && lo >= win->inbound_base &&
+	    hi < win->inbound_base + win->inbound_size)
+		return 0;
+	if (in_use || link->bar_win == link->dma_win)
+		return -ENOSPC;
+
+	ret = ntb_mw_get_align(link->ntb, link->pidx, link->bar_win, &addr_align,
+			       &size_align, &size_max);
+	if (ret)
+		return ret;
+	base = round_down(lo, rounddown_pow_of_two(size_max));
+	if (hi - base >= size_max)
+		base = round_down(lo, addr_align);
+	if (hi - base >= size_max)
+		return -ENOSPC;
+	return lend_bar_window_set(link, base, size_max);
+}
+
+/**
+ * lend_window_of() - which inbound window shows a bus address range
+ * @link: the link
+ * @bus: first address
+ * @size: octets
+ * @offset: where in the window it is
+ *
+ * Context: process; caller holds @link->lock.
+ * Return: index of the window; -ENOSPC none.
+ */
+int lend_window_of(const struct lend_link *link, u64 bus, u64 size, u64 *offset)
+{
+	const struct lend_window *win;
+	int i;
+
+	for (i = 0; i < link->nwin; i++) {
+		win = &link->win[i];
+		if (!win->inbound_size || bus < win->inbound_base ||
+		    bus + size > win->inbound_base + win->inbound_size)
+			continue;
+		*offset = bus - win->inbound_base;
+		return i;
+	}
+	return -ENOSPC;
+}
+
+/**
+ * lend_window_claim() - take over an outbound window's region for root buses
+ * @link: the link
+ * @widx: index of the window
+ *
+ * The bridge driver marks the whole BAR as busy, so that no driver could
+ * request a borrowed BAR inside it. Given back by lend_windows_unclaim().
+ *
+ * Context: process; caller holds @link->lock.
+ * Return: 0 or a negative errno.
+ */
+int lend_window_claim(struct lend_link *link, int widx)
+{
+	struct lend_window *win = &link->win[widx];
+	int ret;
+
+	if (win->claimed)
+		return 0;
+	pci_release_region(link->pdev, win->pci_bar);
+	win->res = (struct resource) {
+		.name = "ntb_lend",
+		.start = win->base,
+		.end = win->base + win->size - 1,
+		.flags = IORESOURCE_MEM,
+	};
+	ret = request_resource(&link->pdev->resource[win->pci_bar], &win->res);
+	if (ret) {
+		if (pci_request_region(link->pdev, win->pci_bar, "ntb_lend"))
+			dev_warn(&link->pdev->dev, "region of BAR %d is lost\n", win->pci_bar);
+		return ret;
+	}
+	win->claimed = true;
+	return 0;
+}
+
+/**
+ * lend_windows_unclaim() - give the regions back to the bridge driver
+ * @link: the link, without borrowed devices
+ *
+ * Context: process; caller holds @link->lock.
+ */
+void lend_windows_unclaim(struct lend_link *link)
+{
+	struct lend_window *win;
+	int i;
+
+	for (i = 0; i < link->nwin; i++) {
+		win = &link->win[i];
+		if (!win->claimed)
+			continue;
+		release_resource(&win->res);
+		/* The bridge driver releases it when it is unbound. */
+		if (pci_request_region(link->pdev, win->pci_bar, pci_name(link->pdev)))
+			dev_warn(&link->pdev->dev, "region of BAR %d is lost\n", win->pci_bar);
+		win->claimed = false;
+	}
+}
