@@ -100,6 +100,7 @@ class Side:
     db_status: int = 0
     int_mask: int = 0xFFFFFFFF
     int_status: int = 0
+    told_down: bool = False
 
 
 class Registers:
@@ -195,7 +196,15 @@ class Registers:
             return []
         state.int_status &= ~(EVENT_LINK_UP | EVENT_LINK_DOWN)
         state.int_status |= event
+        state.told_down = event == EVENT_LINK_DOWN
         return [Interrupt(side, EVENT_VECTOR)] if event & ~state.int_mask else []
+
+    def _set_ready(self, side: int, ready: bool) -> list[Effect]:
+        state = self.sides[side]
+        appeared = ready and not state.ready
+        state.ready = ready
+        # Whoever was told that this side went away waits for the word that it is back, and polls in vain without it.
+        return list(self._event(1 - side, EVENT_LINK_UP)) if appeared and self.sides[1 - side].told_down else []
 
     @staticmethod
     def _doorbells(side: int, bits: int) -> list[Interrupt]:
@@ -237,15 +246,15 @@ class Registers:
         if SPAD <= base < SPAD + 4 * SPAD_COUNT:
             return self._write_spad(side, (base - SPAD) // 4, start, data)
         if _is_peer(base):
+            # The driver may clear the peer's READY here after LINK_DOWN. That is ignored: only the peer itself knows
+            # whether its driver is there, and nothing would ever set it again.
             self._store(1 - side, base - PEER_OFFSET, start, data)
             return []
         value = int.from_bytes(data, "little") << 8 * start
         written = ((1 << 8 * len(data)) - 1) << 8 * start
         state = self.sides[side]
         if base == SIDEINFO:
-            if written & SIDE_READY:
-                state.ready = bool(value & SIDE_READY)
-            return []
+            return self._set_ready(side, bool(value & SIDE_READY)) if written & SIDE_READY else []
         if base == DBREQ:
             return [Ring(1 - side, value & 0xFFFF)] if self.link and value & 0xFFFF else []
         if base == DBMASK:

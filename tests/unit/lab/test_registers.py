@@ -127,6 +127,25 @@ def test_reset_clears_ready_closes_the_way_in_and_tells_the_peer():
     assert model.reset(1) == []
 
 
+def test_return_of_a_side_is_told_to_who_was_told_that_it_went():
+    model = make()
+    put(model, 0, r.SIDEINFO, r.SIDE_READY)
+    put(model, 0, r.INTMASK, 0)
+    assert put(model, 1, r.SIDEINFO, r.SIDE_READY) == []
+    assert model.reset(1) == [Interrupt(0, r.EVENT_VECTOR)]
+    assert put(model, 1, r.SIDEINFO, r.SIDE_READY) == [Interrupt(0, r.EVENT_VECTOR)]
+    assert get(model, 0, r.INTSTAT) == r.EVENT_LINK_UP
+    put(model, 1, r.SIDEINFO, 0)
+    assert put(model, 1, r.SIDEINFO, r.SIDE_READY) == []
+
+
+def test_peers_ready_cannot_be_cleared_from_here():
+    model = make()
+    put(model, 1, r.SIDEINFO, r.SIDE_READY)
+    put(model, 0, r.SIDEINFO + r.PEER_OFFSET, 0)
+    assert get(model, 0, r.SIDEINFO + r.PEER_OFFSET) & r.SIDE_READY
+
+
 def test_unknown_registers_read_zero_and_ignore_writes():
     model = make()
     assert put(model, 0, 0x100, 0xFFFFFFFF) == []
