@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Request bodies, checked, and answers, for the OpenAPI description only. Works with pydantic 1 and 2."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+import pydantic
+from pydantic import BaseModel, Field, StrictBool, StrictStr
+
+if pydantic.VERSION.startswith("1."):
+
+    class Body(BaseModel):
+        """A request body: unknown keys are errors."""
+
+        class Config:
+            extra = "forbid"
+
+else:
+
+    class Body(BaseModel):  # type: ignore[no-redef]
+        """A request body: unknown keys are errors."""
+
+        model_config = {"extra": "forbid"}
+
+
+class GrantIn(Body):
+    name: StrictStr = Field(..., description="Name of the lease, unique on this owner.")
+    device: Dict[str, Any] = Field(..., description="{address}, {serial} or {vendor, device}; must match one function.")
+    borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+
+
+class GrantsIn(Body):
+    grants: List[GrantIn]
+    purge: StrictBool = Field(False, description="Revoke grants that are not in the list.")
+    force: StrictBool = Field(False, description="Recall live leases of grants that go or change.")
+    dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
+
+
+class AttachmentIn(Body):
+    name: StrictStr = Field(..., description="Name of the lease.")
+    owner: StrictStr = Field(..., description="The host that lends the device.")
+
+
+class AttachmentsIn(Body):
+    attachments: List[AttachmentIn]
+    purge: StrictBool = Field(False, description="Return what is not in the list.")
+    force: StrictBool = Field(False, description="Return devices even when they are in use here.")
+    wait: float = Field(0, ge=0, le=3600, description="Seconds to wait until all in the list are attached.")
+    dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
+
+
+class RecallIn(Body):
+    force: StrictBool = Field(False, description="Take the device at once; reset a quarantined one again.")
+
+
+class ErrorDetail(BaseModel):
+    code: str
+    message: str
+    name: Optional[str] = None
+    device: Optional[str] = None
+
+
+class Error(BaseModel):
+    error: ErrorDetail
+
+
+class Kernel(BaseModel):
+    loaded: bool
+    version: Optional[str]
+    srcversion: Optional[str]
+
+
+class Status(BaseModel):
+    daemon: str
+    version: str
+    host: str
+    kernel: Kernel
+
+
+class WindowOut(BaseModel):
+    index: int
+    size: int
+    base: int
+    inbound_base: int
+    inbound_size: int
+
+
+class LinkOut(BaseModel):
+    id: int
+    ntb: str
+    peer: Optional[str]
+    announced: Optional[str]
+    physical: bool
+    state: str
+    message: str
+    epoch: int
+    peer_epoch: int
+    iommu: bool
+    windows: List[WindowOut]
+    counters: Dict[str, int]
+
+
+class Links(BaseModel):
+    links: List[LinkOut]
+
+
+class BarOut(BaseModel):
+    index: int
+    size: int
+    flags: int = Field(..., description="Low bits of the register: 1 I/O, 4 64-bit, 8 prefetchable.")
+
+
+class DeviceOut(BaseModel):
+    address: str
+    vendor: str
+    device: str
+    class_code: str = Field(..., alias="class")
+    serial: Optional[str]
+    driver: Optional[str]
+    bars: List[BarOut]
+    lendable: bool
+    reasons: List[str]
+    busy: List[str]
+    lease: Optional[str]
+
+
+class Devices(BaseModel):
+    devices: List[DeviceOut]
+
+
+class GrantOut(BaseModel):
+    name: str
+    device: Dict[str, str]
+    borrower: str
+    address: Optional[str]
+    state: str = Field(..., description="unresolved, offered, held, leased or quarantined")
+    message: str
+
+
+class Grants(BaseModel):
+    grants: List[GrantOut]
+
+
+class Change(BaseModel):
+    changed: bool
+    before: List[Dict[str, Any]]
+    after: List[Dict[str, Any]]
+    actions: List[str]
+
+
+class LeaseOut(BaseModel):
+    name: str
+    address: str
+    borrower: str
+    link: int
+    epoch: int
+    state: str = Field(..., description="granted, active, returning or quarantined")
+    since: str
+    expires: Optional[str]
+    message: str
+
+
+class Leases(BaseModel):
+    leases: List[LeaseOut]
+
+
+class OfferOut(BaseModel):
+    owner: str
+    name: str
+    address: str
+    vendor: str
+    device: str
+    class_code: str = Field(..., alias="class")
+    serial: Optional[str]
+    leased: bool
+
+
+class Offers(BaseModel):
+    offers: List[OfferOut]
+
+
+class AttachmentOut(BaseModel):
+    name: str
+    owner: str
+    state: str = Field(..., description="waiting, requesting, attaching, attached, detaching or failed")
+    address: Optional[str]
+    remote_address: Optional[str]
+    driver: Optional[str]
+    nodes: List[str]
+    epoch: Optional[int]
+    attempt: int
+    next_attempt: Optional[str]
+    message: str
+
+
+class Attachments(BaseModel):
+    attachments: List[AttachmentOut]

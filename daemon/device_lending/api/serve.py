@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""uvicorn on a UNIX socket of our own making, with systemd told when it answers."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from device_lending.notify import notify
+
+log = logging.getLogger("device_lending.serve")
+
+
+def listen(path: str, group: str | None) -> socket.socket:
+    """A listening socket at `path`, mode 0660, owned by `group` where that exists.
+
+    It is made beside and moved into place, so that no client meets one with wrong rights, and a file left by a
+    killed daemon is no obstacle. Raises OSError.
+    """
+    fresh = f"{path}.{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fresh)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        before = os.umask(0o177)
+        try:
+            sock.bind(fresh)
+        finally:
+            os.umask(before)
+        if group is not None:
+            try:
+                os.chown(fresh, -1, grp.getgrnam(group).gr_gid)
+            except KeyError:
+                log.warning("there is no group %s: the socket is for root only", group)
+            except PermissionError as error:
+                log.warning("the socket stays with this user's group: %s", error)
+        os.chmod(fresh, 0o660)
+        sock.listen(128)
+        os.rename(fresh, path)
+    except OSError:
+        sock.close()
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        raise
+    return sock
+
+
+class Server(uvicorn.Server):  # type: ignore[misc]
+    """Says READY=1 when requests are answered, and lets waiting requests end on SIGTERM."""
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        log.info("ready")
+        notify("READY=1")
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        notify("STOPPING=1")
+        self._on_exit()
+        super().handle_exit(sig, frame)
+
+
+def run(app: FastAPI, path: str, group: str | None, on_exit: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; the socket file is removed afterwards when it is still ours. Raises OSError."""
+    sock = listen(path, group)
+    mine = os.stat(path).st_ino
+    # Named implementations: what else is installed must not change what runs here.
+    config = uvicorn.Config(
+        app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False
+    )
+    try:
+        Server(config, on_exit).run(sockets=[sock])
+    finally:
+        sock.close()
+        with contextlib.suppress(OSError):
+            if os.stat(path).st_ino == mine:
+                os.unlink(path)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Carrying out what the state machine decided: asking owners, attaching, detaching. Blocking; runs in workers."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+
+from device_lending import kernel
+from device_lending.borrower.attachment import (
+    Action,
+    Ask,
+    Attach,
+    AttachFailed,
+    Attachment,
+    Denied,
+    Detach,
+    Detached,
+    DetachFailed,
+    Event,
+    Given,
+    Release,
+    Seen,
+)
+from device_lending.clock import Clock
+from device_lending.links import Peering
+from device_lending.mailbox import protocol
+from device_lending.mailbox.endpoint import Endpoint, NoAnswer
+from device_lending.store.borrower import BorrowerStore, Holding
+
+log = logging.getLogger("device_lending.actions")
+
+# Seconds an owner may take for a lease: it unbinds a driver, resets the device and checks it.
+REQUEST_TIMEOUT = 60.0
+_FATAL = (errno.ENOSPC, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV)
+
+Apply = Callable[[tuple[str, str], Event], bool]
+
+
+class Actions:
+    """Each method ends with exactly one event for the attachment it was called for."""
+
+    def __init__(
+        self,
+        store: BorrowerStore,
+        port: kernel.KernelPort,
+        endpoint: Endpoint,
+        clock: Clock,
+        peer_of: Callable[[int], Peering | None],
+        apply: Apply,
+    ) -> None:
+        self._store = store
+        self._kernel = port
+        self._endpoint = endpoint
+        self._clock = clock
+        self._peer_of = peer_of
+        self._apply = apply
+
+    def run(self, attachment: Attachment, action: Action) -> None:
+        """Carry out one action and report how it went, also when it went wrong in an unforeseen way."""
+        try:
+            if isinstance(action, Ask):
+                self._ask(attachment, action)
+            elif isinstance(action, Attach):
+                self._attach(attachment, action)
+            elif isinstance(action, Detach):
+                self._detach(attachment, action)
+        except Exception as error:  # a full disk, say; without an event the attachment would be stuck for ever
+            log.exception("lease %s: %s failed", attachment.name, type(action).__name__)
+            text = f"internal error: {error}"
+            for event in (Denied(self._now(), text), AttachFailed(self._now(), text), DetachFailed(self._now(), text)):
+                self._apply(attachment.key, event)  # only the one that fits the state has an effect
+
+    def _ask(self, attachment: Attachment, action: Ask) -> None:
+        try:
+            answer = self._endpoint.request(action.link, "lease.request", {"name": attachment.name}, REQUEST_TIMEOUT)
+            granted = protocol.granted(answer)
+            peering = self._peer_of(action.link)
+            if peering is None or not peering.usable or peering.peer != attachment.owner:
+                raise NoAnswer(f"the peer that answered is not {attachment.owner}")
+        except protocol.PeerError as error:
+            self._apply(attachment.key, Denied(self._now(), f"{attachment.owner} refused: {error}"))
+            return
+        except protocol.Malformed as error:
+            self._apply(
+                attachment.key, Denied(self._now(), f"the answer of {attachment.owner} makes no sense: {error}")
+            )
+            return
+        except (NoAnswer, kernel.KernelError) as error:
+            self._apply(attachment.key, Denied(self._now(), f"{attachment.owner} could not be asked: {error}"))
+            return
+        self._store.add_holding(
+            Holding(attachment.name, attachment.owner, granted.epoch, granted.handle, action.link, granted.address)
+        )
+        if not self._apply(attachment.key, Given(action.link, granted.handle, granted.epoch, granted.address)):
+            self._store.release(attachment.owner, attachment.name, granted.epoch)
+
+    def _attach(self, attachment: Attachment, action: Attach) -> None:
+        try:
+            found = self._present(action) or self._kernel.attach(action.link, action.handle, action.epoch)
+        except kernel.KernelError as error:
+            fatal = error.errno in _FATAL and not isinstance(error, (kernel.NotLoaded, kernel.NotFound))
+            text = f"{attachment.remote_address} of {attachment.owner} could not be attached: {error}"
+            self._apply(attachment.key, AttachFailed(self._now(), text, fatal))
+            return
+        self._apply(attachment.key, Seen(self._now(), found.id, found.state == "gone", found.address))
+
+    def _present(self, action: Attach) -> kernel.Borrowed | None:
+        """The borrowed device when it is attached already: the request before a crash, or a lost store."""
+        key = (action.link, action.handle, action.epoch)
+        return next((row for row in self._kernel.borrowed() if (row.link, row.remote_id, row.epoch) == key), None)
+
+    def _detach(self, attachment: Attachment, action: Detach) -> None:
+        try:
+            self._kernel.detach(action.borrowed)
+        except (kernel.NotFound, kernel.NotLoaded):
+            pass  # gone already
+        except kernel.KernelError as error:
+            text = f"{attachment.address} could not be detached: {error}"
+            log.warning("lease %s: %s", attachment.name, text)
+            self._apply(attachment.key, DetachFailed(self._now(), text))
+            return
+        self._apply(attachment.key, Detached(self._now()))
+
+    def record_release(self, attachment: Attachment, action: Release) -> None:
+        """Remember that the owner has to be told; quick, for the caller's thread."""
+        self._store.release(attachment.owner, attachment.name, action.epoch)
+
+    def _now(self) -> float:
+        return self._clock.monotonic()

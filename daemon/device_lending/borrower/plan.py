@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What a PUT of attachments would do: a pure plan, the same for a dry run and for the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from device_lending.config import HOST_NAME
+from device_lending.errors import LendingError
+from device_lending.mailbox.protocol import LEASE_NAME
+from device_lending.store.borrower import Wanted
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`after` replaces all that is wanted; `gone` is no longer wanted, `named` is what the body names."""
+
+    before: tuple[Wanted, ...]
+    after: tuple[Wanted, ...]
+    gone: tuple[Wanted, ...]
+    named: tuple[Wanted, ...]
+    actions: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.actions)
+
+    def document(self) -> dict[str, Any]:
+        """The answer of the API."""
+        return {
+            "changed": self.changed,
+            "before": [item.document() for item in self.before],
+            "after": [item.document() for item in self.after],
+            "actions": list(self.actions),
+        }
+
+
+def parse(items: Sequence[dict[str, Any]], host: str, peers: Collection[str] | None) -> list[Wanted]:
+    """Check the attachments of a request body. `peers` are the configured ones, None when any may come.
+
+    Raises LendingError.
+    """
+    found: dict[str, Wanted] = {}
+    for item in items:
+        name, owner = item["name"], item["owner"]
+        if not LEASE_NAME.fullmatch(name):
+            raise LendingError(
+                "invalid_name",
+                f"attachment name {name!r} is not 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or "
+                "digit",
+                name=name,
+            )
+        if not HOST_NAME.fullmatch(owner):
+            raise LendingError("invalid_owner", f"attachment {name}: owner {owner!r} is not a host name", name=name)
+        if owner == host:
+            raise LendingError(
+                "invalid_owner", f"attachment {name}: owner {owner} is this host itself; name another host", name=name
+            )
+        if peers is not None and owner not in peers:
+            raise LendingError(
+                "unknown_owner",
+                f"attachment {name}: no link of host {host} leads to {owner}; the configured peers are "
+                f"{', '.join(sorted(peers)) or 'none'}",
+                name=name,
+            )
+        if name in found:
+            raise LendingError("duplicate_name", f"attachment {name} is in the list twice; names are unique", name=name)
+        found[name] = Wanted(name, owner)
+    return list(found.values())
+
+
+def plan(
+    current: Sequence[Wanted],
+    wanted: Sequence[Wanted],
+    failed: Collection[Wanted],
+    busy: Callable[[Wanted], tuple[str, list[str]]],
+    host: str,
+    *,
+    purge: bool,
+    force: bool,
+) -> Plan:
+    """Merge `wanted` into `current`, or with `purge` replace it.
+
+    `failed` are attachments that stopped trying; naming them starts them again. `busy` gives the device and the
+    reasons why it is in use here. Raises LendingError device_busy; nothing has changed then.
+    """
+    before = {item.name: item for item in current}
+    after = {} if purge else dict(before)
+    after.update({item.name: item for item in wanted})
+    actions, gone = [], []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            if new is not None and new in failed and new in wanted:
+                actions.append(f"try {name} from {new.owner} again")
+            continue
+        if old is not None:
+            if not force:
+                _check_idle(old, busy, host)
+            gone.append(old)
+            actions.append(f"return {name} to {old.owner}")
+        if new is not None:
+            actions.append(f"borrow {name} from {new.owner}")
+    return Plan(
+        tuple(before[name] for name in sorted(before)),
+        tuple(after[name] for name in sorted(after)),
+        tuple(gone),
+        tuple(wanted),
+        tuple(actions),
+    )
+
+
+def _check_idle(item: Wanted, busy: Callable[[Wanted], tuple[str, list[str]]], host: str) -> None:
+    device, reasons = busy(item)
+    if reasons:
+        raise LendingError(
+            "device_busy",
+            f"attachment {item.name}: {device} of host {host} is in use: {'; '.join(reasons)}; stop that use first, "
+            "or use force",
+            status=409,
+            name=item.name,
+            device=device,
+        )

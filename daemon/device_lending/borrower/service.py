@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""borrowerd's operations: what the HTTP API and owners' notices may ask for, and the regular look."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from device_lending import kernel
+from device_lending.borrower import plan as planning
+from device_lending.borrower.actions import Actions
+from device_lending.borrower.attachment import Action, Attachment, Look, Recall, Release, Seen, Unwant, Want
+from device_lending.borrower.releases import Releases
+from device_lending.borrower.table import Table
+from device_lending.clock import Clock
+from device_lending.config import Config
+from device_lending.errors import LendingError
+from device_lending.hello import versions
+from device_lending.links import Announcements, Peering
+from device_lending.mailbox import protocol
+from device_lending.mailbox.endpoint import Endpoint, NoAnswer
+from device_lending.mailbox.protocol import Envelope, Malformed, PeerError
+from device_lending.pci import busy
+from device_lending.pci.nodes import driver_of, nodes
+from device_lending.pci.sysfs import Roots
+from device_lending.store.borrower import BorrowerStore, Wanted
+from device_lending.workers import Workers
+
+log = logging.getLogger("device_lending.borrower")
+
+_OFFERS_TIMEOUT = 10.0
+_OFFERS_PAGES = 64
+# Seconds a PUT waits for what it takes away to be detached and acknowledged, where `wait` asks for less.
+RETURN_WAIT = 30.0
+
+
+class Borrower:
+    """The borrower's half of a host. Raises LendingError."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: BorrowerStore,
+        port: kernel.KernelPort,
+        announcements: Announcements,
+        roots: Roots,
+        clock: Clock,
+    ) -> None:
+        self.config = config
+        self._store = store
+        self._kernel = port
+        self._announcements = announcements
+        self._roots = roots
+        self._clock = clock
+        self._workers = Workers("actions", count=8, waiting=0)
+        self._put_lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._table = Table(self._carry_out)
+        self.endpoint = Endpoint(port, kernel.PORT_OWNER, config.host, announcements, self._serve)
+        self._actions = Actions(store, port, self.endpoint, clock, self._peering, self._table.apply)
+        self._releases = Releases(store, self.endpoint, self._workers, clock, self._table.wake, self._table.apply)
+        self._load()
+
+    def start(self) -> None:
+        self._workers.start()
+        self.endpoint.start()
+
+    def stop(self) -> None:
+        """End waits and workers; attached devices stay as they are."""
+        self._stopping.set()
+        self._table.wake()
+        self.endpoint.stop()
+        self._workers.stop()
+
+    def _load(self) -> None:
+        """Attachments from the store; `look` finds their devices in the kernel."""
+        holdings = {(row.owner, row.name): row for row in self._store.holdings() if not row.releasing}
+        wanted = {(row.owner, row.name) for row in self._store.wanted()}
+        for owner, name in sorted(wanted | holdings.keys()):
+            held = holdings.get((owner, name))
+            fresh = Attachment(name, owner, wanted=(owner, name) in wanted, not_before=self._clock.monotonic())
+            if held is not None:
+                fresh = Attachment(
+                    name,
+                    owner,
+                    wanted=fresh.wanted,
+                    not_before=fresh.not_before,
+                    link=held.link,
+                    handle=held.handle,
+                    epoch=held.epoch,
+                    remote_address=held.remote_address,
+                )
+            self._table.put(fresh)
+
+    # Views
+
+    def peerings(self) -> list[Peering]:
+        """The links with their peers; none when the module is not loaded."""
+        try:
+            links = self._kernel.links()
+        except kernel.NotLoaded:
+            links = []
+        return self._announcements.peerings(self.config, links)
+
+    def _peering(self, link: int) -> Peering | None:
+        return next((peering for peering in self.peerings() if peering.link.id == link), None)
+
+    def attachments(self) -> list[dict[str, Any]]:
+        return [self._document(item) for item in self._table.all()]
+
+    def _document(self, item: Attachment) -> dict[str, Any]:
+        waiting = item.state in ("waiting", "failed") and item.not_before is not None and item.attempt > 0
+        return {
+            "name": item.name,
+            "owner": item.owner,
+            "state": item.state,
+            "address": item.address,
+            "remote_address": item.remote_address,
+            "driver": item.driver,
+            "nodes": list(item.nodes),
+            "epoch": item.epoch,
+            "attempt": item.attempt,
+            "next_attempt": self._clock.at(item.not_before) if waiting and item.not_before is not None else None,
+            "message": item.message,
+        }
+
+    def offers(self) -> list[dict[str, Any]]:
+        """What the owners behind all usable links offer to this host; a silent owner is left out and logged."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for peering in self.peerings():
+            if not peering.usable:
+                continue
+            try:
+                for owner, offer in self._offers_of(peering):
+                    found[(owner, offer.name)] = {"owner": owner, **offer.document()}
+            except (NoAnswer, PeerError, Malformed) as error:
+                log.warning("link %d: no offers from %s: %s", peering.link.id, peering.peer or "its peer", error)
+        return [found[key] for key in sorted(found)]
+
+    def _offers_of(self, peering: Peering) -> list[tuple[str, protocol.Offer]]:
+        offers: list[protocol.Offer] = []
+        cursor: int | None = 0
+        for _page in range(_OFFERS_PAGES):
+            answer = self.endpoint.request(peering.link.id, "offers.list", {"cursor": cursor}, _OFFERS_TIMEOUT)
+            page, following = protocol.offers_page(answer)
+            offers += page
+            if following is None or following <= (cursor or 0):
+                break
+            cursor = following
+        now = self._peering(peering.link.id)  # the answer may have announced the peer
+        if now is None or now.peer is None or not now.usable:
+            raise NoAnswer(now.problem if now else "the link is gone")
+        return [(now.peer, offer) for offer in offers]
+
+    # Changes asked for by people
+
+    def put_attachments(
+        self, items: list[dict[str, Any]], *, purge: bool, force: bool, wait: float, dry_run: bool
+    ) -> dict[str, Any]:
+        """Set what is wanted. All checks come first; a PUT refused by them has changed nothing.
+
+        With `wait` (seconds) the answer comes when all named are attached; the error attach_timeout says which are
+        not and why, and they go on being tried.
+        """
+        peers = {item.peer for item in self.config.links} if self.config.links is not None else None
+        wanted = planning.parse(items, self.config.host, peers)
+        with self._put_lock:
+            failed = {Wanted(item.name, item.owner) for item in self._table.all() if item.state == "failed"}
+            plan = planning.plan(
+                self._store.wanted(), wanted, failed, self._busy, self.config.host, purge=purge, force=force
+            )
+            if dry_run:
+                return plan.document()
+            if plan.before != plan.after:
+                self._store.replace_wanted(plan.after)
+            for action in plan.actions:
+                log.info("attachments: %s", action)
+            for item in plan.gone:
+                self._table.apply((item.owner, item.name), Unwant())
+            now = self._clock.monotonic()
+            for item in plan.named:
+                self._table.put(Attachment(item.name, item.owner, not_before=now))
+                self._table.apply((item.owner, item.name), Want(now))
+        self.look()
+        self._wait_returned(plan, max(wait, RETURN_WAIT))
+        if wait > 0:
+            self._wait_attached(plan, wait)
+        return plan.document()
+
+    def _busy(self, item: Wanted) -> tuple[str, list[str]]:
+        found = self._table.get((item.owner, item.name))
+        if found is None or found.address is None:
+            return "", []
+        return found.address, busy.reasons(self._roots, found.address)
+
+    def _wait_returned(self, plan: planning.Plan, timeout: float) -> None:
+        """Wait until what is gone is detached and, where its owner can be reached, given back."""
+        gone = {(item.owner, item.name) for item in plan.gone}
+        if not gone:
+            return
+
+        def done() -> bool:
+            reachable = self._owners()
+            pending = {(row.owner, row.name) for row in self._releases.pending() if row.owner in reachable}
+            return self._stopping.is_set() or not any(self._table.get(key) or key in pending for key in gone)
+
+        if self._table.wait(done, timeout):
+            return
+        stuck = [item for item in self._table.all() if item.key in gone]
+        if stuck:
+            item = stuck[0]
+            raise LendingError(
+                "detach_timeout",
+                f"attachment {item.name}: {item.address} of host {self.config.host} is not detached after {timeout:g} s"
+                f": {item.message or item.state}; it is tried again",
+                status=504,
+                name=item.name,
+                device=item.address,
+            )
+        log.warning("returned, but not acknowledged yet: %s", ", ".join(sorted(name for _owner, name in gone)))
+
+    def _wait_attached(self, plan: planning.Plan, timeout: float) -> None:
+        keys = [(item.owner, item.name) for item in plan.named]
+
+        def missing() -> list[Attachment]:
+            found = [self._table.get(key) for key in keys]
+            return [item for item in found if item is not None and item.state != "attached"]
+
+        def done() -> bool:
+            left = missing()
+            return self._stopping.is_set() or not left or any(item.state == "failed" for item in left)
+
+        self._table.wait(done, timeout)
+        left = missing()
+        if not left:
+            return
+        reasons = "; ".join(
+            f"{item.name} of {item.owner} is {item.state}, attempt {item.attempt}"
+            + (f": {item.message}" if item.message else "")
+            for item in left
+        )
+        raise LendingError(
+            "attach_timeout",
+            f"host {self.config.host}: not attached: {reasons}; it is tried again",
+            status=504,
+            name=left[0].name,
+            device=left[0].remote_address,
+        )
+
+    # The regular look
+
+    def look(self) -> list[kernel.Link]:
+        """Compare attachments with the kernel and start what is due; the links seen. Raises KernelError."""
+        peerings = self.peerings()
+        try:
+            present = {(row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
+        except kernel.NotLoaded:
+            present = {}
+        owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
+        unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
+        for item in self._table.all():
+            self._see(item, present)
+            link = owners.get(item.owner)
+            blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
+            in_use = item.recall_by is not None and item.address is not None
+            is_busy = in_use and bool(busy.reasons(self._roots, item.address or ""))
+            self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked))
+            if link is not None and item.state in ("attaching", "attached"):
+                self._releases.renew(item, link)
+        self._releases.look(owners)
+        return [peering.link for peering in peerings]
+
+    def _see(self, item: Attachment, present: dict[tuple[int, int], kernel.Borrowed]) -> None:
+        row = present.get((item.handle, item.epoch)) if item.handle is not None and item.epoch is not None else None
+        now = self._clock.monotonic()
+        if row is None:
+            self._table.apply(item.key, Seen(now, None))
+        elif row.state != "attaching":  # while it is being attached, the attach under way tells how it went
+            driver = driver_of(self._roots, row.address) if row.address else None
+            made = tuple(nodes(self._roots, row.address)) if row.address else ()
+            self._table.apply(item.key, Seen(now, row.id, row.state == "gone", row.address, driver, made))
+
+    def settling(self) -> bool:
+        """True while something changes soon, so that looking often is worth while."""
+        return any(item.state in ("attaching", "detaching") or item.recall_by for item in self._table.all())
+
+    def next_due(self) -> float | None:
+        """When the next attempt is due (monotonic), None without one."""
+        times = [
+            item.not_before for item in self._table.all() if item.state != "attached" and item.not_before is not None
+        ]
+        return min(times, default=None)
+
+    def _owners(self) -> set[str]:
+        try:
+            return {peering.peer for peering in self.peerings() if peering.usable and peering.peer}
+        except kernel.KernelError:
+            return set()
+
+    def _carry_out(self, attachment: Attachment, action: Action) -> None:
+        if isinstance(action, Release):
+            self._actions.record_release(attachment, action)
+            return
+        self._workers.submit(lambda: self._actions.run(attachment, action))
+
+    # What owners tell
+
+    def _serve(self, link: int, _peer_epoch: int, envelope: Envelope) -> dict[str, Any] | None:
+        if envelope.kind == "hello":
+            return versions()
+        if envelope.kind not in ("lease.recall", "offers.changed"):
+            raise PeerError("unknown_kind", f"this borrower does not know {envelope.kind}")
+        peering = self._peering(link)
+        if peering is None or not peering.usable or peering.peer != envelope.host:
+            return None
+        now = self._clock.monotonic()
+        if envelope.kind == "lease.recall":
+            key = (envelope.host, protocol.lease_name(envelope.body))
+            grace = protocol.seconds(envelope.body, "grace")
+            self._table.apply(key, Recall(now, protocol.epoch(envelope.body), grace))
+        else:
+            for item in self._table.all():
+                if item.owner == envelope.host and item.state == "waiting" and item.wanted:
+                    self._table.apply(item.key, Want(now))
+        self.look()
+        return None

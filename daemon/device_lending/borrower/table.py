@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The attachments of this host in memory: events in, actions out, one at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from device_lending.borrower import attachment as machine
+from device_lending.borrower.attachment import Action, Attachment, Event, Forget
+
+log = logging.getLogger("device_lending.attachments")
+
+Key = tuple[str, str]
+
+
+class Table:
+    """Applies events to attachments and hands the resulting actions to `carry_out`, which must not block."""
+
+    def __init__(self, carry_out: Callable[[Attachment, Action], None]) -> None:
+        self._carry_out = carry_out
+        self._attachments: dict[Key, Attachment] = {}
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+
+    def put(self, attachment: Attachment) -> None:
+        """Add an attachment, or do nothing when it is there."""
+        with self._lock:
+            self._attachments.setdefault(attachment.key, attachment)
+            self._changed.notify_all()
+
+    def all(self) -> list[Attachment]:
+        """All attachments by name, the same instant for all."""
+        with self._lock:
+            return sorted(self._attachments.values(), key=lambda item: (item.name, item.owner))
+
+    def get(self, key: Key) -> Attachment | None:
+        with self._lock:
+            return self._attachments.get(key)
+
+    def apply(self, key: Key, event: Event) -> bool:
+        """Apply an event; False when there is no such attachment (any more)."""
+        with self._lock:
+            old = self._attachments.get(key)
+            if old is None:
+                return False
+            new, actions = machine.step(old, event)
+            if any(isinstance(action, Forget) for action in actions):
+                del self._attachments[key]
+            else:
+                self._attachments[key] = new
+            if new != old or actions:
+                self._changed.notify_all()
+            _tell(old, new, actions)
+            # Under the lock, so that two events' actions keep their order.
+            for action in actions:
+                if not isinstance(action, Forget):
+                    # A release names the lease that the new state no longer has.
+                    self._carry_out(new, action)
+            return True
+
+    def wait(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Wait until `done` (called under the table's lock) or the time is over; its last value."""
+        with self._changed:
+            return bool(self._changed.wait_for(done, timeout))
+
+    def wake(self) -> None:
+        """Let waiters look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _tell(old: Attachment, new: Attachment, actions: tuple[Action, ...]) -> None:
+    """One line per change of state; repeated attempts only tell when they fail for a new reason."""
+    forgotten = any(isinstance(action, Forget) for action in actions)
+    state = "forgotten" if forgotten else new.state
+    routine = {old.state, new.state} <= {"waiting", "requesting"} and old.message == new.message and not forgotten
+    if state == old.state or routine:
+        return
+    epoch = new.epoch or old.epoch
+    log.info(
+        "lease %s: %s, owner %s, device %s, remote %s, epoch %s%s",
+        new.name,
+        state,
+        new.owner,
+        new.address or old.address or "-",
+        new.remote_address or old.remote_address or "-",
+        epoch if epoch is not None else "-",
+        f": {new.message}" if new.message else "",
+    )

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""borrowerd: borrows other hosts' PCIe devices. Run as `python3 -m device_lending.borrowerd`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from device_lending import kernel, runtime
+from device_lending.borrower.service import Borrower
+from device_lending.clock import Clock
+from device_lending.config import Config
+from device_lending.hello import Greeter
+from device_lending.links import Announcements
+from device_lending.pci.sysfs import Roots
+from device_lending.runtime import Parts
+from device_lending.store.borrower import BorrowerStore
+from device_lending.ticker import Ticker
+from device_lending.watch import Watch
+from device_lending.workers import Workers
+
+_LOOK = 5.0
+_LOOK_SETTLING = 0.5
+
+
+def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, roots: Roots, clock: Clock) -> Parts:
+    """Put borrowerd together around a kernel and file trees, real or not."""
+    from device_lending.api import borrower as api
+
+    announcements = Announcements()
+    borrower = Borrower(config, store, port, announcements, roots, clock)
+    workers = Workers("hello", count=2)
+    greeter = Greeter(borrower.endpoint, announcements, workers, clock)
+
+    def interval() -> float:
+        if borrower.settling():
+            return _LOOK_SETTLING
+        due = borrower.next_due()
+        return _LOOK if due is None else min(_LOOK, max(0.2, due - clock.monotonic()))
+
+    ticker = Ticker(lambda: greeter.greet(borrower.look()), interval)
+
+    def down() -> None:
+        announcements.clear()
+        ticker.wake()
+
+    watch = Watch(
+        port,
+        kernel.PORT_BORROWER,
+        on_message=borrower.endpoint.receive,
+        on_event=lambda _event: ticker.wake(),
+        on_up=ticker.wake,
+        on_down=down,
+    )
+
+    def start() -> None:
+        borrower.start()
+        workers.start()
+
+    def close() -> None:
+        workers.stop()
+        store.close()
+
+    return Parts(api.create(borrower, port), watch, ticker, start, borrower.stop, close)
+
+
+def _build(config: Config, store: str) -> Parts:
+    from device_lending.netlink.port import NetlinkKernel
+
+    roots = Roots(Path("/sys"), Path("/proc"), Path("/dev"))
+    return assemble(config, BorrowerStore(store), NetlinkKernel(), roots, Clock())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run borrowerd; its exit code."""
+    return runtime.main("borrowerd", "Borrows PCIe devices of other hosts over its NTB links.", _build, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

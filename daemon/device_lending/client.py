@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""HTTP over a daemon's UNIX socket, with the stdlib alone: `devlend` starts fast also on slow machines."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any
+
+
+class Unreachable(Exception):
+    """The daemon does not answer; the text says why and what to do."""
+
+
+class Failed(Exception):
+    """The daemon answered with an error; `code` and `status` are the contract's."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Client:
+    """Requests to one daemon. Raises Unreachable and Failed."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def get(self, path: str, timeout: float = 30.0) -> dict[str, Any]:
+        return self.call("GET", path, None, timeout)
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None, timeout: float) -> dict[str, Any]:
+        """One request; the decoded answer. `timeout` in seconds bounds each wait for the socket."""
+        connection = _Connection(self._path, timeout)
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, path, payload, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            text = response.read()
+        except FileNotFoundError as error:
+            raise Unreachable(f"{self._path} is not there: is the daemon running on this host?") from error
+        except PermissionError as error:
+            raise Unreachable(
+                f"{self._path}: permission denied; become root or a member of the group device-lending"
+            ) from error
+        except ConnectionRefusedError as error:
+            raise Unreachable(f"{self._path}: nobody listens; is the daemon running on this host?") from error
+        except TimeoutError as error:
+            raise Unreachable(f"{self._path}: no answer within {timeout:g} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"{self._path}: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+        return _decoded(response.status, text)
+
+
+def _decoded(status: int, text: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    if status < 400 and isinstance(document, dict):
+        return document
+    error = document.get("error") if isinstance(document, dict) else None
+    if isinstance(error, dict):
+        raise Failed(status, str(error.get("code")), str(error.get("message")))
+    raise Failed(status, "http_error", f"the daemon answered with status {status} and nothing readable")

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What each `devlend` command asks and shows: (document for programs, text for people)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from device_lending.client import Client, Failed, Unreachable
+from device_lending.table import pairs, render, size
+
+Document = dict[str, Any]
+Shown = tuple[Document, str]
+
+# Seconds for what may reset devices and wait for drivers.
+_SLOW = 180.0
+
+
+class NotFound(Exception):
+    """There is no such lease or offer; the text says what there is."""
+
+
+@dataclass(frozen=True)
+class Daemons:
+    """Clients of the two daemons of this host."""
+
+    owner: Client
+    borrower: Client
+
+
+def run(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    """Carry out one command. Raises Unreachable, Failed and NotFound."""
+    return _COMMANDS[options.command](daemons, options)
+
+
+def _list(daemons: Daemons, _options: argparse.Namespace) -> Shown:
+    leases = daemons.owner.get("/v1/leases")["leases"]
+    attachments = daemons.borrower.get("/v1/attachments")["attachments"]
+    rows: list[list[Any]] = [
+        [item["name"], "lent to", item["borrower"], item["state"], item["address"], None, item["message"]]
+        for item in leases
+    ]
+    rows += [
+        [item["name"], "borrowed from", item["owner"], item["state"], item["address"], item["nodes"], _trouble(item)]
+        for item in attachments
+    ]
+    headings = ("name", "is", "host", "state", "address", "nodes", "message")
+    shown = render(headings, rows) if rows else "Nothing is lent or borrowed."
+    return {"leases": leases, "attachments": attachments}, shown
+
+
+def _trouble(item: Document) -> str:
+    """The message of an attachment with how it is tried, where it is."""
+    text = str(item["message"])
+    if item["next_attempt"]:
+        text += f" (attempt {item['attempt']}, next at {item['next_attempt']})"
+    return text
+
+
+def _show(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    leases = [item for item in daemons.owner.get("/v1/leases")["leases"] if item["name"] == options.name]
+    grants = [item for item in daemons.owner.get("/v1/grants")["grants"] if item["name"] == options.name]
+    attachments = [
+        item for item in daemons.borrower.get("/v1/attachments")["attachments"] if item["name"] == options.name
+    ]
+    if not leases and not grants and not attachments:
+        raise NotFound(f"this host neither lends nor borrows {options.name}; see devlend list and devlend offers")
+    parts = []
+    for title, items in (("grant", grants), ("lease", leases), ("attachment", attachments)):
+        parts += [pairs([("is a", title), *((key.replace("_", " "), _plain(value)) for key, value in item.items())])
+                  for item in items]  # fmt: skip
+    return {"grants": grants, "leases": leases, "attachments": attachments}, "\n\n".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    return ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+
+
+def _offers(daemons: Daemons, _options: argparse.Namespace) -> Shown:
+    document = daemons.borrower.get("/v1/offers", timeout=60)
+    rows = [
+        [item["name"], item["owner"], item["address"], f"{item['vendor']}:{item['device']}", item["class"],
+         item["serial"], item["leased"]]
+        for item in document["offers"]
+    ]  # fmt: skip
+    headings = ("name", "owner", "address", "device", "class", "serial", "leased")
+    return document, render(headings, rows) if rows else "No host offers anything to this one."
+
+
+def _borrow(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    owner = options.owner or _owner_of(daemons, options.name)
+    body = {"attachments": [{"name": options.name, "owner": owner}], "wait": options.wait}
+    change = daemons.borrower.call("PUT", "/v1/attachments", body, options.wait + _SLOW)
+    found = daemons.borrower.get("/v1/attachments")["attachments"]
+    item = next((row for row in found if (row["name"], row["owner"]) == (options.name, owner)), None)
+    if item is None:
+        raise NotFound(f"{options.name} is not wanted any more: somebody returned it meanwhile")
+    text = f"{item['name']} of {owner} is {item['state']}"
+    if item["address"]:
+        text += f": {item['address']}, driver {item['driver'] or 'none'}"
+    if item["nodes"]:
+        text += f", {', '.join(item['nodes'])}"
+    if item["message"]:
+        text += f" ({item['message']})"
+    return {**change, "attachment": item}, text
+
+
+def _owner_of(daemons: Daemons, name: str) -> str:
+    """The host whose offer has this name; one that is attached or waited for already counts too."""
+    for item in daemons.borrower.get("/v1/attachments")["attachments"]:
+        if item["name"] == name:
+            return str(item["owner"])
+    offers = daemons.borrower.get("/v1/offers", timeout=60)["offers"]
+    owners = sorted({str(item["owner"]) for item in offers if item["name"] == name})
+    if len(owners) == 1:
+        return owners[0]
+    if owners:
+        raise NotFound(f"{name} is offered by {' and '.join(owners)}; say which with --owner")
+    known = ", ".join(sorted({str(item["name"]) for item in offers})) or "nothing"
+    raise NotFound(f"nobody offers {name} to this host; offered are: {known}")
+
+
+def _return(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    wanted = daemons.borrower.get("/v1/attachments")["attachments"]
+    if all(item["name"] != options.name for item in wanted):
+        raise NotFound(f"this host does not borrow {options.name}; see devlend list")
+    kept = [{"name": row["name"], "owner": row["owner"]} for row in _wanted(daemons) if row["name"] != options.name]
+    body = {"attachments": kept, "purge": True, "force": options.force}
+    change = daemons.borrower.call("PUT", "/v1/attachments", body, _SLOW)
+    return change, "\n".join(change["actions"]) or f"{options.name} is being returned already"
+
+
+def _wanted(daemons: Daemons) -> list[Document]:
+    """What is wanted, from a PUT that changes nothing: the list of attachments also holds what is on its way out."""
+    body = {"attachments": [], "dry_run": True}
+    return list(daemons.borrower.call("PUT", "/v1/attachments", body, 30)["before"])
+
+
+def _recall(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    daemons.owner.call("POST", f"/v1/leases/{quote(options.name, safe='')}/recall", {"force": options.force}, _SLOW)
+    return {"name": options.name, "recalled": True}, f"{options.name} is back on this host; its grant is on hold"
+
+
+def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
+    document: Document = {}
+    lines: list[tuple[str, Any]] = []
+    reached = None
+    for name, client in (("ownerd", daemons.owner), ("borrowerd", daemons.borrower)):
+        try:
+            document[name] = client.get("/v1/status")
+            lines.append((name, f"{document[name]['version']} on {document[name]['host']}"))
+            reached = (client, document[name])
+        except Unreachable as error:
+            document[name] = None
+            lines.append((name, f"not reachable: {error}"))
+    if reached is None:
+        raise Unreachable("neither ownerd nor borrowerd can be reached: " + str(lines[0][1]))
+    client, status = reached
+    kernel = status["kernel"]
+    lines.append(("kernel module", kernel["version"] or "loaded" if kernel["loaded"] else "not loaded"))
+    try:
+        document["links"] = client.get("/v1/links")["links"]
+    except Failed as error:
+        document["links"] = []
+        lines.append(("links", error))
+    return document, pairs(lines) + "\n\n" + _link_table(document["links"])
+
+
+def _links(daemons: Daemons, _options: argparse.Namespace) -> Shown:
+    try:
+        document = daemons.owner.get("/v1/links")
+    except Unreachable:
+        document = daemons.borrower.get("/v1/links")
+    return document, _link_table(document["links"])
+
+
+def _link_table(links: list[Document]) -> str:
+    rows = [
+        [item["id"], item["ntb"], item["peer"], item["physical"], item["state"], item["iommu"],
+         [size(window["size"]) for window in item["windows"]], item["message"]]
+        for item in links
+    ]  # fmt: skip
+    headings = ("id", "ntb", "peer", "up", "state", "iommu", "windows", "message")
+    return render(headings, rows) if rows else "There are no links."
+
+
+def _devices(daemons: Daemons, _options: argparse.Namespace) -> Shown:
+    document = daemons.owner.get("/v1/devices")
+    rows = [
+        [item["address"], f"{item['vendor']}:{item['device']}", item["class"], item["driver"], item["serial"],
+         item["lendable"], item["lease"], "; ".join(item["reasons"] + item["busy"])]
+        for item in document["devices"]
+    ]  # fmt: skip
+    return document, render(("address", "device", "class", "driver", "serial", "lendable", "lease", "why not"), rows)
+
+
+def _grants(daemons: Daemons, _options: argparse.Namespace) -> Shown:
+    document = daemons.owner.get("/v1/grants")
+    rows = [
+        [item["name"], item["borrower"], _plain(item["device"]), item["address"], item["state"], item["message"]]
+        for item in document["grants"]
+    ]
+    headings = ("name", "borrower", "selector", "address", "state", "message")
+    return document, render(headings, rows) if rows else "This host grants nothing."
+
+
+_COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
+    "list": _list,
+    "show": _show,
+    "offers": _offers,
+    "borrow": _borrow,
+    "return": _return,
+    "recall": _recall,
+    "status": _status,
+    "links": _links,
+    "devices": _devices,
+    "grants": _grants,
+}

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""This host's functions with what is known about lending them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from device_lending import kernel
+from device_lending.config import Config
+from device_lending.pci import busy, lendable
+from device_lending.pci.scan import Function, Scanner
+from device_lending.pci.sysfs import Roots
+from device_lending.store.owner import Lease
+
+
+class Devices:
+    """Scans functions and judges them. Holds no state apart from the scanner's serial numbers."""
+
+    def __init__(self, roots: Roots, port: kernel.KernelPort, config: Config) -> None:
+        self._roots = roots
+        self._kernel = port
+        self._scanner = Scanner(roots)
+        self._configured = {item.ntb for item in config.links or ()}
+
+    def scan(self, leases: Sequence[Lease]) -> list[Function]:
+        """All functions; those lent keep the serial number they had before."""
+        return self._scanner.scan({lease.address: lease.serial for lease in leases})
+
+    def assessor(self) -> Assessor:
+        """A judge of functions by the present links and borrowed devices, to be used at once."""
+        try:
+            ntbs = {link.ntb for link in self._kernel.links()}
+            borrowed = {item.address for item in self._kernel.borrowed() if item.address}
+        except kernel.KernelError:
+            ntbs, borrowed = set(), set()
+        return Assessor(self._roots, self._configured | ntbs, borrowed)
+
+
+class Assessor:
+    """Judges functions; see lendable.reasons and busy.reasons."""
+
+    def __init__(self, roots: Roots, ntbs: set[str], borrowed: set[str]) -> None:
+        self._roots = roots
+        self._ntbs = ntbs
+        self._borrowed = borrowed
+
+    def never(self, function: Function) -> list[str]:
+        """Why the function can never be lent."""
+        return lendable.reasons(self._roots, function, self._ntbs, self._borrowed)
+
+    def now(self, function: Function) -> list[str]:
+        """Why the function is in use just now; nothing uses a function bound to ntb_lend."""
+        return [] if function.driver == "ntb_lend" else busy.reasons(self._roots, function.address)
+
+    def both(self, function: Function) -> tuple[list[str], list[str]]:
+        """`never` and `now`; the second is not asked for what can never be lent."""
+        never = self.never(function)
+        return never, [] if never else self.now(function)
+
+
+def document(function: Function, assessor: Assessor, lease: str | None) -> dict[str, Any]:
+    """The function in the form of the HTTP contract."""
+    never, now = assessor.never(function), assessor.now(function)
+    return {
+        "address": function.address,
+        "vendor": function.vendor,
+        "device": function.device,
+        "class": function.class_code,
+        "serial": function.serial,
+        "driver": function.driver,
+        "bars": [{"index": bar.index, "size": bar.size, "flags": bar.flags} for bar in function.bars],
+        "lendable": not never,
+        "reasons": never,
+        "busy": now,
+        "lease": lease,
+    }

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What a PUT of grants would do: a pure plan, the same for a dry run and for the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from device_lending.config import HOST_NAME
+from device_lending.errors import LendingError
+from device_lending.mailbox.protocol import LEASE_NAME
+from device_lending.pci import selector
+from device_lending.pci.scan import Function
+from device_lending.store.owner import Grant, Lease
+
+# (why it can never be lent, why it is in use just now)
+Assess = Callable[[Function], "tuple[list[str], list[str]]"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`after` replaces all grants; `ending` are leases to end; `actions` says it all in words."""
+
+    before: tuple[Grant, ...]
+    after: tuple[Grant, ...]
+    ending: tuple[Lease, ...]
+    actions: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.actions)
+
+    def document(self) -> dict[str, Any]:
+        """The answer of the API."""
+        return {
+            "changed": self.changed,
+            "before": [grant.document() for grant in self.before],
+            "after": [grant.document() for grant in self.after],
+            "actions": list(self.actions),
+        }
+
+
+def parse(items: Sequence[dict[str, Any]], host: str) -> list[Grant]:
+    """Check the grants of a request body one by one and among each other. Raises LendingError."""
+    grants: dict[str, Grant] = {}
+    for item in items:
+        name, borrower = item["name"], item["borrower"]
+        if not LEASE_NAME.fullmatch(name):
+            raise LendingError(
+                "invalid_name",
+                f"grant name {name!r} is not 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit",
+                name=name,
+            )
+        if not HOST_NAME.fullmatch(borrower):
+            raise LendingError("invalid_borrower", f"grant {name}: borrower {borrower!r} is not a host name", name=name)
+        if borrower == host:
+            raise LendingError(
+                "invalid_borrower",
+                f"grant {name}: borrower {borrower} is the owner itself; name another host",
+                name=name,
+            )
+        if name in grants:
+            raise LendingError("duplicate_name", f"grant {name} is in the list twice; names are unique", name=name)
+        grants[name] = Grant(name, selector.parse(item["device"], name), borrower)
+    return list(grants.values())
+
+
+def plan(
+    current: Sequence[Grant],
+    leases: Sequence[Lease],
+    wanted: Sequence[Grant],
+    functions: Sequence[Function],
+    assess: Assess,
+    host: str,
+    *,
+    purge: bool,
+    force: bool,
+) -> Plan:
+    """Merge `wanted` into `current`, or with `purge` replace it. Raises LendingError; nothing has changed then."""
+    before = {grant.name: grant for grant in current}
+    addresses = {grant.name: selector.resolve(grant.device, functions, host, grant.name).address for grant in wanted}
+    after = {} if purge else dict(before)
+    after.update({grant.name: replace(grant, held="") for grant in wanted})
+    _check_devices(after, addresses, functions, host)
+
+    live = {lease.name: lease for lease in leases if lease.live}
+    lent_addresses = {lease.address for lease in live.values()}
+    by_address = {function.address: function for function in functions}
+    actions, ending = [], []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        lease = live.get(name)
+        if new is None:
+            actions.append(f"revoke {name}")
+        elif old is None:
+            actions.append(f"grant {name}: {addresses[name]} to {new.borrower}")
+        elif (old.device, old.borrower) != (new.device, new.borrower):
+            actions.append(f"change grant {name}: {addresses[name]} to {new.borrower}")
+        elif old.held and not new.held:
+            actions.append(f"offer {name} again")
+            continue
+        else:
+            continue
+        if new is not None:
+            _check_usable(name, by_address[addresses[name]], lent_addresses, assess, host)
+        if lease is not None and not _still_fits(lease, new, addresses.get(name)):
+            ending.append(lease)
+            actions.append(f"recall {name}: {lease.address} from {lease.borrower}")
+    if ending and not force:
+        lease = ending[0]
+        raise LendingError(
+            "lease_live",
+            f"lease {lease.name}: {lease.borrower} is borrowing {lease.address} of host {host}; let it release the "
+            "device first, or use force",
+            status=409,
+            name=lease.name,
+            device=lease.address,
+        )
+    return Plan(
+        tuple(before[name] for name in sorted(before)),
+        tuple(after[name] for name in sorted(after)),
+        tuple(ending),
+        tuple(actions),
+    )
+
+
+def _still_fits(lease: Lease, grant: Grant | None, address: str | None) -> bool:
+    return grant is not None and lease.borrower == grant.borrower and lease.address == address
+
+
+def _check_devices(
+    after: dict[str, Grant], addresses: dict[str, str], functions: Sequence[Function], host: str
+) -> None:
+    """No two grants may mean the same function."""
+    owners: dict[str, str] = {}
+    for name, grant in sorted(after.items()):
+        address = addresses.get(name)
+        if address is None:
+            found = [function.address for function in functions if selector.matches(grant.device, function)]
+            if len(found) != 1:
+                continue  # an older grant whose device is away just now does not stand in the way
+            address = found[0]
+        if address in owners:
+            raise LendingError(
+                "duplicate_device",
+                f"grants {owners[address]} and {name} both mean {address} of host {host}; a device has one grant",
+                name=name,
+                device=address,
+            )
+        owners[address] = name
+
+
+def _check_usable(name: str, function: Function, lent: set[str], assess: Assess, host: str) -> None:
+    if function.address in lent:
+        return
+    never, now = assess(function)
+    if never:
+        raise LendingError(
+            "device_not_lendable",
+            f"grant {name}: {function.address} of host {host} cannot be lent: {'; '.join(never)}",
+            name=name,
+            device=function.address,
+        )
+    if now:
+        raise LendingError(
+            "device_busy",
+            f"grant {name}: {function.address} of host {host} is in use there: {'; '.join(now)}; stop that use first",
+            status=409,
+            name=name,
+            device=function.address,
+        )

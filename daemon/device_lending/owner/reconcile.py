@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Bringing the store in line with the kernel, which is the truth about live leases."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from device_lending import kernel
+from device_lending.clock import Clock
+from device_lending.config import Config
+from device_lending.errors import LendingError
+from device_lending.kernel import Lent
+from device_lending.links import Peering
+from device_lending.owner import lease as machine
+from device_lending.owner.leasing import Leasing
+from device_lending.pci import selector
+from device_lending.pci.scan import Function
+from device_lending.store.owner import Grant, Lease, OwnerStore
+
+log = logging.getLogger("device_lending.reconcile")
+
+LOST_PREFIX = "lost-"
+
+
+class Reconciler:
+    """Keeps the in-memory half of each lease. All methods must be called under the owner's lock."""
+
+    def __init__(self, store: OwnerStore, leasing: Leasing, config: Config, clock: Clock) -> None:
+        self._store = store
+        self._leasing = leasing
+        self._config = config
+        self._clock = clock
+        self._lives: dict[int, machine.Life] = {}
+
+    def life(self, lease: Lease) -> machine.Life:
+        """The in-memory half of a lease."""
+        known = self._lives.get(lease.epoch)
+        return known or self._lives.setdefault(
+            lease.epoch, machine.born(lease, self._clock.monotonic(), self._config.recall_grace)
+        )
+
+    def renew(self, lease: Lease) -> None:
+        """The borrower's daemon showed that it still wants the lease."""
+        self._lives[lease.epoch] = machine.renewed(self.life(lease), self._clock.monotonic())
+
+    def recall(self, lease: Lease, grace: float, why: str) -> None:
+        """Start a graceful return; `step` ends it by force when the time is over."""
+        self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
+        if lease.state != "returning":
+            self._store.set_lease(lease.address, "returning", why)
+            log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
+                     lease.epoch, why)  # fmt: skip
+
+    def expires(self, lease: Lease) -> str | None:
+        """When the lease ends unless it is renewed; None for a quarantined device."""
+        return self._clock.at(self.life(lease).seen + self._config.lease_ttl) if lease.live else None
+
+    def step(self, lents: Sequence[Lent], peerings: Sequence[Peering], functions: Sequence[Function]) -> None:
+        """Judge every lease once, adopt what only the kernel knows, free what nobody holds."""
+        now = self._clock.monotonic()
+        leases = self._store.leases()
+        by_address = {lent.address: lent for lent in lents}
+        links = {peering.link.id: peering.link for peering in peerings}
+        for lease in leases:
+            if not lease.live:
+                continue
+            outcome = machine.observe(
+                lease,
+                self.life(lease),
+                now,
+                self._config.lease_ttl,
+                by_address.get(lease.address),
+                links.get(lease.link),
+            )
+            self._lives[lease.epoch] = outcome.life
+            if outcome.end:
+                self._end(lease, outcome.end)
+            elif outcome.state != lease.state:
+                self._store.set_lease(lease.address, outcome.state, "")
+                log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
+                         lease.borrower, lease.epoch)  # fmt: skip
+        known = {lease.address: lease for lease in leases}
+        for lent in lents:
+            if lent.address not in known:
+                self._unknown(lent, peerings, functions)
+            elif known[lent.address].name.startswith(LOST_PREFIX):
+                self._name(known[lent.address], functions)
+        epochs = {lease.epoch for lease in self._store.leases()}
+        self._lives = {epoch: life for epoch, life in self._lives.items() if epoch in epochs}
+
+    def _end(self, lease: Lease, why: str) -> None:
+        try:
+            self._leasing.end(lease, True, why)
+        except LendingError as error:
+            log.warning("%s", error)
+
+    def _unknown(self, lent: Lent, peerings: Sequence[Peering], functions: Sequence[Function]) -> None:
+        """A function bound to ntb_lend without a row: after a lost store, or a crash between two steps."""
+        peer = next((peering for peering in peerings if peering.link.id == lent.link), None)
+        lease = Lease(
+            name=LOST_PREFIX + lent.address.replace(":", "-").replace(".", "-"),
+            address=lent.address,
+            borrower=(peer.peer if peer else None) or "unknown",
+            link=lent.link or 0,
+            peer_epoch=peer.link.peer_epoch if peer else 0,
+            epoch=lent.epoch,
+            state="quarantined" if lent.state == "quarantined" else "active" if lent.state == "attached" else "granted",
+            since=0,
+            message=lent.message or "the store was lost; put the grants again, or recall it",
+        )
+        if lent.leased or lent.state == "quarantined":
+            self._leasing.adopt(lease)
+            self._name(lease, functions)
+        else:
+            log.info("device %s: bound to ntb_lend without a lease", lent.address)
+            self._leasing.free(lent.address)
+
+    def _name(self, lease: Lease, functions: Sequence[Function]) -> None:
+        """Give a found lease the name of the grant it must have come from."""
+        grant = next((grant for grant in self._store.grants() if _fits(grant, lease, functions)), None)
+        taken = {row.name for row in self._store.leases()}
+        if grant is not None and grant.name not in taken:
+            self._store.rename_lease(lease.address, grant.name, grant.borrower)
+            log.info("lease %s: device %s, epoch %d was found again", grant.name, lease.address, lease.epoch)
+
+
+def _fits(grant: Grant, lease: Lease, functions: Sequence[Function]) -> bool:
+    if lease.borrower not in (grant.borrower, "unknown"):
+        return False
+    found = [function for function in functions if selector.matches(grant.device, function)]
+    return len(found) == 1 and found[0].address == lease.address
+
+
+def snapshot(port: kernel.KernelPort) -> tuple[list[Lent], list[kernel.Link]]:
+    """Lent devices and links; both empty when the module is not loaded. Raises KernelError otherwise."""
+    try:
+        return port.lent(), port.links()
+    except kernel.NotLoaded:
+        return [], []

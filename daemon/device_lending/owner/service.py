@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""ownerd's operations: what the HTTP API and the peers' daemons may ask for.
+
+Changes run one at a time under a lock; views only read the store and the kernel and never wait for a change.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from device_lending import kernel
+from device_lending.clock import Clock, iso
+from device_lending.config import Config
+from device_lending.errors import LendingError
+from device_lending.kernel import Lent
+from device_lending.links import Announcements, Peering
+from device_lending.owner import grants
+from device_lending.owner import lease as machine
+from device_lending.owner.devices import Assessor, Devices, document
+from device_lending.owner.leasing import Leasing
+from device_lending.owner.reconcile import Reconciler, snapshot
+from device_lending.pci import selector
+from device_lending.pci.binding import Binder
+from device_lending.pci.scan import Function
+from device_lending.pci.sysfs import Roots
+from device_lending.store.owner import Grant, Lease, OwnerStore
+
+log = logging.getLogger("device_lending.owner")
+
+# How often, in seconds, a waiting recall looks again and repeats an undelivered notice.
+_LOOK = 0.2
+_REPEAT = 2.0
+
+
+class Owner:
+    """The owner's half of a host. Raises LendingError."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: OwnerStore,
+        port: kernel.KernelPort,
+        announcements: Announcements,
+        roots: Roots,
+        binder: Binder,
+        clock: Clock,
+    ) -> None:
+        self.config = config
+        self._store = store
+        self._kernel = port
+        self._announcements = announcements
+        self._devices = Devices(roots, port, config)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._leasing = Leasing(store, port, binder, clock, config.host)
+        self._reconciler = Reconciler(store, self._leasing, config, clock)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End waits under way."""
+        self._stopping.set()
+
+    # Views
+
+    def peerings(self) -> list[Peering]:
+        """The links with their peers; none when the module is not loaded."""
+        try:
+            links = self._kernel.links()
+        except kernel.NotLoaded:
+            links = []
+        return self._announcements.peerings(self.config, links)
+
+    def devices(self) -> list[dict[str, Any]]:
+        leases = self._store.leases()
+        names = {lease.address: lease.name for lease in leases}
+        assessor = self._devices.assessor()
+        return [document(function, assessor, names.get(function.address)) for function in self._devices.scan(leases)]
+
+    def grants(self) -> list[dict[str, Any]]:
+        leases = self._store.leases()
+        functions = self._devices.scan(leases)
+        assessor = self._devices.assessor()
+        return [self._grant(grant, leases, functions, assessor) for grant in self._store.grants()]
+
+    def _grant(
+        self, grant: Grant, leases: list[Lease], functions: list[Function], assessor: Assessor
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {**grant.document(), "address": None, "state": "unresolved", "message": ""}
+        lease = next((row for row in leases if row.live and row.name == grant.name), None)
+        if lease is not None:
+            return {**found, "address": lease.address, "state": "leased", "message": lease.message}
+        try:
+            function = selector.resolve(grant.device, functions, self.config.host, grant.name)
+        except LendingError as error:
+            return {**found, "message": error.message}
+        found["address"] = function.address
+        quarantine = next((row for row in leases if row.address == function.address and not row.live), None)
+        if quarantine is not None:
+            return {**found, "state": "quarantined", "message": quarantine.message}
+        if grant.held:
+            return {**found, "state": "held", "message": grant.held}
+        never, now = assessor.both(function)
+        return {**found, "state": "offered", "message": "; ".join(never + now)}
+
+    def leases(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": lease.name,
+                "address": lease.address,
+                "borrower": lease.borrower,
+                "link": lease.link,
+                "epoch": lease.epoch,
+                "state": lease.state,
+                "since": iso(lease.since),
+                "expires": self._reconciler.expires(lease),
+                "message": lease.message,
+            }
+            for lease in self._store.leases()
+        ]
+
+    def offers(self, borrower: str) -> list[dict[str, Any]]:
+        """What `borrower` may borrow, for offers.list; grants whose device is away are left out."""
+        leases = self._store.leases()
+        functions = self._devices.scan(leases)
+        found = []
+        for grant in self._store.grants():
+            if grant.borrower != borrower or grant.held:
+                continue
+            matching = [function for function in functions if selector.matches(grant.device, function)]
+            if len(matching) != 1 or any(row.address == matching[0].address and not row.live for row in leases):
+                continue
+            function = matching[0]
+            found.append(
+                {
+                    "name": grant.name,
+                    "address": function.address,
+                    "vendor": function.vendor,
+                    "device": function.device,
+                    "class": function.class_code,
+                    "serial": function.serial,
+                    "leased": any(lease.live and lease.name == grant.name for lease in leases),
+                }
+            )
+        return found
+
+    # Changes asked for by people
+
+    def put_grants(
+        self, items: list[dict[str, Any]], *, purge: bool, force: bool, dry_run: bool, notify: Notifier
+    ) -> dict[str, Any]:
+        """Set the grants. All checks come first; a failing PUT has changed nothing."""
+        wanted = grants.parse(items, self.config.host)
+        with self._lock:
+            leases = self._store.leases()
+            plan = grants.plan(
+                self._store.grants(),
+                leases,
+                wanted,
+                self._devices.scan(leases),
+                self._devices.assessor().both,
+                self.config.host,
+                purge=purge,
+                force=force,
+            )
+            if dry_run or not plan.changed:
+                return plan.document()
+            self._store.replace_grants(plan.after)
+            for action in plan.actions:
+                log.info("grants: %s", action)
+        self._withdraw(plan.ending, "its grant was revoked or changed", notify)
+        for borrower in {grant.borrower for grant in plan.after}:
+            notify.offers_changed(borrower)
+        return plan.document()
+
+    def recall(self, name: str, force: bool, notify: Notifier) -> None:
+        """Take a device back and do not lend it again until its grant is put again.
+
+        Without `force` the borrower gets the configured grace to hand it over; a quarantined device is
+        reset and checked again, which needs `force`.
+        """
+        with self._lock:
+            rows = [lease for lease in self._store.leases() if lease.name == name]
+            if not rows:
+                raise LendingError(
+                    "no_lease", f"host {self.config.host} has no lease {name}; see its leases", status=404, name=name
+                )
+            lease = next((row for row in rows if row.live), rows[0])
+            if not lease.live:
+                if not force:
+                    raise LendingError(
+                        "quarantined",
+                        f"lease {name}: {lease.address} is quarantined ({lease.message}); recall it with force to "
+                        "reset and check it again",
+                        status=409,
+                        name=name,
+                        device=lease.address,
+                    )
+                self._leasing.clear(lease)
+                return
+            self._store.hold(name, f"recalled at {iso(self._clock.wall())}; put the grant again to offer it")
+            if force:
+                self._leasing.end(lease, True, "recalled by force")
+                return
+        self._withdraw([lease], "recalled", notify)
+
+    def _withdraw(self, leases: Iterable[Lease], why: str, notify: Notifier) -> None:
+        """Recall leases, wait for the borrowers up to the grace, then take what is left by force."""
+        open_leases = list(leases)
+        with self._lock:
+            for lease in open_leases:
+                self._reconciler.recall(lease, self.config.recall_grace, why)
+        asked: dict[int, float] = {}
+        deadline = self._clock.monotonic() + self.config.recall_grace
+        while open_leases and not self._stopping.is_set():
+            now = self._clock.monotonic()
+            usable = {peering.link.id for peering in self.peerings() if peering.usable}
+            for lease in open_leases:
+                if lease.link in usable and now - asked.get(lease.epoch, float("-inf")) >= _REPEAT:
+                    delivered = notify.recall(lease, max(0.0, deadline - now))
+                    asked[lease.epoch] = float("inf") if delivered else now
+            with self._lock:
+                present = {row.epoch: row for row in self._store.leases() if row.live}
+                open_leases = [present[lease.epoch] for lease in open_leases if lease.epoch in present]
+                # Over a dead link nobody can be asked, so there is nothing to wait for.
+                late = [lease for lease in open_leases if now >= deadline or lease.link not in usable]
+                for lease in late:
+                    open_leases.remove(lease)
+                    try:
+                        self._leasing.end(lease, True, f"{why}; not handed back in time")
+                    except LendingError as error:
+                        log.warning("%s", error)  # stays "returning"; the regular look tries again
+            if open_leases:
+                self._stopping.wait(_LOOK)
+
+    # Changes asked for by peers
+
+    def request(self, name: str, link_id: int, host: str) -> tuple[Lease, Lent]:
+        """Lease `name` to the peer of a link. Asking again gives the same lease while it lives."""
+        with self._lock:
+            peering = self.identify(link_id, host)
+            grant = next((row for row in self._store.grants() if row.name == name and row.borrower == host), None)
+            if grant is None:
+                raise LendingError(
+                    "not_granted", f"host {self.config.host} grants no lease {name} to {host}", status=404, name=name
+                )
+            if grant.held:
+                raise LendingError(
+                    "held", f"lease {name} of host {self.config.host}: {grant.held}", status=409, name=name
+                )
+            leases = self._store.leases()
+            live = next((row for row in leases if row.live and row.name == name), None)
+            if live is not None:
+                same = self._same_lease(live, peering)
+                if same is not None:
+                    return live, same
+                leases = self._store.leases()
+            function = selector.resolve(grant.device, self._devices.scan(leases), self.config.host, name)
+            self._check_free(name, function, leases)
+            result = self._leasing.give(name, host, function, peering.link)
+            self._reconciler.renew(result[0])
+            return result
+
+    def _same_lease(self, lease: Lease, peering: Peering) -> Lent | None:
+        """The device of a lease that is asked for again; None after an old one has been ended."""
+        if lease.state == "returning":
+            raise LendingError("returning", f"lease {lease.name} is being taken back: {lease.message}", status=409)
+        lent = next((row for row in self._kernel.lent() if machine.holds(lease, row)), None)
+        if lent is not None and (lease.link, lease.peer_epoch) == (peering.link.id, peering.link.peer_epoch):
+            self._reconciler.renew(lease)
+            return lent
+        self._leasing.end(lease, True, "the borrower started anew and asks again")
+        return None
+
+    def _check_free(self, name: str, function: Function, leases: list[Lease]) -> None:
+        other = next((row for row in leases if row.address == function.address), None)
+        if other is not None:
+            state = f"quarantined: {other.message}" if not other.live else f"leased as {other.name}"
+            raise LendingError("device_busy", f"lease {name}: {function.address} of host {self.config.host} is {state}")
+        never, now = self._devices.assessor().both(function)
+        if never or now:
+            raise LendingError(
+                "device_busy" if now else "device_not_lendable",
+                f"lease {name}: {function.address} of host {self.config.host} cannot be lent: {'; '.join(never + now)}",
+            )
+
+    def release(self, name: str, epoch: int, link_id: int, host: str) -> None:
+        """The borrower has detached the device. A lease that is over already is no error."""
+        with self._lock:
+            lease = self._of_peer(name, epoch, link_id, host)
+            if lease is not None and lease.live:
+                self._leasing.end(lease, False, f"released by {host}")
+
+    def status(self, name: str, epoch: int, link_id: int, host: str) -> str:
+        """State of the borrower's lease, "ended" when it is over; renews it."""
+        with self._lock:
+            lease = self._of_peer(name, epoch, link_id, host)
+            if lease is None:
+                return "ended"
+            self._reconciler.renew(lease)
+            return lease.state
+
+    def _of_peer(self, name: str, epoch: int, link_id: int, host: str) -> Lease | None:
+        self.identify(link_id, host)
+        key = (name, epoch, host)
+        return next((row for row in self._store.leases() if (row.name, row.epoch, row.borrower) == key), None)
+
+    def identify(self, link_id: int, host: str) -> Peering:
+        """The link a peer's message came over, when `host` is who should be there."""
+        peering = next((row for row in self.peerings() if row.link.id == link_id), None)
+        if peering is None or not peering.link.ready:
+            raise LendingError("link_not_ready", f"link {link_id} of host {self.config.host} is not ready", status=409)
+        if peering.problem or peering.peer != host:
+            problem = peering.problem or f"the peer of link {link_id} is {peering.peer}, not {host}"
+            raise LendingError(
+                "cabling_error", f"host {self.config.host} does not serve this link: {problem}", status=409
+            )
+        return peering
+
+    # The regular look
+
+    def reconcile(self) -> list[kernel.Link]:
+        """Bring the store in line with the kernel; the links seen. Raises KernelError."""
+        with self._lock:
+            lents, links = snapshot(self._kernel)
+            leases = self._store.leases()
+            if leases or lents:
+                peerings = self._announcements.peerings(self.config, links)
+                self._reconciler.step(lents, peerings, self._devices.scan(leases))
+            return links
+
+
+class Notifier:
+    """What the owner tells borrowers; `mailbox` in peer.py does it, tests may do otherwise."""
+
+    def recall(self, lease: Lease, grace: float) -> bool:
+        """Ask for a device back; False when the notice could not be delivered."""
+        raise NotImplementedError
+
+    def offers_changed(self, borrower: str) -> None:
+        """Tell a borrower that asking again is worth while."""
+        raise NotImplementedError

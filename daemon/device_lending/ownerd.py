@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""ownerd: lends this host's PCIe devices. Run as `python3 -m device_lending.ownerd`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from device_lending import kernel, runtime
+from device_lending.clock import Clock
+from device_lending.config import Config
+from device_lending.hello import Greeter
+from device_lending.links import Announcements
+from device_lending.mailbox.endpoint import Endpoint
+from device_lending.owner.peer import MailboxNotifier, handler
+from device_lending.owner.service import Owner
+from device_lending.pci.binding import Binder
+from device_lending.pci.sysfs import Roots
+from device_lending.runtime import Parts
+from device_lending.store.owner import OwnerStore
+from device_lending.ticker import Ticker
+from device_lending.watch import Watch
+from device_lending.workers import Workers
+
+_LOOK = 5.0
+
+
+def assemble(
+    config: Config, store: OwnerStore, port: kernel.KernelPort, roots: Roots, binder: Binder, clock: Clock
+) -> Parts:
+    """Put ownerd together around a kernel and file trees, real or not."""
+    from device_lending.api import owner as api
+
+    announcements = Announcements()
+    owner = Owner(config, store, port, announcements, roots, binder, clock)
+    endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
+    workers = Workers("notices")
+    notifier = MailboxNotifier(endpoint, workers, owner.peerings)
+    greeter = Greeter(endpoint, announcements, workers, clock)
+    ticker = Ticker(lambda: greeter.greet(owner.reconcile()), lambda: _LOOK)
+
+    def down() -> None:
+        announcements.clear()
+        ticker.wake()
+
+    watch = Watch(
+        port,
+        kernel.PORT_OWNER,
+        on_message=endpoint.receive,
+        on_event=lambda _event: ticker.wake(),
+        on_up=ticker.wake,
+        on_down=down,
+    )
+
+    def start() -> None:
+        endpoint.start()
+        workers.start()
+
+    def close() -> None:
+        endpoint.stop()
+        workers.stop()
+        store.close()
+
+    return Parts(api.create(owner, port, notifier), watch, ticker, start, owner.stop, close)
+
+
+def _build(config: Config, store: str) -> Parts:
+    from device_lending.netlink.port import NetlinkKernel
+
+    roots = Roots(Path("/sys"), Path("/proc"), Path("/dev"))
+    return assemble(config, OwnerStore(store), NetlinkKernel(), roots, Binder(roots), Clock())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ownerd; its exit code."""
+    return runtime.main("ownerd", "Lends PCIe devices of this host over its NTB links.", _build, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

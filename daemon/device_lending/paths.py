@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Where things are on a host. The table in docs/development/interfaces.md is the source."""
+
+CONFIG = "/etc/device-lending/config.yaml"
+STATE_DIR = "/var/lib/device-lending"
+RUN_DIR = "/run/device-lending"
+GROUP = "device-lending"
+MODULE = "ntb_lend"
+
+
+def socket_path(daemon: str) -> str:
+    """Path of the UNIX socket of `ownerd` or `borrowerd`."""
+    return f"{RUN_DIR}/{daemon}.sock"
+
+
+def store_path(daemon: str) -> str:
+    """Path of the SQLite store of `ownerd` or `borrowerd`."""
+    return f"{STATE_DIR}/{daemon}.sqlite3"

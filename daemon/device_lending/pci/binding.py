@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Binding a function to ntb_lend and back, each time with a look at which driver holds it afterwards.
+
+driver_override drags no siblings along, unlike new_id. drivers_probe reports success with no driver bound,
+so only the `driver` link counts. A zero-octet write does not clear an override; a newline does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from device_lending.pci.nodes import driver_of
+from device_lending.pci.sysfs import Roots, text
+
+log = logging.getLogger("device_lending.binding")
+
+
+class BindError(Exception):
+    """A function did not end up with the driver it should have; the text says which one it has now."""
+
+
+class Binder:
+    """Binds functions. `patience` is how long, in seconds, a driver may take to appear after a probe."""
+
+    def __init__(self, roots: Roots, driver: str = "ntb_lend", patience: float = 10.0) -> None:
+        self._roots = roots
+        self._driver = driver
+        self._patience = patience
+
+    def bind(self, address: str) -> None:
+        """Give the function to ntb_lend. On failure its own driver is put back and BindError raised."""
+        before = driver_of(self._roots, address)
+        if before == self._driver:
+            return
+        if not (self._roots.sys / "bus/pci/drivers" / self._driver).is_dir():
+            raise BindError(f"driver {self._driver} is not there; load the kernel module")
+        try:
+            self._write(self._roots.device(address) / "driver_override", self._driver)
+            self._unbind(address)
+            self._probe(address)
+            if self._wait(address, self._driver):
+                log.info("device %s: bound to %s, was %s", address, self._driver, before or "without driver")
+                return
+            problem = f"{address} did not bind to {self._driver}"
+        except OSError as error:
+            problem = f"{address} did not bind to {self._driver}: {error}"
+        try:
+            self.restore(address, before)
+        except BindError as error:
+            raise BindError(f"{problem}; moreover {error}") from error
+        raise BindError(f"{problem}; it has its driver {before or '(none)'} back")
+
+    def restore(self, address: str, native: str | None) -> str | None:
+        """Give the function back to its own driver, `native` where known; the driver it has now.
+
+        Raises BindError when it ends up with another or none although it had one.
+        """
+        path = self._roots.device(address)
+        if not path.exists():
+            raise BindError(f"{address} is not there any more")
+        try:
+            if text(path / "driver_override") == self._driver:
+                self._write(path / "driver_override", "\n")
+            if driver_of(self._roots, address) == self._driver:
+                self._unbind(address)
+            if driver_of(self._roots, address) is None:
+                self._probe(address)
+        except OSError as error:
+            raise BindError(f"{address} could not be given back to {native or 'its driver'}: {error}") from error
+        if native is not None and not self._wait(address, native):
+            raise BindError(
+                f"{address} should have its driver {native} back but has {driver_of(self._roots, address) or 'none'}"
+            )
+        now = driver_of(self._roots, address)
+        log.info("device %s: back with %s", address, now or "no driver, as before")
+        return now
+
+    def _unbind(self, address: str) -> None:
+        current = self._roots.device(address) / "driver"
+        if current.exists():
+            self._write(current / "unbind", address)
+
+    def _probe(self, address: str) -> None:
+        self._write(self._roots.sys / "bus/pci/drivers_probe", address)
+
+    def _wait(self, address: str, driver: str) -> bool:
+        deadline = time.monotonic() + self._patience
+        while driver_of(self._roots, address) != driver:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    @staticmethod
+    def _write(path: Path, value: str) -> None:
+        # One write(2) and no O_CREAT: a sysfs attribute takes the whole value at once.
+        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)

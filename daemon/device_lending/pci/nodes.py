@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What a driver made of a function: device nodes and network interfaces."""
+
+from __future__ import annotations
+
+import os
+
+from device_lending.pci.busy import disks
+from device_lending.pci.sysfs import Roots, lines, link_name, members
+
+
+def driver_of(roots: Roots, address: str) -> str | None:
+    """Name of the driver bound to a function, None when there is none."""
+    return link_name(roots.device(address) / "driver")
+
+
+def nodes(roots: Roots, address: str) -> list[str]:
+    """Paths of block devices, names of network interfaces, then paths of character devices, each sorted."""
+    block: set[str] = {f"/dev/{name}" for name in disks(roots, address)}
+    char: set[str] = set()
+    home = os.path.realpath(roots.device(address))
+    for directory, _subdirectories, files in os.walk(home):
+        if "dev" not in files or "uevent" not in files:
+            continue
+        uevent = dict(line.split("=", 1) for line in lines(roots.sys / directory / "uevent") if "=" in line)
+        if "DEVNAME" not in uevent:
+            continue
+        is_block = link_name(roots.sys / directory / "subsystem") == "block"
+        (block if is_block else char).add("/dev/" + uevent["DEVNAME"].removeprefix("/dev/"))
+    return sorted(block) + members(roots, "class/net", address) + sorted(char)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The PCI functions of this host, as sysfs shows them."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from device_lending.pci.sysfs import Roots, link_name, members, names, text
+
+# Flags in the `resource` attribute (include/linux/ioport.h).
+_IO, _MEM, _PREFETCH, _MEM_64 = 0x100, 0x200, 0x2000, 0x100000
+# Low bits of a BAR register (PCI Local Bus Specification 3.0, 6.2.5.1).
+BAR_IO, BAR_64, BAR_PREFETCH = 0x1, 0x4, 0x8
+_DSN = 0x0003
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One base address register: size in octets, `flags` the low bits of the register."""
+
+    index: int
+    size: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class Function:
+    """One PCI function. vendor and device are 4, class_code 6 hexadecimal digits without 0x."""
+
+    address: str
+    vendor: str
+    device: str
+    class_code: str
+    serial: str | None = None
+    driver: str | None = None
+    override: str | None = None
+    bars: tuple[Bar, ...] = ()
+    boot_vga: bool = False
+
+
+def bars_of(resource: str) -> tuple[Bar, ...]:
+    """The BARs in the text of a `resource` attribute: one "start end flags" per line, the first six."""
+    found = []
+    for index, line in enumerate(resource.splitlines()[:6]):
+        fields = line.split()
+        if len(fields) != 3:
+            continue
+        start, end, flags = (int(field, 16) for field in fields)
+        if end <= start or not flags & (_IO | _MEM):
+            continue
+        low = BAR_IO if flags & _IO else 0
+        low |= BAR_64 if flags & _MEM_64 else 0
+        low |= BAR_PREFETCH if flags & _PREFETCH else 0
+        found.append(Bar(index, end - start + 1, low))
+    return tuple(found)
+
+
+def serial_in_config(config: bytes) -> str | None:
+    """The Device Serial Number extended capability, written as lspci writes it; None without one."""
+    offset, seen = 0x100, set()
+    while 0x100 <= offset <= len(config) - 12 and offset not in seen:
+        seen.add(offset)
+        header = struct.unpack_from("<I", config, offset)[0]
+        if header in (0, 0xFFFFFFFF):
+            return None
+        if header & 0xFFFF == _DSN:
+            low, high = struct.unpack_from("<II", config, offset + 4)
+            return int(high << 32 | low).to_bytes(8, "big").hex("-")
+        offset = header >> 20 & 0xFFC
+    return None
+
+
+class Scanner:
+    """Scans the functions; remembers serial numbers from config space, which never change."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+        self._serials: dict[tuple[str, int], str | None] = {}
+        self._lock = threading.Lock()
+
+    def scan(self, known_serials: Mapping[str, str | None] | None = None) -> list[Function]:
+        """All functions, by address.
+
+        `known_serials` (address -> serial) fills in what cannot be read while a device has no driver of
+        its own: the serial number of an NVMe device is only in its driver's sysfs directory.
+        """
+        functions = []
+        for address in names(self._roots.sys / "bus/pci/devices"):
+            found = self._function(address)
+            if found is None:
+                continue
+            known = (known_serials or {}).get(address)
+            functions.append(replace(found, serial=known) if known and found.driver == "ntb_lend" else found)
+        return functions
+
+    def _function(self, address: str) -> Function | None:
+        path = self._roots.device(address)
+        vendor = text(path / "vendor")
+        if not vendor:
+            return None  # removed while scanning
+        override = text(path / "driver_override")
+        return Function(
+            address=address,
+            vendor=vendor.removeprefix("0x"),
+            device=text(path / "device").removeprefix("0x"),
+            class_code=text(path / "class").removeprefix("0x").zfill(6),
+            serial=self._nvme_serial(address) or self._config_serial(address, path),
+            driver=link_name(path / "driver"),
+            override=None if override in ("", "(null)") else override,
+            bars=bars_of(text(path / "resource")),
+            boot_vga=text(path / "boot_vga") == "1",
+        )
+
+    def _nvme_serial(self, address: str) -> str | None:
+        for name in members(self._roots, "class/nvme", address):
+            serial = text(self._roots.sys / "class/nvme" / name / "serial")
+            if serial:
+                return serial
+        return None
+
+    def _config_serial(self, address: str, path: Path) -> str | None:
+        try:
+            key = (address, os.stat(path).st_ino)  # a hot-plugged successor has another inode
+        except OSError:
+            return None
+        with self._lock:
+            if key not in self._serials:
+                try:
+                    self._serials[key] = serial_in_config((path / "config").read_bytes())
+                except OSError:
+                    self._serials[key] = None
+            return self._serials[key]

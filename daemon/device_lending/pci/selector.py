@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Device selectors: by address, by serial number, or by vendor and device. One must match one function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from device_lending.errors import LendingError
+from device_lending.pci.scan import Function
+
+_ADDRESS = re.compile(r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_ID = re.compile(r"(?:0x)?([0-9a-f]{4})")
+_SHOWN = 6
+
+Selector = dict[str, str]
+
+
+def parse(value: Any, name: str) -> Selector:
+    """The canonical form of a selector: lower case, full address, no 0x.
+
+    `name` is the grant it belongs to, for messages. Raises LendingError invalid_selector.
+    """
+
+    def wrong(text: str) -> LendingError:
+        return LendingError("invalid_selector", f"grant {name}: {text}", name=name)
+
+    if not isinstance(value, Mapping) or not value:
+        raise wrong("device must be {address}, {serial} or {vendor, device}")
+    keys = set(value)
+    unknown = sorted(str(key) for key in keys - {"address", "serial", "vendor", "device"})
+    if unknown:
+        raise wrong(f"unknown selector key {unknown[0]!r}; known are address, serial, vendor and device")
+    if keys not in ({"address"}, {"serial"}, {"vendor", "device"}):
+        raise wrong(f"device must be address alone, serial alone, or vendor and device; not {', '.join(sorted(keys))}")
+    for key, item in value.items():
+        if not isinstance(item, str):
+            raise wrong(f"device.{key} must be text, not the {type(item).__name__} {item!r}; put it in quotes")
+    if "serial" in keys:
+        serial = value["serial"].strip()
+        if not 1 <= len(serial) <= 64 or not serial.isprintable():
+            raise wrong("device.serial must have 1 to 64 printable characters")
+        return {"serial": serial}
+    if "address" in keys:
+        address = value["address"].strip().lower()
+        if not _ADDRESS.fullmatch(address):
+            raise wrong(f"device.address {value['address']!r} is not a PCI address such as 0000:03:00.0")
+        return {"address": address if address.count(":") == 2 else f"0000:{address}"}
+    parsed = {}
+    for key in ("vendor", "device"):
+        match = _ID.fullmatch(value[key].strip().lower())
+        if not match:
+            raise wrong(f"device.{key} {value[key]!r} is not four hexadecimal digits such as 8086")
+        parsed[key] = match.group(1)
+    return parsed
+
+
+def show(selector: Selector) -> str:
+    """A selector for messages."""
+    if "address" in selector:
+        return selector["address"]
+    if "serial" in selector:
+        return f"serial {selector['serial']}"
+    return f"{selector['vendor']}:{selector['device']}"
+
+
+def matches(selector: Selector, function: Function) -> bool:
+    """True when the function is one the selector means."""
+    if "address" in selector:
+        return function.address == selector["address"]
+    if "serial" in selector:
+        return function.serial is not None and function.serial.lower() == selector["serial"].lower()
+    return (function.vendor, function.device) == (selector["vendor"], selector["device"])
+
+
+def resolve(selector: Selector, functions: Iterable[Function], host: str, name: str) -> Function:
+    """The one function a selector means. Raises LendingError device_not_found or device_ambiguous."""
+    functions = list(functions)
+    found = [function for function in functions if matches(selector, function)]
+    if len(found) == 1:
+        return found[0]
+    shown = show(selector)
+    if found:
+        addresses = ", ".join(function.address for function in found[:_SHOWN])
+        raise LendingError(
+            "device_ambiguous",
+            f"grant {name}: {shown} matches {len(found)} functions of host {host} ({addresses}); select one by address "
+            "or serial",
+            name=name,
+            device=shown,
+        )
+    raise LendingError(
+        "device_not_found",
+        f"grant {name}: host {host} has no PCI function {shown}; {_near(selector, functions)}",
+        name=name,
+        device=shown,
+    )
+
+
+def _near(selector: Selector, functions: list[Function]) -> str:
+    """What exists that the person may have meant."""
+    endpoints = [function for function in functions if not function.class_code.startswith("06")]
+    if "serial" in selector:
+        near = [f"{function.serial} at {function.address}" for function in endpoints if function.serial]
+        what = "serial numbers"
+    elif "vendor" in selector:
+        same = [function for function in endpoints if function.vendor == selector["vendor"]]
+        what = f"functions of vendor {selector['vendor']}" if same else "functions"
+        near = [f"{function.vendor}:{function.device} at {function.address}" for function in same or endpoints]
+    else:
+        near = [f"{function.address} ({function.vendor}:{function.device})" for function in endpoints]
+        what = "functions"
+    if not near:
+        return f"it has no {what} that could be lent"
+    more = f" and {len(near) - _SHOWN} more" if len(near) > _SHOWN else ""
+    return f"it has these {what}: {', '.join(near[:_SHOWN])}{more}"

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Where the kernel's file trees are, so that tests can put them elsewhere, and small readers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Roots:
+    """The trees this package reads: sysfs, procfs and the device nodes."""
+
+    sys: Path = Path("/sys")
+    proc: Path = Path("/proc")
+    dev: Path = Path("/dev")
+
+    def device(self, address: str) -> Path:
+        """The directory (a symbolic link) of a PCI function."""
+        return self.sys / "bus/pci/devices" / address
+
+
+def text(path: Path) -> str:
+    """The stripped content of a sysfs attribute, "" when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a proc file, [] when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def names(path: Path) -> list[str]:
+    """Sorted entries of a directory, [] when there is none."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+
+
+def link_name(path: Path) -> str | None:
+    """The last component a symbolic link points to, None when there is no link."""
+    try:
+        return os.path.basename(os.readlink(path))
+    except OSError:
+        return None
+
+
+def members(roots: Roots, group: str, address: str) -> list[str]:
+    """Entries of a class directory such as "block" or "class/net" that belong to the PCI function."""
+    home = os.path.realpath(roots.device(address)) + "/"
+    base = roots.sys / group
+    return [name for name in names(base) if os.path.realpath(base / name).startswith(home)]

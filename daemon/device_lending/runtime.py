@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Start-up common to both daemons: options, configuration, store, threads, server, and the way down."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from device_lending import __version__, config, log, paths
+from device_lending.store.db import StoreError
+from device_lending.ticker import Ticker
+from device_lending.watch import Watch
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+logger = logging.getLogger("device_lending.daemon")
+
+# Exit codes: systemd does not restart after a wrong configuration, which no restart mends (sysexits.h).
+EX_USAGE = 2
+EX_CONFIG = 78
+EX_UNAVAILABLE = 69
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A daemon ready to run; `stop` ends what blocks, `close` comes last."""
+
+    app: FastAPI
+    watch: Watch
+    ticker: Ticker
+    start: Callable[[], None]
+    stop: Callable[[], None]
+    close: Callable[[], None]
+
+
+def parser(daemon: str, summary: str) -> argparse.ArgumentParser:
+    """The options of a daemon."""
+    result = argparse.ArgumentParser(prog=f"python3 -m device_lending.{daemon}", description=summary)
+    result.add_argument("--config", default=paths.CONFIG, metavar="FILE", help="configuration (default: %(default)s)")
+    result.add_argument(
+        "--socket", default=paths.socket_path(daemon), metavar="FILE", help="socket of the API (default: %(default)s)"
+    )
+    result.add_argument(
+        "--store", default=paths.store_path(daemon), metavar="FILE", help="SQLite store (default: %(default)s)"
+    )
+    result.add_argument("--group", default=paths.GROUP, help="group that may use the socket (default: %(default)s)")
+    result.add_argument("--check", action="store_true", help="check the configuration and exit")
+    result.add_argument("--verbose", action="store_true", help="log more")
+    result.add_argument("--version", action="version", version=f"device-lending {daemon} {__version__}")
+    return result
+
+
+def main(daemon: str, summary: str, build: Callable[[config.Config, str], Parts], argv: list[str] | None = None) -> int:
+    """Run a daemon until it is told to stop; its exit code."""
+    options = parser(daemon, summary).parse_args(argv)
+    log.setup(options.verbose, journal="JOURNAL_STREAM" in os.environ)
+    try:
+        settings = config.load(options.config)
+    except config.ConfigError as error:
+        logger.critical("%s", error)
+        return EX_CONFIG
+    if options.check:
+        return 0
+    if not os.path.exists(options.config):
+        logger.warning("%s does not exist: this host is called %s, peers are taken at their word",
+                       options.config, settings.host)  # fmt: skip
+    logger.info("%s %s starts on %s", daemon, __version__, settings.host)
+    try:
+        parts = build(settings, options.store)
+    except (StoreError, OSError) as error:
+        logger.critical("%s", error)
+        return EX_UNAVAILABLE
+    from device_lending.api import serve  # here, so that --help and --check need no web server
+
+    parts.start()
+    parts.watch.start()
+    parts.ticker.start()
+    try:
+        serve.run(parts.app, options.socket, options.group or None, parts.stop)
+    except OSError as error:
+        logger.critical("socket %s: %s", options.socket, error)
+        return EX_UNAVAILABLE
+    finally:
+        parts.stop()
+        parts.ticker.stop()
+        parts.watch.stop()
+        parts.close()
+        logger.info("stopped; leases and attachments stay as they are")
+        sys.stderr.flush()
+    return 0

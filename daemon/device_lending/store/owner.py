@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The owner's store: grants are what people want, leases what is."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from device_lending.store.db import Database
+
+_SCHEMA_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE grants (
+    name TEXT PRIMARY KEY,
+    device TEXT NOT NULL,
+    borrower TEXT NOT NULL,
+    held TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE TABLE leases (
+    address TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    borrower TEXT NOT NULL,
+    link INTEGER NOT NULL,
+    peer_epoch TEXT NOT NULL,
+    epoch INTEGER NOT NULL UNIQUE,
+    state TEXT NOT NULL CHECK (state IN ('granted', 'active', 'returning', 'quarantined')),
+    since REAL NOT NULL,
+    message TEXT NOT NULL DEFAULT '',
+    driver TEXT,
+    serial TEXT
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX one_live_lease_per_name ON leases (name) WHERE state != 'quarantined'
+"""
+MIGRATIONS = (_SCHEMA_1,)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The word of a person that `borrower` may borrow `device`.
+
+    `held` says why it is not lent although granted (a person recalled it); "" when it is offered.
+    """
+
+    name: str
+    device: dict[str, str] = field(hash=False)
+    borrower: str
+    held: str = ""
+
+    def document(self) -> dict[str, object]:
+        """What `before` and `after` of the API hold."""
+        return {"name": self.name, "device": self.device, "borrower": self.borrower}
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One borrower's right to one device. `since` is seconds since 1970; `driver` the device's own driver.
+
+    `link` and `peer_epoch` name the incarnation of the peer the lease was given to.
+    """
+
+    name: str
+    address: str
+    borrower: str
+    link: int
+    peer_epoch: int
+    epoch: int
+    state: str
+    since: float
+    message: str = ""
+    driver: str | None = None
+    serial: str | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.state != "quarantined"
+
+
+class OwnerStore:
+    """Grants and leases on disk. Violated rules (two leases on one device) raise sqlite3.IntegrityError."""
+
+    def __init__(self, path: str) -> None:
+        self._db = Database(path, MIGRATIONS)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def grants(self) -> list[Grant]:
+        """All grants by name."""
+        return [
+            Grant(row["name"], json.loads(row["device"]), row["borrower"], row["held"])
+            for row in self._db.rows("SELECT * FROM grants ORDER BY name")
+        ]
+
+    def replace_grants(self, grants: Iterable[Grant]) -> None:
+        """Make `grants` the whole set, in one transaction."""
+        with self._db.transaction() as connection:
+            connection.execute("DELETE FROM grants")
+            connection.executemany(
+                "INSERT INTO grants VALUES (?, ?, ?, ?)",
+                [
+                    (grant.name, json.dumps(grant.device, sort_keys=True), grant.borrower, grant.held)
+                    for grant in grants
+                ],
+            )
+
+    def hold(self, name: str, why: str) -> None:
+        """Do not lend a grant again until a person puts it again."""
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE grants SET held = ? WHERE name = ?", (why, name))
+
+    def leases(self) -> list[Lease]:
+        """All leases by name, quarantined devices included."""
+        return [_lease(row) for row in self._db.rows("SELECT * FROM leases ORDER BY name, address")]
+
+    def add_lease(self, lease: Lease) -> None:
+        with self._db.transaction() as connection:
+            connection.execute(
+                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    lease.address,
+                    lease.name,
+                    lease.borrower,
+                    lease.link,
+                    str(lease.peer_epoch),
+                    lease.epoch,
+                    lease.state,
+                    lease.since,
+                    lease.message,
+                    lease.driver,
+                    lease.serial,
+                ),
+            )
+
+    def set_lease(self, address: str, state: str, message: str) -> None:
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE leases SET state = ?, message = ? WHERE address = ?", (state, message, address))
+
+    def rename_lease(self, address: str, name: str, borrower: str) -> None:
+        with self._db.transaction() as connection:
+            connection.execute(
+                "UPDATE leases SET name = ?, borrower = ?, message = '' WHERE address = ?", (name, borrower, address)
+            )
+
+    def remove_lease(self, address: str) -> None:
+        with self._db.transaction() as connection:
+            connection.execute("DELETE FROM leases WHERE address = ?", (address,))
+
+    def next_epoch(self, now: float, least: int = 0) -> int:
+        """A lease epoch greater than all before, on disk before it is returned.
+
+        `now` (seconds since 1970) seeds it in milliseconds, so that it grows even when the store was lost;
+        `least` is the greatest epoch the kernel knows, for a clock that was set back as well.
+        """
+        with self._db.transaction() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+            epoch = following_epoch(row["value"] if row else 0, now, least)
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
+        return epoch
+
+
+def following_epoch(last: int, now: float, least: int) -> int:
+    """The epoch after `last` and `least`, at least the time in milliseconds."""
+    return max(last + 1, least + 1, int(now * 1000))
+
+
+def _lease(row: sqlite3.Row) -> Lease:
+    return Lease(
+        name=row["name"],
+        address=row["address"],
+        borrower=row["borrower"],
+        link=row["link"],
+        peer_epoch=int(row["peer_epoch"]),
+        epoch=row["epoch"],
+        state=row["state"],
+        since=row["since"],
+        message=row["message"],
+        driver=row["driver"],
+        serial=row["serial"],
+    )

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""A thread that takes the regular look, and one more as soon as somebody says that something changed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from device_lending.kernel import KernelError
+
+log = logging.getLogger("device_lending.ticker")
+
+
+class Ticker:
+    """Runs `look` every `interval()` seconds and after each `wake`."""
+
+    def __init__(self, look: Callable[[], object], interval: Callable[[], float]) -> None:
+        self._look = look
+        self._interval = interval
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._said = ""
+        self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look again at once."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                self._look()
+                self._said = ""
+            except KernelError as error:
+                if str(error) != self._said:
+                    log.warning("the kernel cannot be asked: %s", error)
+                self._said = str(error)
+            except Exception:  # the next look may go well; without this thread nothing would recover
+                log.exception("the regular look failed")
+            self._wake.wait(max(0.05, self._interval()))
