@@ -111,7 +111,7 @@ def current_stamp(build: Build) -> str | None:
 
 def built_files(build: Build) -> list[str]:
     """Return what a build has made, relative to the output directory."""
-    return list(files_below(build.output, lambda path: path.startswith(".")))
+    return sorted(files_below(build.output, lambda path: path.startswith(".")))
 
 
 def make(build: Build, stamp: str, run: Run) -> None:

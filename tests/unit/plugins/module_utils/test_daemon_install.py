@@ -1,0 +1,207 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Installing, upgrading and removing the daemons."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+
+import pytest
+import yaml
+
+from ansible_collections.pcie.device_lending.plugins.module_utils import _daemon_install
+from ansible_collections.pcie.device_lending.plugins.module_utils._daemon_install import DaemonError, Host
+
+from .doubles import AbsentDaemon, Commands, FakeDaemon
+
+CONFIG = {"host": "node-a", "links": [{"ntb": "0000:01:00.0", "peer": "node-b"}], "lease_ttl": 120}
+TREE = {
+    "device_lending/__init__.py": "VERSION = 1\n",
+    "device_lending/owner/__init__.py": "",
+    "systemd/device-lending-ownerd.service": "[Unit]\nDescription=ownerd\n",
+    "systemd/device-lending-borrowerd.service": "[Unit]\nDescription=borrowerd\n",
+    "pyproject.toml": "",
+}
+
+
+class Scene:
+    """A host with systemd."""
+
+    def __init__(self, tmp_path):
+        self.tmp_path = tmp_path
+        self.root = tmp_path / "root"
+        self.units = {}
+        self.group = False
+        self.commands = Commands(effect=self.effect)
+        answers = {"GET /v1/status": {"daemon": "x"}}
+        self.daemons = {"ownerd": FakeDaemon(answers), "borrowerd": FakeDaemon(answers)}
+        self.host = Host(self.run, self.daemons, str(self.root))
+
+    def run(self, command):
+        """Answer for systemctl, remember the rest."""
+        if command[:2] in (["systemctl", "is-enabled"], ["systemctl", "is-active"]):
+            return int(command[1][3:] not in self.units.get(command[-1], ())), "", ""
+        return self.commands(command)
+
+    def effect(self, command):
+        """Do what systemctl and groupadd would."""
+        if command[0] == "groupadd":
+            self.group = True
+        elif command[:2] == ["systemctl", "enable"]:
+            self.units.setdefault(command[-1], set()).add("enabled")
+        elif command[:2] == ["systemctl", "restart"]:
+            self.units.setdefault(command[-1], set()).add("active")
+        elif command[:2] == ["systemctl", "disable"]:
+            self.units.pop(command[-1], None)
+
+    def archive(self, changes=None, top="", mtime=0):
+        """Pack the daemons."""
+        path = self.tmp_path / "archive.tar"
+        with tarfile.open(path, "w") as archive:
+            for name, content in sorted({**TREE, **(changes or {})}.items()):
+                member = tarfile.TarInfo(top + name)
+                member.size, member.mtime = len(content), mtime
+                archive.addfile(member, io.BytesIO(content.encode()))
+        return _daemon_install.read_archive(str(path))
+
+    def converge(self, release, config=None, keep=1, wait=0):
+        """Install as the module does; return whether anything differed, and the units that were restarted."""
+        before = _daemon_install.current_state(self.host)
+        after = _daemon_install.wanted_present(self.host, release, config or CONFIG)
+        if before == after:
+            return False, []
+        self.commands.ran = []
+        return True, _daemon_install.apply_present(self.host, release, before, after, keep, wait)
+
+    def versions(self):
+        """Return the installed versions."""
+        return {path.name for path in (self.root / "opt/device-lending").iterdir() if not path.is_symlink()}
+
+
+@pytest.fixture(name="scene")
+def scene_fixture(tmp_path, monkeypatch):
+    """Return a fresh scene."""
+    scene = Scene(tmp_path)
+    monkeypatch.setattr(_daemon_install, "group_exists", lambda: scene.group)
+    return scene
+
+
+def test_a_fresh_host(scene):
+    release = scene.archive()
+    changed, restarted = scene.converge(release)
+    assert changed
+    assert restarted == ["device-lending-ownerd.service", "device-lending-borrowerd.service"]
+    assert os.readlink(scene.root / "opt/device-lending/current") == release.name
+    assert (scene.root / "opt/device-lending/current/device_lending/__init__.py").read_text() == "VERSION = 1\n"
+    assert yaml.safe_load((scene.root / "etc/device-lending/config.yaml").read_text()) == CONFIG
+    assert (scene.root / "etc/systemd/system/device-lending-ownerd.service").exists()
+    assert os.access(scene.root / "usr/local/bin/devlend", os.X_OK)
+    assert ["groupadd", "--system", "device-lending"] in scene.commands.ran
+    assert ["systemctl", "daemon-reload"] in scene.commands.ran
+
+
+def test_a_second_run_changes_nothing(scene):
+    scene.converge(scene.archive())
+    assert scene.converge(scene.archive()) == (False, [])
+
+
+def test_the_version_is_named_by_content_alone(scene):
+    assert scene.archive(mtime=1).name == scene.archive(mtime=2).name == scene.archive(top="./").name
+    assert scene.archive(top="daemon/").name == scene.archive().name
+    assert scene.archive({"device_lending/x.py": ""}).name != scene.archive().name
+
+
+def test_an_upgrade_restarts_and_keeps_one_version_to_go_back_to(scene):
+    names = []
+    for number in range(3):
+        release = scene.archive({"device_lending/__init__.py": f"VERSION = {number}\n"})
+        names.append(release.name)
+        assert len(scene.converge(release)[1]) == 2
+        os.utime(scene.root / "opt/device-lending" / release.name, (number, number))
+    assert scene.versions() == set(names[1:])
+
+
+def test_a_stopped_daemon_is_started_and_the_other_left_alone(scene):
+    scene.converge(scene.archive())
+    scene.units["device-lending-ownerd.service"].discard("active")
+    assert scene.converge(scene.archive()) == (True, ["device-lending-ownerd.service"])
+    assert ["systemctl", "daemon-reload"] not in scene.commands.ran
+
+
+def test_a_new_configuration_restarts(scene):
+    scene.converge(scene.archive())
+    assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))[1]) == 2
+
+
+def test_a_new_command_does_not_restart(scene):
+    scene.converge(scene.archive())
+    (scene.root / "usr/local/bin/devlend").write_text("old")
+    assert scene.converge(scene.archive()) == (True, [])
+
+
+def test_a_unit_that_is_no_longer_wanted_goes(scene):
+    scene.converge(scene.archive({"systemd/device-lending-extra.timer": "x"}))
+    scene.converge(scene.archive())
+    assert not (scene.root / "etc/systemd/system/device-lending-extra.timer").exists()
+
+
+def test_a_daemon_that_does_not_answer(scene):
+    scene.daemons["borrowerd"] = AbsentDaemon()
+    scene.commands.failures["journalctl"] = (0, "Traceback: no such table\n", "")
+    with pytest.raises(DaemonError, match=r"(?s)borrowerd does not answer within 0 seconds.*no such table"):
+        scene.converge(scene.archive())
+
+
+def test_waiting_for_a_slow_daemon(scene):
+    scene.daemons["ownerd"].answers["GET /v1/status"] = lambda body: (
+        {} if len(scene.daemons["ownerd"].requests) > 2 else _daemon_install.ApiError("starting")
+    )
+    _daemon_install.wait_until_served(scene.host, seconds=5, pause=0.01)
+    assert len(scene.daemons["ownerd"].requests) == 3
+
+
+def test_an_interrupted_installation_is_started_afresh(scene):
+    release = scene.archive()
+    left = scene.root / "opt/device-lending" / f"{release.name}.new" / "device_lending"
+    left.mkdir(parents=True)
+    (left / "rubbish.py").write_text("x")
+    scene.converge(release)
+    assert not (scene.root / "opt/device-lending/current/device_lending/rubbish.py").exists()
+    assert scene.versions() == {release.name}
+
+
+def test_absent_keeps_the_store_unless_asked(scene):
+    scene.converge(scene.archive())
+    store = scene.root / "var/lib/device-lending"
+    store.mkdir(parents=True)
+    _daemon_install.apply_absent(scene.host, _daemon_install.current_state(scene.host), purge_store=False)
+    assert store.exists()
+    state = _daemon_install.current_state(scene.host)
+    assert state == _daemon_install.wanted_absent(state)
+    assert not (scene.root / "opt/device-lending").exists()
+    _daemon_install.apply_absent(scene.host, state, purge_store=True)
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [({"README": "x"}, "does not hold the daemons"), ({"../device_lending/__init__.py": "x"}, "outside")],
+)
+def test_a_wrong_archive(scene, monkeypatch, files, said):
+    monkeypatch.setattr(
+        "ansible_collections.pcie.device_lending.tests.unit.plugins.module_utils.test_daemon_install.TREE", {}
+    )
+    with pytest.raises(DaemonError, match=said):
+        scene.archive(files)
+
+
+def test_no_archive(tmp_path):
+    (tmp_path / "text").write_text("no tar")
+    with pytest.raises(DaemonError, match="not a tar archive"):
+        _daemon_install.read_archive(str(tmp_path / "text"))
+    with pytest.raises(DaemonError, match="no archive"):
+        _daemon_install.read_archive(str(tmp_path / "none"))

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Grants and attachments: what is asked of the daemon, and what is made of its answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, DaemonAbsent
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import (
+    apply_attachments,
+    apply_grants,
+    compact,
+    diff_of,
+)
+
+from .doubles import AbsentDaemon, FakeDaemon, busy
+
+GRANT = {"name": "nvme", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"}
+ATTACHMENT = {"name": "nvme", "owner": "node-a"}
+ANSWER = {"changed": True, "before": [], "after": [GRANT], "actions": ["grant nvme"]}
+
+
+def grant(daemon, grants=None, warn=None, **changes):
+    """Call apply_grants with its defaults."""
+    options = {"purge": True, "force": False, "check_mode": False, **changes}
+    return apply_grants(daemon, [GRANT] if grants is None else grants, warn=warn or pytest.fail, **options)
+
+
+def attach(daemon, attachments=None, **changes):
+    """Call apply_attachments with its defaults."""
+    options = {"phase": "all", "purge": True, "force": False, "wait": 60, "check_mode": False, **changes}
+    return apply_attachments(daemon, [ATTACHMENT] if attachments is None else attachments, **options)
+
+
+def test_grants_are_put_in_canonical_form():
+    daemon = FakeDaemon({"PUT /v1/grants": ANSWER})
+    unset = {"serial": None, "vendor": None, "device": None}
+    other = {
+        "name": "a",
+        "device": {"address": None, "serial": None, "vendor": "8086", "device": "0A54"},
+        "borrower": "c",
+    }
+    result = grant(daemon, [dict(GRANT, device={"address": "0000:AF:00.0", **unset}), other])
+    body = daemon.requests[0][2]
+    assert body["grants"] == [
+        {"name": "a", "device": {"vendor": "8086", "device": "0a54"}, "borrower": "c"},
+        {"name": "nvme", "device": {"address": "0000:af:00.0"}, "borrower": "node-b"},
+    ]
+    assert (body["purge"], body["force"], body["dry_run"]) == (True, False, False)
+    assert result == {**ANSWER, "daemon_available": True}
+
+
+def test_check_mode_is_a_dry_run():
+    daemon = FakeDaemon({"PUT /v1/grants": ANSWER})
+    assert grant(daemon, check_mode=True)["changed"]
+    assert [request[2]["dry_run"] for request in daemon.requests] == [True]
+
+
+def test_check_mode_without_daemon_reports_everything_as_to_be_done():
+    result = grant(AbsentDaemon(), check_mode=True)
+    assert result == {
+        "changed": True,
+        "before": [],
+        "after": [GRANT],
+        "actions": ["grant nvme"],
+        "daemon_available": False,
+    }
+    assert not grant(AbsentDaemon(), [], check_mode=True)["changed"]
+
+
+def test_without_daemon_it_fails():
+    with pytest.raises(DaemonAbsent):
+        grant(AbsentDaemon())
+    with pytest.raises(DaemonAbsent):
+        attach(AbsentDaemon())
+    with pytest.raises(DaemonAbsent):
+        attach(AbsentDaemon(), phase="release")
+
+
+def test_a_live_lease_is_refused():
+    with pytest.raises(ApiError, match="in use"):
+        grant(FakeDaemon({"PUT /v1/grants": busy()}), [])
+
+
+def test_check_mode_foresees_that_the_borrower_releases_first():
+    warnings = []
+    daemon = FakeDaemon({"PUT /v1/grants": lambda body: ANSWER if body["force"] else busy()})
+    assert grant(daemon, [], check_mode=True, warn=warnings.append)["changed"]
+    assert "unless the borrower releases" in warnings[0]
+    assert all(request[2]["dry_run"] for request in daemon.requests)
+
+
+def test_check_mode_hides_no_other_refusal():
+    refusal = ApiError("serial 'x' matches two devices", 422, {"code": "ambiguous"})
+    with pytest.raises(ApiError, match="two devices"):
+        grant(FakeDaemon({"PUT /v1/grants": refusal}), check_mode=True)
+
+
+def test_duplicate_names_are_refused_before_anything_is_asked():
+    daemon = FakeDaemon()
+    with pytest.raises(ApiError, match="named 'nvme'"):
+        attach(daemon, [ATTACHMENT, dict(ATTACHMENT, owner="node-c")])
+    assert daemon.requests == []
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [{}, {"vendor": "8086"}, {"address": "0000:03:00.0", "serial": "x"}, {"serial": "x", "vendor": "1", "device": "2"}],
+)
+def test_a_selector_that_could_mean_anything_is_refused(selector):
+    with pytest.raises(ApiError, match="selected by"):
+        compact(selector)
+
+
+def test_serials_keep_their_case():
+    assert compact({"serial": "S3X"}) == {"serial": "S3X"}
+
+
+def test_attachments_are_put_and_waited_for():
+    daemon = FakeDaemon({"PUT /v1/attachments": dict(ANSWER, after=[ATTACHMENT])})
+    assert attach(daemon, wait=90)["after"] == [ATTACHMENT]
+    body = daemon.requests[0][2]
+    assert (body["purge"], body["wait"], body["extra_time"]) == (True, 90, 90)
+
+
+def test_release_attaches_nothing_new():
+    current = [
+        dict(ATTACHMENT, state="attached"),
+        {"name": "old", "owner": "node-a", "state": "attached"},
+        {"name": "moved", "owner": "node-a", "state": "waiting"},
+    ]
+    daemon = FakeDaemon({"GET /v1/attachments": {"attachments": current}, "PUT /v1/attachments": ANSWER})
+    wanted = [ATTACHMENT, {"name": "moved", "owner": "node-c"}, {"name": "new", "owner": "node-c"}]
+    attach(daemon, wanted, phase="release")
+    body = daemon.requests[-1][2]
+    assert body["attachments"] == [ATTACHMENT]
+    assert (body["purge"], body["wait"]) == (True, 0)
+
+
+def test_attach_detaches_nothing():
+    daemon = FakeDaemon({"PUT /v1/attachments": ANSWER})
+    attach(daemon, phase="attach")
+    assert daemon.requests[0][2]["purge"] is False
+
+
+@pytest.mark.parametrize(("phase", "changed"), [("release", False), ("attach", True), ("all", True)])
+def test_check_mode_of_the_phases_without_daemon(phase, changed):
+    assert attach(AbsentDaemon(), phase=phase, check_mode=True)["changed"] is changed
+
+
+def test_an_answer_of_another_version():
+    with pytest.raises(ApiError, match="another version"):
+        grant(FakeDaemon({"PUT /v1/grants": {"changed": True}}))
+
+
+def test_the_diff_shows_entries_by_name():
+    diff = diff_of({"before": [GRANT], "after": []}, "grants")
+    assert diff["before"] == {"nvme": {"device": {"address": "0000:03:00.0"}, "borrower": "node-b"}}
+    assert diff["after"] == {}

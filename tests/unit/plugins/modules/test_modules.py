@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The modules' own thin layer: argument specs, check mode, diff and failure, without any daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import pathlib
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.pcie.device_lending.plugins.modules import (
+    fabric_info,
+    kmod,
+    lease_attachments,
+    lease_grants,
+)
+
+GRANT = {"name": "nvme", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"}
+ATTACHMENT = {"name": "nvme", "owner": "node-a"}
+
+
+def run(module, capsys, **arguments):
+    """Run a module's main and return what it prints."""
+    with patch_module_args(arguments), contextlib.suppress(SystemExit):
+        module.main()
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(name="socket")
+def socket_fixture(tmp_path):
+    """Return the path of a socket nobody serves."""
+    return str(tmp_path / "none.sock")
+
+
+def test_grants_in_check_mode_with_diff(capsys, socket):
+    result = run(lease_grants, capsys, grants=[GRANT], socket=socket, _ansible_check_mode=True, _ansible_diff=True)
+    assert result["changed"] and not result["daemon_available"]
+    assert result["diff"]["after"] == {"nvme": {"device": {"address": "0000:03:00.0"}, "borrower": "node-b"}}
+
+
+def test_grants_without_daemon(capsys, socket):
+    result = run(lease_grants, capsys, grants=[GRANT], socket=socket)
+    assert result["failed"] and "No daemon listens" in result["msg"]
+
+
+def test_grants_with_an_ambiguous_selector(capsys, socket):
+    result = run(lease_grants, capsys, grants=[dict(GRANT, device={"vendor": "8086"})], socket=socket)
+    assert result["failed"] and "selected by" in result["msg"]
+
+
+def test_attachments_in_check_mode(capsys, socket):
+    result = run(lease_attachments, capsys, attachments=[ATTACHMENT], socket=socket, _ansible_check_mode=True)
+    assert result["changed"] and result["after"] == [ATTACHMENT]
+    assert "diff" not in result
+
+
+def test_info_without_daemons(capsys, socket):
+    result = run(fabric_info, capsys, ownerd_socket=socket, borrowerd_socket=socket)
+    assert (result["changed"], result["available"], result["links"]) == (False, False, [])
+
+
+def test_kmod_names_what_is_missing(capsys, tmp_path):
+    (tmp_path / "Makefile").write_text("")
+    result = run(kmod, capsys, state="built", source=str(tmp_path), output=str(tmp_path / "out"), kernel="0.0-none")
+    assert result["failed"] and "install linux-headers-0.0-none" in result["msg"]
+
+
+def test_kmod_present_without_a_build(capsys, tmp_path):
+    result = run(kmod, capsys, source=str(tmp_path), kernel="0.0-none", _ansible_check_mode=True)
+    assert result["failed"] and "no ntb_lend.ko" in result["msg"]
+
+
+@pytest.mark.parametrize("module", [fabric_info, kmod, lease_attachments, lease_grants])
+def test_every_module_is_thin(module):
+    source = pathlib.Path(module.__file__).read_text(encoding="utf-8")
+    code = source[source.index("from ansible.module_utils.basic") :]
+    assert len(io.StringIO(code).readlines()) < 200
