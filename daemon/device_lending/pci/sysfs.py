@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +55,19 @@ def link_name(path: Path) -> str | None:
         return None
 
 
+_FUNCTION = re.compile(r"/[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/")
+
+
 def members(roots: Roots, group: str, address: str) -> list[str]:
-    """Entries of a class directory such as "block" or "class/net" that belong to the PCI function."""
-    home = os.path.realpath(roots.device(address)) + "/"
+    """Entries of a class directory such as "block" or "class/net" that belong to the PCI function.
+
+    What belongs to a function behind it does not: a root port has neither a drive nor a serial number.
+    """
+    home = os.path.realpath(roots.device(address))
     base = roots.sys / group
-    return [name for name in names(base) if os.path.realpath(base / name).startswith(home)]
+    paths = {name: os.path.realpath(base / name) for name in names(base)}
+    return [
+        name
+        for name, path in paths.items()
+        if path.startswith(home + "/") and not _FUNCTION.search(path[len(home) :])
+    ]
