@@ -35,7 +35,18 @@ COMPLETION = "usr/share/bash-completion/completions/devlend"
 WRAPPER = """\
 #!/bin/sh
 # Written by pcie.device_lending.daemon; changes here are lost.
-PYTHONPATH=/opt/device-lending/current exec /usr/bin/python3 -m device_lending "$@"
+PYTHONPATH=/opt/device-lending/current exec /usr/bin/python3 -m device_lending.cli "$@"
+"""
+COMPLETION_LOADER = """\
+# Written by pcie.device_lending.daemon; changes here are lost.
+# shellcheck shell=bash
+for register in register-python-argcomplete register-python-argcomplete3; do
+  if command -v "$register" >/dev/null; then
+    eval "$("$register" devlend)"
+    break
+  fi
+done
+unset register
 """
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
@@ -161,7 +172,7 @@ def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> di
         "config": config_text(config),
         "units": units,
         "command": release.text("bin/devlend") or WRAPPER,
-        "completion": release.text("completions/devlend.bash"),
+        "completion": release.text("completions/devlend.bash") or COMPLETION_LOADER,
         "services": {service(daemon): {"enabled": True, "active": True} for daemon in DAEMONS},
     }
 
