@@ -247,7 +247,7 @@ def known_functions(probe):
             serials[device.get("address")] = device["serial"]
     found = []
     for function in probe["functions"]:
-        serial = serials.get(function["address"])
+        serial = serials.get(function["address"]) if function.get("driver") == "ntb_lend" else None
         if serial and serial not in function.get("serials", []):
             function = dict(function, serials=list(function.get("serials", [])) + [serial])
         found.append(function)
