@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+KINDS = ("qemu", "image", "builder", "index", "keys")
+
 
 def root() -> Path:
     """The cache directory, following the XDG base directory specification."""
@@ -58,9 +60,11 @@ def entry(name: str, recipe: Any, build: Callable[[Path], None]) -> Path:
 
 
 def clean() -> list[str]:
-    """Remove everything in the cache; returns the names of what went."""
+    """Remove what the lab has built from the cache, which others use as well; returns the names of what went."""
     directory = root()
-    names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    if directory.is_dir():
-        shutil.rmtree(directory)
-    return names
+    gone = []
+    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
+        if path.name.split("-")[0].split(".")[0] in KINDS:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            gone.append(path.name)
+    return gone

@@ -69,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
         ("write-drop", "lose the next N writes through a window"),
     ):
         fault.add_argument(f"--{name}", type=int, metavar="N", help=text)
-    ordering = add("ordering", "switch PCIe's ordering rules on (strict) or off (weak) while the lab runs", as_json=True)
+    ordering = add(
+        "ordering", "switch PCIe's ordering rules on (strict) or off (weak) while the lab runs", as_json=True
+    )
     ordering.add_argument("mode", choices=("strict", "weak"), help="what to do")
     ordering.add_argument("--link", metavar="NAME", help="which bridge; may be left out if there is only one")
     ssh = add("ssh", "run a command on a host, or open a shell")
@@ -117,8 +119,10 @@ def _print_status(status: dict[str, Any]) -> None:
     if not status["hosts"]:
         print("The lab is not up.")
         return
-    print(f"{status['topology']}: {'up' if status['up'] else 'NOT UP'}, Linux {status['kernel']}, "
-          f"window {status['window']}, ordering {status['ordering']}")
+    print(
+        f"{status['topology']}: {'up' if status['up'] else 'NOT UP'}, Linux {status['kernel']}, "
+        f"window {status['window']}, ordering {status['ordering']}"
+    )
     for name, host in status["hosts"].items():
         print(f"  {name}: {'running' if host['running'] else 'DEAD'}, ssh on port {host['ssh_port']}")
     for name, link in status["links"].items():

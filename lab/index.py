@@ -59,7 +59,11 @@ def _apt(state: Path, command: list[str]) -> str:
         name, value = option.split(" ", 1)
         flags.append(f"-o{name}={value.strip(chr(34))}")
     result = subprocess.run(
-        [command[0], *flags, *command[1:]], capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        [command[0], *flags, *command[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
     )
     if result.returncode:
         raise LabError(f"{' '.join(command)} failed; the archive must be reachable to build the lab:\n{result.stderr}")
@@ -74,9 +78,7 @@ def _query(source: apt.Archive) -> dict[str, str]:
     (state / "sources.list").write_text("\n".join(lines) + "\n", encoding="ascii")
     _apt(state, ["apt-get", "update", "-q"])
     versions = parse_policy(_apt(state, ["apt-cache", "policy", *KERNEL_PACKAGES]))
-    versions |= parse_policy(
-        _apt(state, ["apt-cache", "policy", "-t", f"{CODENAME}-backports", QEMU_PACKAGE])
-    )
+    versions |= parse_policy(_apt(state, ["apt-cache", "policy", "-t", f"{CODENAME}-backports", QEMU_PACKAGE]))
     return versions
 
 

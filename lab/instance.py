@@ -22,6 +22,7 @@ from . import apt, builder, image, index, inventory, keys, process, qemu, roots,
 from .errors import LabError
 from .ntb import control
 from .progress import Progress
+from .topology import BUILDER, Host, Topology
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BOOT_TIMEOUT = 900.0
@@ -58,7 +59,7 @@ class Instance:
             yield
 
     @property
-    def topology(self) -> topology.Topology:
+    def topology(self) -> Topology:
         """The topology that is up; raises LabError if none is."""
         if not self.data:
             raise LabError("the lab is not up: start it with 'python3 -m lab up'")
@@ -77,8 +78,8 @@ class Instance:
 
     def up(self, path: Path, options: dict[str, str], progress: Progress) -> bool:
         """Bring a topology up; returns False if it was up already. Raises LabError, leaving nothing behind."""
-        wanted = topology.load(path)
-        raw = topology.yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = topology.read(path)
+        wanted = topology.parse(raw, str(path))
         if self.is_up():
             if self.data["topology"] == raw and self.data["options"] == options:
                 return False
@@ -88,7 +89,7 @@ class Instance:
             self.down()
         parts = prepare(progress)
         names = [host.name for host in wanted.hosts]
-        ports = dict(zip([*names, topology.BUILDER, "lan"], _free_ports(len(names) + 2), strict=True))
+        ports = dict(zip([*names, BUILDER, "lan"], _free_ports(len(names) + 2), strict=True))
         self.data = {
             "topology": raw,
             "topology_file": str(path),
@@ -108,13 +109,13 @@ class Instance:
         self._save()
         return True
 
-    def _start(self, wanted: topology.Topology, parts: Parts, options: dict[str, str], progress: Progress) -> None:
+    def _start(self, wanted: Topology, parts: Parts, options: dict[str, str], progress: Progress) -> None:
         self._save()
         ports = self.data["ports"]
         hosts = {name: ports[name] for name in ports if name != "lan"}
         self._write_access_files(wanted, hosts, parts.keys)
         progress("starting the build host")
-        self._run(topology.BUILDER, builder.start(parts.builder, self.path / "builder", ports[topology.BUILDER]))
+        self._run(BUILDER, builder.start(parts.builder, self.path / "builder", ports[BUILDER]))
         (self.path / "links").mkdir(exist_ok=True)
         for link in wanted.links:
             progress(f"starting the bridge {link.name} ({link.primary} - {link.secondary})")
@@ -130,7 +131,7 @@ class Instance:
             progress(f"starting {host.name}")
             self._start_host(wanted, host, parts)
 
-    def _start_host(self, wanted: topology.Topology, host: topology.Host, parts: Parts) -> None:
+    def _start_host(self, wanted: Topology, host: Host, parts: Parts) -> None:
         directory = self.path / host.name
         directory.mkdir(exist_ok=True)
         (directory / "console.log").write_bytes(b"")
@@ -152,7 +153,7 @@ class Instance:
         self.data["processes"][name] = identity
         self._save()
 
-    def _write_access_files(self, wanted: topology.Topology, ports: dict[str, int], pair: keys.Keys) -> None:
+    def _write_access_files(self, wanted: Topology, ports: dict[str, int], pair: keys.Keys) -> None:
         shutil.copy(pair.user, self.path / "id_ed25519")
         (self.path / "id_ed25519").chmod(0o600)
         for name, text in (
@@ -173,8 +174,8 @@ class Instance:
             time.sleep(0.05)
         control.call(path, {"command": "state"}, timeout=30)
 
-    def _wait(self, wanted: topology.Topology, progress: Progress) -> None:
-        waiting = [topology.BUILDER, *(host.name for host in wanted.hosts)]
+    def _wait(self, wanted: Topology, progress: Progress) -> None:
+        waiting = [BUILDER, *(host.name for host in wanted.hosts)]
         progress(f"waiting for ssh on {', '.join(waiting)}")
         deadline = time.monotonic() + BOOT_TIMEOUT
         while waiting:
@@ -190,7 +191,7 @@ class Instance:
         for host in wanted.hosts:
             self._check_host(wanted, host)
 
-    def _check_host(self, wanted: topology.Topology, host: topology.Host) -> None:
+    def _check_host(self, wanted: Topology, host: Host) -> None:
         found = self.ssh(host.name, ["uname -r; lspci -Dnd 1022:148b"], capture=True).stdout.splitlines()
         if found[:1] != [self.data["kernel"]]:
             raise LabError(f"{host.name} runs kernel {found[:1]} but was made with {self.data['kernel']}")
@@ -209,7 +210,7 @@ class Instance:
         """Where to look, and what is there, when something of the lab does not work."""
         if name.startswith("link "):
             logs = [self.path / "links" / f"{name.removeprefix('link ')}.log"]
-        elif name == topology.BUILDER:
+        elif name == BUILDER:
             logs = [self.path / "builder" / "sshd.log"]
         else:
             logs = [self.path / name / "qemu.log", self.path / name / "console.log"]
@@ -219,7 +220,7 @@ class Instance:
 
     def ssh(self, host: str, command: list[str], capture: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command on a host (none: a shell), by ssh."""
-        if host != topology.BUILDER:
+        if host != BUILDER:
             self.topology.host(host)
         args = ["ssh", "-F", str(self.path / "ssh_config"), "-o", "ConnectTimeout=30", host, *command]
         return subprocess.run(args, capture_output=capture, text=True, check=False)

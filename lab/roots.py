@@ -26,8 +26,8 @@ QEMU_PACKAGES = ["qemu-system-x86", "qemu-utils", "ipxe-qemu", "seabios"]
 GUEST_PACKAGES = """linux-image-amd64 initramfs-tools systemd systemd-sysv udev openssh-server python3 kmod pciutils
     nvme-cli fio e2fsprogs iproute2 iputils-ping procps psmisc mount passwd less ca-certificates ethtool
     python3-fastapi python3-uvicorn python3-pyroute2 python3-yaml python3-h11 python3-argcomplete""".split()
-BUILDER_PACKAGES = """gcc make linux-headers-amd64 linux-source sparse openssh-server python3 xz-utils libelf-dev bc cpio
-    kmod openssl patch rsync diffutils""".split()
+BUILDER_PACKAGES = """gcc make linux-headers-amd64 linux-source sparse openssh-server python3 xz-utils
+    libelf-dev bc cpio kmod openssl patch rsync diffutils""".split()
 
 
 def require_tools() -> None:
@@ -89,7 +89,7 @@ def check_builder(root: Path, versions: dict[str, str]) -> None:
         for name in (f"linux-headers-{release}", f"linux-source-{series[0] if series else ''}")
     }
     if set(found.values()) != {want}:
-        raise LabError(f"the guests' kernel is {want} but the builder has {found}: run 'python3 -m lab build --refresh'")
+        raise LabError(f"the guests' kernel is {want}, the builder has {found}: run 'python3 -m lab build --refresh'")
 
 
 def qemu(source: apt.Archive, versions: dict[str, str]) -> Path:
@@ -123,9 +123,9 @@ def builder(source: apt.Archive, versions: dict[str, str], public_key: str, host
 def guest(directory: Path, source: apt.Archive, packages: list[str]) -> Path:
     """Make a guest root in a directory; returns its path. It is not cached: the image made from it is."""
     root = directory / "root"
-    options = [f"--essential-hook=cp -r {HERE}/guest/etc {HERE}/guest/usr \"$1\"/"]
-    options += [f"--customize-hook=sh {HERE}/guest/setup.sh \"$1\""]
-    options += ['--dpkgopt=path-exclude=/usr/share/man/*', '--dpkgopt=path-exclude=/usr/share/doc/*']
+    options = [f'--essential-hook=cp -r {HERE}/guest/etc {HERE}/guest/usr "$1"/']
+    options += [f'--customize-hook=sh {HERE}/guest/setup.sh "$1"']
+    options += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*"]
     _mmdebstrap(root, packages, source.lines(CODENAME), options)
     return root
 

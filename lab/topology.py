@@ -206,12 +206,16 @@ def parse(data: Any, where: str) -> Topology:
     return Topology(name, tuple(hosts.values()), tuple(links), tuple(leases))
 
 
-def load(path: Path) -> Topology:
-    """Read and check a topology file."""
+def read(path: Path) -> Any:
+    """What YAML gives for a topology file; raises LabError if it cannot be read."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LabError(f"cannot read the topology {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise LabError(f"{path} is not YAML: {error}") from error
-    return parse(data, str(path))
+
+
+def load(path: Path) -> Topology:
+    """Read and check a topology file."""
+    return parse(read(path), str(path))

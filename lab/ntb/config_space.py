@@ -35,9 +35,7 @@ class ConfigSpace:
         struct.pack_into("<HH", self._initial, 0x2C, 0x1022, 0x0001 if secondary else 0x0000)
         self._initial[0x34] = EXPRESS
         # Express endpoint, version 2; 16 GT/s x16 in capability and status.
-        express = struct.pack(
-            "<BBHIHHIHH", 0x10, MSIX, 0x0002, 0x00008001, 0x0010, 0, 0x00000104, 0x0000, 0x1104
-        )
+        express = struct.pack("<BBHIHHIHH", 0x10, MSIX, 0x0002, 0x00008001, 0x0010, 0, 0x00000104, 0x0000, 0x1104)
         self._initial[EXPRESS : EXPRESS + len(express)] = express
         struct.pack_into("<IH", self._initial, EXPRESS + 0x2C, 0x1E, 0x4)
         struct.pack_into("<BBHII", self._initial, MSIX, 0x11, 0, vectors - 1, MSIX_TABLE_OFFSET, MSIX_PBA_OFFSET)

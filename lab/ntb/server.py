@@ -144,9 +144,7 @@ def main() -> None:
     for size in arguments.sizes:
         if size < BAR0_SIZE or size & (size - 1):
             parser.error(f"window size {size} is not a power of two of at least {BAR0_SIZE}")
-    server = Server(
-        arguments.directory, arguments.name, tuple(arguments.sizes), arguments.fast, not arguments.weak
-    )
+    server = Server(arguments.directory, arguments.name, tuple(arguments.sizes), arguments.fast, not arguments.weak)
     signal.signal(signal.SIGTERM, server.stop)
     print(f"serving {arguments.name} in process {os.getpid()}", file=sys.stderr, flush=True)
     server.run()

@@ -3,6 +3,7 @@
 """Finding Debian's mirror in apt configurations as they are found in the wild."""
 
 import pytest
+
 from lab import apt, index
 from lab.errors import LabError
 

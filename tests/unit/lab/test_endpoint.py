@@ -7,6 +7,7 @@ import socket
 import struct
 
 import pytest
+
 from lab.ntb import vfio_user as wire
 from lab.ntb.endpoint import Endpoint
 from lab.ntb.fabric import Fabric

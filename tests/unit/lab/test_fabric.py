@@ -3,6 +3,7 @@
 """Routing and ordering, with machines that answer only when the test lets them."""
 
 import pytest
+
 from lab.ntb import registers as r
 from lab.ntb.fabric import Fabric
 from lab.ntb.registers import Registers

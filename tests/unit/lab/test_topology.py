@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from lab import inventory, qemu, topology
 from lab.errors import LabError
 from lab.image import Image

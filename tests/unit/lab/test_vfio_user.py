@@ -5,6 +5,7 @@
 import struct
 
 import pytest
+
 from lab.ntb import vfio_user as wire
 
 
