@@ -275,14 +275,18 @@ static void lend_borrowed_set_bus(struct lend_borrowed *b, struct pci_bus *bus)
 static void lend_borrowed_remove_bus(struct lend_borrowed *b)
 {
 	struct pci_bus *bus = b->bus;
+	struct device *bridge;
 
 	if (!bus)
 		return;
 	lend_borrowed_set_bus(b, NULL);
+	bridge = bus->bridge;
 	pci_lock_rescan_remove();
 	pci_stop_root_bus(bus);
 	pci_remove_root_bus(bus);
 	pci_unlock_rescan_remove();
+	/* The reference of pci_create_root_bus(), which nobody else drops. */
+	put_device(bridge);
 }
 
 /* Process context, link lock held. */

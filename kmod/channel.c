@@ -99,9 +99,10 @@ static void lend_slot_post(struct lend_link *link, int slot, u32 seq,
 	};
 
 	memcpy_toio(&to->op, &req.op, sizeof(req) - offsetof(struct lend_request, op));
-	/* Body before sequence number, sequence number before doorbell. */
+	/* Body before sequence number. */
 	wmb();
 	writel(seq, &to->seq);
+	/* Before the doorbell. */
 	wmb();
 }
 
@@ -213,6 +214,7 @@ static bool lend_serve_slot(struct lend_link *link, int slot)
 	/* Body before sequence number. */
 	wmb();
 	writel(seq, &to->seq);
+	/* Out of the write-combining buffer now: the peer's CPU spins. */
 	wmb();
 	return true;
 }

@@ -3,7 +3,7 @@
 #ifndef LEND_COMPAT_H
 #define LEND_COMPAT_H
 
-/* Since 6.10 the source is that of __string(). */
-#define LEND_ASSIGN_STR(dst, src)	__assign_str(dst)
+/* A string field and its source have the same name: since 6.10 it is said once. */
+#define LEND_ASSIGN_STR(field)	__assign_str(field)
 
 #endif

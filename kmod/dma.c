@@ -293,8 +293,6 @@ void lend_dma_adopt(struct pci_dev *pdev)
 	/* Set, it would win over the operations. */
 	pdev->dev.dma_iommu = false;
 	set_dma_ops(&pdev->dev, &lend_dma_ops);
-	/* Small requests to the NTB function need it as well. */
-	dma_set_max_seg_size(&pdev->dev, dma_get_max_seg_size(lend_dma_ntb(lend_borrowed_of(pdev))));
 }
 
 static void lend_dma_drained(struct percpu_ref *ref)

@@ -62,7 +62,7 @@ struct lend_lent {
 	u32 id;
 	struct pci_dev *pdev;
 
-	struct mutex lock;
+	struct mutex lock; /* all below */
 	bool gone;
 	enum ntb_lend_lent_state state;
 	const char *message;

@@ -156,6 +156,7 @@ bool lend_link_enter(struct lend_link *link)
  */
 void lend_link_leave(struct lend_link *link)
 {
+	/* The last use of the peer's memory is over before we are gone. */
 	smp_mb__before_atomic();
 	atomic_dec(&link->users);
 }
@@ -405,9 +406,8 @@ static void lend_link_work(struct work_struct *work)
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
 		ret = lend_windows_open(link);
 		if (ret) {
-			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN,
-					    ret == -ENOSPC ?
-					    "the bridge's window does not reach this host's memory" :
+			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, ret == -ENOSPC ?
+					    "the window does not reach this host's memory" :
 					    "the bridge refuses the window's translation");
 			goto requeue;
 		}

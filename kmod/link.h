@@ -108,7 +108,7 @@ struct lend_link {
 	u32 id;
 	int pidx;
 
-	struct mutex lock;
+	struct mutex lock; /* state changes, attach, detach */
 	enum ntb_lend_link_state state;
 	const char *message;
 	bool physical;

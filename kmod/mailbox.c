@@ -31,7 +31,7 @@ static void lend_mailbox_receive(struct work_struct *work)
 	/* Sequence number before body. */
 	dma_rmb();
 	if (seq == link->mbox.seen) {
-		/* Our acknowledgement is on its way; the sender only repeats the doorbell. */
+		/* Our acknowledgment is on its way; the sender only repeats the doorbell. */
 		goto leave;
 	}
 	len = le32_to_cpu(READ_ONCE(from->len));
@@ -53,6 +53,7 @@ static void lend_mailbox_receive(struct work_struct *work)
 	/* Status before number. */
 	wmb();
 	writel(seq, &link->peer_chan->mbox_ack_seq);
+	/* Before the doorbell. */
 	wmb();
 	lend_link_ring(link, LEND_DB_MAILBOX);
 leave:
@@ -99,9 +100,10 @@ int lend_mailbox_send(struct lend_link *link, u32 port, const void *data, size_t
 	writel(len, &to->len);
 	writel(port, &to->port);
 	writeq(link->epoch, &to->session);
-	/* Body before number, number before doorbell. */
+	/* Body before number. */
 	wmb();
 	writel(seq, &to->seq);
+	/* Before the doorbell. */
 	wmb();
 	atomic64_inc(&link->counters.mbox_sent);
 
@@ -140,7 +142,7 @@ unlock:
 }
 
 /**
- * lend_mailbox_kick() - a message or an acknowledgement may be there
+ * lend_mailbox_kick() - a message or an acknowledgment may be there
  * @link: the link
  *
  * Context: any; called from the doorbell's interrupt.

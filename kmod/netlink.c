@@ -61,34 +61,78 @@ static const struct nla_policy lend_main_policy[] = {
 };
 
 /*
- * Parse the nest @type of a request into @tb and check that the attributes
- * named in the list that ends with 0 are there.
+ * A request's nest: its attribute, its policy, and the attributes that must be
+ * there, as a list that ends with 0.
  */
-static int lend_parse(struct genl_info *info, int type, struct nlattr **tb, int max,
-		      const struct nla_policy *policy, const int *need)
+struct lend_nest {
+	int type;
+	int max;
+	const struct nla_policy *policy;
+	int need[4];
+};
+
+/* Parse a request's nest into @tb and check that what is needed is there. */
+static int lend_parse(struct genl_info *info, struct nlattr **tb, const struct lend_nest *what)
 {
-	struct nlattr *nest = info->attrs[type];
+	struct nlattr *nest = info->attrs[what->type];
+	const int *need;
 	int ret;
 
 	if (!nest) {
-		NL_SET_ERR_MSG_FMT(info->extack, "attribute %d is missing", type);
+		NL_SET_ERR_MSG_FMT(info->extack, "attribute %d is missing", what->type);
 		return -EINVAL;
 	}
-	ret = nla_parse_nested(tb, max, nest, policy, info->extack);
+	ret = nla_parse_nested(tb, what->max, nest, what->policy, info->extack);
 	if (ret)
 		return ret;
-	for (; *need; need++) {
+	for (need = what->need; *need; need++) {
 		if (!tb[*need]) {
-			NL_SET_ERR_MSG_FMT(info->extack, "attribute %d.%d is missing", type, *need);
+			NL_SET_ERR_MSG_FMT(info->extack, "attribute %d.%d is missing",
+					   what->type, *need);
 			return -EINVAL;
 		}
 	}
 	return 0;
 }
 
-#define LEND_PARSE(info, type, tb, policy, ...) \
-	lend_parse(info, type, tb, ARRAY_SIZE(policy) - 1, policy, \
-		   (const int[]){ __VA_ARGS__ __VA_OPT__(,) 0 })
+static const struct lend_nest lend_nest_link = {
+	NTB_LEND_A_MAIN_LINK, ARRAY_SIZE(lend_link_policy) - 1, lend_link_policy,
+	{ NTB_LEND_A_LINK_ID },
+};
+
+static const struct lend_nest lend_nest_lent = {
+	NTB_LEND_A_MAIN_LENT, ARRAY_SIZE(lend_lent_policy) - 1, lend_lent_policy, { },
+};
+
+static const struct lend_nest lend_nest_lend = {
+	NTB_LEND_A_MAIN_LENT, ARRAY_SIZE(lend_lent_policy) - 1, lend_lent_policy,
+	{ NTB_LEND_A_LENT_ADDRESS, NTB_LEND_A_LENT_LINK, NTB_LEND_A_LENT_EPOCH },
+};
+
+static const struct lend_nest lend_nest_unlend = {
+	NTB_LEND_A_MAIN_LENT, ARRAY_SIZE(lend_lent_policy) - 1, lend_lent_policy,
+	{ NTB_LEND_A_LENT_ADDRESS },
+};
+
+static const struct lend_nest lend_nest_borrowed = {
+	NTB_LEND_A_MAIN_BORROWED, ARRAY_SIZE(lend_borrowed_policy) - 1, lend_borrowed_policy,
+	{ NTB_LEND_A_BORROWED_ID },
+};
+
+static const struct lend_nest lend_nest_attach = {
+	NTB_LEND_A_MAIN_BORROWED, ARRAY_SIZE(lend_borrowed_policy) - 1, lend_borrowed_policy,
+	{ NTB_LEND_A_BORROWED_LINK, NTB_LEND_A_BORROWED_REMOTE_ID, NTB_LEND_A_BORROWED_EPOCH },
+};
+
+static const struct lend_nest lend_nest_mailbox = {
+	NTB_LEND_A_MAIN_MAILBOX, ARRAY_SIZE(lend_mailbox_policy) - 1, lend_mailbox_policy,
+	{ NTB_LEND_A_MAILBOX_PORT },
+};
+
+static const struct lend_nest lend_nest_mail = {
+	NTB_LEND_A_MAIN_MAILBOX, ARRAY_SIZE(lend_mailbox_policy) - 1, lend_mailbox_policy,
+	{ NTB_LEND_A_MAILBOX_LINK, NTB_LEND_A_MAILBOX_PORT, NTB_LEND_A_MAILBOX_PAYLOAD },
+};
 
 static struct lend_link *lend_find_link(struct genl_info *info, struct nlattr *id)
 {
@@ -449,7 +493,7 @@ static int lend_nl_link_get(struct sk_buff *skb, struct genl_info *info)
 	struct lend_link *link;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_LINK, tb, lend_link_policy, NTB_LEND_A_LINK_ID);
+	ret = lend_parse(info, tb, &lend_nest_link);
 	if (ret)
 		return ret;
 	link = lend_find_link(info, tb[NTB_LEND_A_LINK_ID]);
@@ -482,7 +526,7 @@ static int lend_nl_lent_get(struct sk_buff *skb, struct genl_info *info)
 	struct lend_lent *lent;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_LENT, tb, lend_lent_policy);
+	ret = lend_parse(info, tb, &lend_nest_lent);
 	if (ret)
 		return ret;
 	lent = lend_find_lent(info, tb);
@@ -500,8 +544,7 @@ static int lend_nl_lend(struct sk_buff *skb, struct genl_info *info)
 	struct lend_link *link;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_LENT, tb, lend_lent_policy,
-			 NTB_LEND_A_LENT_ADDRESS, NTB_LEND_A_LENT_LINK, NTB_LEND_A_LENT_EPOCH);
+	ret = lend_parse(info, tb, &lend_nest_lend);
 	if (ret)
 		return ret;
 	lent = lend_find_lent(info, tb);
@@ -526,8 +569,7 @@ static int lend_nl_unlend(struct sk_buff *skb, struct genl_info *info)
 	struct lend_lent *lent;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_LENT, tb, lend_lent_policy,
-			 NTB_LEND_A_LENT_ADDRESS);
+	ret = lend_parse(info, tb, &lend_nest_unlend);
 	if (ret)
 		return ret;
 	lent = lend_find_lent(info, tb);
@@ -555,8 +597,7 @@ static int lend_nl_borrowed_get(struct sk_buff *skb, struct genl_info *info)
 	struct lend_borrowed *b;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_BORROWED, tb, lend_borrowed_policy,
-			 NTB_LEND_A_BORROWED_ID);
+	ret = lend_parse(info, tb, &lend_nest_borrowed);
 	if (ret)
 		return ret;
 	b = lend_find_borrowed(info, tb[NTB_LEND_A_BORROWED_ID]);
@@ -574,9 +615,7 @@ static int lend_nl_attach(struct sk_buff *skb, struct genl_info *info)
 	struct lend_link *link;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_BORROWED, tb, lend_borrowed_policy,
-			 NTB_LEND_A_BORROWED_LINK, NTB_LEND_A_BORROWED_REMOTE_ID,
-			 NTB_LEND_A_BORROWED_EPOCH);
+	ret = lend_parse(info, tb, &lend_nest_attach);
 	if (ret)
 		return ret;
 	link = lend_find_link(info, tb[NTB_LEND_A_BORROWED_LINK]);
@@ -598,8 +637,7 @@ static int lend_nl_detach(struct sk_buff *skb, struct genl_info *info)
 	struct lend_borrowed *b;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_BORROWED, tb, lend_borrowed_policy,
-			 NTB_LEND_A_BORROWED_ID);
+	ret = lend_parse(info, tb, &lend_nest_borrowed);
 	if (ret)
 		return ret;
 	b = lend_find_borrowed(info, tb[NTB_LEND_A_BORROWED_ID]);
@@ -620,8 +658,7 @@ static int lend_nl_mailbox_bind(struct sk_buff *skb, struct genl_info *info)
 	struct lend_mailbox_bound *bound;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_MAILBOX, tb, lend_mailbox_policy,
-			 NTB_LEND_A_MAILBOX_PORT);
+	ret = lend_parse(info, tb, &lend_nest_mailbox);
 	if (ret)
 		return ret;
 	bound = &lend_mailbox_bound[nla_get_u32(tb[NTB_LEND_A_MAILBOX_PORT])];
@@ -643,9 +680,7 @@ static int lend_nl_mailbox_send(struct sk_buff *skb, struct genl_info *info)
 	struct lend_link *link;
 	int ret;
 
-	ret = LEND_PARSE(info, NTB_LEND_A_MAIN_MAILBOX, tb, lend_mailbox_policy,
-			 NTB_LEND_A_MAILBOX_LINK, NTB_LEND_A_MAILBOX_PORT,
-			 NTB_LEND_A_MAILBOX_PAYLOAD);
+	ret = lend_parse(info, tb, &lend_nest_mail);
 	if (ret)
 		return ret;
 	payload = tb[NTB_LEND_A_MAILBOX_PAYLOAD];

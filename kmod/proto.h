@@ -45,7 +45,7 @@ enum lend_hello {
 enum lend_doorbell {
 	LEND_DB_HELLO,		/* scratchpads have changed */
 	LEND_DB_REQUEST,	/* a request slot is filled */
-	LEND_DB_MAILBOX,	/* a message or its acknowledgement is there */
+	LEND_DB_MAILBOX,	/* a message or its acknowledgment is there */
 	LEND_DB_COUNT,
 };
 

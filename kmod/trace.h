@@ -87,10 +87,10 @@ TRACE_EVENT(lend_lease,
 		__field(int, ret)
 	),
 	TP_fast_assign(
-		LEND_ASSIGN_STR(device, device);
+		LEND_ASSIGN_STR(device);
 		__entry->link = link;
 		__entry->epoch = epoch;
-		LEND_ASSIGN_STR(what, what);
+		LEND_ASSIGN_STR(what);
 		__entry->ret = ret;
 	),
 	TP_printk("device=%s link=%u epoch=%llu %s ret=%d",
