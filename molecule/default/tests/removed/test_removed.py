@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Nothing of what was installed is left, and the owner has its device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fabric
+import pytest
+from testinfra.host import Host
+
+GONE = (
+    "/opt/device-lending",
+    "/etc/device-lending",
+    "/etc/modprobe.d/device-lending.conf",
+    "/etc/modules-load.d/device-lending.conf",
+    "/usr/local/bin/devlend",
+    "/var/cache/pcie-device-lending",
+    "/run/device-lending/ownerd.sock",
+)
+
+
+@pytest.mark.parametrize("path", GONE)
+def test_files_are_gone(owner: Host, borrower: Host, path: str) -> None:
+    assert not owner.file(path).exists
+    assert not borrower.file(path).exists
+
+
+def test_no_units_are_left(owner: Host, borrower: Host) -> None:
+    for host in (owner, borrower):
+        assert fabric.output(host, "systemctl list-unit-files --no-legend 'device-lending-*'") == ""
+
+
+def test_no_modules_are_left(owner: Host, borrower: Host) -> None:
+    for host in (owner, borrower):
+        loaded = fabric.output(host, "lsmod").splitlines()
+        assert [line for line in loaded if line.startswith(("ntb", "ntb_lend"))] == []
+        assert fabric.output(host, "find /lib/modules -path '*/updates/device-lending*'") == ""
+
+
+def test_the_owner_has_its_drive(owner: Host, lease: dict[str, Any]) -> None:
+    assert lease["device"]["serial"] in fabric.output(owner, "cat /sys/class/nvme/nvme*/serial")
+
+
+def test_no_kernel_complains(owner: Host, borrower: Host) -> None:
+    assert fabric.trouble(owner) == []
+    assert fabric.trouble(borrower) == []
