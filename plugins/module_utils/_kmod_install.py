@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import glob
 import os
+import tarfile
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._elf import ElfError, ModuleFile, read_module
@@ -124,6 +125,25 @@ def plan_absent(host: Host, *, allow_reload: bool, live: t.Callable[[], list[str
                 "(playbook pcie.device_lending.release), or set allow_reload to cut them off."
             )
     return plan
+
+
+def unpacked(source: str, directory: str) -> str:
+    """Return a directory with the modules in C(source), which is one or an archive of one; unpack it if need be."""
+    if not os.path.isfile(source):
+        return source
+    target = os.path.join(directory, "modules")
+    try:
+        with tarfile.open(source) as archive:
+            for member in archive.getmembers():
+                name = os.path.basename(member.name)
+                file = archive.extractfile(member) if member.isfile() and name.endswith(".ko") else None
+                if file is not None:
+                    parent = "ntb" if os.path.basename(os.path.dirname(member.name)) == "ntb" else ""
+                    os.makedirs(os.path.join(target, parent), exist_ok=True)
+                    write_atomically(os.path.join(target, parent, name), file.read())
+    except (tarfile.TarError, EOFError) as exc:
+        raise KmodError(f"{source} is not a tar archive of modules: {exc}.") from exc
+    return target
 
 
 def apply(host: Host, plan: Plan) -> None:

@@ -82,6 +82,9 @@ IORESOURCE_MEM_64 = 0x00100000
 BUILD_PROGRAMS = ("bash", "gcc", "make", "tar", "xz")
 PROGRAM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin")
 
+# What the names of what the roles bring to a host begin with.
+STAGED = "device-lending-"
+
 # The file that is written last into a directory that was brought to a host.
 COMPLETE = ".complete"
 
@@ -318,12 +321,15 @@ class Host:
         return [name for name in names if name not in installed]
 
     def staged(self, directory):
-        """What was brought here whole: files, and directories that carry the mark of a complete one."""
+        """What was brought here whole: archives, and directories that carry the mark of a complete one."""
         return [
             name
             for name in self.names(directory)
-            if os.path.isfile(self.path("%s/%s" % (directory, name)))
-            or os.path.isfile(self.path("%s/%s/%s" % (directory, name, COMPLETE)))
+            if name.startswith(STAGED)
+            and (
+                os.path.isfile(self.path("%s/%s" % (directory, name)))
+                or os.path.isfile(self.path("%s/%s/%s" % (directory, name, COMPLETE)))
+            )
         ]
 
     # PCI functions

@@ -31,7 +31,8 @@ options:
     description:
       - A directory on the host where the task runs.
       - For O(state=built), the sources of the module, which this collection carries in C(kmod).
-      - For O(state=present), what O(state=built) has made, with C(ntb_lend.ko) and, where needed, C(ntb/*.ko).
+      - For O(state=present), what O(state=built) has made, with C(ntb_lend.ko) and, where needed, C(ntb/*.ko);
+        the directory, or a tar archive of it.
     type: path
   output:
     description:
@@ -204,7 +205,7 @@ def install(module, release, running):
     else:
         plan = _kmod_install.plan_present(
             host,
-            source=params["source"],
+            source=_kmod_install.unpacked(params["source"], module.tmpdir),
             release=release,
             modules=params["modules"],
             parameters={key: parameter_text(value) for key, value in params["parameters"].items()},

@@ -16,7 +16,6 @@ GONE = (
     "/etc/modprobe.d/device-lending.conf",
     "/etc/modules-load.d/device-lending.conf",
     "/usr/local/bin/devlend",
-    "/var/cache/pcie-device-lending",
     "/run/device-lending/ownerd.sock",
 )
 
@@ -25,6 +24,11 @@ GONE = (
 def test_files_are_gone(owner: Host, borrower: Host, path: str) -> None:
     assert not owner.file(path).exists
     assert not borrower.file(path).exists
+
+
+def test_nothing_that_was_brought_is_left(owner: Host, borrower: Host) -> None:
+    for host in (owner, borrower):
+        assert fabric.output(host, "find /var/cache -maxdepth 1 -name 'device-lending-*'") == ""
 
 
 def test_no_units_are_left(owner: Host, borrower: Host) -> None:

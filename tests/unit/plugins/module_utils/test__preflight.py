@@ -269,8 +269,9 @@ def test_build_host(tree):
 
 
 def test_only_what_was_brought_whole_is_staged(tree):
-    tree.write("/var/cache/x/daemon-1.tar.gz")
-    tree.write("/var/cache/x/modules-1/ntb_lend.ko")
-    tree.write("/var/cache/x/modules-2/.complete")
-    assert host(tree).staged("/var/cache/x") == ["daemon-1.tar.gz", "modules-2"]
-    assert host(tree).staged("/var/cache/y") == []
+    tree.write("/var/cache/device-lending-daemon-1.tar.gz")
+    tree.write("/var/cache/device-lending-kmod-1/Makefile")
+    tree.write("/var/cache/device-lending-kmod-2/.complete")
+    tree.write("/var/cache/other.tar.gz")
+    assert host(tree).staged("/var/cache") == ["device-lending-daemon-1.tar.gz", "device-lending-kmod-2"]
+    assert host(tree).staged("/var/nowhere") == []
