@@ -185,6 +185,7 @@ static int lend_borrowed_open(struct lend_borrowed *b, struct netlink_ext_ack *e
 				   b->remote_id, b->epoch);
 		return ret;
 	}
+	b->opened = true;
 	b->remote_address = call.val[LEND_OPEN_ADDRESS];
 	b->dma_base = call.val[LEND_OPEN_DMA_BASE];
 	b->dma_size = call.val[LEND_OPEN_DMA_SIZE];
@@ -212,7 +213,8 @@ static void lend_borrowed_close(struct lend_borrowed *b)
 		.op = LEND_OP_CLOSE, .handle = b->remote_id, .epoch = b->epoch,
 	};
 
-	if (lend_channel_call(b->link, &call) || !lend_link_enter(b->link))
+	/* What another attachment has opened is not ours to close. */
+	if (!b->opened || lend_channel_call(b->link, &call) || !lend_link_enter(b->link))
 		return;
 	/* The completion of a read pushes the device's last writes ahead of it. */
 	readl(&b->link->peer_chan->mbox_ack_seq);
@@ -320,6 +322,76 @@ static int lend_borrowed_add_bus(struct lend_borrowed *b, struct netlink_ext_ack
 	return ret;
 }
 
+/* Process context, link lock held: no DMA, no driver, no mapping is left. */
+static void lend_borrowed_quiesce(struct lend_borrowed *b)
+{
+	struct lend_dma_stats s;
+
+	lend_borrowed_remove_bus(b);
+	if (!lend_dma_drain(b)) {
+		lend_dma_stats_sum(b, &s);
+		dev_err(&b->link->ntb->dev,
+			"borrowed device %u: its driver left %llu DMA mappings behind\n",
+			b->id, s.maps - s.unmaps);
+		/* They may still be unmapped: never free what they need. */
+		kref_get(&b->ref);
+	}
+	lend_borrowed_close(b);
+	WRITE_ONCE(b->gone, true);
+}
+
+static int lend_mark_gone(struct pci_dev *pdev, void *arg)
+{
+	/* What pci_dev_set_disconnected() does, which modules cannot call. */
+	xchg(&pdev->error_state, pci_channel_io_perm_failure);
+	return 0;
+}
+
+/* Process context, list lock held. */
+static void lend_borrowed_mark_gone(struct lend_borrowed *b)
+{
+	WRITE_ONCE(b->gone, true);
+	if (b->bus)
+		pci_walk_bus(b->bus, lend_mark_gone, NULL);
+}
+
+/* Work item, with a reference; takes the link's lock. */
+static void lend_borrowed_gone_work(struct work_struct *work)
+{
+	struct lend_borrowed *b = container_of(work, struct lend_borrowed, gone_work);
+	struct lend_link *link = b->link;
+
+	mutex_lock(&lend_borroweds_lock);
+	lend_borrowed_mark_gone(b);
+	mutex_unlock(&lend_borroweds_lock);
+
+	mutex_lock(&link->lock);
+	if (b->bus) {
+		dev_warn(&link->ntb->dev, "borrowed device %u: the owner has taken it back\n", b->id);
+		lend_borrowed_quiesce(b);
+		lend_borrowed_set_state(b, NTB_LEND_BORROWED_STATE_GONE);
+	}
+	mutex_unlock(&link->lock);
+	lend_borrowed_put(b);
+}
+
+/**
+ * lend_borrowed_lease_over() - the owner has ended the lease
+ * @b: the borrowed device; a reference or its bus is held
+ *
+ * Accesses return all-ones at once; the driver is removed soon.
+ *
+ * Context: any.
+ */
+void lend_borrowed_lease_over(struct lend_borrowed *b)
+{
+	WRITE_ONCE(b->gone, true);
+	kref_get(&b->ref);
+	if (!queue_work(system_unbound_wq, &b->gone_work))
+		/* The work holds a reference already, so this is not the last. */
+		kref_put(&b->ref, lend_borrowed_free);
+}
+
 /* Process context. */
 static struct lend_borrowed *lend_borrowed_alloc(struct lend_link *link, u32 remote_id, u64 epoch)
 {
@@ -335,6 +407,7 @@ static struct lend_borrowed *lend_borrowed_alloc(struct lend_link *link, u32 rem
 		return ERR_PTR(id);
 	}
 	kref_init(&b->ref);
+	INIT_WORK(&b->gone_work, lend_borrowed_gone_work);
 	atomic_inc(&lend_borrowed_alive);
 	kref_get(&link->ref);
 	b->id = id;
@@ -365,24 +438,6 @@ static void lend_borrowed_unlist(struct lend_borrowed *b)
 	module_put(b->link->bridge);
 	module_put(THIS_MODULE);
 	lend_borrowed_put(b);
-}
-
-/* Process context, link lock held: no DMA, no driver, no mapping is left. */
-static void lend_borrowed_quiesce(struct lend_borrowed *b)
-{
-	struct lend_dma_stats s;
-
-	lend_borrowed_remove_bus(b);
-	if (!lend_dma_drain(b)) {
-		lend_dma_stats_sum(b, &s);
-		dev_err(&b->link->ntb->dev,
-			"borrowed device %u: its driver left %llu DMA mappings behind\n",
-			b->id, s.maps - s.unmaps);
-		/* They may still be unmapped: never free what they need. */
-		kref_get(&b->ref);
-	}
-	lend_borrowed_close(b);
-	WRITE_ONCE(b->gone, true);
 }
 
 /* Process context, link lock held. */
@@ -485,13 +540,6 @@ int lend_borrowed_detach(struct lend_borrowed *b, struct netlink_ext_ack *extack
 	return 0;
 }
 
-static int lend_mark_gone(struct pci_dev *pdev, void *arg)
-{
-	/* What pci_dev_set_disconnected() does, which modules cannot call. */
-	xchg(&pdev->error_state, pci_channel_io_perm_failure);
-	return 0;
-}
-
 /**
  * lend_borrowed_link_dead() - the peer is lost: accesses return all-ones
  * @link: the link, marked dead
@@ -504,12 +552,30 @@ void lend_borrowed_link_dead(struct lend_link *link)
 
 	mutex_lock(&lend_borroweds_lock);
 	list_for_each_entry(b, &lend_borroweds, node) {
-		if (b->link != link)
-			continue;
-		WRITE_ONCE(b->gone, true);
-		if (b->bus)
-			pci_walk_bus(b->bus, lend_mark_gone, NULL);
+		if (b->link == link)
+			lend_borrowed_mark_gone(b);
 	}
+	mutex_unlock(&lend_borroweds_lock);
+}
+
+/**
+ * lend_borrowed_revoke() - the owner has ended a lease by force
+ * @link: the owner's link
+ * @remote_id: handle on the owner
+ * @epoch: of the lease
+ *
+ * Accesses return all-ones at once; the driver is removed soon.
+ *
+ * Context: process; takes no link's lock.
+ */
+void lend_borrowed_revoke(struct lend_link *link, u32 remote_id, u64 epoch)
+{
+	struct lend_borrowed *b;
+
+	mutex_lock(&lend_borroweds_lock);
+	list_for_each_entry(b, &lend_borroweds, node)
+		if (b->link == link && b->remote_id == remote_id && b->epoch == epoch)
+			lend_borrowed_lease_over(b);
 	mutex_unlock(&lend_borroweds_lock);
 }
 

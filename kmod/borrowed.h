@@ -57,7 +57,9 @@ struct lend_borrowed_bar {
  * @epoch: of the lease
  * @remote_address: PCI address on the owner: domain << 16 | bus << 8 | devfn
  * @state: see the netlink spec
+ * @opened: the owner counts this as the attachment
  * @gone: accesses return all-ones; set in any context, never cleared
+ * @gone_work: removes its driver after the owner has ended the lease
  * @bus: its root bus, or NULL
  * @bar: its BARs
  * @bar_value: what BAR registers show; a sizing write shows the mask
@@ -91,7 +93,9 @@ struct lend_borrowed {
 	u64 epoch;
 	u32 remote_address;
 	enum ntb_lend_borrowed_state state;
+	bool opened;
 	bool gone;
+	struct work_struct gone_work;
 	struct pci_bus *bus;
 
 	struct lend_borrowed_bar bar[PCI_STD_NUM_BARS];
@@ -132,6 +136,8 @@ int lend_borrowed_for_each(u32 start, int (*fn)(struct lend_borrowed *b, void *a
 int lend_borrowed_attach(struct lend_link *link, u32 remote_id, u64 epoch,
 			 struct lend_borrowed **out, struct netlink_ext_ack *extack);
 int lend_borrowed_detach(struct lend_borrowed *b, struct netlink_ext_ack *extack);
+void lend_borrowed_lease_over(struct lend_borrowed *b);
+void lend_borrowed_revoke(struct lend_link *link, u32 remote_id, u64 epoch);
 void lend_borrowed_link_dead(struct lend_link *link);
 void lend_borrowed_link_lost(struct lend_link *link);
 

@@ -44,9 +44,8 @@ static int lend_config_remote(struct lend_borrowed *b, u8 op, u32 where, u32 siz
 		dev_warn_ratelimited(&b->link->ntb->dev,
 				     "borrowed device %u: no access to register 0x%x: %d\n",
 				     b->id, where, ret);
-		/* The owner has ended the lease. */
 		if (ret == -ESTALE)
-			WRITE_ONCE(b->gone, true);
+			lend_borrowed_lease_over(b);
 		return ret;
 	}
 	*value = call.val[0];

@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 
 #include "borrowed.h"
+#include "channel.h"
 #include "lent.h"
 #include "link.h"
 #include "netlink.h"
@@ -448,6 +449,18 @@ int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
 }
 
 /* Process context, device lock held. */
+static void lend_lent_revoke(struct lend_lent *lent)
+{
+	struct lend_call call = {
+		.op = LEND_OP_REVOKE, .handle = lent->id, .epoch = lent->epoch,
+	};
+
+	/* A peer that does not hear it loses the device all the same. */
+	if (lent->link)
+		lend_channel_call(lent->link, &call);
+}
+
+/* Process context, device lock held. */
 static void lend_lent_end_lease(struct lend_lent *lent)
 {
 	struct lend_link *link = lent->link;
@@ -472,6 +485,7 @@ static int lend_lent_unlend_locked(struct lend_lent *lent, bool force,
 				   struct netlink_ext_ack *extack)
 {
 	const char *ill;
+	bool attached;
 
 	mutex_lock(&lent->lock);
 	if (lent->state == NTB_LEND_LENT_STATE_BOUND ||
@@ -485,11 +499,14 @@ static int lend_lent_unlend_locked(struct lend_lent *lent, bool force,
 		return -EBUSY;
 	}
 	/* From here on the peer's requests are refused. */
+	attached = lent->state == NTB_LEND_LENT_STATE_ATTACHED;
 	lent->ended = true;
 	lent->state = NTB_LEND_LENT_STATE_RETURNING;
 	mutex_unlock(&lent->lock);
 	lend_netlink_lent_event(lent);
 
+	if (attached)
+		lend_lent_revoke(lent);
 	lend_lent_end_lease(lent);
 	ill = lend_lent_reset(lent);
 	lend_lent_set_state(lent, ill ? NTB_LEND_LENT_STATE_QUARANTINED :
@@ -635,6 +652,7 @@ static void lend_lent_remove(struct pci_dev *pdev)
 	mutex_unlock(&lent->lock);
 	if (lent->link) {
 		pci_warn(pdev, "unbound under a lease: the borrower loses it\n");
+		lend_lent_revoke(lent);
 		lend_lent_end_lease(lent);
 		ill = lend_lent_reset(lent);
 		if (ill)

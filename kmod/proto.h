@@ -56,6 +56,7 @@ enum lend_op {
 	LEND_OP_CLOSE,		/* detach: the borrower has let go */
 	LEND_OP_CONFIG_READ,	/* arg: offset, size: 1, 2, 4 */
 	LEND_OP_CONFIG_WRITE,
+	LEND_OP_REVOKE,		/* owner to borrower: the lease is over, by force */
 };
 
 /* Response status. */

@@ -7,6 +7,7 @@
 
 #include <linux/pci.h>
 
+#include "borrowed.h"
 #include "filter.h"
 #include "lent.h"
 #include "link.h"
@@ -170,6 +171,10 @@ enum lend_status lend_serve(struct lend_link *link, const struct lend_request *r
 	struct lend_lent *lent;
 	enum lend_status status;
 
+	if (req->op == LEND_OP_REVOKE) {
+		lend_borrowed_revoke(link, le32_to_cpu(req->handle), le64_to_cpu(req->epoch));
+		return LEND_OK;
+	}
 	if (req->op == LEND_OP_PING) {
 		resp->val[0] = cpu_to_le64(le32_to_cpu(req->value));
 		return LEND_OK;
