@@ -8,6 +8,7 @@ import contextlib
 import grp
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -72,16 +73,23 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
 
+def server(app: FastAPI, on_exit: Callable[[], None]) -> Server:
+    """A server for `app`. Its parts are named: what else is installed must not change what runs here."""
+    return Server(
+        uvicorn.Config(app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False),
+        on_exit,
+    )
+
+
 def run(app: FastAPI, path: str, group: str | None, on_exit: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; the socket file is removed afterwards when it is still ours. Raises OSError."""
+    # Newer uvicorn raises the signal again once it has shut down; it must not cut the way down short.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
     sock = listen(path, group)
     mine = os.stat(path).st_ino
-    # Named implementations: what else is installed must not change what runs here.
-    config = uvicorn.Config(
-        app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False
-    )
     try:
-        Server(config, on_exit).run(sockets=[sock])
+        server(app, on_exit).run(sockets=[sock])
     finally:
         sock.close()
         with contextlib.suppress(OSError):

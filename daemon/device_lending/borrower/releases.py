@@ -52,6 +52,13 @@ class Releases:
         """Leases whose owner has not acknowledged the release."""
         return [holding for holding in self._store.holdings() if holding.releasing]
 
+    def unfinished(self) -> set[tuple[str, str]]:
+        """(owner, name) of releases worth waiting for: not those whose owner has failed to answer twice."""
+        with self._lock:
+            given_up = {key for key, (attempts, _next) in self._tries.items() if attempts >= 2}
+        keys = ((row.owner, row.name, row.epoch) for row in self.pending())
+        return {key[:2] for key in keys if key not in given_up}
+
     def look(self, links: Mapping[str, int]) -> None:
         """Start what is due. `links` maps an owner to a usable link."""
         now = self._clock.monotonic()

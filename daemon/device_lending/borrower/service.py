@@ -203,7 +203,7 @@ class Borrower:
 
         def done() -> bool:
             reachable = self._owners()
-            pending = {(row.owner, row.name) for row in self._releases.pending() if row.owner in reachable}
+            pending = {key for key in self._releases.unfinished() if key[0] in reachable}
             return self._stopping.is_set() or not any(self._table.get(key) or key in pending for key in gone)
 
         if self._table.wait(done, timeout):

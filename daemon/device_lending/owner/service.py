@@ -291,8 +291,19 @@ class Owner:
         """The borrower has detached the device. A lease that is over already is no error."""
         with self._lock:
             lease = self._of_peer(name, epoch, link_id, host)
-            if lease is not None and lease.live:
+            if lease is None or not lease.live:
+                return
+            try:
                 self._leasing.end(lease, False, f"released by {host}")
+            except LendingError as error:
+                if error.code != "device_attached":
+                    raise
+                # The borrower knows best that it has detached; the kernel's view is from before a lost link or a
+                # restart of the peer.
+                log.warning(
+                    "lease %s: %s released it, the kernel calls it attached: cut off, epoch %d", name, host, epoch
+                )
+                self._leasing.end(lease, True, f"released by {host}")
 
     def status(self, name: str, epoch: int, link_id: int, host: str) -> str:
         """State of the borrower's lease, "ended" when it is over; renews it."""

@@ -67,7 +67,5 @@ def members(roots: Roots, group: str, address: str) -> list[str]:
     base = roots.sys / group
     paths = {name: os.path.realpath(base / name) for name in names(base)}
     return [
-        name
-        for name, path in paths.items()
-        if path.startswith(home + "/") and not _FUNCTION.search(path[len(home) :])
+        name for name, path in paths.items() if path.startswith(home + "/") and not _FUNCTION.search(path[len(home) :])
     ]

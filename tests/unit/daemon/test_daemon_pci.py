@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Scanning, selecting, judging and binding functions on a fake sysfs tree."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+import pytest
+from daemon_tree import BAR_64, BusBinder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device_lending.errors import LendingError
+from device_lending.pci import busy, lendable, selector
+from device_lending.pci.binding import BindError
+from device_lending.pci.nodes import nodes
+from device_lending.pci.scan import Bar, Scanner, bars_of, serial_in_config
+
+NVME = "0000:03:00.0"
+
+
+def dsn(serial: int) -> bytes:
+    """Configuration space with a power budgeting capability before the serial number."""
+    config = bytearray(4096)
+    struct.pack_into("<I", config, 0x100, 0x0004 | 1 << 16 | 0x140 << 20)
+    struct.pack_into("<III", config, 0x140, 0x0003 | 1 << 16, serial & 0xFFFFFFFF, serial >> 32)
+    return bytes(config)
+
+
+def scan(tree, **known):
+    return {function.address: function for function in Scanner(tree.roots).scan(**known)}
+
+
+def test_functions_are_read_from_sysfs(tree):
+    tree.add_nvme(NVME, "SER-1")
+    tree.add_function("0000:04:00.0", "8086", "1533", "020000", "igb", config=dsn(0x0011223344556677))
+    found = scan(tree)
+    assert (found[NVME].serial, found[NVME].driver, found[NVME].class_code) == ("SER-1", "nvme", "010802")
+    assert found[NVME].bars == (Bar(0, 0x4000, 4),)
+    assert found["0000:04:00.0"].serial == "00-11-22-33-44-55-66-77"
+    assert found["0000:04:00.0"].override is None
+
+
+def test_a_drive_is_not_its_root_ports(tree):
+    port = "0000:00:01.0"
+    tree.add_function(port, class_code="060400", driver="pcieport")
+    home = tree.function(port) / NVME
+    tree.add_nvme(NVME, "SER-1")
+    tree.function(NVME).rename(home)
+    for link in ("sys/bus/pci/devices/" + NVME, "sys/class/nvme/nvme0", "sys/block/nvme0n1", "sys/class/block/nvme0n1"):
+        path = tree.base / link
+        target = str(path.readlink()).replace(str(tree.function(NVME)), str(home))
+        path.unlink()
+        path.symlink_to(target)
+    tree.mount("259:0", "/boot")
+    assert scan(tree)[NVME].serial == "SER-1" and scan(tree)[port].serial is None
+    assert busy.reasons(tree.roots, port) == []
+    assert why(tree) == ["it holds this host's /boot"]
+
+
+def test_a_lent_nvme_keeps_the_serial_it_had(tree):
+    tree.add_nvme(NVME, "SER-1")
+    binder = BusBinder(tree)
+    tree.driver("ntb_lend")
+    binder.bind(NVME)
+    assert scan(tree)[NVME].serial is None
+    assert scan(tree, known_serials={NVME: "SER-1"})[NVME].serial == "SER-1"
+    binder.restore(NVME, "nvme")
+    assert scan(tree, known_serials={NVME: "OLD"})[NVME].serial == "SER-1"
+
+
+@given(st.binary(max_size=4096))
+def test_no_configuration_space_breaks_the_serial_scan(config):
+    found = serial_in_config(config)
+    assert found is None or len(found) == 23
+
+
+@given(st.integers(0x100, 0xFF0), st.integers(0, 0xFFF))
+def test_capability_loops_end(offset, following):
+    config = bytearray(4096)
+    for position in range(0x100, 4092, 4):
+        struct.pack_into("<I", config, position, 0x0001 | (following & 0xFFC) << 20)
+    assert serial_in_config(bytes(config)) is None
+
+
+def test_bars_show_size_and_kind():
+    text = "0x000000000000c000 0x000000000000c01f 0x0000000000040101\n" + BAR_64 + "\n"
+    assert bars_of(text) == (Bar(0, 32, 1), Bar(1, 0x4000, 4))
+
+
+@pytest.mark.parametrize(
+    ("value", "canonical"),
+    [
+        ({"address": "0000:03:00.0"}, {"address": "0000:03:00.0"}),
+        ({"address": "03:00.0"}, {"address": "0000:03:00.0"}),
+        ({"address": "10000:AB:00.7"}, {"address": "10000:ab:00.7"}),
+        ({"serial": " S1 "}, {"serial": "S1"}),
+        ({"vendor": "0x8086", "device": "0A54"}, {"vendor": "8086", "device": "0a54"}),
+    ],
+)
+def test_selectors_have_one_form(value, canonical):
+    assert selector.parse(value, "n") == canonical
+    assert selector.parse(canonical, "n") == canonical
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ({}, "must be"),
+        ("x", "must be"),
+        ({"adress": "x"}, "unknown selector key 'adress'"),
+        ({"address": "0000:03:00.0", "serial": "x"}, "alone"),
+        ({"vendor": "8086"}, "vendor and device"),
+        ({"vendor": 8086, "device": "0a54"}, "put it in quotes"),
+        ({"address": "0000:03:00.8"}, "is not a PCI address"),
+        ({"address": "../../x"}, "is not a PCI address"),
+        ({"serial": ""}, "1 to 64"),
+        ({"serial": "a\nb"}, "printable"),
+        ({"vendor": "80866", "device": "0a54"}, "four hexadecimal digits"),
+    ],
+)
+def test_wrong_selectors_say_what_is_wrong(value, part):
+    with pytest.raises(LendingError, match=part) as failure:
+        selector.parse(value, "scratch")
+    assert failure.value.code == "invalid_selector"
+    assert "scratch" in failure.value.message
+
+
+def test_a_missing_device_names_what_there_is(tree):
+    tree.add_nvme(NVME, "SER-1")
+    tree.add_function("0000:04:00.0", "8086", "1533", "020000")
+    functions = list(scan(tree).values())
+    for wanted, part in (
+        ({"address": "0000:09:00.0"}, "0000:04:00.0 (8086:1533)"),
+        ({"serial": "SER-9"}, "SER-1 at 0000:03:00.0"),
+        ({"vendor": "8086", "device": "ffff"}, "functions of vendor 8086: 8086:1533 at 0000:04:00.0"),
+    ):
+        with pytest.raises(LendingError) as failure:
+            selector.resolve(wanted, functions, "node-a", "scratch")
+        assert failure.value.code == "device_not_found"
+        assert part in failure.value.message and "node-a" in failure.value.message
+
+
+def test_an_ambiguous_device_names_the_candidates(tree):
+    tree.add_function(NVME)
+    tree.add_function("0000:04:00.0")
+    with pytest.raises(LendingError, match="matches 2 functions") as failure:
+        selector.resolve({"vendor": "1b36", "device": "0010"}, scan(tree).values(), "node-a", "n")
+    assert NVME in failure.value.message and "0000:04:00.0" in failure.value.message
+
+
+def test_a_serial_matches_whatever_its_case(tree):
+    tree.add_nvme(NVME, "abC")
+    assert selector.resolve({"serial": "ABc"}, scan(tree).values(), "h", "n").address == NVME
+
+
+def why(tree, ntbs=(), borrowed=(), address=NVME):
+    return lendable.reasons(tree.roots, scan(tree)[address], ntbs, borrowed)
+
+
+def test_an_ordinary_device_can_be_lent(tree):
+    tree.add_nvme(NVME, "S")
+    assert why(tree) == []
+    assert busy.reasons(tree.roots, NVME) == []
+
+
+def test_what_can_never_be_lent(tree):
+    tree.add_function("0000:00:01.0", class_code="060400", driver="pcieport")
+    assert why(tree, address="0000:00:01.0") == ["it is a bridge"]
+    tree.add_function("0000:01:00.0", class_code="068000", driver="ntb_hw_amd")
+    assert why(tree, address="0000:01:00.0") == ["it is the NTB function itself"]
+    tree.add_function("0000:02:00.0", class_code="058000")
+    assert why(tree, ntbs={"0000:02:00.0"}, address="0000:02:00.0") == ["it is the NTB function itself"]
+    assert why(tree, borrowed={"0000:02:00.0"}, address="0000:02:00.0") == ["it is borrowed from another host"]
+    io = "0x000000000000c000 0x000000000000c01f 0x0000000000040101"
+    tree.add_function("0000:05:00.0", resource=(io,))
+    assert "I/O BARs only" in why(tree, address="0000:05:00.0")[0]
+    tree.add_function("0000:06:00.0", resource=())
+    assert why(tree, address="0000:06:00.0") == ["it has no memory BAR"]
+    home = tree.add_function("0000:07:00.0")
+    (home / "driver_override").write_text("vfio-pci\n")
+    assert "reserves it for vfio-pci" in why(tree, address="0000:07:00.0")[0]
+    (home / "boot_vga").write_text("1\n")
+    assert "it is this host's boot display" in why(tree, address="0000:07:00.0")
+
+
+def test_the_root_disk_can_never_be_lent(tree):
+    tree.add_nvme(NVME, "S", number="252:0")
+    part = tree.function(NVME) / "nvme/nvme0/nvme0n1/nvme0n1p1"
+    part.mkdir()
+    (part / "partition").write_text("1\n")
+    (part / "dev").write_text("252:1\n")
+    tree.link("sys/class/block", "nvme0n1p1", part)
+    assert why(tree) == ["it holds this host's /"]
+
+
+def test_a_mounted_disk_names_the_mount_point(tree):
+    tree.add_nvme(NVME, "S")
+    tree.mount("259:0", "/mnt/with\\040space")
+    assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is mounted at /mnt/with space"]
+
+
+def test_a_btrfs_mount_is_found_by_its_source(tree):
+    tree.add_nvme(NVME, "S")
+    tree.mount("0:42", "/mnt/b", "/dev/nvme0n1")
+    assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is mounted at /mnt/b"]
+
+
+def test_holders_are_followed_and_named(tree):
+    tree.add_nvme(NVME, "S")
+    home = tree.function(NVME) / "nvme/nvme0/nvme0n1"
+    mapped = tree.base / "sys/devices/virtual/block/dm-0"
+    (mapped / "dm").mkdir(parents=True)
+    (mapped / "dm/name").write_text("vg-data\n")
+    (mapped / "dev").write_text("253:0\n")
+    (home / "holders").mkdir()
+    (home / "holders/dm-0").symlink_to(mapped)
+    tree.link("sys/class/block", "dm-0", mapped)
+    tree.mount("253:0", "/srv", "/dev/mapper/vg-data")
+    assert busy.reasons(tree.roots, NVME) == ["dm-0 is mounted at /srv", "nvme0n1 is part of vg-data (dm-0)"]
+
+
+def test_swap_is_use(tree):
+    tree.add_nvme(NVME, "S")
+    tree.write("proc/swaps", "Filename Type Size Used Priority\n/dev/nvme0n1 partition 1 0 -2\n")
+    assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is used as swap"]
+
+
+def test_an_exclusively_opened_disk_is_in_use(tree, monkeypatch):
+    tree.add_nvme(NVME, "S")
+
+    def refuse(path, flags, *args, **kwargs):
+        if flags & os.O_EXCL and str(path).endswith("/nvme0n1"):
+            raise OSError(errno.EBUSY, "busy")
+        return original(path, flags, *args, **kwargs)
+
+    original = os.open
+    monkeypatch.setattr(os, "open", refuse)
+    assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is opened exclusively by a program"]
+
+
+def test_hidden_multipath_disks_stand_for_their_head(tree):
+    tree.add_function(NVME)
+    home = tree.function(NVME) / "nvme/nvme0/nvme0c0n1"
+    home.mkdir(parents=True)
+    tree.link("sys/block", "nvme0c0n1", home)
+    head = tree.base / "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"
+    head.mkdir(parents=True)
+    (head / "dev").write_text("259:0\n")
+    tree.link("sys/block", "nvme0n1", head)
+    tree.link("sys/class/block", "nvme0n1", head)
+    tree.mount("259:0", "/m")
+    assert busy.disks(tree.roots, NVME) == ["nvme0n1"]
+    assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is mounted at /m"]
+
+
+def add_nic(tree, flags="0x1003"):
+    home = tree.add_function("0000:04:00.0", "8086", "1533", "020000", "igb") / "net/enp4s0"
+    home.mkdir(parents=True)
+    (home / "flags").write_text(flags + "\n")
+    tree.link("sys/class/net", "enp4s0", home)
+    return home
+
+
+def test_a_network_interface_that_is_used(tree):
+    home = add_nic(tree)
+    assert busy.reasons(tree.roots, "0000:04:00.0") == []
+    tree.write("proc/net/if_inet6", "fe800000000000000000000000000001 02 40 20 80 enp4s0\n")
+    assert busy.reasons(tree.roots, "0000:04:00.0") == []
+    tree.write("proc/net/if_inet6", "20010db8000000000000000000000001 02 40 00 80 enp4s0\n")
+    assert busy.reasons(tree.roots, "0000:04:00.0") == ["network interface enp4s0 is up with address 2001:db8::1"]
+    tree.write("proc/net/route", "h\nenp4s0 00000000 0100A8C0 0003 0 0 0 00000000 0 0 0\n")
+    assert busy.reasons(tree.roots, "0000:04:00.0") == ["network interface enp4s0 carries the default route"]
+    (home / "flags").write_text("0x1002\n")
+    assert busy.reasons(tree.roots, "0000:04:00.0") == []
+    (home / "master").symlink_to("../../bond0")
+    assert busy.reasons(tree.roots, "0000:04:00.0") == ["network interface enp4s0 is part of bond0"]
+
+
+def test_nodes_are_disks_then_interfaces_then_characters(tree):
+    tree.add_nvme(NVME, "S")
+    assert nodes(tree.roots, NVME) == ["/dev/nvme0n1", "/dev/nvme0"]
+    add_nic(tree)
+    assert nodes(tree.roots, "0000:04:00.0") == ["enp4s0"]
+
+
+@pytest.fixture
+def binder(tree):
+    tree.add_nvme(NVME, "S")
+    tree.driver("ntb_lend")
+    return BusBinder(tree)
+
+
+def test_binding_and_back(tree, binder):
+    binder.bind(NVME)
+    assert tree.driver_of(NVME) == "ntb_lend"
+    binder.bind(NVME)
+    assert binder.restore(NVME, "nvme") == "nvme"
+    assert ("driver_override", "\n") in binder.writes
+    assert (tree.function(NVME) / "driver_override").read_text() == "(null)\n"
+
+
+def test_a_failed_bind_puts_the_own_driver_back(tree, binder):
+    binder.refusing.add("ntb_lend")
+    with pytest.raises(BindError, match="has its driver nvme back"):
+        binder.bind(NVME)
+    assert tree.driver_of(NVME) == "nvme"
+    assert (tree.function(NVME) / "driver_override").read_text() == "(null)\n"
+
+
+def test_a_missing_module_leaves_the_own_driver_alone(tree):
+    tree.add_nvme(NVME, "S")
+    binder = BusBinder(tree)
+    with pytest.raises(BindError, match="load the kernel module"):
+        binder.bind(NVME)
+    assert binder.writes == []
+
+
+def test_an_orphan_is_reported(tree, binder):
+    binder.bind(NVME)
+    binder.refusing.add("nvme")
+    with pytest.raises(BindError, match="should have its driver nvme back but has none"):
+        binder.restore(NVME, "nvme")
+
+
+def test_a_device_that_is_gone_is_reported(tree, binder):
+    with pytest.raises(BindError, match="is not there any more"):
+        binder.restore("0000:09:00.0", "nvme")
+
+
+def test_a_driverless_device_may_be_driverless_again(tree):
+    tree.add_function(NVME)
+    tree.driver("ntb_lend")
+    binder = BusBinder(tree)
+    binder.bind(NVME)
+    assert binder.restore(NVME, None) is None

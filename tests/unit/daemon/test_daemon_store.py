@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The stores: rules the database keeps, and what survives what."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device_lending.store.borrower import BorrowerStore, Holding, Wanted
+from device_lending.store.db import Database, StoreError
+from device_lending.store.owner import Grant, Lease, OwnerStore
+
+
+def lease(name="a", address="0000:03:00.0", epoch=1, state="granted"):
+    return Lease(name, address, "node-b", 0, 2**64 - 1, epoch, state, 1.5, "why", "nvme", "S1")
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = OwnerStore(str(tmp_path / "o.sqlite3"))
+    yield made
+    made.close()
+
+
+def test_everything_reads_back_as_written_after_a_restart(tmp_path):
+    path = str(tmp_path / "o.sqlite3")
+    store = OwnerStore(path)
+    grants = [Grant("b", {"vendor": "8086", "device": "0a54"}, "node-c"), Grant("a", {"serial": "x"}, "node-b", "held")]
+    store.replace_grants(grants)
+    store.add_lease(lease())
+    epoch = store.next_epoch(1000.0)
+    store.close()
+    again = OwnerStore(path)
+    assert again.grants() == sorted(grants, key=lambda grant: grant.name)
+    assert again.leases() == [lease()]
+    assert again.next_epoch(0.0) == epoch + 1
+    again.close()
+
+
+def test_a_device_has_one_lease(store):
+    store.add_lease(lease())
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_lease(lease("b", epoch=2))
+
+
+def test_a_name_has_one_live_lease_but_may_have_quarantined_ones(store):
+    store.add_lease(lease(state="quarantined"))
+    store.add_lease(lease(address="0000:04:00.0", epoch=2))
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_lease(lease(address="0000:05:00.0", epoch=3))
+
+
+def test_an_unknown_state_is_refused(store):
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_lease(lease(state="odd"))
+
+
+def test_a_failed_replacement_leaves_the_grants(store):
+    store.replace_grants([Grant("a", {"serial": "x"}, "node-b")])
+    with pytest.raises(sqlite3.IntegrityError):
+        store.replace_grants([Grant("b", {"serial": "y"}, "n"), Grant("b", {"serial": "z"}, "n")])
+    assert [grant.name for grant in store.grants()] == ["a"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(times=st.lists(st.tuples(st.floats(0, 4e9), st.integers(0, 2**50), st.booleans()), max_size=8))
+def test_epochs_grow_whatever_the_clock_does(tmp_path_factory, times):
+    path = str(tmp_path_factory.mktemp("epochs") / "o.sqlite3")
+    store, last = OwnerStore(path), 0
+    for now, least, restart in times:
+        epoch = store.next_epoch(now, least)
+        assert epoch > last and epoch > least
+        last = epoch
+        if restart:
+            store.close()
+            store = OwnerStore(path)
+    store.close()
+
+
+def test_a_store_of_a_newer_daemon_is_refused(tmp_path):
+    path = str(tmp_path / "s")
+    Database(path, ["CREATE TABLE a (x)", "CREATE TABLE b (x)"]).close()
+    with pytest.raises(StoreError, match="schema version 2, this daemon knows up to 1"):
+        Database(path, ["CREATE TABLE a (x)"])
+
+
+def test_migrations_run_once_and_in_order(tmp_path):
+    path = str(tmp_path / "s")
+    Database(path, ["CREATE TABLE a (x)"]).close()
+    database = Database(path, ["CREATE TABLE a (x)", "INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)"])
+    database.close()
+    database = Database(path, ["CREATE TABLE a (x)", "INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)"])
+    assert [row["x"] for row in database.rows("SELECT x FROM a")] == [1, 2]
+    database.close()
+
+
+def test_a_broken_file_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "s"
+    path.write_bytes(b"not a database, but long enough to be looked at" * 40)
+    with pytest.raises(StoreError, match="Move it away"):
+        OwnerStore(str(path))
+
+
+def test_the_store_is_for_root_only_and_synchronous(tmp_path):
+    path = tmp_path / "s"
+    store = OwnerStore(str(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert store._db.rows("PRAGMA synchronous")[0][0] == 2
+    assert store._db.rows("PRAGMA journal_mode")[0][0] == "wal"
+    store.close()
+
+
+def test_holdings_and_wanted_attachments_survive(tmp_path):
+    path = str(tmp_path / "b")
+    store = BorrowerStore(path)
+    store.replace_wanted([Wanted("a", "node-a")])
+    store.add_holding(Holding("a", "node-a", 5, 1, 0, "0000:03:00.0"))
+    store.add_holding(Holding("a", "node-c", 1, 1, 0, "0000:03:00.0"))
+    store.add_holding(Holding("a", "node-a", 7, 1, 0, "0000:03:00.0"))
+    store.release("node-a", "a", 7)
+    store.close()
+    again = BorrowerStore(path)
+    assert again.wanted() == [Wanted("a", "node-a")]
+    assert [(row.owner, row.epoch, row.releasing) for row in again.holdings()] == [
+        ("node-c", 1, False),
+        ("node-a", 7, True),
+    ]
+    again.remove_holding("node-a", "a", 7)
+    assert [row.owner for row in again.holdings()] == ["node-c"]
+    again.close()
