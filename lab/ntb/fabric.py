@@ -115,22 +115,22 @@ class Fabric:
 
     # -- accesses of a machine to its bridge function -----------------------------------------------------------------
 
-    def read(self, side: int, bar: int, offset: int, count: int, done: Done) -> None:
+    def read(self, side: int, region: int, offset: int, count: int, done: Done) -> None:
         """A machine reads; `done` is called exactly once with the octets, now or later."""
-        if bar == 0:
+        if region == 0:
             done(self.registers.read(side, offset, count))
-        elif bar in WINDOW_BARS:
-            self._window_read(side, WINDOW_BARS[bar], offset, count, done)
+        elif region in WINDOW_BARS:
+            self._window_read(side, WINDOW_BARS[region], offset, count, done)
         else:
             done(b"\xff" * count)
 
-    def write(self, side: int, bar: int, offset: int, data: bytes) -> None:
+    def write(self, side: int, region: int, offset: int, data: bytes) -> None:
         """A machine writes (a posted write)."""
-        if bar == 0:
+        if region == 0:
             for effect in self.registers.write(side, offset, data):
                 self._take_effect(effect)
-        elif bar in WINDOW_BARS:
-            self._window_write(side, WINDOW_BARS[bar], offset, data)
+        elif region in WINDOW_BARS:
+            self._window_write(side, WINDOW_BARS[region], offset, data)
 
     def set_link(self, up: bool) -> None:
         """Plug in or pull out the cable."""

@@ -355,9 +355,9 @@ class Host:
             found["ntb"] = {
                 "driver": NTB_DRIVERS[vendor],
                 "windows": [
-                    bar["size"]
-                    for bar in found["bars"]
-                    if bar["index"] in windows and bar["memory"]
+                    entry["size"]
+                    for entry in found["bars"]
+                    if entry["index"] in windows and entry["memory"]
                 ],
             }
         return found

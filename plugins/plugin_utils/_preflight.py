@@ -316,7 +316,7 @@ def unlendable(function):
         return "it is a bridge (class %s)" % function["class"]
     if len(function["address"].split(":")[0]) > 4:
         return "it is borrowed from another host itself"
-    if not any(bar["memory"] for bar in function.get("bars", [])):
+    if not any(entry["memory"] for entry in function.get("bars", [])):
         return "it has no memory BAR"
     return None
 
@@ -365,10 +365,10 @@ def unreached(function, windows, translated):
     Behind an IOMMU the addresses are not known before the device is lent; there only what is too large is told.
     """
     first = max(windows)
-    bars = [bar for bar in function["bars"] if bar["memory"]]
+    bars = [entry for entry in function["bars"] if entry["memory"]]
     if translated:
-        return [bar for bar in bars if bar["size"] > first]
-    return [bar for bar in bars if bar.get("start", 0) + bar["size"] > first]
+        return [entry for entry in bars if entry["size"] > first]
+    return [entry for entry in bars if entry.get("start", 0) + entry["size"] > first]
 
 
 def check_fit(findings, probe, plan, right, peers):
@@ -390,14 +390,14 @@ def check_fit(findings, probe, plan, right, peers):
             bars = unreached(function, windows, translated)
             if not bars:
                 continue
-            starts = [bar.get("start", 0) & -PAGE for bar in bars]
-            ends = [bar.get("start", 0) + bar["size"] for bar in bars]
+            starts = [entry.get("start", 0) & -PAGE for entry in bars]
+            ends = [entry.get("start", 0) + entry["size"] for entry in bars]
             if max(ends) - min(starts) > room:
                 findings.error(
                     "lease %s: %s of device %s cannot be reached through the NTB windows of %s, which are %s. Enlarge the "
                     "windows in the firmware, or lend a device with smaller BARs.",
                     name,
-                    ", ".join("BAR %d (%s)" % (bar["index"], size_words(bar["size"])) for bar in bars),
+                    ", ".join("BAR %d (%s)" % (entry["index"], size_words(entry["size"])) for entry in bars),
                     function["address"],
                     whose,
                     " and ".join(size_words(size) for size in windows),

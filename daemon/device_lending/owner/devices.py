@@ -70,7 +70,7 @@ def document(function: Function, assessor: Assessor, lease: str | None) -> dict[
         "class": function.class_code,
         "serial": function.serial,
         "driver": function.driver,
-        "bars": [{"index": bar.index, "size": bar.size, "flags": bar.flags} for bar in function.bars],
+        "bars": [{"index": entry.index, "size": entry.size, "flags": entry.flags} for entry in function.bars],
         "lendable": not never,
         "reasons": never,
         "busy": now,

@@ -25,7 +25,7 @@ def reasons(roots: Roots, function: Function, ntbs: Collection[str], borrowed: C
         found.append("it is a bridge")
     if function.address in borrowed:
         found.append("it is borrowed from another host")
-    if function.bars and all(bar.flags & BAR_IO for bar in function.bars):
+    if function.bars and all(entry.flags & BAR_IO for entry in function.bars):
         found.append("it has I/O BARs only, and windows carry memory only")
     elif not function.bars:
         found.append("it has no memory BAR")
