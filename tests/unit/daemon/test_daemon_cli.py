@@ -170,8 +170,9 @@ def test_a_daemon_starts_answers_and_stops(daemon, tmp_path):
 def test_a_wrong_configuration_ends_the_start_with_78(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("host: [1]\n")
-    out = subprocess.run([sys.executable, "-m", "device_lending.ownerd", "--config", config, "--check"],
-                         env={**os.environ, "PYTHONPATH": str(DAEMON)}, capture_output=True, text=True, check=False)  # fmt: skip
+    command = [sys.executable, "-m", "device_lending.ownerd", "--config", config, "--check"]
+    env = {**os.environ, "PYTHONPATH": str(DAEMON)}
+    out = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert out.returncode == 78 and "host must be" in out.stderr
 
 

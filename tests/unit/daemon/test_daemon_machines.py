@@ -98,7 +98,8 @@ def test_unwanted_attachments_are_never_asked_for(events):
 @given(st.lists(EVENTS, max_size=30))
 def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(events):
     state = Attachment("scratch", "node-a")
-    for _before, _event, state, actions in run(events):
+    for _before, _event, after, actions in run(events):
+        state = after
         if any(isinstance(action, borrowing.Forget) for action in actions):
             return
     state, _actions = borrowing.step(state, borrowing.Want(2000))
@@ -112,7 +113,7 @@ def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(events):
             state, actions = borrowing.step(
                 state, borrowing.Seen(now, state.borrowed, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",))
             )
-        state, more = borrowing.step(state, borrowing.Look(now, 0)) if not actions else (state, ())
+        state, _more = borrowing.step(state, borrowing.Look(now, 0)) if not actions else (state, ())
         if state.state == "requesting":
             number += 1
             state, _more = borrowing.step(state, borrowing.Given(0, 1, number, "0000:03:00.0"))
