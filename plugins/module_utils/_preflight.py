@@ -4,8 +4,8 @@
 
 """What a host looks like before anything is changed on it.
 
-Private to the collection. Everything is read, nothing is written. All paths are taken relative to a root, so that a test
-can show this code a host that does not exist.
+Private to the collection. Everything is read, nothing is written. All paths are taken relative to a root, so that a
+test can show this code a host that does not exist.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import struct
 
 # The PCI functions that the NTB drivers of Linux bind: vendor -> {device: indexes of the BARs that are windows}.
 # None stands for every function of that vendor with the class "other bridge"; an empty tuple for "not fixed".
-NTB_IDS = {
+NTB_IDS: dict = {
     "1022": {
         "145b": (1, 2, 4),
         "148b": (2, 4),
@@ -32,10 +32,7 @@ NTB_IDS = {
     },
     "1d94": {"145b": (1, 2, 4)},
     "8086": dict.fromkeys(
-        (
-            "3725 3726 3727 3c0d 3c0e 3c0f 0e0d 0e0e 0e0f 2f0d 2f0e 2f0f "
-            "6f0d 6f0e 6f0f 201c 347e 0db4"
-        ).split(),
+        ("3725 3726 3727 3c0d 3c0e 3c0f 0e0d 0e0e 0e0f 2f0d 2f0e 2f0f 6f0d 6f0e 6f0f 201c 347e 0db4").split(),
         (2, 4),
     ),
     "111d": dict.fromkeys("8088 808a 808c 808e 808f 8090 8091 8092".split(), ()),
@@ -270,7 +267,7 @@ class Host:
 
     def sources(self):
         """The distribution's linux-source archives on this host: series -> version of the package, or None."""
-        found = {}
+        found: dict = {}
         for name in self.names("/usr/src"):
             match = re.match(r"linux-source-([0-9]+\.[0-9]+)\.tar\.(?:xz|zst|gz)$", name)
             if match:
@@ -287,7 +284,7 @@ class Host:
     def security(self):
         secure_boot = None
         for name in glob.glob(self.path("/sys/firmware/efi/efivars/SecureBoot-*")):
-            octets = self.read_bytes(name[len(self.root):])
+            octets = self.read_bytes(name[len(self.root) :])
             secure_boot = bool(octets[4:5] == b"\x01")
         if secure_boot is None and not os.path.isdir(self.path("/sys/firmware/efi")):
             secure_boot = False
@@ -354,11 +351,7 @@ class Host:
         if windows is not None:
             found["ntb"] = {
                 "driver": NTB_DRIVERS[vendor],
-                "windows": [
-                    entry["size"]
-                    for entry in found["bars"]
-                    if entry["index"] in windows and entry["memory"]
-                ],
+                "windows": [entry["size"] for entry in found["bars"] if entry["index"] in windows and entry["memory"]],
             }
         return found
 
@@ -399,7 +392,7 @@ class Host:
 
     def mounts(self):
         """What is mounted: block device number or source -> mount point."""
-        found = {}
+        found: dict = {}
         for line in self.read("/proc/self/mountinfo", "").splitlines():
             fields = line.split(" ")
             if len(fields) < 10 or "-" not in fields:
@@ -497,11 +490,11 @@ class Host:
         path = "%s/%s.sock" % (directory, name)
         if not os.path.exists(self.path(path)):
             return None
-        answers = {}
+        answers: dict = {}
         for request in requests:
             answer = self.ask(self.path(path), "/v1/" + request)
             if answer is None:
-                return None if not answers else answers
+                return answers or None
             answers[request] = answer.get(request, answer)
         return answers
 

@@ -46,9 +46,7 @@ def matching(selector, functions):
         return [function for function in functions if selector["serial"] in function.get("serials", [])]
     vendor = str(selector.get("vendor", "")).lower()
     device = str(selector.get("device", "")).lower()
-    return [
-        function for function in functions if function["vendor"] == vendor and function["device"] == device
-    ]
+    return [function for function in functions if function["vendor"] == vendor and function["device"] == device]
 
 
 class Findings:
@@ -86,7 +84,11 @@ def check_kernel(findings, probe):
     ):
         if config.get(option) != "y":
             findings.error(
-                "kernel %s has %s=%s: %s. Boot a kernel that has it.", kernel["release"], option, config.get(option), why
+                "kernel %s has %s=%s: %s. Boot a kernel that has it.",
+                kernel["release"],
+                option,
+                config.get(option),
+                why,
             )
 
 
@@ -258,7 +260,7 @@ def check_devices(findings, probe, plan):
     """What is wrong with the devices that this host is to lend; gives those that are right by lease."""
     functions = known_functions(probe)
     live = live_addresses(probe)
-    taken = {}
+    taken: dict = {}
     right = {}
     for grant in plan["grants"]:
         name, selector = grant["name"], grant["device"]
@@ -374,7 +376,7 @@ def unreached(function, windows, translated):
 def check_fit(findings, probe, plan, right, peers):
     """Whether the borrowers' windows can show the BARs of what is lent to them."""
     translated = bool((probe.get("iommu") or {}).get("units"))
-    needs = {}
+    needs: dict = {}
     for grant in plan["grants"]:
         function = right.get(grant["name"])
         if function:
@@ -385,7 +387,7 @@ def check_fit(findings, probe, plan, right, peers):
             continue
         room = sorted(windows)[-2] if len(windows) > 1 else 0
         low = high = None
-        taken = []
+        taken: list = []
         for name, function in wanted:
             bars = unreached(function, windows, translated)
             if not bars:

@@ -67,7 +67,13 @@ def tree(tmp_path):
         "1022",
         "148b",
         "068000",
-        [(0xF0000000, 0x1000, 0x40200), (0, 0, 0), (1 << 36, 1 << 32, 0x14220C), (0, 0, 0), (1 << 38, 1 << 28, 0x14220C)],
+        [
+            (0xF0000000, 0x1000, 0x40200),
+            (0, 0, 0),
+            (1 << 36, 1 << 32, 0x14220C),
+            (0, 0, 0),
+            (1 << 38, 1 << 28, 0x14220C),
+        ],
     )
     made.nvme = made.function(NVME, "1b36", "0010", "010802", [(0xF1000000, 0x4000, 0x140204)], driver="nvme")
     return made
@@ -97,7 +103,7 @@ def extended(*capabilities):
     config = bytearray(0x200)
     for offset, header, body in capabilities:
         struct.pack_into("<I", config, offset, header)
-        config[offset + 4:offset + 4 + len(body)] = body
+        config[offset + 4 : offset + 4 + len(body)] = body
     return bytes(config)
 
 

@@ -33,7 +33,12 @@ def test_what_is_not_there_is_left_for_the_plan_to_say(tmp_path):
 def test_an_archive_is_unpacked_whatever_its_top_is_called(tmp_path):
     pack(
         tmp_path / "modules.tar.gz",
-        {"top-1/ntb/ntb.ko": b"core", "top-1/ntb_lend.ko": b"lend", "top-1/ntb/Module.symvers": b"", "../../evil.ko": b""},
+        {
+            "top-1/ntb/ntb.ko": b"core",
+            "top-1/ntb_lend.ko": b"lend",
+            "top-1/ntb/Module.symvers": b"",
+            "../../evil.ko": b"",
+        },
     )
     target = unpacked(str(tmp_path / "modules.tar.gz"), str(tmp_path / "tmp"))
     found = sorted(

@@ -4,8 +4,8 @@
 
 """Serve the real daemons of two hosts, joined by a fake kernel, below a directory, until that directory is removed.
 
-Usage: serve_fabric.py COLLECTION DIRECTORY. The sockets are DIRECTORY/node-{a,b}/{ownerd,borrowerd}.sock. node-a owns an
-NVMe drive, 0000:03:00.0 with serial SER-1. What DIRECTORY/mount holds is mounted on node-b; DIRECTORY/unmount ends it.
+Usage: serve_fabric.py COLLECTION DIRECTORY. The sockets are DIRECTORY/node-{a,b}/{ownerd,borrowerd}.sock. node-a owns
+an NVMe drive, 0000:03:00.0 with serial SER-1. A file DIRECTORY/mount mounts it on node-b, DIRECTORY/unmount ends that.
 """
 
 from __future__ import annotations
