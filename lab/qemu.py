@@ -75,6 +75,7 @@ def kernel_command_line(topology: Topology, host: Host, machine_id: str) -> str:
         "root=/dev/vda",
         "rw",
         "rootfstype=ext4",
+        "rootflags=noatime",
         "console=ttyS0",
         "loglevel=5",
         "systemd.show_status=no",

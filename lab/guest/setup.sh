@@ -7,14 +7,15 @@ root="$1"
 
 : > "$root/etc/machine-id"
 rm -f "$root/etc/hostname" "$root"/etc/update-motd.d/* "$root"/etc/ssh/ssh_host_*
-echo "/dev/vda / ext4 noatime,errors=remount-ro 0 0" > "$root/etc/fstab"
+# The kernel command line mounts the root; with an entry here systemd would wait for udev to announce the disk.
+: > "$root/etc/fstab"
 chroot "$root" passwd -d root > /dev/null
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
     logrotate.timer man-db.timer systemd-tmpfiles-clean.timer \
     e2scrub_reap.service getty.target systemd-networkd-wait-online.service \
     systemd-machine-id-commit.service systemd-firstboot.service systemd-hwdb-update.service \
     systemd-pstore.service systemd-update-utmp.service console-getty.service \
-    modprobe@configfs.service modprobe@drm.service modprobe@fuse.service modprobe@nvme_fabrics.service \
+    systemd-binfmt.service modprobe@configfs.service modprobe@drm.service modprobe@fuse.service modprobe@nvme_fabrics.service \
     nvmefc-boot-connections.service nvmf-autoconnect.service sys-fs-fuse-connections.mount sys-kernel-config.mount \
     dev-hugepages.mount dev-mqueue.mount ldconfig.service systemd-journal-catalog-update.service systemd-update-done.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -84,7 +85,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> None:
         run(host, f"mkdir -p {target} && cp /root/bridge/*.ko {target}/ && depmod -a")
     run("node-a", "test -e /root/.ssh/id_ed25519 || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519")
     config = "ControlMaster auto\nControlPath /run/ssh-%C\nControlPersist 60\nStrictHostKeyChecking accept-new\n"
-    run("node-a", f"printf '{config}' > /root/.ssh/config")
+    run("node-a", f"printf %s {shlex.quote(config)} > /root/.ssh/config")
     key = run("node-a", "cat /root/.ssh/id_ed25519.pub")
     run("node-b", f"grep -qF '{key}' /root/.ssh/authorized_keys || echo '{key}' >> /root/.ssh/authorized_keys")
 
