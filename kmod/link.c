@@ -10,7 +10,8 @@
  *                          or the peer shows a new epoch
  *
  * Leaving ready ends the session: all borrowed devices are removed, all leases
- * of the peer end, and this side takes a new epoch.
+ * of the peer end, and this side takes a new epoch. Leaving handshake does not
+ * change the epoch: two sides that both did would chase each other for ever.
  */
 
 #include <linux/delay.h>
@@ -284,7 +285,8 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	link->peer_epoch = 0;
 	link->peer_protocol = 0;
 	lend_windows_close(link);
-	lend_link_new_epoch(link);
+	if (was_ready)
+		lend_link_new_epoch(link);
 	lend_channel_reset(link);
 	lend_mailbox_reset(link);
 	WRITE_ONCE(link->dead, false);
@@ -327,6 +329,13 @@ static void lend_link_become_ready(struct lend_link *link)
 	lend_channel_kick(link);
 }
 
+/* Process context, @link->lock held. Down, and at once up again. */
+static void lend_link_restart(struct lend_link *link, const char *why)
+{
+	lend_link_end_session(link, why);
+	mod_delayed_work(link->wq, &link->work, 0);
+}
+
 /* Process context, @link->lock held, physically up. */
 static void lend_link_shake_hands(struct lend_link *link)
 {
@@ -335,7 +344,7 @@ static void lend_link_shake_hands(struct lend_link *link)
 
 	if (!lend_link_read_hello(link, &seen) || seen.hello == LEND_HELLO_NONE) {
 		if (link->state == NTB_LEND_LINK_STATE_READY) {
-			lend_link_end_session(link, "ntb_lend was unloaded on the peer");
+			lend_link_restart(link, "ntb_lend was unloaded on the peer");
 			return;
 		}
 		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE,
@@ -344,7 +353,7 @@ static void lend_link_shake_hands(struct lend_link *link)
 	}
 	if (seen.protocol != LEND_PROTOCOL) {
 		if (link->state == NTB_LEND_LINK_STATE_READY) {
-			lend_link_end_session(link, "the peer changed its protocol version");
+			lend_link_restart(link, "the peer changed its protocol version");
 			return;
 		}
 		link->peer_protocol = seen.protocol;
@@ -353,7 +362,7 @@ static void lend_link_shake_hands(struct lend_link *link)
 		goto publish;
 	}
 	if (link->peer_epoch && link->peer_epoch != seen.epoch) {
-		lend_link_end_session(link, "the peer has started a new session");
+		lend_link_restart(link, "the peer has started a new session");
 		return;
 	}
 	if (!link->peer_epoch) {
@@ -397,9 +406,12 @@ static void lend_link_work(struct work_struct *work)
 	mutex_lock(&link->lock);
 	if (link->removed)
 		goto unlock;
-	if (READ_ONCE(link->dead))
-		lend_link_end_session(link, up ? "the peer's heartbeat has stopped" :
-						 "the bridge reports the link as down");
+	if (READ_ONCE(link->dead)) {
+		if (link->state != NTB_LEND_LINK_STATE_DOWN)
+			lend_link_end_session(link, up ? "the peer's heartbeat has stopped" :
+							 "the bridge reports the link as down");
+		WRITE_ONCE(link->dead, false);
+	}
 	if (!up)
 		goto requeue;
 
