@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import Any
@@ -29,6 +30,9 @@ from device_lending.store.borrower import BorrowerStore, Wanted
 from device_lending.workers import Workers
 
 log = logging.getLogger("device_lending.borrower")
+
+# Borrowed devices by link, handle and epoch.
+Present = dict[tuple[int | None, int | None, int | None], kernel.Borrowed]
 
 _OFFERS_TIMEOUT = 10.0
 _OFFERS_PAGES = 64
@@ -254,10 +258,9 @@ class Borrower:
     def look(self) -> list[kernel.Link]:
         """Compare attachments with the kernel and start what is due; the links seen. Raises KernelError."""
         peerings = self.peerings()
-        try:
-            present = {(row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
-        except kernel.NotLoaded:
-            present = {}
+        present: Present = {}
+        with contextlib.suppress(kernel.NotLoaded):
+            present = {(row.link, row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
         owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
         for item in self._table.all():
@@ -272,8 +275,8 @@ class Borrower:
         self._releases.look(owners)
         return [peering.link for peering in peerings]
 
-    def _see(self, item: Attachment, present: dict[tuple[int, int], kernel.Borrowed]) -> None:
-        row = present.get((item.handle, item.epoch)) if item.handle is not None and item.epoch is not None else None
+    def _see(self, item: Attachment, present: Present) -> None:
+        row = present.get((item.link, item.handle, item.epoch))
         now = self._clock.monotonic()
         if row is None:
             self._table.apply(item.key, Seen(now, None))

@@ -50,19 +50,19 @@ class Assessor:
         """Why the function can never be lent."""
         return lendable.reasons(self._roots, function, self._ntbs, self._borrowed)
 
-    def now(self, function: Function) -> list[str]:
-        """Why the function is in use just now; nothing uses a function bound to ntb_lend."""
-        return [] if function.driver == "ntb_lend" else busy.reasons(self._roots, function.address)
+    def now(self, function: Function, probe: bool) -> list[str]:
+        """Why the function is in use just now; nothing uses a function bound to ntb_lend. See busy.reasons."""
+        return [] if function.driver == "ntb_lend" else busy.reasons(self._roots, function.address, probe)
 
-    def both(self, function: Function) -> tuple[list[str], list[str]]:
-        """`never` and `now`; the second is not asked for what can never be lent."""
+    def decide(self, function: Function) -> tuple[list[str], list[str]]:
+        """`never` and `now` for a decision; the second is not asked for what can never be lent."""
         never = self.never(function)
-        return never, [] if never else self.now(function)
+        return never, [] if never else self.now(function, True)
 
 
 def document(function: Function, assessor: Assessor, lease: str | None) -> dict[str, Any]:
     """The function in the form of the HTTP contract."""
-    never, now = assessor.never(function), assessor.now(function)
+    never, now = assessor.never(function), assessor.now(function, False)
     return {
         "address": function.address,
         "vendor": function.vendor,

@@ -103,8 +103,8 @@ class Owner:
             return {**found, "state": "quarantined", "message": quarantine.message}
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
-        never, now = assessor.both(function)
-        return {**found, "state": "offered", "message": "; ".join(never + now)}
+        why = assessor.never(function) + assessor.now(function, False)
+        return {**found, "state": "offered", "message": "; ".join(why)}
 
     def leases(self) -> list[dict[str, Any]]:
         return [
@@ -161,7 +161,7 @@ class Owner:
                 leases,
                 wanted,
                 self._devices.scan(leases),
-                self._devices.assessor().both,
+                self._devices.assessor().decide,
                 self.config.host,
                 purge=purge,
                 force=force,
@@ -280,7 +280,7 @@ class Owner:
         if other is not None:
             state = f"quarantined: {other.message}" if not other.live else f"leased as {other.name}"
             raise LendingError("device_busy", f"lease {name}: {function.address} of host {self.config.host} is {state}")
-        never, now = self._devices.assessor().both(function)
+        never, now = self._devices.assessor().decide(function)
         if never or now:
             raise LendingError(
                 "device_busy" if now else "device_not_lendable",

@@ -19,6 +19,9 @@ from device_lending.pci.sysfs import Roots, text
 log = logging.getLogger("device_lending.binding")
 
 
+_PROBES = 3
+
+
 class BindError(Exception):
     """A function did not end up with the driver it should have; the text says which one it has now."""
 
@@ -42,7 +45,7 @@ class Binder:
             self._write(self._roots.device(address) / "driver_override", self._driver)
             self._unbind(address)
             self._probe(address)
-            if self._wait(address, self._driver):
+            if self._wait(address, self._driver, self._patience):
                 log.info("device %s: bound to %s, was %s", address, self._driver, before or "without driver")
                 return
             problem = f"{address} did not bind to {self._driver}"
@@ -67,17 +70,30 @@ class Binder:
                 self._write(path / "driver_override", "\n")
             if driver_of(self._roots, address) == self._driver:
                 self._unbind(address)
-            if driver_of(self._roots, address) is None:
-                self._probe(address)
         except OSError as error:
-            raise BindError(f"{address} could not be given back to {native or 'its driver'}: {error}") from error
-        if native is not None and not self._wait(address, native):
+            raise BindError(f"{address} could not be taken from {self._driver}: {error}") from error
+        problem = self._probe_patiently(address, native)
+        if native is not None and driver_of(self._roots, address) != native:
             raise BindError(
                 f"{address} should have its driver {native} back but has {driver_of(self._roots, address) or 'none'}"
+                + (f": {problem}" if problem else "")
             )
         now = driver_of(self._roots, address)
         log.info("device %s: back with %s", address, now or "no driver, as before")
         return now
+
+    def _probe_patiently(self, address: str, native: str | None) -> OSError | None:
+        """Offer the function to drivers, several times when `native` does not take it; the last error."""
+        problem = None
+        for _attempt in range(_PROBES):
+            try:
+                if driver_of(self._roots, address) is None:
+                    self._probe(address)
+            except OSError as error:  # a deferred probe, say
+                problem = error
+            if native is None or self._wait(address, native, self._patience / _PROBES):
+                return None
+        return problem
 
     def _unbind(self, address: str) -> None:
         current = self._roots.device(address) / "driver"
@@ -87,8 +103,8 @@ class Binder:
     def _probe(self, address: str) -> None:
         self._write(self._roots.sys / "bus/pci/drivers_probe", address)
 
-    def _wait(self, address: str, driver: str) -> bool:
-        deadline = time.monotonic() + self._patience
+    def _wait(self, address: str, driver: str, patience: float) -> bool:
+        deadline = time.monotonic() + patience
         while driver_of(self._roots, address) != driver:
             if time.monotonic() >= deadline:
                 return False

@@ -83,8 +83,12 @@ def mounts(roots: Roots, devices: list[BlockDevice]) -> list[tuple[str, BlockDev
     return found
 
 
-def reasons(roots: Roots, address: str) -> list[str]:
-    """Why the function is in use, in words; empty when nothing uses it."""
+def reasons(roots: Roots, address: str, probe: bool = True) -> list[str]:
+    """Why the function is in use, in words; empty when nothing uses it.
+
+    With `probe` its disks are opened exclusively for a moment. A view should not ask for that: somebody's mount
+    that falls into this moment would fail.
+    """
     devices = block_devices(roots, address)
     found = [f"{device.name} is mounted at {point}" for point, device in mounts(roots, devices)]
     named = {device.name for device in devices}
@@ -95,7 +99,7 @@ def reasons(roots: Roots, address: str) -> list[str]:
     for device in devices:
         if device.name != device.disk and not (roots.sys / "class/block" / device.name / "partition").exists():
             found.append(f"{device.disk} is part of {_mapped_name(roots, device.name)}")
-    if not found:
+    if probe and not found:
         found += [
             f"{disk} is opened exclusively by a program" for disk in disks(roots, address) if _exclusive(roots, disk)
         ]

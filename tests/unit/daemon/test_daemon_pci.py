@@ -240,6 +240,7 @@ def test_an_exclusively_opened_disk_is_in_use(tree, monkeypatch):
     original = os.open
     monkeypatch.setattr(os, "open", refuse)
     assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is opened exclusively by a program"]
+    assert busy.reasons(tree.roots, NVME, probe=False) == []
 
 
 def test_hidden_multipath_disks_stand_for_their_head(tree):
@@ -317,6 +318,19 @@ def test_a_missing_module_leaves_the_own_driver_alone(tree):
     with pytest.raises(BindError, match="load the kernel module"):
         binder.bind(NVME)
     assert binder.writes == []
+
+
+def test_a_probe_that_is_deferred_is_repeated(tree, binder, monkeypatch):
+    binder.bind(NVME)
+    original, failures = binder._probe, [OSError(errno.EAGAIN, "deferred")]
+
+    def probe(address):
+        if failures:
+            raise failures.pop()
+        original(address)
+
+    monkeypatch.setattr(binder, "_probe", probe)
+    assert binder.restore(NVME, "nvme") == "nvme"
 
 
 def test_an_orphan_is_reported(tree, binder):
