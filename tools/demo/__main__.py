@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,21 +48,33 @@ def step(text: str) -> Iterator[None]:
     say(f"  done in {time.monotonic() - started:.1f} s")
 
 
-def command(*words: str) -> None:
-    """Run a program of this checkout and show what it prints, indented. Raises DemoError."""
+def command(*words: str, shown: Callable[[str], str | None] = lambda line: line) -> None:
+    """Run a program of this checkout and show of its output what `shown` makes of it. Raises DemoError."""
     process = subprocess.Popen(
         words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
+    last: deque[str] = deque(maxlen=40)
     for line in process.stdout:
-        print(f"           │ {line.rstrip()}", flush=True)
+        last.append(line)
+        text = shown(line.rstrip())
+        if text:
+            print(f"[{time.monotonic() - BEGAN:6.1f} s]   │ {text}", flush=True)
     if process.wait() != 0:
-        raise DemoError(f"{' '.join(words)}: exit status {process.returncode}")
+        raise DemoError(f"{' '.join(words)}: exit status {process.returncode}; it ended with\n{''.join(last)}")
 
 
 def playbook(name: str) -> None:
-    """Run a playbook of the collection on the lab."""
-    command("ansible-playbook", "-i", str(INVENTORY), f"playbooks/{name}")
+    """Run a playbook of the collection on the lab, and show its plays, its tasks and what they change."""
+
+    def shown(line: str) -> str | None:
+        banner = re.match(r"(PLAY|TASK) \[(?:pcie\.device_lending\.)?(.*)\]", line)
+        if banner and not banner[2].split(" : ")[-1].startswith("Validating arguments"):
+            return banner[2] if banner[1] == "PLAY" else f"  {banner[2]}"
+        changed = re.match(r"changed: \[(\S+)", line)
+        return f"    changed on {changed[1].rstrip(']')}" if changed else None
+
+    command("ansible-playbook", "-i", str(INVENTORY), f"playbooks/{name}", shown=shown)
 
 
 def same(what: str, found: str, wanted: str) -> None:
@@ -108,8 +122,9 @@ def main() -> int:
         command(sys.executable, "-m", "lab", "up")
     lease = first_lease()
     owner, borrower, serial = Host(lease["owner"]), Host(lease["borrower"]), lease["device"]["serial"]
-    with step("Giving back what an earlier demo may have left lent (ansible-playbook playbooks/release.yml)"):
-        playbook("release.yml")
+    if any(host.run("ls /usr/local/bin/devlend 2>/dev/null || true") for host in (owner, borrower)):
+        with step("Giving back what an earlier demo left lent (ansible-playbook playbooks/release.yml)"):
+            playbook("release.yml")
     with step(f"Writing a pattern on {owner.name}'s drive while {owner.name} still uses it itself"):
         owner.pattern("write", serial)
         wanted = owner.pattern("sum", serial)
