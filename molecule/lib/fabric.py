@@ -38,7 +38,7 @@ print(connection.getresponse().read().decode())
 TROUBLE = re.compile(
     r"WARNING: |BUG: |Oops|Call Trace|general protection|hung_task|blocked for more than|soft lockup|rcu_.*stall|"
     r"I/O error|nvme.*(timeout|aborting|Device not ready|controller is down)|DMAR: .*fault|AMD-Vi: .*event|"
-    r"AER: |refcount_t|use-after-free|scheduling while atomic|Bad page|memory leak"
+    r"AER: .*error|refcount_t|use-after-free|scheduling while atomic|Bad page|memory leak"
 )
 
 
@@ -91,6 +91,11 @@ def interrupts(host: Host, address: str) -> dict[str, int]:
         if separator and number in vectors:
             counts[number] = sum(int(field) for field in re.match(r"[\s\d]*", rest)[0].split())
     return counts
+
+
+def is_block(host: Host, node: str) -> bool:
+    """Whether a path is a block device."""
+    return host.run("test -b %s", node).rc == 0
 
 
 def trouble(host: Host, since: str = "") -> list[str]:

@@ -42,7 +42,7 @@ def test_the_owner_has_let_go_of_it(owner: Host, attached: dict[str, Any]) -> No
 def test_the_block_device_is_there_in_full(borrower: Host, attached: dict[str, Any]) -> None:
     assert attached["nodes"], attached
     node = attached["nodes"][0]
-    assert borrower.file(node).is_block_device
+    assert fabric.is_block(borrower, node)
     assert int(fabric.output(borrower, f"blockdev --getsize64 {node}")) == 1024 << 20
 
 

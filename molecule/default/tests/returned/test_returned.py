@@ -39,7 +39,7 @@ def test_the_owner_has_its_own_driver_back(owner: Host, lease: dict[str, Any]) -
         if device["serial"] == lease["device"]["serial"] or device["driver"] == "nvme"
     ]
     assert [device["driver"] for device in devices] == ["nvme"]
-    assert owner.file(node(owner, lease)).is_block_device
+    assert fabric.is_block(owner, node(owner, lease))
 
 
 def test_the_pattern_and_what_the_borrower_wrote_are_on_it(owner: Host, lease: dict[str, Any]) -> None:
