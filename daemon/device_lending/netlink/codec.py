@@ -46,9 +46,9 @@ def split(data: bytes) -> Iterator[tuple[int, bytes]]:
         offset += (length + 3) & ~3
 
 
-def encode(name: str, values: dict[str, Any], tables: Tables = ATTRIBUTES) -> bytes:
+def encode(name: str, values: dict[str, Any], tables: Tables | None = None) -> bytes:
     """The attributes of set `name` for `values`; a flag is present when true. Raises CodecError."""
-    table = tables[name]
+    table = (tables or ATTRIBUTES)[name]
     known = {attr for attr, _type in table}
     for key in values:
         if key not in known:
@@ -81,9 +81,9 @@ def _scalar(kind: str, value: Any) -> bytes:
         raise CodecError(f"{value!r} is not a {kind}") from error
 
 
-def decode(name: str, data: bytes, tables: Tables = ATTRIBUTES) -> dict[str, Any]:
+def decode(name: str, data: bytes, tables: Tables | None = None) -> dict[str, Any]:
     """The values of an attribute list of set `name`; repeated nests become lists. Raises CodecError."""
-    table = tables[name]
+    table = (tables or ATTRIBUTES)[name]
     values: dict[str, Any] = {}
     for number, payload in split(data):
         if not 1 <= number <= len(table):

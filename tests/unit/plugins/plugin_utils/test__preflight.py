@@ -192,7 +192,7 @@ def test_wrong_cabling(probe):
     only(run(probe), "calls itself node-c")
 
 
-def bar(start, size):
+def region(start, size):
     return {"index": 0, "start": start, "size": size, "memory": True}
 
 
@@ -202,7 +202,7 @@ def windows(probe, *sizes):
 
 
 def test_bar_does_not_fit_the_windows_of_the_borrower(probe):
-    probe["functions"][1]["bars"] = [bar(0x4000000000, 1 << 30)]
+    probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 30)]
     probe["iommu"]["units"] = []
     small = windows(copy.deepcopy(PROBE), 1 << 28, 1 << 26)
     only(run(probe, peers={"node-b": small}), "0000:03:00.0", "BAR 0 (1 GiB)", "of node-b", "256 MiB and 64 MiB")
@@ -210,26 +210,26 @@ def test_bar_does_not_fit_the_windows_of_the_borrower(probe):
 
 def test_a_bar_below_the_first_window_needs_no_second(probe):
     windows(probe, 1 << 20, 1 << 32)["iommu"]["units"] = []
-    probe["functions"][1]["bars"] = [bar(0xF0000000, 1 << 27)]
+    probe["functions"][1]["bars"] = [region(0xF0000000, 1 << 27)]
     assert run(probe) == []
 
 
 def test_behind_an_iommu_only_sizes_are_known(probe):
     windows(probe, 1 << 20, 1 << 28)
-    probe["functions"][1]["bars"] = [bar(0x4000000000, 1 << 27)]
+    probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 27)]
     assert run(probe) == []
-    probe["functions"][1]["bars"] = [bar(0x4000000000, 1 << 29)]
+    probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 29)]
     only(run(probe), "BAR 0 (512 MiB)")
 
 
 def test_bars_of_several_leases_share_the_second_window(probe):
     windows(probe, 1 << 28, 1 << 32)["iommu"]["units"] = []
-    probe["functions"][1]["bars"] = [bar(0x4000000000, 1 << 20)]
-    probe["functions"].append(dict(NVME, address="0000:04:00.0", bars=[bar(0x4008000000, 1 << 20)]))
+    probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 20)]
+    probe["functions"].append(dict(NVME, address="0000:04:00.0", bars=[region(0x4008000000, 1 << 20)]))
     plan = lend({"address": "0000:03:00.0"})
     plan["grants"] += lend({"address": "0000:04:00.0"}, name="second")["grants"]
     assert run(probe, plan) == []
-    probe["functions"][2]["bars"] = [bar(0x4010000000, 1 << 20)]
+    probe["functions"][2]["bars"] = [region(0x4010000000, 1 << 20)]
     only(run(probe, plan), "lease second", "too far from those of lease scratch", "256 MiB")
 
 
