@@ -13,7 +13,8 @@ from typing import Any
 
 from . import cache
 from .errors import LabError
-from .instance import CHECKOUT, Instance, prepare
+from .instance import CHECKOUT, Instance
+from .parts import prepare
 from .progress import Progress
 
 HERE = Path(__file__).resolve().parent
@@ -55,18 +56,34 @@ def parser() -> argparse.ArgumentParser:
         help="weak drops PCIe's ordering rules, to see whether software notices",
     )
     up.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="QEMU accelerator; default: tcg")
+    up.add_argument(
+        "--kernel",
+        default="",
+        metavar="FILE",
+        help="boot this kernel, without an initrd, instead of Debian's: virtio disk and network, ext4 and the systemd "
+        "essentials must be built in; its modules are the user's business",
+    )
     add("down", "end the lab and remove its state; no process and no mount stays behind")
     add("status", "say what runs, and what the bridges' links do", as_json=True)
     link = add("link", "plug in (up) or pull out (down) the cable of a bridge", as_json=True)
     link.add_argument("action", choices=("up", "down"), help="what to do")
     link.add_argument("--link", metavar="NAME", help="which bridge; may be left out if there is only one")
+    host = add("host", "do to a host what may happen to one")
+    host.add_argument(
+        "action",
+        choices=("reset", "pause", "resume", "kill", "start"),
+        help="reset: press its reset button; pause, resume: its processors stop and go on; kill: its power is cut; "
+        "start: after kill, with a new disk (only with --window message)",
+    )
+    host.add_argument("name", help="which host")
     add("counters", "show what went through windows, doorbells and scratchpads", as_json=True)
-    fault = add("fault", "lose or double coming doorbells, lose coming window writes", as_json=True)
+    fault = add("fault", "lose, double or delay what goes over a bridge", as_json=True)
     fault.add_argument("--link", metavar="NAME", help="which bridge; may be left out if there is only one")
     for name, text in (
         ("doorbell-drop", "lose the next N doorbells"),
         ("doorbell-duplicate", "deliver the next N doorbells twice"),
         ("write-drop", "lose the next N writes through a window"),
+        ("delay", "let doorbells and answers to window reads take N milliseconds longer, until set to 0"),
     ):
         fault.add_argument(f"--{name}", type=int, metavar="N", help=text)
     ordering = add(
@@ -107,7 +124,7 @@ def _status(instance: Instance) -> dict[str, Any]:
     return {
         "up": instance.is_up(),
         "topology": wanted.name,
-        **instance.data["options"],
+        **{name: value for name, value in instance.data["options"].items() if name != "kernel"},
         "kernel": instance.data["kernel"],
         "state": str(instance.path),
         "hosts": hosts,
@@ -161,6 +178,7 @@ def _counters(instance: Instance) -> dict[str, Any]:
 def _up(instance: Instance, arguments: argparse.Namespace) -> None:
     progress = Progress()
     options = {name: getattr(arguments, name) for name in ("window", "ordering", "accel")}
+    options["kernel"] = str(Path(arguments.kernel).resolve()) if arguments.kernel else ""
     with instance.locked():
         started = instance.up(arguments.topology, options, progress)
     if arguments.json:
@@ -193,11 +211,14 @@ def _run(arguments: argparse.Namespace) -> int:
         elif arguments.command == "ordering":
             request["mode"] = arguments.mode
         else:
-            for key in ("doorbell_drop", "doorbell_duplicate", "write_drop"):
+            for key in ("doorbell_drop", "doorbell_duplicate", "write_drop", "delay"):
                 if getattr(arguments, key) is not None:
                     request[key] = getattr(arguments, key)
         answer = instance.control(name, request)
         print(json.dumps(answer, indent=1) if arguments.json else f"Done: {name}.")
+    elif arguments.command == "host":
+        with instance.locked():
+            instance.host(arguments.name, arguments.action, Progress())
     elif arguments.command == "ssh":
         return instance.ssh(arguments.host, arguments.remote).returncode
     elif arguments.command == "build":

@@ -18,11 +18,11 @@ SIZE = "6G"
 
 @dataclass(frozen=True)
 class Image:
-    """What a host boots: base disk (raw ext4), kernel, initrd, and the kernel's release."""
+    """What a host boots: base disk (raw ext4), kernel, initrd (None: the kernel needs none), the kernel's release."""
 
     disk: Path
     kernel: Path
-    initrd: Path
+    initrd: Path | None
     release: str
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -18,14 +19,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import apt, builder, image, index, inventory, keys, process, qemu, roots, topology
+from . import builder, inventory, keys, process, qemu, qmp, topology
 from .errors import LabError
 from .ntb import control
+from .parts import Parts, prepare
 from .progress import Progress
 from .topology import BUILDER, Host, Topology
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BOOT_TIMEOUT = 900.0
+REMINDER = 20.0
 MACHINE_IDS = uuid.UUID("6b0e2c53-6a0f-4c8b-9d6e-0a53bb1f6f5e")
 
 
@@ -143,7 +146,10 @@ class Instance:
         machine_id = uuid.uuid5(MACHINE_IDS, host.name).hex
         ports = self.data["ports"]
         accel = self.data["options"]["accel"]
-        args = qemu.arguments(wanted, host, parts.image, ports[host.name], ports["lan"], accel, machine_id)
+        boot = parts.image
+        if self.data["options"]["kernel"]:
+            boot = dataclasses.replace(boot, kernel=Path(self.data["options"]["kernel"]), initrd=None)
+        args = qemu.arguments(wanted, host, boot, ports[host.name], ports["lan"], accel, machine_id)
         log = directory / "qemu.log"
         log.write_text(" ".join([*parts.qemu.system, *args]) + "\n", encoding="utf-8")
         identity = process.spawn([*parts.qemu.system, *args], log, self.path, qemu.environment(parts.qemu))
@@ -175,25 +181,32 @@ class Instance:
         control.call(path, {"command": "state"}, timeout=30)
 
     def _wait(self, wanted: Topology, progress: Progress) -> None:
-        waiting = [BUILDER, *(host.name for host in wanted.hosts)]
+        self._wait_for_ssh([BUILDER, *(host.name for host in wanted.hosts)], progress)
+        for host in wanted.hosts:
+            self._check_host(wanted, host)
+
+    def _wait_for_ssh(self, waiting: list[str], progress: Progress) -> None:
         progress(f"waiting for ssh on {', '.join(waiting)}")
-        deadline = time.monotonic() + BOOT_TIMEOUT
+        begin = reminded = time.monotonic()
         while waiting:
             for name in list(waiting):
                 self.check_alive()
                 if _answers(self.data["ports"][name]) and self.ssh(name, ["true"], capture=True).returncode == 0:
                     waiting.remove(name)
                     progress(f"{name} answers")
-            if time.monotonic() > deadline:
+            if waiting and time.monotonic() > begin + BOOT_TIMEOUT:
                 name = waiting[0]
                 raise LabError(f"{name} does not answer after {BOOT_TIMEOUT:.0f} s; {self.why(name)}")
+            if waiting and time.monotonic() > reminded + REMINDER:
+                reminded = time.monotonic()
+                progress(f"still waiting for {', '.join(waiting)} (what they say: {self.path}/HOST/console.log)")
             time.sleep(0.2)
-        for host in wanted.hosts:
-            self._check_host(wanted, host)
 
     def _check_host(self, wanted: Topology, host: Host) -> None:
         found = self.ssh(host.name, ["uname -r; lspci -Dnd 1022:148b"], capture=True).stdout.splitlines()
-        if found[:1] != [self.data["kernel"]]:
+        if self.data["options"]["kernel"]:
+            self.data["kernel"] = found[0]
+        elif found[:1] != [self.data["kernel"]]:
             raise LabError(f"{host.name} runs kernel {found[:1]} but was made with {self.data['kernel']}")
         addresses = [line.split()[0] for line in found[1:]]
         expected = [wanted.ntb_address(host.name, link) for link in wanted.links_of(host.name)]
@@ -232,6 +245,29 @@ class Instance:
             raise LabError(f"there is no link {link!r} in this lab, only {', '.join(names)}")
         return control.call(self.path / "links" / f"{link}.control.sock", request)
 
+    def host(self, name: str, action: str, progress: Progress) -> None:
+        """Do to a host what may happen to one: see the command line's help for the actions."""
+        host = self.topology.host(name)
+        running = process.alive(self.data["processes"].get(name))
+        if action == "start":
+            if running:
+                raise LabError(f"{name} runs")
+            if self.data["options"]["window"] == "fast" and self.topology.links_of(name):
+                raise LabError(
+                    f"{name} cannot come back while its peers map the memory it had: use 'host reset' instead of "
+                    "'host kill', or a lab with --window message"
+                )
+            self._start_host(self.topology, host, prepare(progress))
+            self._wait_for_ssh([name], progress)
+        elif not running:
+            raise LabError(f"{name} does not run")
+        elif action == "kill":
+            process.stop(self.data["processes"][name], grace=0)
+        else:
+            qmp.command(
+                self.path / name / "qmp.sock", {"reset": "system_reset", "pause": "stop", "resume": "cont"}[action]
+            )
+
     def down(self, keep_logs: bool = False) -> bool:
         """End all processes and remove the state; returns False if there was nothing. Logs are kept if asked."""
         existed = bool(self.data)
@@ -246,39 +282,6 @@ class Instance:
                 if path.name != "lock":
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         return existed
-
-
-class Parts:
-    """Everything a lab is made from."""
-
-    def __init__(self, builder_root: Path, guest: image.Image, emulator: qemu.Qemu, pair: keys.Keys) -> None:
-        self.builder = builder_root
-        self.image = guest
-        self.qemu = emulator
-        self.keys = pair
-
-
-def prepare(progress: Progress, refresh: bool = False) -> Parts:
-    """Make, or find in the cache, all that a lab is made from; asks the archive at most once a day."""
-    roots.require_tools()
-    source = apt.archive()
-    progress("asking the archive for current versions (at most once a day)")
-    versions = index.versions(source, refresh)
-    pair = keys.ensure()
-    emulator = qemu.native()
-    if emulator is None:
-        progress("QEMU: Debian root from backports (about 30 s if it is not cached)")
-        emulator = qemu.from_root(roots.qemu(source, versions))
-    progress(f"guest image with Linux {versions['linux-image-amd64']} (about 1 min if it is not cached)")
-    guest = image.ensure(source, versions, pair)
-    progress("build host root (about 1 min if it is not cached)")
-    build_root = roots.builder(source, versions, pair.user_public, pair.host)
-    if guest.release != roots.kernel_release(build_root):
-        raise LabError(
-            f"the guests run {guest.release} but the build host has headers of {roots.kernel_release(build_root)}; "
-            "run 'python3 -m lab build --refresh'"
-        )
-    return Parts(build_root, guest, emulator, pair)
 
 
 def _free_ports(number: int) -> list[int]:

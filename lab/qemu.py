@@ -111,7 +111,7 @@ def arguments(
     args += ["-accel", "tcg,thread=multi" if accel == "tcg" else accel, "-cpu", "max" if accel == "tcg" else "host"]
     args += ["-machine", "q35,memory-backend=ram,vmport=off", "-smp", str(host.cpus), "-m", f"{host.memory}M"]
     args += ["-object", f"memory-backend-memfd,id=ram,size={host.memory}M,share=on"]
-    args += ["-kernel", str(image.kernel), "-initrd", str(image.initrd)]
+    args += ["-kernel", str(image.kernel), *(["-initrd", str(image.initrd)] if image.initrd else [])]
     args += ["-append", kernel_command_line(topology, host, machine_id)]
     args += ["-chardev", f"file,id=console,path={directory}/console.log,append=on", "-serial", "chardev:console"]
     args += ["-qmp", f"unix:{directory}/qmp.sock,server=on,wait=off"]

@@ -25,6 +25,7 @@ from .memory import GuestMemory
 from .registers import DOORBELLS, VECTORS, Effect, Interrupt, Registers, Ring, SetScratchpad
 
 Done = Callable[[bytes], None]
+Later = Callable[[float, Callable[[], None]], None]
 WINDOW_BARS = {2: 0, 4: 1}
 
 
@@ -75,11 +76,12 @@ class SideCounters:
 
 @dataclass
 class Faults:
-    """How many of the next doorbells to lose or double, and window writes to lose."""
+    """How many of the next doorbells to lose or double, and window writes to lose; and a delay in milliseconds."""
 
     doorbell_drop: int = 0
     doorbell_duplicate: int = 0
     write_drop: int = 0
+    delay: int = 0
 
 
 @dataclass(eq=False)
@@ -102,12 +104,18 @@ class _Visibility:
 
 
 class Fabric:
-    """The bridge between two ports. Everything happens in the caller's thread; nothing blocks."""
+    """The bridge between two ports. Everything happens in the caller's thread; nothing blocks.
 
-    def __init__(self, registers: Registers, ports: tuple[Port, Port], strict: bool = True) -> None:
+    `later` calls a function after some seconds; without it nothing can be delayed.
+    """
+
+    def __init__(
+        self, registers: Registers, ports: tuple[Port, Port], strict: bool = True, later: Later | None = None
+    ) -> None:
         self.registers = registers
         self.ports = ports
         self.strict = strict
+        self._later = later
         self.counters = (SideCounters(), SideCounters())
         self.faults = Faults()
         self._reads: tuple[list[_Read], list[_Read]] = ([], [])
@@ -180,6 +188,9 @@ class Fabric:
             counters.closed_reads += 1
             done(b"\xff" * count)
             return
+        if self.faults.delay:
+            in_time = done
+            done = lambda data: self._delayed(lambda: in_time(data))  # noqa: E731
         read = _Read(side, counters, address, count, done)
         self._release_reads_of(1 - side)
         if not self.strict or self._reads[1 - side]:
@@ -228,13 +239,26 @@ class Fabric:
             if self.faults.doorbell_duplicate:
                 self.faults.doorbell_duplicate -= 1
                 copies = 2
-        visibility = self._visibility[effect.side]
         for _copy in range(copies):
-            if self.strict and (visibility.unflushed or visibility.queue):
-                visibility.queue.append(effect)
-                self._flush(effect.side)
+            if self.faults.delay:
+                self._delayed(lambda: self._show(effect))
             else:
-                self._interrupts(self.registers.apply(effect))
+                self._show(effect)
+
+    def _show(self, effect: Effect) -> None:
+        """Let a side see an effect: now, or behind what is still under way to it."""
+        visibility = self._visibility[effect.side]
+        if self.strict and (visibility.unflushed or visibility.queue):
+            visibility.queue.append(effect)
+            self._flush(effect.side)
+        else:
+            self._interrupts(self.registers.apply(effect))
+
+    def _delayed(self, call: Callable[[], None]) -> None:
+        if self._later is None:
+            call()
+        else:
+            self._later(self.faults.delay / 1000, call)
 
     def _flush(self, side: int) -> None:
         visibility = self._visibility[side]

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import argparse
+import heapq
+import itertools
 import json
 import os
 import selectors
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,9 @@ class Server:
         self._fast = fast
         self._fast_size = window_sizes[1]
         self._endpoints = (Endpoint(self, 0, window_sizes), Endpoint(self, 1, window_sizes))
-        self.fabric = Fabric(Registers(window_sizes), self._endpoints, strict)
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_numbers = itertools.count()
+        self.fabric = Fabric(Registers(window_sizes), self._endpoints, strict, self._call_later)
         self._stop = False
         for side in (0, 1):
             self._listen(directory / f"{name}.{side}.sock", ("machine", side))
@@ -72,7 +78,7 @@ class Server:
     def run(self) -> None:
         """Serve until told to stop."""
         while not self._stop:
-            for key, events in self._selector.select():
+            for key, events in self._selector.select(self._run_timers()):
                 kind, argument = key.data
                 if kind == "machine":
                     self._accept_machine(key.fileobj, argument)  # type: ignore[arg-type]
@@ -83,6 +89,18 @@ class Server:
                     self._selector.register(connection, selectors.EVENT_READ, ("client", None))
                 else:
                     self._serve_client(key.fileobj)  # type: ignore[arg-type]
+
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._timer_numbers), call))
+
+    def _run_timers(self) -> float | None:
+        """Call what is due; returns the seconds until something else is, or None."""
+        while self._timers:
+            wait = self._timers[0][0] - time.monotonic()
+            if wait > 0:
+                return wait
+            heapq.heappop(self._timers)[2]()
+        return None
 
     def stop(self, *_arguments: Any) -> None:
         """End the loop (a signal handler)."""

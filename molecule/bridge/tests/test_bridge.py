@@ -178,14 +178,10 @@ def test_pulled_cable_is_noticed_on_both_sides(bound: None) -> None:
 
 
 def test_reset_peer_is_noticed_and_comes_back(bound: None) -> None:
-    # The driver handles events only where a client has enabled the link.
-    run("node-a", "modprobe ntb_pingpong")
-    start("node-b", "echo b > /proc/sysrq-trigger").communicate()
+    lab("host", "reset", "node-b")
     info = f"cat /sys/kernel/debug/ntb_hw_amd/{NTB}/info"
     assert until("link down", "node-a", info, "Link Status -\t\tDown", 10) < 10
     state = json.loads(lab("status", "--json"))
     assert not state["links"]["ab"]["sides"][1]["ready"]
-    until("node-b", "node-b", "echo it is back", "it is back", 300)
-    run("node-b", "modprobe ntb_hw_amd")
+    until("node-b", "node-b", "modprobe ntb_hw_amd && echo it is back", "it is back", 300)
     until("link up", "node-a", info, "Link Status -\t\tUp", 30)
-    run("node-a", "modprobe -r ntb_pingpong")

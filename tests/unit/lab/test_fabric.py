@@ -254,3 +254,19 @@ def test_state_is_told(lab):
     state = lab.fabric.state()
     assert state["link"] == "up"
     assert state["sides"][0]["windows"][1] == {"translation": 0, "limit": 1 << 32}
+
+
+def test_delay_holds_doorbells_and_answers_in_order():
+    lab = Lab()
+    due = []
+    lab.fabric = Fabric(lab.fabric.registers, lab.machines, later=lambda seconds, call: due.append((seconds, call)))
+    lab.fabric.faults.delay = 250
+    lab.fabric.write(0, 0, r.SPAD, b"\x05\x00\x00\x00")
+    lab.fabric.write(0, 0, r.DBREQ, b"\x01\x00")
+    answers = lab.read(0, 0x1000)
+    lab.b.work()
+    assert (lab.spad(1), lab.b.interrupts, answers) == (0, [], [])
+    assert [seconds for seconds, _call in due] == [0.25] * 3
+    for _seconds, call in due:
+        call()
+    assert (lab.spad(1), lab.b.interrupts, answers) == (5, [0], [bytes(4)])
