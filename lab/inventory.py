@@ -20,6 +20,9 @@ def ssh_options(state: Path) -> str:
         "StrictHostKeyChecking=yes",
         "IdentitiesOnly=yes",
         "LogLevel=ERROR",
+        # A host that was reset does not say so: notice after two minutes.
+        "ServerAliveInterval=15",
+        "ServerAliveCountMax=8",
     ]
     return " ".join(f"-o {option}" for option in options)
 
@@ -36,7 +39,7 @@ def ssh_config(state: Path, ports: dict[str, int]) -> str:
         blocks.append(
             f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {state}/id_ed25519\n"
             f"  IdentitiesOnly yes\n  UserKnownHostsFile {state}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
-            "  StrictHostKeyChecking yes\n  LogLevel ERROR\n"
+            "  StrictHostKeyChecking yes\n  LogLevel ERROR\n  ServerAliveInterval 15\n  ServerAliveCountMax 8\n"
         )
     return "\n".join(blocks)
 
