@@ -75,7 +75,7 @@ def mounts(roots: Roots, devices: list[BlockDevice]) -> list[tuple[str, BlockDev
         if len(fields) < 5:
             continue
         device = by_number.get(fields[2])
-        if device is None and len(source) > 1:
+        if device is None and fields[2].startswith("0:") and len(source) > 1:
             # btrfs and others mount under an anonymous number; the source tells the device.
             device = by_name.get(os.path.basename(os.path.realpath(_unescape(source[1]))))
         if device is not None:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from daemon_hosts import until
-from daemon_kernel import set_link
+from daemon_kernel import join, set_link
 
 from device_lending import kernel
 from device_lending.client import Failed
@@ -396,3 +396,58 @@ def test_a_function_left_bound_without_a_lease_is_given_back(fabric):
     owner.binder.bind("0000:03:00.0")
     owner.start_owner()
     until(lambda: owner.tree.driver_of("0000:03:00.0") == "nvme")
+
+
+def test_a_crash_in_the_middle_of_a_return_is_finished_after_the_restart(fabric):
+    owner, borrower = lend(fabric)
+    borrower.stop_borrower()
+    with sqlite3.connect(borrower.base / "borrowerd.sqlite3") as connection:
+        connection.execute("DELETE FROM attachments")
+    borrower.start_borrower()
+    until(lambda: owner.leases() == [])
+    until(lambda: borrower.attachment("scratch") is None)
+    assert borrower.kernel.borrows == {}
+
+
+def test_a_restart_in_the_middle_of_a_recall_still_leaves_the_borrower_its_grace(fabric):
+    owner, borrower = lend(fabric, recall_grace=3)
+    borrower.stop_borrower()
+    owner.stop_owner()
+    with sqlite3.connect(owner.base / "ownerd.sqlite3") as connection:
+        connection.execute("UPDATE leases SET state = 'returning'")
+    owner.start_owner()
+    time.sleep(1)
+    assert owner.lease("scratch")["state"] == "returning"
+    until(lambda: owner.leases() == [])
+
+
+def test_two_grants_of_one_peer_are_attached_independently(fabric):
+    owner, borrower = fabric.pair()
+    owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
+    owner.put_grants(GRANT, ("second", {"serial": "SER-2"}, "node-b"))
+    owner.tree.mount("259:70", "/busy")
+    with pytest.raises(Failed) as failure:
+        borrower.put_attachments(BORROW, ("second", "node-a"), wait=1.5)
+    assert "/busy" in str(failure.value) and "scratch" not in str(failure.value)
+    assert borrower.attachment("scratch")["state"] == "attached"
+    owner.tree.unmount()
+    until(lambda: borrower.attachment("second")["state"] == "attached")
+    borrower.put_attachments(("second", "node-a"), purge=True)
+    assert [row["name"] for row in owner.leases()] == ["second"]
+
+
+def test_a_third_host_gets_what_it_is_granted_and_no_more(fabric):
+    owner, borrower = fabric.pair(configured=False)
+    third = fabric.host("node-c")
+    third.kernel.boot = 3000
+    join(owner.kernel, 1, third.kernel, 0)
+    third.start()
+    owner.put_grants(GRANT)
+    with pytest.raises(Failed) as failure:
+        third.put_attachments(BORROW, wait=1)
+    assert "grants no lease scratch to node-c" in str(failure.value)
+    assert third.borrowerd.client.get("/v1/offers")["offers"] == []
+    borrower.put_attachments(BORROW, wait=10)
+    owner.put_grants(("scratch", DEVICE, "node-c"), force=True)
+    until(lambda: third.attachment("scratch")["state"] == "attached")
+    assert owner.lease("scratch")["borrower"] == "node-c"

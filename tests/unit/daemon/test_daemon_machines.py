@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,30 +41,50 @@ EVENTS = st.one_of(
 )
 
 
-def run(events):
-    """Yield (before, event, after, actions) until the attachment is forgotten."""
-    state = Attachment("scratch", "node-a")
-    for event in events:
+FITTING = {
+    "waiting": st.builds(borrowing.Look, NOW.map(lambda now: now + 1000), st.integers(0, 1)),
+    "requesting": st.builds(borrowing.Given, st.integers(0, 1), st.integers(1, 2), EPOCH, st.just("0000:03:00.0")),
+    "attaching": st.one_of(
+        st.builds(borrowing.Seen, NOW, st.integers(1, 2), st.just(False), st.just("1ff00:00:00.0"), st.just("nvme"),
+                  st.just(("/dev/nvme0n1",))),
+        st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans()),
+    ),
+    "attached": st.one_of(
+        st.builds(borrowing.Seen, NOW, st.just(1), st.just(True)),
+        st.builds(borrowing.Seen, NOW, st.none()),
+        st.builds(borrowing.Recall, NOW, EPOCH, st.floats(0, 60)),
+        st.builds(borrowing.Ended, EPOCH),
+    ),
+    "detaching": st.one_of(st.builds(borrowing.Detached, NOW), st.builds(borrowing.DetachFailed, NOW, st.just("no"))),
+    "failed": st.builds(borrowing.Want, NOW),
+}  # fmt: skip
+
+
+def walk(data, state=None, steps=25):
+    """Yield (before, event, after, actions) until the attachment is forgotten; half of the events fit the state."""
+    state = state or Attachment("scratch", "node-a")
+    for _step in range(data.draw(st.integers(0, steps))):
+        event = data.draw(FITTING[state.state] | EVENTS)
         after, actions = borrowing.step(state, event)
         yield state, event, after, actions
-        if any(isinstance(action, borrowing.Forget) for action in actions):
+        if forgotten(actions):
             return
         state = after
 
 
-@settings(max_examples=400)
-@given(st.lists(EVENTS, max_size=40))
-def test_any_sequence_keeps_the_attachment_consistent(events):
-    for before, event, after, actions in run(events):
+def forgotten(actions) -> bool:
+    return any(isinstance(action, borrowing.Forget) for action in actions)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_sequence_keeps_the_attachment_consistent(data):
+    for before, event, after, actions in walk(data):
         kinds = [type(action).__name__ for action in actions]
         assert len([kind for kind in kinds if kind in ("Ask", "Attach", "Detach")]) <= 1, "one action at a time"
         assert after.state in ("waiting", "requesting", "attaching", "attached", "detaching", "failed")
-        if after.state == "attached":
-            assert after.borrowed is not None
-        if after.state == "detaching":
-            assert after.borrowed is not None
-        if after.state in ("waiting", "requesting", "failed"):
-            assert after.borrowed is None
+        assert (after.borrowed is not None) or after.state not in ("attached", "detaching")
+        assert (after.borrowed is None) or after.state not in ("waiting", "requesting", "failed")
         if "Ask" in kinds:
             assert before.wanted and before.state in ("waiting", "failed") and not event.blocked
         if "Forget" in kinds:
@@ -73,10 +94,10 @@ def test_any_sequence_keeps_the_attachment_consistent(events):
             assert after.epoch is None, "a released lease is not used again"
 
 
-@settings(max_examples=400)
-@given(st.lists(EVENTS, max_size=40))
-def test_a_held_lease_is_never_dropped_silently(events):
-    for before, event, after, actions in run(events):
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_held_lease_is_never_dropped_silently(data):
+    for before, event, after, actions in walk(data):
         released = {action.epoch for action in actions if isinstance(action, borrowing.Release)}
         if before.epoch is not None and after.epoch is None:
             assert before.epoch in released
@@ -84,23 +105,28 @@ def test_a_held_lease_is_never_dropped_silently(events):
         assert not replaced or isinstance(event, borrowing.Given), "only the owner gives another epoch"
 
 
-@settings(max_examples=300)
-@given(st.lists(EVENTS, max_size=30))
-def test_unwanted_attachments_are_never_asked_for(events):
-    unwanted = False
-    for _before, event, _after, actions in run([*events, borrowing.Unwant(), *events]):
-        unwanted = isinstance(event, borrowing.Unwant) or (unwanted and not isinstance(event, borrowing.Want))
-        if unwanted:
-            assert not any(isinstance(action, (borrowing.Ask, borrowing.Attach)) for action in actions)
-
-
-@settings(max_examples=300)
-@given(st.lists(EVENTS, max_size=30))
-def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(events):
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_unwanted_attachments_are_never_asked_for(data):
     state = Attachment("scratch", "node-a")
-    for _before, _event, after, actions in run(events):
-        state = after
-        if any(isinstance(action, borrowing.Forget) for action in actions):
+    for _before, _event, state, actions in walk(data):  # noqa: B007
+        if forgotten(actions):
+            return
+    state, actions = borrowing.step(state, borrowing.Unwant())
+    if forgotten(actions):
+        return
+    for _before, event, _after, actions in walk(data, state):
+        if isinstance(event, borrowing.Want):
+            return
+        assert not any(isinstance(action, (borrowing.Ask, borrowing.Attach)) for action in actions)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(data):
+    state = Attachment("scratch", "node-a")
+    for _before, _event, state, actions in walk(data):  # noqa: B007
+        if forgotten(actions):
             return
     state, _actions = borrowing.step(state, borrowing.Want(2000))
     now, number = 2000.0, 5
@@ -108,19 +134,17 @@ def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(events):
         now += 1000
         if state.state == "attached" and state.recall_by is None:
             return
-        actions = ()
-        if state.borrowed is not None and state.state != "detaching":
-            state, actions = borrowing.step(
-                state, borrowing.Seen(now, state.borrowed, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",))
-            )
-        state, _more = borrowing.step(state, borrowing.Look(now, 0)) if not actions else (state, ())
+        if state.state in ("attaching", "attached") and state.borrowed is not None:
+            seen = borrowing.Seen(now, state.borrowed, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",))
+            state, _actions = borrowing.step(state, seen)
+        state, _actions = borrowing.step(state, borrowing.Look(now, 0))
         if state.state == "requesting":
             number += 1
-            state, _more = borrowing.step(state, borrowing.Given(0, 1, number, "0000:03:00.0"))
+            state, _actions = borrowing.step(state, borrowing.Given(0, 1, number, "0000:03:00.0"))
         if state.state == "attaching" and state.borrowed is None:
-            state, _more = borrowing.step(state, borrowing.Seen(now, 9, False, "1ff00:00:00.0"))
+            state, _actions = borrowing.step(state, borrowing.Seen(now, 9, False, "1ff00:00:00.0"))
         if state.state == "detaching":
-            state, _more = borrowing.step(state, borrowing.Detached(now))
+            state, _actions = borrowing.step(state, borrowing.Detached(now))
     raise AssertionError(f"never attached: {state}")
 
 
@@ -169,11 +193,41 @@ def test_a_lease_the_kernel_serves_never_ends_by_itself(state, lent, link, now, 
     if served and state != "returning" and due is None:
         assert not step.end
         assert step.life.seen >= now
+    if not served:
+        assert step.life.seen == seen, "only a device in service is a sign of life"
     if not lending.holds(lease, lent):
         assert step.end
     if step.end and lending.holds(lease, lent) and state != "returning" and due is None:
         assert now - seen >= 30.0 and not served
     assert step.state in ("granted", "active", "returning")
+
+
+READY = Link(0, state="ready", peer_epoch=2000)
+ATTACHED = Lent(1, "0000:03:00.0", "attached", 0, 7)
+UNUSED = replace(ATTACHED, state="lent")
+
+
+@pytest.mark.parametrize(
+    ("state", "due", "lent", "link", "expected"),
+    [
+        # state after, last sign of life, whether it ends; now is 10, the last sign of life was at 5
+        ("granted", None, ATTACHED, READY, ("active", 10, False)),
+        ("active", None, ATTACHED, replace(READY, peer_epoch=3000), ("active", 5, False)),
+        ("active", None, ATTACHED, replace(READY, state="down"), ("active", 5, False)),
+        ("active", None, ATTACHED, None, ("active", 5, False)),
+        ("active", None, UNUSED, READY, ("granted", 5, False)),
+        ("active", None, replace(ATTACHED, epoch=8), READY, ("returning", 5, True)),
+        ("active", None, replace(ATTACHED, state="bound"), READY, ("returning", 5, True)),
+        ("active", None, None, READY, ("returning", 5, True)),
+        ("active", 11, ATTACHED, READY, ("returning", 10, False)),
+        ("active", 10, ATTACHED, READY, ("returning", 10, True)),
+        ("returning", None, UNUSED, READY, ("returning", 5, True)),
+        ("returning", 11, UNUSED, READY, ("returning", 5, False)),
+    ],
+)
+def test_what_an_observation_means(state, due, lent, link, expected):
+    step = lending.observe(replace(LEASE, state=state), lending.Life(5, due), 10, 30, lent, link)
+    assert (step.state, step.life.seen, bool(step.end)) == expected
 
 
 @given(LENTS, LINKS, st.lists(st.floats(0, 20), min_size=1, max_size=30))

@@ -70,6 +70,14 @@ def test_a_good_envelope_reads_back():
     assert protocol.decode(json.dumps(GOOD).encode()) == envelope
 
 
+def test_messages_longer_than_the_mailbox_are_neither_sent_nor_read():
+    with pytest.raises(Malformed, match="more than 4032"):
+        protocol.decode(json.dumps(GOOD).encode().ljust(4033))
+    assert protocol.decode(json.dumps(GOOD).encode().ljust(4032)).id == "a1"
+    with pytest.raises(Malformed, match="the mailbox takes 4032"):
+        protocol.encode(Envelope("a1", "hello", "node-b", None, {"x": "y" * 4000}))
+
+
 def test_the_envelope_wins_over_fields_of_the_body():
     payload = protocol.encode(Envelope("a1", "hello", "node-b", None, {"host": "node-x", "v": 9, "id": "other"}))
     assert protocol.decode(payload) == Envelope("a1", "hello", "node-b", None, {})
