@@ -9,6 +9,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -90,6 +91,7 @@ class Instance:
         if self.data:
             progress("an earlier lab died or did not come up: cleaning up after it")
             self.down()
+        _require_memory(sum(host.memory for host in wanted.hosts))
         parts = prepare(progress)
         names = [host.name for host in wanted.hosts]
         ports = dict(zip([*names, BUILDER, "lan"], _free_ports(len(names) + 2), strict=True))
@@ -282,6 +284,14 @@ class Instance:
                 if path.name != "lock":
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         return existed
+
+
+def _require_memory(mebibytes: int) -> None:
+    """Raise LabError if the machine has not got this much memory to give."""
+    match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+    available = int(match[1]) >> 10 if match else mebibytes
+    if available < mebibytes:
+        raise LabError(f"the hosts need {mebibytes} MiB of memory and {available} MiB are available: use smaller hosts")
 
 
 def _free_ports(number: int) -> list[int]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .topology import BUILDER, Topology
 def ssh_options(state: Path) -> str:
     """Options for ssh, scp and sftp that make them accept exactly the lab's hosts."""
     options = [
-        f"UserKnownHostsFile={state}/known_hosts",
+        f"UserKnownHostsFile={_quoted(f'{state}/known_hosts')}",
         "GlobalKnownHostsFile=/dev/null",
         "StrictHostKeyChecking=yes",
         "IdentitiesOnly=yes",
@@ -24,7 +25,12 @@ def ssh_options(state: Path) -> str:
         "ServerAliveInterval=15",
         "ServerAliveCountMax=8",
     ]
-    return " ".join(f"-o {option}" for option in options)
+    return " ".join(f"-o {shlex.quote(option)}" for option in options)
+
+
+def _quoted(path: str) -> str:
+    """A path as ssh's configuration wants it."""
+    return f'"{path}"' if " " in path else path
 
 
 def known_hosts(ports: dict[str, int], host_key: str) -> str:
@@ -34,11 +40,12 @@ def known_hosts(ports: dict[str, int], host_key: str) -> str:
 
 def ssh_config(state: Path, ports: dict[str, int]) -> str:
     """An ssh configuration in which every host can be reached by its name."""
+    key, known = (_quoted(f"{state}/{name}") for name in ("id_ed25519", "known_hosts"))
     blocks = []
     for name, port in ports.items():
         blocks.append(
-            f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {state}/id_ed25519\n"
-            f"  IdentitiesOnly yes\n  UserKnownHostsFile {state}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {key}\n"
+            f"  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n"
             "  StrictHostKeyChecking yes\n  LogLevel ERROR\n  ServerAliveInterval 15\n  ServerAliveCountMax 8\n"
         )
     return "\n".join(blocks)

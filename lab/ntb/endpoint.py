@@ -130,6 +130,11 @@ class Endpoint:
             self._output.popleft()
         self._host.wants_output(self, bool(self._output))
 
+    @property
+    def bus_master(self) -> bool:
+        """Whether the machine lets its bridge function access memory (COMMAND bit 2)."""
+        return self._config.bus_master
+
     # -- a port of the fabric ------------------------------------------------------------------------------------------
 
     def post_write(self, address: int, data: bytes) -> None:

@@ -35,6 +35,10 @@ class Port(Protocol):
     memory: GuestMemory
     connected: bool
 
+    @property
+    def bus_master(self) -> bool:
+        """Whether the machine lets its bridge function access memory."""
+
     def post_write(self, address: int, data: bytes) -> None:
         """Send a write that is not answered."""
 
@@ -165,7 +169,7 @@ class Fabric:
         counters.write_octets += len(data)
         address = self.registers.translate(side, window, offset, len(data))
         target = self.ports[1 - side]
-        if address is None or not target.connected:
+        if address is None or not (target.connected and target.bus_master):
             counters.closed_writes += 1
             return
         if self.faults.write_drop:
@@ -184,7 +188,7 @@ class Fabric:
         counters.read_octets += count
         address = self.registers.translate(side, window, offset, count)
         target = self.ports[1 - side]
-        if address is None or not target.connected:
+        if address is None or not (target.connected and target.bus_master):
             counters.closed_reads += 1
             done(b"\xff" * count)
             return

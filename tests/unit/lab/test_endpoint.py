@@ -104,6 +104,7 @@ def test_memory_is_mapped_and_written_through_the_window(host, client):
     memory = client.endpoint.memory
     assert memory.read(0x1000, 5) == b"hello"
     assert memory.identity()[1] == 2 << 20
+    client.call(wire.REGION_WRITE, struct.pack("<QII", 4, 7, 2) + b"\x06\x00")
     limit = struct.pack("<QII", 0x820, 0, 8) + (1 << 32).to_bytes(8, "little")
     client.call(wire.REGION_WRITE, limit)
     other.call(wire.REGION_WRITE, struct.pack("<QII", 0x2000, 4, 4) + b"data")

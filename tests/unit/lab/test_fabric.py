@@ -33,6 +33,7 @@ class Machine:
     def __init__(self):
         self.memory = Memory()
         self.connected = True
+        self.bus_master = True
         self.inbox = []
         self.interrupts = []
         self.device = {}
@@ -107,6 +108,13 @@ def test_closed_window_answers_all_ones_and_drops_writes(lab):
     assert lab.b.memory.read(0x1000, 4) == bytes(4)
     window = lab.fabric.counters[0].windows[1]
     assert (window.closed_reads, window.closed_writes) == (1, 1)
+
+
+def test_function_that_is_no_bus_master_reaches_no_memory(lab):
+    lab.b.bus_master = False
+    lab.fabric.write(0, 4, 0x1000, b"data")
+    assert lab.b.memory.read(0x1000, 4) == bytes(4)
+    assert lab.read(0, 0x1000) == [b"\xff" * 4]
 
 
 def test_unknown_bar_answers_all_ones(lab):
