@@ -193,8 +193,7 @@ class Fabric:
             done(b"\xff" * count)
             return
         if self.faults.delay:
-            in_time = done
-            done = lambda data: self._delayed(lambda: in_time(data))  # noqa: E731
+            done = self._late(done)
         read = _Read(side, counters, address, count, done)
         self._release_reads_of(1 - side)
         if not self.strict or self._reads[1 - side]:
@@ -257,6 +256,10 @@ class Fabric:
             self._flush(effect.side)
         else:
             self._interrupts(self.registers.apply(effect))
+
+    def _late(self, done: Done) -> Done:
+        """The same, called only after the delay."""
+        return lambda data: self._delayed(lambda: done(data))
 
     def _delayed(self, call: Callable[[], None]) -> None:
         if self._later is None:

@@ -103,7 +103,8 @@ def test_commands_without_a_lab(tmp_path, capsys):
 
 
 def test_help_of_every_command():
-    result = subprocess.run([sys.executable, "-m", "lab", "--help"], cwd=CHECKOUT, capture_output=True, text=True)
-    assert result.returncode == 0
+    result = subprocess.run(
+        [sys.executable, "-m", "lab", "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
     for command in ("up", "down", "status", "link", "host", "counters", "fault", "ordering", "ssh", "build", "clean"):
         assert f"\n    {command} " in result.stdout
