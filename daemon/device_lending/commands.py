@@ -141,8 +141,9 @@ def _wanted(daemons: Daemons) -> list[Document]:
 
 
 def _recall(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    daemons.owner.call("POST", f"/v1/leases/{quote(options.name, safe='')}/recall", {"force": options.force}, _SLOW)
-    return {"name": options.name, "recalled": True}, f"{options.name} is back on this host; its grant is on hold"
+    path = f"/v1/leases/{quote(options.name, safe='')}/recall"
+    answer = daemons.owner.call("POST", path, {"force": options.force}, _SLOW)
+    return answer, f"{options.name}: {answer['message']}"
 
 
 def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:

@@ -166,6 +166,10 @@ class Leases(BaseModel):
     leases: List[LeaseOut]
 
 
+class Done(BaseModel):
+    message: str = Field(..., description="What was done, in words.")
+
+
 class OfferOut(BaseModel):
     owner: str
     name: str

@@ -34,9 +34,8 @@ def create(owner: Owner, port: KernelPort, notify: Notifier) -> FastAPI:
     def leases() -> JSONResponse:
         return common.answer({"leases": owner.leases()})
 
-    @app.post("/v1/leases/{name}/recall", summary="Take a device back and hold its grant")
+    @app.post("/v1/leases/{name}/recall", response_model=models.Done, summary="Take a device back and hold its grant")
     def recall(name: str, body: models.RecallIn) -> JSONResponse:
-        owner.recall(name, body.force, notify)
-        return common.answer({})
+        return common.answer({"message": owner.recall(name, body.force, notify)})
 
     return app

@@ -187,7 +187,8 @@ class Borrower:
             for item in plan.named:
                 self._table.put(Attachment(item.name, item.owner, not_before=now))
                 self._table.apply((item.owner, item.name), Want(now))
-        self.look()
+        with contextlib.suppress(kernel.KernelError):  # what is wanted stands; the regular look goes on trying
+            self.look()
         self._wait_returned(plan, max(wait, RETURN_WAIT))
         if wait > 0:
             self._wait_attached(plan, wait)

@@ -17,7 +17,7 @@ from device_lending import kernel
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent, Link
-from device_lending.pci.binding import Binder, BindError
+from device_lending.pci.binding import Binder, BindError, DeviceGone
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Lease, OwnerStore
 
@@ -117,7 +117,9 @@ class Leasing:
         try:
             self._binder.bind(lease.address)
             lent = self._kernel.unlend(lease.address, True)
-            problem = lent.message or "it is not healthy" if lent.state == "quarantined" else ""
+            problem = (lent.message or "it is not healthy") if lent.state == "quarantined" else ""
+        except DeviceGone:
+            problem = ""
         except (BindError, kernel.KernelError) as error:
             problem = str(error)
         if problem:
@@ -139,6 +141,8 @@ class Leasing:
         """The function gets its own driver, the row goes; a function that ends up without is quarantined."""
         try:
             self._binder.restore(lease.address, lease.driver)
+        except DeviceGone as error:
+            log.warning("lease %s: %s", lease.name, error)  # nothing is left that could be quarantined
         except BindError as error:
             self.quarantine(lease, str(error))
             return

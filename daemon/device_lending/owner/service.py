@@ -7,6 +7,7 @@ Changes run one at a time under a lock; views only read the store and the kernel
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterable
@@ -172,12 +173,14 @@ class Owner:
             for action in plan.actions:
                 log.info("grants: %s", action)
         self._withdraw(plan.ending, "its grant was revoked or changed", notify)
+        with contextlib.suppress(kernel.KernelError):
+            self.reconcile()  # a lease found in the kernel gets its grant's name before anybody asks for it
         for borrower in {grant.borrower for grant in plan.after}:
             notify.offers_changed(borrower)
         return plan.document()
 
-    def recall(self, name: str, force: bool, notify: Notifier) -> None:
-        """Take a device back and do not lend it again until its grant is put again.
+    def recall(self, name: str, force: bool, notify: Notifier) -> str:
+        """Take a device back and do not lend it again until its grant is put again; what was done, in words.
 
         Without `force` the borrower gets the configured grace to hand it over; a quarantined device is
         reset and checked again, which needs `force`.
@@ -200,12 +203,23 @@ class Owner:
                         device=lease.address,
                     )
                 self._leasing.clear(lease)
-                return
+                return f"{lease.address} is healthy again and no longer quarantined"
             self._store.hold(name, f"recalled at {iso(self._clock.wall())}; put the grant again to offer it")
             if force:
                 self._leasing.end(lease, True, "recalled by force")
-                return
-        self._withdraw([lease], "recalled", notify)
+        if not force:
+            self._withdraw([lease], "recalled", notify)
+        left = next((row for row in self._store.leases() if row.epoch == lease.epoch), None)
+        if left is not None:
+            raise LendingError(
+                "quarantined" if not left.live else "kernel_error",
+                f"lease {name}: {lease.address} of host {self.config.host} was taken back but is {left.state}: "
+                f"{left.message}",
+                status=409 if not left.live else 500,
+                name=name,
+                device=lease.address,
+            )
+        return f"{lease.address} is back on {self.config.host}; its grant is on hold until it is put again"
 
     def _withdraw(self, leases: Iterable[Lease], why: str, notify: Notifier) -> None:
         """Recall leases, wait for the borrowers up to the grace, then take what is left by force."""
@@ -217,7 +231,7 @@ class Owner:
         deadline = self._clock.monotonic() + self.config.recall_grace
         while open_leases and not self._stopping.is_set():
             now = self._clock.monotonic()
-            usable = {peering.link.id for peering in self.peerings() if peering.usable}
+            usable = self._usable()
             for lease in open_leases:
                 if lease.link in usable and now - asked.get(lease.epoch, float("-inf")) >= _REPEAT:
                     delivered = notify.recall(lease, max(0.0, deadline - now))
@@ -235,6 +249,14 @@ class Owner:
                         log.warning("%s", error)  # stays "returning"; the regular look tries again
             if open_leases:
                 self._stopping.wait(_LOOK)
+
+    def _usable(self) -> set[int]:
+        """Numbers of the links over which borrowers can be told something now."""
+        try:
+            return {peering.link.id for peering in self.peerings() if peering.usable}
+        except kernel.KernelError as error:
+            log.warning("the links cannot be read: %s", error)
+            return set()
 
     # Changes asked for by peers
 

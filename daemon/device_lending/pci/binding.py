@@ -26,6 +26,10 @@ class BindError(Exception):
     """A function did not end up with the driver it should have; the text says which one it has now."""
 
 
+class DeviceGone(BindError):
+    """The function is not there any more."""
+
+
 class Binder:
     """Binds functions. `patience` is how long, in seconds, a driver may take to appear after a probe."""
 
@@ -39,6 +43,8 @@ class Binder:
         before = driver_of(self._roots, address)
         if before == self._driver:
             return
+        if not self._roots.device(address).exists():
+            raise DeviceGone(f"{address} is not there any more")
         if not (self._roots.sys / "bus/pci/drivers" / self._driver).is_dir():
             raise BindError(f"driver {self._driver} is not there; load the kernel module")
         try:
@@ -60,11 +66,12 @@ class Binder:
     def restore(self, address: str, native: str | None) -> str | None:
         """Give the function back to its own driver, `native` where known; the driver it has now.
 
-        Raises BindError when it ends up with another or none although it had one.
+        A function that has another driver of its own by now (another device may be there after a reboot) is left
+        with it. Raises BindError when it ends up without although it had one, DeviceGone when it is not there.
         """
         path = self._roots.device(address)
         if not path.exists():
-            raise BindError(f"{address} is not there any more")
+            raise DeviceGone(f"{address} is not there any more")
         try:
             if text(path / "driver_override") == self._driver:
                 self._write(path / "driver_override", "\n")
@@ -72,13 +79,13 @@ class Binder:
                 self._unbind(address)
         except OSError as error:
             raise BindError(f"{address} could not be taken from {self._driver}: {error}") from error
-        problem = self._probe_patiently(address, native)
-        if native is not None and driver_of(self._roots, address) != native:
+        problem = self._probe_patiently(address, native) if driver_of(self._roots, address) is None else None
+        now = driver_of(self._roots, address)
+        if native is not None and now in (None, self._driver):
             raise BindError(
-                f"{address} should have its driver {native} back but has {driver_of(self._roots, address) or 'none'}"
+                f"{address} should have its driver {native} back but has {now or 'none'}"
                 + (f": {problem}" if problem else "")
             )
-        now = driver_of(self._roots, address)
         log.info("device %s: back with %s", address, now or "no driver, as before")
         return now
 

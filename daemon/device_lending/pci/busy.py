@@ -11,7 +11,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from device_lending.pci.sysfs import Roots, lines, link_name, members, names, text
+from device_lending.pci.sysfs import Roots, lines, link_name, members, names, real, text
 
 _IFF_UP = 0x1
 _SIOCGIFADDR = 0x8915
@@ -77,7 +77,7 @@ def mounts(roots: Roots, devices: list[BlockDevice]) -> list[tuple[str, BlockDev
         device = by_number.get(fields[2])
         if device is None and fields[2].startswith("0:") and len(source) > 1:
             # btrfs and others mount under an anonymous number; the source tells the device.
-            device = by_name.get(os.path.basename(os.path.realpath(_unescape(source[1]))))
+            device = by_name.get(os.path.basename(real(_unescape(source[1]))))
         if device is not None:
             found.append((_unescape(fields[4]), device))
     return found
@@ -94,7 +94,7 @@ def reasons(roots: Roots, address: str, probe: bool = True) -> list[str]:
     named = {device.name for device in devices}
     for line in lines(roots.proc / "swaps")[1:]:
         path = _unescape(line.split()[0]) if line.split() else ""
-        if os.path.basename(os.path.realpath(path)) in named or os.path.basename(path) in named:
+        if os.path.basename(real(path)) in named or os.path.basename(path) in named:
             found.append(f"{os.path.basename(path)} is used as swap")
     for device in devices:
         if device.name != device.disk and not (roots.sys / "class/block" / device.name / "partition").exists():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from device_lending.pci.busy import disks
-from device_lending.pci.sysfs import Roots, lines, link_name, members
+from device_lending.pci.sysfs import Roots, lines, link_name, members, real
 
 
 def driver_of(roots: Roots, address: str) -> str | None:
@@ -19,7 +19,7 @@ def nodes(roots: Roots, address: str) -> list[str]:
     """Paths of block devices, names of network interfaces, then paths of character devices, each sorted."""
     block: set[str] = {f"/dev/{name}" for name in disks(roots, address)}
     char: set[str] = set()
-    home = os.path.realpath(roots.device(address))
+    home = real(roots.device(address))
     for directory, _subdirectories, files in os.walk(home):
         if "dev" not in files or "uevent" not in files:
             continue

@@ -55,6 +55,14 @@ def link_name(path: Path) -> str | None:
         return None
 
 
+def real(path: Path | str) -> str:
+    """The path without symbolic links; as it is when it vanishes while it is followed."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return str(path)
+
+
 _FUNCTION = re.compile(r"/[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/")
 
 
@@ -63,9 +71,9 @@ def members(roots: Roots, group: str, address: str) -> list[str]:
 
     What belongs to a function behind it does not: a root port has neither a drive nor a serial number.
     """
-    home = os.path.realpath(roots.device(address))
+    home = real(roots.device(address))
     base = roots.sys / group
-    paths = {name: os.path.realpath(base / name) for name in names(base)}
+    paths = {name: real(base / name) for name in names(base)}
     return [
         name for name, path in paths.items() if path.startswith(home + "/") and not _FUNCTION.search(path[len(home) :])
     ]

@@ -228,6 +228,15 @@ def test_recall_uses_force_when_the_borrower_does_not_answer(fabric):
     assert owner.tree.driver_of("0000:03:00.0") == "nvme"
 
 
+def test_a_recall_that_ends_in_quarantine_says_so(fabric):
+    owner, _borrower = lend(fabric)
+    owner.kernel.sick.add("0000:03:00.0")
+    for force in (True, False):
+        with pytest.raises(Failed) as failure:
+            owner.recall("scratch", force=force)
+        assert failure.value.code == "quarantined" and "dead after reset" in str(failure.value)
+
+
 def test_recall_gives_a_device_in_use_half_the_grace(fabric):
     owner, borrower = lend(fabric, recall_grace=4)
     item = borrower.attachment("scratch")
@@ -265,7 +274,7 @@ def test_a_device_that_does_not_survive_its_reset_is_quarantined(fabric):
         owner.recall("scratch", force=True)
     assert "stays quarantined" in str(failure.value)
     owner.kernel.sick.clear()
-    owner.recall("scratch", force=True)
+    assert "no longer quarantined" in owner.recall("scratch", force=True)["message"]
     until(lambda: borrower.attachment("scratch")["state"] == "attached", 20)
 
 

@@ -117,3 +117,30 @@ def test_each_lease_of_a_device_has_a_greater_epoch_than_the_kernel_knows(bench)
     bench.leasing.end(first, False, "x")
     second, _lent = bench.give()
     assert second.epoch > first.epoch
+
+
+def test_a_device_that_was_pulled_out_leaves_no_row(bench):
+    lease, _lent = bench.give()
+    bench.kernel.bound(NVME, False)
+    bench.tree.remove(NVME)
+    bench.leasing.end(lease, True, "x")
+    assert bench.store.leases() == []
+
+
+def test_a_quarantined_device_that_was_pulled_out_can_be_cleared(bench):
+    bench.kernel.sick.add(NVME)
+    refused(bench.give)
+    bench.kernel.bound(NVME, False)
+    bench.tree.remove(NVME)
+    bench.leasing.clear(bench.store.leases()[0])
+    assert bench.store.leases() == []
+
+
+def test_after_a_reboot_another_devices_driver_is_left_alone(bench):
+    lease, _lent = bench.give()
+    bench.kernel.unload()
+    bench.kernel.loaded = True
+    bench.tree.remove(NVME)
+    bench.tree.add_function(NVME, driver="e1000")
+    bench.leasing.end(lease, True, "x")
+    assert bench.state() == ([], "e1000")

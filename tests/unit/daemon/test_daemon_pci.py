@@ -351,3 +351,15 @@ def test_a_driverless_device_may_be_driverless_again(tree):
     binder = BusBinder(tree)
     binder.bind(NVME)
     assert binder.restore(NVME, None) is None
+
+
+def test_a_device_that_vanishes_while_it_is_looked_at(tree, monkeypatch):
+    tree.add_nvme(NVME, "S")
+
+    def vanish(path, **_options):
+        raise FileNotFoundError(errno.ENOENT, "gone", str(path))
+
+    monkeypatch.setattr(os.path, "realpath", vanish)
+    nodes(tree.roots, NVME)
+    assert busy.disks(tree.roots, NVME) == busy.reasons(tree.roots, NVME) == []
+    assert scan(tree)[NVME].serial is None
