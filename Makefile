@@ -28,7 +28,7 @@ lab-down: setup ## Stop the virtual fabric
 	@. tools/lib.sh && use_tools && python -m lab down
 
 build: setup ## Build the collection's archive into .build/
-	@. tools/lib.sh && use_tools && copy_tree && rm -rf "$$TREE/tests/output" && \
+	@. tools/lib.sh && use_tools && copy_tree && \
 	  ansible-galaxy collection build --force --output-path .build "$$TREE"
 
 pin: ## Renew requirements-dev.txt from requirements-dev.in
