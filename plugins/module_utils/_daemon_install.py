@@ -227,7 +227,10 @@ def apply_present(
         if not state["enabled"]:
             _command(host, ["systemctl", "enable", unit])
         if restart or not state["active"]:
-            _command(host, ["systemctl", "restart", "--no-block", unit])
+            # One that is still starting is left to it, unless what it starts with has changed. A unit that has failed too
+            # often refuses both until that is forgotten.
+            host.run(["systemctl", "reset-failed", unit])
+            _command(host, ["systemctl", "restart" if restart else "start", "--no-block", unit])
             touched.append(unit)
     wait_until_served(host, wait)
     _forget_old(host, keep)

@@ -53,7 +53,7 @@ class Scene:
             self.group = True
         elif command[:2] == ["systemctl", "enable"]:
             self.units.setdefault(command[-1], set()).add("enabled")
-        elif command[:2] == ["systemctl", "restart"]:
+        elif command[:2] in (["systemctl", "restart"], ["systemctl", "start"]):
             self.units.setdefault(command[-1], set()).add("active")
         elif command[:2] == ["systemctl", "disable"]:
             self.units.pop(command[-1], None)
@@ -130,6 +130,7 @@ def test_a_stopped_daemon_is_started_and_the_other_left_alone(scene):
     scene.units["device-lending-ownerd.service"].discard("active")
     assert scene.converge(scene.archive()) == (True, ["device-lending-ownerd.service"])
     assert ["systemctl", "daemon-reload"] not in scene.commands.ran
+    assert ["systemctl", "start", "--no-block", "device-lending-ownerd.service"] in scene.commands.ran
 
 
 def test_a_new_configuration_restarts(scene):
