@@ -62,7 +62,7 @@ def assemble(
         workers.stop()
         store.close()
 
-    return Parts(api.create(owner, port, notifier), watch, ticker, start, owner.stop, close)
+    return Parts(api.create(owner, port, notifier, lambda: endpoint.malformed), watch, ticker, start, owner.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

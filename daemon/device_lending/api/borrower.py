@@ -5,14 +5,21 @@
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from device_lending.api import common, models
+from device_lending.api import common, metrics, models
 from device_lending.borrower.service import Borrower
 from device_lending.kernel import KernelPort
 
 
 def create(borrower: Borrower, port: KernelPort) -> FastAPI:
     """The application; handlers run in threads, as the kernel calls below them block."""
-    app = common.create("borrowerd", borrower.config.host, port, borrower.peerings)
+    app = common.create(
+        "borrowerd",
+        borrower.config.host,
+        port,
+        borrower.peerings,
+        lambda: borrower.endpoint.malformed,
+        lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
+    )
 
     @app.get("/v1/offers", response_model=models.Offers, summary="What the owners offer to this host")
     def offers() -> JSONResponse:

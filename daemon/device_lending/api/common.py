@@ -10,11 +10,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from device_lending import __version__
-from device_lending.api import models
+from device_lending.api import metrics, models
 from device_lending.errors import LendingError
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
 from device_lending.links import Peering
@@ -33,8 +33,18 @@ def answer(document: dict[str, Any], status: int = 200) -> JSONResponse:
     return JSONResponse(document, status_code=status)
 
 
-def create(daemon: str, host: str, port: KernelPort, peerings: Callable[[], list[Peering]]) -> FastAPI:
-    """An application with status, links and the contract's errors."""
+def create(
+    daemon: str,
+    host: str,
+    port: KernelPort,
+    peerings: Callable[[], list[Peering]],
+    malformed: Callable[[], int],
+    own_metrics: Callable[[], list[metrics.Metric]],
+) -> FastAPI:
+    """An application with status, links, metrics and the contract's errors.
+
+    `malformed` counts ignored messages of peers, `own_metrics` are those of this daemon alone.
+    """
     app = FastAPI(
         title=f"device-lending {daemon}", version=__version__, docs_url=None, redoc_url=None, responses=RESPONSES
     )
@@ -49,6 +59,11 @@ def create(daemon: str, host: str, port: KernelPort, peerings: Callable[[], list
     @app.get("/v1/links", response_model=models.Links, summary="The links of this host and who is behind them")
     def links() -> JSONResponse:
         return answer({"links": [peering.document() for peering in peerings()]})
+
+    @app.get("/metrics", response_class=PlainTextResponse, summary="Metrics in the Prometheus text format")
+    def scrape() -> PlainTextResponse:
+        found = [*metrics.of_host(daemon, host, port.info(), peerings(), malformed()), *own_metrics()]
+        return PlainTextResponse(metrics.render(found), media_type=metrics.CONTENT_TYPE)
 
     return app
 

@@ -2,17 +2,24 @@
 # Copyright: (c) 2026, the pcie.device_lending authors
 """ownerd's HTTP API, as docs/development/interfaces.md has it."""
 
+from collections.abc import Callable
+
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from device_lending.api import common, models
+from device_lending.api import common, metrics, models
 from device_lending.kernel import KernelPort
 from device_lending.owner.service import Notifier, Owner
 
 
-def create(owner: Owner, port: KernelPort, notify: Notifier) -> FastAPI:
-    """The application; handlers run in threads, as the kernel calls below them block."""
-    app = common.create("ownerd", owner.config.host, port, owner.peerings)
+def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable[[], int]) -> FastAPI:
+    """The application; `malformed` counts ignored messages of peers.
+
+    Handlers run in threads, as the kernel calls below them block.
+    """
+    app = common.create(
+        "ownerd", owner.config.host, port, owner.peerings, malformed, lambda: metrics.of_leases(owner.leases())
+    )
 
     @app.get("/v1/devices", response_model=models.Devices, summary="This host's PCI functions")
     def devices() -> JSONResponse:

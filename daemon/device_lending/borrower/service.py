@@ -130,6 +130,10 @@ class Borrower:
             "message": item.message,
         }
 
+    def pending_releases(self) -> int:
+        """How many leases are over whose owner has not acknowledged it."""
+        return len(self._releases.pending())
+
     def offers(self) -> list[dict[str, Any]]:
         """What the owners behind all usable links offer to this host; a silent owner is left out and logged."""
         found: dict[tuple[str, str], dict[str, Any]] = {}

@@ -153,6 +153,9 @@ class Fabric:
         return owner, borrower
 
     def stop(self) -> None:
-        for host in self.hosts:
-            host.stop_borrower()
-            host.stop_owner()
+        stops = [stop for host in self.hosts for stop in (host.stop_borrower, host.stop_owner)]
+        threads = [threading.Thread(target=stop) for stop in stops]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
+from dataclasses import replace
 
 import pytest
 from daemon_kernel import FakeKernel
 
-from device_lending.api import serve
+from device_lending.api import metrics, serve
 from device_lending.client import Failed
 from device_lending.kernel import KernelError
 
@@ -242,10 +244,51 @@ def test_recall_without_a_lease_is_not_found(host):
 def test_the_description_covers_every_path(host):
     paths = host.ownerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {
-        "/v1/status", "/v1/links", "/v1/devices", "/v1/grants", "/v1/leases", "/v1/leases/{name}/recall",
+        "/metrics", "/v1/status", "/v1/links", "/v1/devices", "/v1/grants", "/v1/leases", "/v1/leases/{name}/recall",
     }  # fmt: skip
     paths = host.borrowerd.client.get("/openapi.json")["paths"]
-    assert set(paths) == {"/v1/status", "/v1/links", "/v1/offers", "/v1/attachments"}
+    assert set(paths) == {"/metrics", "/v1/status", "/v1/links", "/v1/offers", "/v1/attachments"}
+
+
+def samples(host, daemon):
+    """Metrics by "name{labels}"; fails on a line that is neither a sample nor a comment."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(host.base / f"{daemon}.sock"))
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        data = b""
+        while chunk := sock.recv(65536):
+            data += chunk
+    head, _blank, body = data.decode().partition("\r\n\r\n")
+    assert "content-type: text/plain; version=0.0.4" in head.lower()
+    found = {}
+    for line in body.splitlines():
+        if not line.startswith("# "):
+            key, value = re.fullmatch(r"([a-z_]+(?:\{.*\})?) ([0-9.e+-]+)", line).groups()
+            assert key not in found
+            found[key] = float(value)
+    return found
+
+
+def test_metrics(host):
+    host.kernel.link_table[0] = replace(host.kernel.link_table[0], counters={"timeouts": 2**40})
+    host.put_attachments(("x", "node-b"))
+    link = '{link="0",ntb="0000:01:00.0",peer="node-b"}'
+    for daemon in ("ownerd", "borrowerd"):
+        found = samples(host, daemon)
+        assert found["device_lending_kernel_module_loaded"] == found["device_lending_link_ready" + link] == 1
+        assert found["device_lending_link_timeouts_total" + link] == 2**40
+        assert found["device_lending_messages_ignored_total"] == 0
+    assert found["device_lending_releases_pending"] == 0
+    assert any(key.startswith('device_lending_attachment{name="x",owner="node-b"') for key in found)
+    host.kernel.loaded = False
+    assert samples(host, "ownerd")["device_lending_kernel_module_loaded"] == 0
+
+
+def test_labels_are_escaped():
+    metric = metrics.Metric("m", "gauge", "h", [({"a": 'x"\\\n'}, 1.5)])
+    assert metrics.render([metric, metrics.Metric("n", "gauge", "h", [])]) == (
+        '# HELP device_lending_m h\n# TYPE device_lending_m gauge\ndevice_lending_m{a="x\\"\\\\\\n"} 1.5\n'
+    )
 
 
 def test_answers_match_their_description(host):
@@ -256,7 +299,7 @@ def test_answers_match_their_description(host):
         description = running.client.get("/openapi.json")
         schemas = description["components"]["schemas"]
         for path, methods in description["paths"].items():
-            if "get" not in methods or path == "/v1/offers":
+            if "get" not in methods or path in ("/v1/offers", "/metrics"):
                 continue
             name = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].split("/")[-1]
             answer = running.client.get(path)
