@@ -198,7 +198,7 @@ def install(module, release, running):
     host = Host(runner(module), running)
 
     def live():
-        return live_reasons(host.sysfs, Daemon(params["ownerd_socket"], 5), Daemon(params["borrowerd_socket"], 5))
+        return live_reasons(host.sysfs, Daemon(params["ownerd_socket"], 30), Daemon(params["borrowerd_socket"], 30))
 
     if params["state"] == "absent":
         plan = _kmod_install.plan_absent(host, allow_reload=params["allow_reload"], live=live)
