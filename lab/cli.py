@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "action",
         choices=("reset", "pause", "resume", "kill", "start"),
         help="reset: press its reset button; pause, resume: its processors stop and go on; kill: its power is cut; "
-        "start: after kill, with a new disk (only with --window message)",
+        "start: after kill, with the disks it had (only with --window message)",
     )
     host.add_argument("name", help="which host")
     add("counters", "show what went through windows, doorbells and scratchpads", as_json=True)

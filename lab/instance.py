@@ -134,9 +134,10 @@ class Instance:
             self._wait_for_socket(link.name, log)
         for host in wanted.hosts:
             progress(f"starting {host.name}")
+            self._make_disks(host, parts)
             self._start_host(wanted, host, parts)
 
-    def _start_host(self, wanted: Topology, host: Host, parts: Parts) -> None:
+    def _make_disks(self, host: Host, parts: Parts) -> None:
         directory = self.path / host.name
         directory.mkdir(exist_ok=True)
         (directory / "console.log").write_bytes(b"")
@@ -145,6 +146,8 @@ class Instance:
         for number, drive in enumerate(host.nvme):
             with open(directory / f"nvme{number}.raw", "wb") as handle:
                 handle.truncate(drive.size << 20)
+
+    def _start_host(self, wanted: Topology, host: Host, parts: Parts) -> None:
         machine_id = uuid.uuid5(MACHINE_IDS, host.name).hex
         ports = self.data["ports"]
         accel = self.data["options"]["accel"]
@@ -152,7 +155,7 @@ class Instance:
         if self.data["options"]["kernel"]:
             boot = dataclasses.replace(boot, kernel=Path(self.data["options"]["kernel"]), initrd=None)
         args = qemu.arguments(wanted, host, boot, ports[host.name], ports["lan"], accel, machine_id)
-        log = directory / "qemu.log"
+        log = self.path / host.name / "qemu.log"
         log.write_text(" ".join([*parts.qemu.system, *args]) + "\n", encoding="utf-8")
         identity = process.spawn([*parts.qemu.system, *args], log, self.path, qemu.environment(parts.qemu))
         self._run(host.name, identity)
