@@ -42,6 +42,7 @@ class Step(NamedTuple):
 
 # In the order in which they are started: the long ones first, so that the short ones fill the gaps.
 TEST = (
+    Step("kunit"),
     Step("kernel"),
     Step("sanity"),
     Step("unit"),

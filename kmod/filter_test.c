@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KUnit tests of the configuration space filter, on made-up devices. */
+
+#include <kunit/test.h>
+#include <linux/prandom.h>
+
+#include "filter.h"
+
+struct fake {
+	u8 reg[PCI_CFG_SPACE_EXP_SIZE];
+	struct lend_filter filter;
+};
+
+static u32 fake_read(void *ctx, u32 where, u32 size)
+{
+	struct fake *f = ctx;
+	u32 value = 0, i;
+
+	for (i = 0; i < size; i++)
+		value |= (u32)f->reg[where + i] << 8 * i;
+	return value;
+}
+
+static void fake_set(struct fake *f, u32 where, u32 size, u32 value)
+{
+	u32 i;
+
+	for (i = 0; i < size; i++)
+		f->reg[where + i] = value >> 8 * i;
+}
+
+static void fake_cap(struct fake *f, u32 pos, u8 id, u32 next, u16 flags)
+{
+	fake_set(f, pos, 1, id);
+	fake_set(f, pos + 1, 1, next);
+	fake_set(f, pos + 2, 2, flags);
+}
+
+static struct fake *fake_new(struct kunit *test)
+{
+	struct fake *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	fake_set(f, PCI_VENDOR_ID, 4, 0x00101b36);
+	fake_set(f, PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
+	return f;
+}
+
+static void fake_build(struct fake *f, u32 size)
+{
+	lend_filter_build(&f->filter, size, fake_read, f);
+}
+
+/* What the borrower reads. */
+static u32 fake_seen(struct fake *f, u32 where, u32 size)
+{
+	return lend_filter_read(&f->filter, where, size, fake_read(f, where, size));
+}
+
+/* What reaches the device when the borrower writes. */
+static u32 fake_written(struct fake *f, u32 where, u32 size, u32 value)
+{
+	return lend_filter_write(&f->filter, where, size, fake_read(f, where, size), value);
+}
+
+static void accesses_are_checked(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_TRUE(test, lend_filter_valid(&f->filter, 0, 4));
+	KUNIT_EXPECT_TRUE(test, lend_filter_valid(&f->filter, 255, 1));
+	KUNIT_EXPECT_TRUE(test, lend_filter_valid(&f->filter, 252, 4));
+	KUNIT_EXPECT_FALSE(test, lend_filter_valid(&f->filter, 256, 1));
+	KUNIT_EXPECT_FALSE(test, lend_filter_valid(&f->filter, 2, 4));
+	KUNIT_EXPECT_FALSE(test, lend_filter_valid(&f->filter, 1, 2));
+	KUNIT_EXPECT_FALSE(test, lend_filter_valid(&f->filter, 0, 0));
+	KUNIT_EXPECT_FALSE(test, lend_filter_valid(&f->filter, 0, 3));
+	KUNIT_EXPECT_FALSE(test, lend_filter_valid(&f->filter, 0, 8));
+	KUNIT_EXPECT_FALSE(test, lend_filter_valid(&f->filter, ~3U, 4));
+	fake_build(f, PCI_CFG_SPACE_EXP_SIZE);
+	KUNIT_EXPECT_TRUE(test, lend_filter_valid(&f->filter, 4092, 4));
+	KUNIT_EXPECT_FALSE(test, lend_filter_valid(&f->filter, 4096, 4));
+}
+
+static void the_command_register_belongs_to_both(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_written(f, PCI_COMMAND, 2, PCI_COMMAND_MASTER | PCI_COMMAND_SERR),
+			PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	KUNIT_EXPECT_EQ(test, fake_written(f, PCI_COMMAND, 2, 0), PCI_COMMAND_MEMORY);
+	KUNIT_EXPECT_NE(test, lend_filter_denied(&f->filter, PCI_COMMAND, 2, PCI_COMMAND_MEMORY, 0),
+			0);
+	KUNIT_EXPECT_EQ(test, lend_filter_denied(&f->filter, PCI_COMMAND, 2, PCI_COMMAND_MEMORY,
+						 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 0);
+}
+
+static void status_is_cleared_only_on_purpose(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_STATUS, 2, PCI_STATUS_CAP_LIST | PCI_STATUS_REC_MASTER_ABORT);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_written(f, PCI_COMMAND, 4, PCI_COMMAND_MASTER) >> 16,
+			PCI_STATUS_CAP_LIST);
+	KUNIT_EXPECT_EQ(test, fake_written(f, PCI_STATUS, 2, PCI_STATUS_REC_MASTER_ABORT),
+			PCI_STATUS_CAP_LIST | PCI_STATUS_REC_MASTER_ABORT);
+}
+
+static void bars_are_neither_seen_nor_written(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+	int i;
+
+	for (i = PCI_BASE_ADDRESS_0; i <= PCI_BASE_ADDRESS_5; i += 4)
+		fake_set(f, i, 4, 0xfebc0004);
+	fake_set(f, PCI_ROM_ADDRESS, 4, 0xfeb00001);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	for (i = PCI_BASE_ADDRESS_0; i <= PCI_BASE_ADDRESS_5; i += 4) {
+		KUNIT_EXPECT_EQ(test, fake_seen(f, i, 4), 0);
+		KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, i, 4));
+	}
+	KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_ROM_ADDRESS, 4), 0);
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, PCI_ROM_ADDRESS, 4));
+}
+
+static void capabilities_that_cannot_work_are_unlinked(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_HT, 0x50, 0);
+	fake_cap(f, 0x50, PCI_CAP_ID_PM, 0x60, 0);
+	fake_cap(f, 0x60, PCI_CAP_ID_EA, 0x70, 0);
+	fake_cap(f, 0x70, PCI_CAP_ID_AF, 0x80, 0);
+	fake_cap(f, 0x80, PCI_CAP_ID_MSIX, 0x90, 0);
+	fake_cap(f, 0x90, PCI_CAP_ID_HT, 0, 0);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_CAPABILITY_LIST, 1), 0x50);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x51, 1), 0x80);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x81, 1), 0);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x50, 4) & 0xff, PCI_CAP_ID_PM);
+}
+
+static void a_list_without_end_ends(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_VNDR, 0x50, 0);
+	fake_cap(f, 0x50, PCI_CAP_ID_VNDR, 0x40, 0);
+	fake_set(f, 0x100, 4, 0x10010001 | 0x100 << 20);
+	fake_build(f, PCI_CFG_SPACE_EXP_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x41, 1), 0x50);
+}
+
+static void power_states_stay_with_the_borrower(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_PM, 0, PCI_PM_CAP_PME_MASK | 3);
+	fake_set(f, 0x40 + PCI_PM_CTRL, 2, PCI_PM_CTRL_PME_STATUS | PCI_PM_CTRL_NO_SOFT_RESET);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, 0x40 + PCI_PM_CTRL, 2));
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x40 + PCI_PM_CTRL, 2), PCI_PM_CTRL_NO_SOFT_RESET);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x40 + PCI_PM_PMC, 2), 3);
+}
+
+static void msi_is_the_borrowers(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_MSI, 0x60, PCI_MSI_FLAGS_64BIT);
+	fake_cap(f, 0x60, PCI_CAP_ID_MSI, 0, 0);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_ADDRESS_HI, 4, 0xfd), 0xfd);
+	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_DATA_64, 2, 0x4021), 0x4021);
+	KUNIT_EXPECT_EQ(test, fake_written(f, 0x60 + PCI_MSI_DATA_32, 2, 0x4021), 0x4021);
+	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_FLAGS, 2, 0xffff),
+			PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE);
+}
+
+static void vital_data_can_be_read_and_not_written(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_VPD, 0, 0);
+	fake_set(f, 0x40 + PCI_VPD_ADDR, 2, PCI_VPD_ADDR_F | 4);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_VPD_ADDR, 2, PCI_VPD_ADDR_F | 8), 8);
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, 0x40 + PCI_VPD_DATA, 4));
+}
+
+static void the_link_and_resets_are_the_owners(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_EXP, 0, 2);
+	fake_set(f, 0x40 + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_FLR | 1);
+	fake_set(f, 0x40 + PCI_EXP_DEVCTL, 2, 0x2020);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x40 + PCI_EXP_DEVCAP, 4), 1);
+	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_EXP_DEVCTL, 2, 0xffff),
+			PCI_EXP_DEVCTL_READRQ | PCI_EXP_DEVCTL_NOSNOOP_EN |
+			PCI_EXP_DEVCTL_RELAX_EN | 0x0020);
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, 0x40 + PCI_EXP_LNKCTL, 2));
+}
+
+static void extended_capabilities_are_unlinked(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, 0x100, 4, PCI_EXT_CAP_ID_ERR | 1 << 16 | 0x140 << 20);
+	fake_set(f, 0x140, 4, PCI_EXT_CAP_ID_SRIOV | 1 << 16 | 0x180 << 20);
+	fake_set(f, 0x180, 4, PCI_EXT_CAP_ID_ATS | 1 << 16 | 0x1c0 << 20);
+	fake_set(f, 0x1c0, 4, PCI_EXT_CAP_ID_DSN | 1 << 16);
+	fake_build(f, PCI_CFG_SPACE_EXP_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x100, 4),
+			PCI_EXT_CAP_ID_ERR | 1 << 16 | 0x1c0 << 20);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x1c0, 4), PCI_EXT_CAP_ID_DSN | 1 << 16);
+}
+
+static void the_first_extended_capability_becomes_the_null_one(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, 0x100, 4, PCI_EXT_CAP_ID_SRIOV | 1 << 16 | 0x140 << 20);
+	fake_set(f, 0x140, 4, PCI_EXT_CAP_ID_PASID | 1 << 16 | 0x180 << 20);
+	fake_set(f, 0x180, 4, PCI_EXT_CAP_ID_DSN | 1 << 16);
+	fake_build(f, PCI_CFG_SPACE_EXP_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x100, 4), 0x180 << 20);
+}
+
+/* Whatever a device looks like and whatever is written: bits that may not change do not. */
+static void no_write_changes_more_than_it_may(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+	struct rnd_state rnd;
+	u32 where, size, raw, value, got, may, w1c, i, round;
+
+	prandom_seed_state(&rnd, 0x4c454e44);
+	for (round = 0; round < 200; round++) {
+		prandom_bytes_state(&rnd, f->reg, sizeof(f->reg));
+		fake_set(f, PCI_STATUS, 2, fake_read(f, PCI_STATUS, 2) | PCI_STATUS_CAP_LIST);
+		fake_build(f, PCI_CFG_SPACE_EXP_SIZE);
+		for (i = 0; i < 500; i++) {
+			size = 1 << prandom_u32_state(&rnd) % 3;
+			where = prandom_u32_state(&rnd) % PCI_CFG_SPACE_EXP_SIZE & ~(size - 1);
+			value = prandom_u32_state(&rnd);
+			raw = fake_read(f, where, size);
+			may = 0;
+			w1c = 0;
+			memcpy(&may, &f->filter.write[where], size);
+			memcpy(&w1c, &f->filter.w1c[where], size);
+			got = fake_written(f, where, size, value);
+			if ((got ^ raw) & ~may & ~w1c || got & w1c & ~may)
+				KUNIT_FAIL(test, "round %u: 0x%x/%u: 0x%x, 0x%x -> 0x%x", round,
+					   where, size, raw, value, got);
+		}
+	}
+}
+
+static struct kunit_case lend_filter_cases[] = {
+	KUNIT_CASE(accesses_are_checked),
+	KUNIT_CASE(the_command_register_belongs_to_both),
+	KUNIT_CASE(status_is_cleared_only_on_purpose),
+	KUNIT_CASE(bars_are_neither_seen_nor_written),
+	KUNIT_CASE(capabilities_that_cannot_work_are_unlinked),
+	KUNIT_CASE(a_list_without_end_ends),
+	KUNIT_CASE(power_states_stay_with_the_borrower),
+	KUNIT_CASE(msi_is_the_borrowers),
+	KUNIT_CASE(vital_data_can_be_read_and_not_written),
+	KUNIT_CASE(the_link_and_resets_are_the_owners),
+	KUNIT_CASE(extended_capabilities_are_unlinked),
+	KUNIT_CASE(the_first_extended_capability_becomes_the_null_one),
+	KUNIT_CASE(no_write_changes_more_than_it_may),
+	{ }
+};
+
+static struct kunit_suite lend_filter_suite = {
+	.name = "ntb_lend_filter",
+	.test_cases = lend_filter_cases,
+};
+kunit_test_suite(lend_filter_suite);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("KUnit tests of ntb_lend's configuration space filter");
