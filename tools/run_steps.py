@@ -94,6 +94,14 @@ def count(log: str, ok: bool) -> tuple[int, int]:
     return passed, failed if ok else max(failed, 1)
 
 
+def last_line(log: Path, width: int = 80) -> str:
+    """Return the last line of a log that says something, cut to a width."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode("utf-8", "replace").split("\n")
+    return next((line.strip()[:width] for line in reversed(lines) if re.search(r"\w", line)), "")
+
+
 class Runner:
     """Starts steps as others end."""
 
@@ -113,8 +121,10 @@ class Runner:
             if self.collect():
                 spoken = time.monotonic()
             elif time.monotonic() - spoken > HEARTBEAT:
-                names = ", ".join(f"{one.step.name} ({time.monotonic() - one.started:.0f} s)" for one in self.running)
-                self.say(f"waiting for {names}")
+                for one in self.running:
+                    self.say(
+                        f"running {one.step.name} for {time.monotonic() - one.started:.0f} s: {last_line(one.log)}"
+                    )
                 spoken = time.monotonic()
             time.sleep(0.1)
         return self.summarise()

@@ -60,6 +60,14 @@ def test_a_failure_shows_the_end_of_its_log_and_stops_nothing(steps, capsys):
     assert said.rstrip().splitlines()[-1].startswith("1 passed, 1 failed")
 
 
+def test_what_a_step_says_last(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("x" * 5000 + "\nTASK [kmod : Build] ****\n\n====\n")
+    assert run_steps.last_line(log) == "TASK [kmod : Build] ****"
+    log.write_text("")
+    assert run_steps.last_line(log) == ""
+
+
 def test_order_and_solitude(steps, tmp_path):
     trace = tmp_path / "trace"
 
