@@ -39,8 +39,10 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def entry(name: str, recipe: Any, build: Callable[[Path], None]) -> Path:
-    """The cached directory for a recipe; `build` fills it if it does not exist yet.
+def entry(
+    name: str, recipe: Any, build: Callable[[Path], None], tell: Callable[[str], None] = lambda text: None
+) -> Path:
+    """The cached directory for a recipe; `build` fills it if it does not exist yet, and `tell` is told of that.
 
     The directory appears under its name only when it is complete, so an interrupted build leaves nothing usable.
     """
@@ -50,12 +52,14 @@ def entry(name: str, recipe: Any, build: Callable[[Path], None]) -> Path:
     with locked(name):
         if path.is_dir():
             return path
+        tell(f"making {path.name}")
         partial = path.with_name(path.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         build(partial)
         (partial / "recipe.json").write_text(json.dumps(recipe, indent=1, default=str) + "\n", encoding="utf-8")
         partial.rename(path)
+        tell(f"made {path.name}")
     return path
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def _tree_hash(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def ensure(source: apt.Archive, versions: dict[str, str], keys: Keys) -> Image:
+def ensure(source: apt.Archive, versions: dict[str, str], keys: Keys, tell: Callable[[str], None]) -> Image:
     """The image for these package versions and keys; built if it is not in the cache."""
     packages = roots.pinned(roots.GUEST_PACKAGES, versions)
     recipe = {
@@ -53,9 +54,11 @@ def ensure(source: apt.Archive, versions: dict[str, str], keys: Keys) -> Image:
         shutil.copy(root / f"boot/initrd.img-{release}", directory / "initrd.img")
         (directory / "release").write_text(release + "\n", encoding="ascii")
         command = ["mke2fs", "-q", "-t", "ext4", "-L", "lab-root", "-m", "0", "-E", "lazy_itable_init=1"]
-        subprocess.run([*command, "-d", str(root), str(directory / "disk.raw"), SIZE], check=True)
+        subprocess.run(
+            [*command, "-d", str(root), str(directory / "disk.raw"), SIZE], check=True, stdout=subprocess.DEVNULL
+        )
         shutil.rmtree(root)
 
-    directory = cache.entry("image", recipe, build)
+    directory = cache.entry("image", recipe, build, tell)
     release = (directory / "release").read_text(encoding="ascii").strip()
     return Image(directory / "disk.raw", directory / "vmlinuz", directory / "initrd.img", release)

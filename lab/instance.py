@@ -90,7 +90,7 @@ class Instance:
             raise LabError("another topology, or the same with other options, is up: run 'python3 -m lab down' first")
         if self.data:
             progress("an earlier lab died or did not come up: cleaning up after it")
-            self.down()
+        self.down()
         _require_memory(sum(host.memory for host in wanted.hosts))
         parts = prepare(progress)
         names = [host.name for host in wanted.hosts]
@@ -179,11 +179,14 @@ class Instance:
     def _wait_for_socket(self, link: str, log: Path) -> None:
         deadline = time.monotonic() + 30
         path = self.path / "links" / f"{link}.control.sock"
-        while not path.exists():
-            if not process.alive(self.data["processes"][f"link {link}"]) or time.monotonic() > deadline:
-                raise LabError(f"the bridge {link} did not start; {log} ends with:\n{_tail(log)}")
+        while True:
+            try:
+                control.call(path, {"command": "state"}, timeout=30)
+                return
+            except LabError:
+                if not process.alive(self.data["processes"][f"link {link}"]) or time.monotonic() > deadline:
+                    raise LabError(f"the bridge {link} did not start; {log} ends with:\n{_tail(log)}") from None
             time.sleep(0.05)
-        control.call(path, {"command": "state"}, timeout=30)
 
     def _wait(self, wanted: Topology, progress: Progress) -> None:
         self._wait_for_ssh([BUILDER, *(host.name for host in wanted.hosts)], progress)

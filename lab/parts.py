@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +27,15 @@ def prepare(progress: Progress, refresh: bool = False) -> Parts:
     """Make, or find in the cache, all that a lab is made from; asks the archive at most once a day."""
     roots.require_tools()
     source = apt.archive()
-    progress("asking the archive for current versions (at most once a day)")
+    progress("looking for what the lab is made from; what is not in the cache takes one or two minutes, once")
     versions = index.versions(source, refresh)
     pair = keys.ensure()
-    emulator = qemu.native()
-    if emulator is None:
-        progress("QEMU: Debian root from backports (about 30 s if it is not cached)")
-        emulator = qemu.from_root(roots.qemu(source, versions))
-    progress(f"guest image with Linux {versions['linux-image-amd64']} (about 1 min if it is not cached)")
-    guest = image.ensure(source, versions, pair)
-    progress("build host root (about 1 min if it is not cached)")
-    build_root = roots.builder(source, versions, pair.user_public, pair.host)
+    with ThreadPoolExecutor() as pool:
+        native = qemu.native()
+        emulating = pool.submit(lambda: native or qemu.from_root(roots.qemu(source, versions, progress)))
+        imaging = pool.submit(image.ensure, source, versions, pair, progress)
+        building = pool.submit(roots.builder, source, versions, pair.user_public, pair.host, progress)
+        emulator, guest, build_root = emulating.result(), imaging.result(), building.result()
     if guest.release != roots.kernel_release(build_root):
         raise LabError(
             f"the guests run {guest.release} but the build host has headers of {roots.kernel_release(build_root)}; "

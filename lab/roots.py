@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from . import apt, cache
@@ -92,7 +93,7 @@ def check_builder(root: Path, versions: dict[str, str]) -> None:
         raise LabError(f"the guests' kernel is {want}, the builder has {found}: run 'python3 -m lab build --refresh'")
 
 
-def qemu(source: apt.Archive, versions: dict[str, str]) -> Path:
+def qemu(source: apt.Archive, versions: dict[str, str], tell: Callable[[str], None]) -> Path:
     """The root directory with QEMU from backports."""
     recipe = {"format": FORMAT, "packages": QEMU_PACKAGES, "version": versions["qemu-system-x86"]}
 
@@ -100,10 +101,12 @@ def qemu(source: apt.Archive, versions: dict[str, str]) -> Path:
         option = f'--aptopt=APT::Default-Release "{CODENAME}-backports"'
         _mmdebstrap(directory / "root", QEMU_PACKAGES, source.lines(CODENAME, backports=True), [option])
 
-    return cache.entry("qemu", recipe, build) / "root"
+    return cache.entry("qemu", recipe, build, tell) / "root"
 
 
-def builder(source: apt.Archive, versions: dict[str, str], public_key: str, host_key: Path) -> Path:
+def builder(
+    source: apt.Archive, versions: dict[str, str], public_key: str, host_key: Path, tell: Callable[[str], None]
+) -> Path:
     """The root directory of the build host, with its ssh host key and the key of the lab's user."""
     packages = pinned(BUILDER_PACKAGES, versions)
     recipe = {"format": FORMAT, "packages": packages, "key": public_key, "host_key": _text(host_key, ".pub")}
@@ -117,7 +120,7 @@ def builder(source: apt.Archive, versions: dict[str, str], public_key: str, host
         shutil.copytree(HERE / "guest/etc/ssh", root / "etc/ssh", dirs_exist_ok=True)
         check_builder(root, versions)
 
-    return cache.entry("builder", recipe, build) / "root"
+    return cache.entry("builder", recipe, build, tell) / "root"
 
 
 def guest(directory: Path, source: apt.Archive, packages: list[str]) -> Path:
