@@ -22,6 +22,7 @@ def preflight_findings(
     build_host=None,
     require_iommu=False,
     signed=False,
+    force=False,
 ):
     """See the documentation above."""
     try:
@@ -36,6 +37,7 @@ def preflight_findings(
             build_host=build_host,
             require_iommu=require_iommu,
             signed=signed,
+            force=force,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(

@@ -499,6 +499,11 @@ class Host:
         return answers
 
 
+def is_borrowed(function):
+    """Whether a function is another host's: those are in PCI domains that no firmware numbers."""
+    return len(function["address"].split(":")[0]) > 4
+
+
 def busy_wanted(function, selectors):
     """Whether a selector may mean this function."""
     for selector in selectors:
@@ -515,7 +520,7 @@ def look(host, release, machine, selectors=(), packages=(), runtime_directory="/
     """Everything that the evaluation on the controller needs to know of one host."""
     functions = host.functions()
     for function in functions:
-        if busy_wanted(function, selectors):
+        if is_borrowed(function) or busy_wanted(function, selectors):
             function["busy"] = [] if function["driver"] == "ntb_lend" else host.busy(function["address"])
     return {
         "machine": machine,

@@ -420,6 +420,24 @@ def check_fit(findings, probe, plan, right, peers):
             taken.append("lease " + name)
 
 
+def check_releases(findings, probe, plan, force):
+    """Whether something that is to be given back is in use here."""
+    wanted = {(borrow["name"], borrow["owner"]) for borrow in plan["borrows"]}
+    functions = {function["address"]: function for function in probe["functions"]}
+    for attachment in (probe.get("borrowerd") or {}).get("attachments") or []:
+        if force or (attachment["name"], attachment["owner"]) in wanted:
+            continue
+        busy = functions.get(attachment.get("address"), {}).get("busy") or []
+        if busy:
+            findings.error(
+                "lease %s is not in device_lending_leases any more, but its device %s is in use here: %s. Stop using it, "
+                "put the lease back, or set device_lending_force to true.",
+                attachment["name"],
+                attachment["address"],
+                "; ".join(busy),
+            )
+
+
 def check_quarantine(findings, probe, plan):
     wanted = {grant["name"] for grant in plan["grants"]}
     for grant in (probe.get("ownerd") or {}).get("grants") or []:
@@ -497,6 +515,7 @@ def evaluate(
     build_host=None,
     require_iommu=False,
     signed=False,
+    force=False,
 ):
     """Everything that will not work on a host, worst first.
 
@@ -514,5 +533,6 @@ def evaluate(
     right = check_devices(findings, probe, plan)
     check_fit(findings, probe, plan, right, peers or {})
     check_quarantine(findings, probe, plan)
+    check_releases(findings, probe, plan, force)
     check_build(findings, probe, build, build_host)
     return sorted(findings.found, key=lambda finding: finding["severity"] != "error")

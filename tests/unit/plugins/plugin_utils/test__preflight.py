@@ -279,6 +279,15 @@ def test_quarantined_device(probe):
     only(run(probe), "quarantined (all ones)")
 
 
+def test_what_is_to_be_given_back_is_in_use(probe):
+    probe["functions"].append(dict(NVME, address="1ff00:00:00.0", busy=["/dev/nvme1n1 is mounted on /srv"]))
+    probe["borrowerd"] = {"attachments": [{"name": "data", "owner": "node-b", "address": "1ff00:00:00.0"}]}
+    nothing = {"grants": [], "borrows": []}
+    only(run(probe, nothing), "lease data", "mounted on /srv", "device_lending_force")
+    assert run(probe, nothing, force=True) == []
+    assert run(probe, {"grants": [], "borrows": [{"name": "data", "owner": "node-b"}]}) == []
+
+
 def test_no_headers(probe):
     build = dict(BUILD, kernels={RELEASE: {"headers": None}})
     only(run(probe, build=build, build_host="builder"), "builder has no headers", "linux-headers-" + RELEASE)
