@@ -367,7 +367,8 @@ static void lend_borrowed_gone_work(struct work_struct *work)
 
 	mutex_lock(&link->lock);
 	if (b->bus) {
-		dev_warn(&link->ntb->dev, "borrowed device %u: the owner has taken it back\n", b->id);
+		dev_warn(&link->ntb->dev, "borrowed device %u: the owner has taken it back\n",
+			 b->id);
 		lend_borrowed_quiesce(b);
 		lend_borrowed_set_state(b, NTB_LEND_BORROWED_STATE_GONE);
 	}

@@ -89,7 +89,8 @@ static void the_command_register_belongs_to_both(struct kunit *test)
 
 	fake_set(f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	fake_build(f, PCI_CFG_SPACE_SIZE);
-	KUNIT_EXPECT_EQ(test, fake_written(f, PCI_COMMAND, 2, PCI_COMMAND_MASTER | PCI_COMMAND_SERR),
+	KUNIT_EXPECT_EQ(test,
+			fake_written(f, PCI_COMMAND, 2, PCI_COMMAND_MASTER | PCI_COMMAND_SERR),
 			PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	KUNIT_EXPECT_EQ(test, fake_written(f, PCI_COMMAND, 2, 0), PCI_COMMAND_MEMORY);
 	KUNIT_EXPECT_NE(test, lend_filter_denied(&f->filter, PCI_COMMAND, 2, PCI_COMMAND_MEMORY, 0),
@@ -288,6 +289,7 @@ static struct kunit_suite lend_filter_suite = {
 	.name = "ntb_lend_filter",
 	.test_cases = lend_filter_cases,
 };
+
 kunit_test_suite(lend_filter_suite);
 
 MODULE_LICENSE("GPL");
