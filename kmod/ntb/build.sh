@@ -39,7 +39,8 @@ while [ $# -gt 0 ]; do
 done
 [ $# -eq 2 ] || { usage >&2; exit 2; }
 release=$1
-out=$2
+# make -C looks for it from another directory.
+out=$(realpath -m "$2")
 
 kdir=/lib/modules/$release/build
 [ -e "$kdir/Makefile" ] || die "no kernel headers for $release: install linux-headers-$release"

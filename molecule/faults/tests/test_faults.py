@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What may go wrong while a device is lent: nothing hangs, nothing oopses, and afterwards the lease is whole again."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import fabric
+import pytest
+from testinfra.host import Host
+
+# There as long as the drive shall be read, and as long as reading meets no error.
+GO_ON = "/run/read-the-drive"
+NO_ERROR = "/run/drive-is-read"
+
+# Asks the kernel for something that it must refuse, and prints the error number.
+REFUSED = """
+import sys
+sys.path.insert(0, "/opt/device-lending/current")
+from device_lending.kernel import KernelError
+from device_lending.netlink.port import NetlinkKernel
+kernel = NetlinkKernel()
+try:
+    print(eval(sys.argv[1], {"kernel": kernel}))
+except KernelError as error:
+    print(type(error).__name__)
+"""
+
+
+def refused(host: Host, call: str) -> str:
+    """The name of the error with which a kernel refuses a call."""
+    return fabric.output(host, f"python3 -c {shlex.quote(REFUSED)} {shlex.quote(call)}")
+
+
+def lab(*arguments: str) -> None:
+    """Do something to the lab's hardware."""
+    subprocess.run([sys.executable, "-m", "lab", *arguments], cwd=fabric.CHECKOUT, check=True, capture_output=True)
+
+
+def whole(borrower: Host, name: str) -> dict[str, Any] | None:
+    """The attachment if it is complete."""
+    found = fabric.attachment(borrower, name)
+    return found if found and found["state"] == "attached" and found["nodes"] else None
+
+
+@pytest.fixture
+def live(borrower: Host, lease: dict[str, Any]) -> dict[str, Any]:
+    """The attachment, complete; an earlier test may have made the borrower attach anew."""
+    return fabric.until(lambda: whole(borrower, lease["name"]), 120, "the lease is attached")
+
+
+@pytest.fixture
+def reading(borrower: Host, live: dict[str, Any]) -> Iterator[None]:
+    """The drive is read all the time, block by block."""
+    read = f"dd if={live['nodes'][0]} of=/dev/null bs=64k count=64 iflag=direct status=none"
+    loop = f"while [ -e {GO_ON} ]; do {read} || {{ rm {NO_ERROR}; break; }}; done"
+    fabric.output(borrower, f"touch {GO_ON} {NO_ERROR}; nohup sh -c {shlex.quote(loop)} >/dev/null 2>&1 &")
+    yield
+    fabric.output(borrower, f"rm -f {GO_ON}")
+    fabric.until(lambda: borrower.run("pgrep -x dd").rc != 0, 60, "reading ends")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def marked(owner: Host, borrower: Host) -> None:
+    for host in (owner, borrower):
+        fabric.mark(host, "faults begin")
+
+
+def still_read(borrower: Host) -> bool:
+    """The reading has met no error."""
+    return borrower.file(NO_ERROR).exists
+
+
+@pytest.mark.usefixtures("reading")
+def test_modules_under_a_lease_stay(owner: Host, borrower: Host) -> None:
+    for host in (owner, borrower):
+        for module in ("ntb_lend", "ntb_hw_amd"):
+            result = host.run(f"rmmod {module}")
+            assert result.rc != 0
+            assert "in use" in result.stderr
+    assert still_read(borrower)
+
+
+@pytest.mark.usefixtures("reading")
+def test_a_refused_attach_leaves_nothing(borrower: Host, live: dict[str, Any]) -> None:
+    functions = fabric.output(borrower, "ls /sys/bus/pci/devices")
+    (seen,) = fabric.ask(borrower, "borrowerd", "attachments")
+    epoch = seen["epoch"]
+    assert refused(borrower, f"kernel.attach(0, 0, {epoch - 1})") == "Stale"
+    assert refused(borrower, f"kernel.attach(0, 4711, {epoch})") == "Stale"
+    assert refused(borrower, f"kernel.attach(0, kernel.borrowed()[0].remote_id, {epoch})") == "DeviceBusy"
+    assert refused(borrower, "kernel.attach(4711, 0, 1)") == "NotFound"
+    assert refused(borrower, "kernel.detach(4711)") == "NotFound"
+    assert fabric.output(borrower, "ls /sys/bus/pci/devices") == functions
+    assert refused(borrower, "len(kernel.borrowed())") == "1"
+    assert still_read(borrower)
+
+
+@pytest.mark.usefixtures("reading")
+def test_a_refused_lend_changes_nothing(owner: Host, borrower: Host, live: dict[str, Any]) -> None:
+    address = live["remote_address"]
+    assert refused(owner, f"kernel.lend('{address}', 0, 1 << 62)") == "DeviceBusy"
+    assert refused(owner, f"kernel.unlend('{address}', False)") == "DeviceBusy"
+    assert refused(owner, "kernel.lend('0000:7f:00.0', 0, 1)") == "NotFound"
+    assert still_read(borrower)
+
+
+@pytest.mark.usefixtures("reading")
+def test_daemons_may_be_killed(owner: Host, borrower: Host, lease: dict[str, Any], live: dict[str, Any]) -> None:
+    for host in (owner, borrower):
+        fabric.output(host, "systemctl kill --signal=KILL device-lending-ownerd device-lending-borrowerd")
+    fabric.output(borrower, "systemctl restart device-lending-borrowerd")
+    fabric.output(owner, "systemctl restart device-lending-ownerd")
+    found = fabric.until(lambda: whole(borrower, lease["name"]), 120, "borrowerd knows its attachment again")
+    assert (found["epoch"], found["address"]) == (live["epoch"], live["address"])
+    (kept,) = fabric.ask(owner, "ownerd", "leases")
+    assert (kept["name"], kept["epoch"]) == (lease["name"], live["epoch"])
+    assert still_read(borrower)
+
+
+@pytest.mark.usefixtures("reading")
+def test_a_lost_link_ends_reads_and_comes_back(
+    owner: Host, borrower: Host, lease: dict[str, Any], live: dict[str, Any]
+) -> None:
+    lab("link", "down")
+    try:
+        fabric.until(lambda: not still_read(borrower), 60, "reading ends with an error")
+        functions = f"/sys/bus/pci/devices/{live['address']}"
+        fabric.until(lambda: not borrower.file(functions).exists, 60, "the borrowed function goes")
+    finally:
+        lab("link", "up")
+    found = fabric.until(lambda: whole(borrower, lease["name"]), 180, "the lease is attached again")
+    assert found["epoch"] > live["epoch"]
+    fabric.output(borrower, f"dd if={found['nodes'][0]} of=/dev/null bs=1M count=4 iflag=direct status=none")
+
+
+@pytest.mark.usefixtures("reading")
+def test_a_forced_recall_ends_reads_at_once(
+    owner: Host, borrower: Host, lease: dict[str, Any], live: dict[str, Any]
+) -> None:
+    # Not through the daemons, which would tell the borrower's daemon first.
+    assert "state" in refused(owner, f"kernel.unlend('{live['remote_address']}', True)")
+    fabric.until(lambda: not still_read(borrower), 30, "reading ends with an error")
+    found = fabric.until(lambda: whole(borrower, lease["name"]), 180, "the lease is attached again")
+    assert found["epoch"] > live["epoch"]
+
+
+def test_no_kernel_complains(owner: Host, borrower: Host) -> None:
+    # Reads that are cut off are errors, and reported as such; nothing else may be.
+    for host in (owner, borrower):
+        assert [line for line in fabric.trouble(host, "faults begin") if "I/O error" not in line] == []
