@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -51,7 +52,14 @@ def step(text: str) -> Iterator[None]:
 def command(*words: str, shown: Callable[[str], str | None] = lambda line: line) -> None:
     """Run a program of this checkout and show of its output what `shown` makes of it. Raises DemoError."""
     process = subprocess.Popen(
-        words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words,
+        cwd=CHECKOUT,
+        # Where skipped tasks are not shown, Ansible says what it does only when it has done it.
+        env=dict(os.environ, ANSIBLE_DISPLAY_SKIPPED_HOSTS="true"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     last: deque[str] = deque(maxlen=40)
