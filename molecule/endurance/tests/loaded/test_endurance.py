@@ -87,7 +87,7 @@ def test_random_writes_are_read_back(borrower: Host, attached: dict[str, Any]) -
         "--iodepth=8 --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=%d "
         "--output-format=json",
         attached["nodes"][0],
-        SECONDS,
+        str(SECONDS),
     )
     assert result.rc == 0, result.stdout[-3000:] + result.stderr
     job = json.loads(result.stdout[result.stdout.index("{"):])["jobs"][0]
