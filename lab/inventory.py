@@ -12,6 +12,9 @@ import yaml
 
 from .topology import BUILDER, Topology
 
+# Emulated hosts stand still for seconds when the machine below them is busy, which is no reason to lose a peer.
+PATIENCE = {"heartbeat_timeout_ms": 20000, "request_timeout_ms": 5000}
+
 
 def ssh_options(state: Path) -> str:
     """Options for ssh, scp and sftp that make them accept exactly the lab's hosts."""
@@ -79,6 +82,7 @@ def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
                     "vars": {
                         "device_lending_build_host": BUILDER,
                         "device_lending_leases": list(topology.leases),
+                        "device_lending_kmod_parameters": dict(PATIENCE),
                     },
                 }
             },

@@ -109,6 +109,7 @@ def test_inventory():
     group = data["children"]["ntb_fabric"]
     assert group["hosts"]["node-b"]["device_lending_links"] == [{"ntb": "0000:01:00.0", "peer": "node-a"}]
     assert group["vars"]["device_lending_build_host"] == "builder"
+    assert group["vars"]["device_lending_kmod_parameters"]["heartbeat_timeout_ms"] > 5000
     assert group["vars"]["device_lending_leases"][0]["borrower"] == "node-b"
     assert data["hosts"]["builder"]["ansible_port"] == 3
     assert "UserKnownHostsFile=/s/known_hosts" in data["vars"]["ansible_ssh_common_args"]
