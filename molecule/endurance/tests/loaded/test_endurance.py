@@ -84,7 +84,7 @@ def marked(owner: Host, borrower: Host) -> None:
 def test_random_writes_are_read_back(borrower: Host, attached: dict[str, Any]) -> None:
     result = borrower.run(
         "fio --name=endurance --filename=%s --rw=randwrite --bsrange=4k-128k --size=256m --direct=1 --ioengine=libaio "
-        "--iodepth=8 --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=%d "
+        "--iodepth=8 --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=%s "
         "--output-format=json",
         attached["nodes"][0],
         str(SECONDS),
