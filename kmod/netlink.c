@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Generic netlink, as described by netlink/ntb_lend.yaml. */
 
-#include <linux/iommu.h>
 #include <linux/netlink.h>
-#include <linux/pci.h>
 #include <net/genetlink.h>
 
+#include "attributes.h"
 #include "borrowed.h"
 #include "lent.h"
 #include "link.h"
@@ -143,210 +142,7 @@ static struct lend_link *lend_find_link(struct genl_info *info, struct nlattr *i
 	return link;
 }
 
-/* Objects as nests */
-
-static int lend_put_window(struct sk_buff *skb, int i, const struct lend_window *win)
-{
-	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_LINK_WINDOW);
-
-	if (!nest ||
-	    nla_put_u32(skb, NTB_LEND_A_WINDOW_INDEX, i) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_WINDOW_SIZE, win->size, NTB_LEND_A_WINDOW_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_WINDOW_BASE, win->base, NTB_LEND_A_WINDOW_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_WINDOW_INBOUND_BASE, win->inbound_base,
-			      NTB_LEND_A_WINDOW_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_WINDOW_INBOUND_SIZE, win->inbound_size,
-			      NTB_LEND_A_WINDOW_PAD))
-		return -EMSGSIZE;
-	nla_nest_end(skb, nest);
-	return 0;
-}
-
-static int lend_put_counters(struct sk_buff *skb, struct lend_counters *c)
-{
-	const struct {
-		int type;
-		atomic64_t *value;
-	} list[] = {
-		{ NTB_LEND_A_LINK_COUNTERS_REQUESTS, &c->requests },
-		{ NTB_LEND_A_LINK_COUNTERS_RESPONSES, &c->responses },
-		{ NTB_LEND_A_LINK_COUNTERS_TIMEOUTS, &c->timeouts },
-		{ NTB_LEND_A_LINK_COUNTERS_SERVED, &c->served },
-		{ NTB_LEND_A_LINK_COUNTERS_REJECTED, &c->rejected },
-		{ NTB_LEND_A_LINK_COUNTERS_DOORBELLS_SENT, &c->db_sent },
-		{ NTB_LEND_A_LINK_COUNTERS_DOORBELLS_RECEIVED, &c->db_received },
-		{ NTB_LEND_A_LINK_COUNTERS_MAILBOX_SENT, &c->mbox_sent },
-		{ NTB_LEND_A_LINK_COUNTERS_MAILBOX_RECEIVED, &c->mbox_received },
-		{ NTB_LEND_A_LINK_COUNTERS_HEARTBEATS_MISSED, &c->hb_missed },
-	};
-	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_LINK_COUNTERS);
-	int i;
-
-	if (!nest)
-		return -EMSGSIZE;
-	for (i = 0; i < ARRAY_SIZE(list); i++)
-		if (nla_put_u64_64bit(skb, list[i].type, atomic64_read(list[i].value),
-				      NTB_LEND_A_LINK_COUNTERS_PAD))
-			return -EMSGSIZE;
-	nla_nest_end(skb, nest);
-	return 0;
-}
-
-static bool lend_link_has_iommu(const struct lend_link *link)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(&link->pdev->dev);
-
-	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
-}
-
-static int lend_put_link(struct sk_buff *skb, void *object)
-{
-	struct lend_link *link = object;
-	const char *message = READ_ONCE(link->message);
-	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_LINK);
-	int i;
-
-	if (!nest ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_ID, link->id) ||
-	    nla_put_string(skb, NTB_LEND_A_LINK_NTB, pci_name(link->pdev)) ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_PORT, ntb_port_number(link->ntb)) ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PORT,
-			ntb_peer_port_number(link->ntb, link->pidx)) ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_STATE, READ_ONCE(link->state)) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_EPOCH, link->epoch, NTB_LEND_A_LINK_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_PEER_EPOCH, link->peer_epoch,
-			      NTB_LEND_A_LINK_PAD) ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_PROTOCOL, LEND_PROTOCOL) ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PROTOCOL, link->peer_protocol) ||
-	    nla_put_u8(skb, NTB_LEND_A_LINK_PHYSICAL, READ_ONCE(link->physical)) ||
-	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, lend_link_has_iommu(link)) ||
-	    (message && nla_put_string(skb, NTB_LEND_A_LINK_MESSAGE, message)))
-		return -EMSGSIZE;
-	for (i = 0; i < link->nwin; i++)
-		if (lend_put_window(skb, i, &link->win[i]))
-			return -EMSGSIZE;
-	if (lend_put_counters(skb, &link->counters))
-		return -EMSGSIZE;
-	nla_nest_end(skb, nest);
-	return 0;
-}
-
-static int lend_put_bar(struct sk_buff *skb, int type, int i, u64 size, u32 flags, int window,
-			u64 offset)
-{
-	struct nlattr *nest;
-
-	if (!size)
-		return 0;
-	nest = nla_nest_start(skb, type);
-	if (!nest ||
-	    nla_put_u32(skb, NTB_LEND_A_BAR_INDEX, i) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BAR_SIZE, size, NTB_LEND_A_BAR_PAD) ||
-	    nla_put_u32(skb, NTB_LEND_A_BAR_FLAGS, flags) ||
-	    nla_put_u32(skb, NTB_LEND_A_BAR_WINDOW, window) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BAR_OFFSET, offset, NTB_LEND_A_BAR_PAD))
-		return -EMSGSIZE;
-	nla_nest_end(skb, nest);
-	return 0;
-}
-
-static int lend_put_lent(struct sk_buff *skb, void *object)
-{
-	struct lend_lent *lent = object;
-	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_LENT);
-	int i, ret = -EMSGSIZE;
-
-	if (!nest)
-		return ret;
-	mutex_lock(&lent->lock);
-	if (nla_put_u32(skb, NTB_LEND_A_LENT_ID, lent->id) ||
-	    nla_put_string(skb, NTB_LEND_A_LENT_ADDRESS, pci_name(lent->pdev)) ||
-	    nla_put_u32(skb, NTB_LEND_A_LENT_STATE, lent->state) ||
-	    (lent->link && nla_put_u32(skb, NTB_LEND_A_LENT_LINK, lent->link->id)) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_EPOCH, lent->epoch, NTB_LEND_A_LENT_PAD) ||
-	    nla_put_u8(skb, NTB_LEND_A_LENT_CONTAINED, lent->contained) ||
-	    (lent->message && nla_put_string(skb, NTB_LEND_A_LENT_MESSAGE, lent->message)) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_READS, lent->config_reads,
-			      NTB_LEND_A_LENT_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_WRITES, lent->config_writes,
-			      NTB_LEND_A_LENT_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_DENIED, lent->config_denied,
-			      NTB_LEND_A_LENT_PAD))
-		goto unlock;
-	for (i = 0; i < PCI_STD_NUM_BARS; i++)
-		if (lend_put_bar(skb, NTB_LEND_A_LENT_BAR, i, lent->bar[i].size,
-				 lent->bar[i].flags, lent->bar[i].window, lent->bar[i].offset))
-			goto unlock;
-	nla_nest_end(skb, nest);
-	ret = 0;
-unlock:
-	mutex_unlock(&lent->lock);
-	return ret;
-}
-
-static const char *lend_borrowed_interrupts(struct lend_borrowed *b)
-{
-	const char *way = "none";
-	struct pci_dev *pdev;
-
-	pdev = pci_get_domain_bus_and_slot(b->sysdata.domain, 0, 0);
-	if (!pdev)
-		return way;
-	if (lend_is_borrowed(pdev) && pdev->msix_enabled)
-		way = "msi-x, direct";
-	else if (lend_is_borrowed(pdev) && pdev->msi_enabled)
-		way = "msi, direct";
-	pci_dev_put(pdev);
-	return way;
-}
-
-static int lend_put_borrowed(struct sk_buff *skb, void *object)
-{
-	struct lend_borrowed *b = object;
-	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_BORROWED);
-	struct lend_dma_stats s;
-	char address[32], remote[32];
-	int i;
-
-	lend_dma_stats_sum(b, &s);
-	snprintf(address, sizeof(address), "%04x:00:00.0", b->sysdata.domain);
-	snprintf(remote, sizeof(remote), "%04x:%02x:%02x.%x", b->remote_address >> 16,
-		 b->remote_address >> 8 & 0xff, PCI_SLOT(b->remote_address & 0xff),
-		 PCI_FUNC(b->remote_address & 0xff));
-	if (!nest ||
-	    nla_put_u32(skb, NTB_LEND_A_BORROWED_ID, b->id) ||
-	    nla_put_u32(skb, NTB_LEND_A_BORROWED_LINK, b->link->id) ||
-	    nla_put_u32(skb, NTB_LEND_A_BORROWED_REMOTE_ID, b->remote_id) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_EPOCH, b->epoch,
-			      NTB_LEND_A_BORROWED_PAD) ||
-	    nla_put_u32(skb, NTB_LEND_A_BORROWED_STATE, READ_ONCE(b->state)) ||
-	    nla_put_string(skb, NTB_LEND_A_BORROWED_ADDRESS, address) ||
-	    nla_put_string(skb, NTB_LEND_A_BORROWED_REMOTE_ADDRESS, remote) ||
-	    nla_put_string(skb, NTB_LEND_A_BORROWED_INTERRUPTS, lend_borrowed_interrupts(b)) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_MAPPINGS, s.maps - s.unmaps,
-			      NTB_LEND_A_BORROWED_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_MAPPED_BYTES, s.mapped - s.unmapped,
-			      NTB_LEND_A_BORROWED_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_MAP_ERRORS, s.errors,
-			      NTB_LEND_A_BORROWED_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_CONFIG_READS,
-			      atomic64_read(&b->config_reads), NTB_LEND_A_BORROWED_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_CONFIG_WRITES,
-			      atomic64_read(&b->config_writes), NTB_LEND_A_BORROWED_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_CONFIG_ERRORS,
-			      atomic64_read(&b->config_errors), NTB_LEND_A_BORROWED_PAD))
-		return -EMSGSIZE;
-	for (i = 0; i < PCI_STD_NUM_BARS; i++)
-		if (lend_put_bar(skb, NTB_LEND_A_BORROWED_BAR, i, b->bar[i].size,
-				 b->bar[i].flags, b->bar[i].window, b->bar[i].offset))
-			return -EMSGSIZE;
-	nla_nest_end(skb, nest);
-	return 0;
-}
-
 /* Replies, dumps and events */
-
-typedef int (*lend_put_fn)(struct sk_buff *skb, void *object);
 
 static int lend_put_message(struct sk_buff *skb, u32 portid, u32 seq, int flags, u8 cmd,
 			    lend_put_fn put, void *object)
@@ -691,29 +487,6 @@ static int lend_nl_mailbox_send(struct sk_buff *skb, struct genl_info *info)
 				nla_data(payload), nla_len(payload));
 	lend_link_put(link);
 	return ret;
-}
-
-struct lend_mail {
-	struct lend_link *link;
-	u32 port;
-	const void *data;
-	size_t len;
-};
-
-static int lend_put_mail(struct sk_buff *skb, void *object)
-{
-	const struct lend_mail *mail = object;
-	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_MAILBOX);
-
-	if (!nest ||
-	    nla_put_u32(skb, NTB_LEND_A_MAILBOX_LINK, mail->link->id) ||
-	    nla_put_u32(skb, NTB_LEND_A_MAILBOX_PORT, mail->port) ||
-	    nla_put(skb, NTB_LEND_A_MAILBOX_PAYLOAD, mail->len, mail->data) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_MAILBOX_PEER_EPOCH, mail->link->peer_epoch,
-			      NTB_LEND_A_MAILBOX_PAD))
-		return -EMSGSIZE;
-	nla_nest_end(skb, nest);
-	return 0;
 }
 
 /**
