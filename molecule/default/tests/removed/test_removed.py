@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import fabric
@@ -45,6 +46,19 @@ def test_no_modules_are_left(owner: Host, borrower: Host) -> None:
 
 def test_the_owner_has_its_drive(owner: Host, lease: dict[str, Any]) -> None:
     assert lease["device"]["serial"] in fabric.output(owner, "cat /sys/class/nvme/nvme*/serial")
+
+
+def test_check_mode_on_bare_hosts_predicts_and_changes_nothing(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
+    result = fabric.playbook("site.yml", "--check", "--diff")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for host in (lease["owner"], lease["borrower"]):
+        changed = re.search(rf"^{re.escape(host)}\s.*changed=(\d+)", result.stdout, re.MULTILINE)
+        assert changed, result.stdout
+        assert int(changed[1]) > 0, f"nothing was predicted for {host}:\n{result.stdout}"
+    assert lease["name"] in result.stdout
+    for host in (owner, borrower):
+        assert fabric.output(host, "lsmod | grep -c ^ntb || true") == "0"
+        assert not host.file("/opt/device-lending").exists
 
 
 def test_no_kernel_complains(owner: Host, borrower: Host) -> None:
