@@ -56,7 +56,10 @@ fi
 [ -n "$tarball" ] || die "no linux-source-$series in /usr/src: install linux-source-$series"
 
 mkdir -p "$out"
-tree=$(mktemp -d "$out/.source.XXXXXX")
+# Its path gets into the modules: always the same one, so that the same sources give the same build.
+tree=$out/.source
+rm -rf "$tree"
+mkdir "$tree"
 trap 'rm -rf "$tree"' EXIT
 top=linux-source-$series
 tar -xf "$tarball" -C "$tree" --wildcards "$top/Makefile" "$top/drivers/ntb" \
