@@ -120,6 +120,7 @@ def playbook(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> 
     return subprocess.run(
         [*command, str(CHECKOUT / "playbooks" / name), *arguments],
         cwd=CHECKOUT,
+        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
         text=True,
         check=False,
