@@ -45,8 +45,8 @@ out=$(realpath -m "$2")
 kdir=/lib/modules/$release/build
 [ -e "$kdir/Makefile" ] || die "no kernel headers for $release: install linux-headers-$release"
 
-# 6.12.107+deb13-amd64 is built from linux-source 6.12, which must be 6.12.107.
-version=${release%%[+-]*}
+# The release need not say it: 6.12.107+deb13-amd64 is 6.12.107, but 6.1.0-37-amd64 is 6.1.140.
+version=$(make -s --no-print-directory -C "$kdir" kernelversion)
 series=$(cut -d. -f1,2 <<<"$version")
 if [ -z "$tarball" ]; then
 	for f in /usr/src/linux-source-"$series".tar.{xz,zst,gz}; do
