@@ -48,7 +48,9 @@ def test_the_owner_has_its_drive(owner: Host, lease: dict[str, Any]) -> None:
     assert lease["device"]["serial"] in fabric.output(owner, "cat /sys/class/nvme/nvme*/serial")
 
 
-def test_check_mode_on_bare_hosts_predicts_and_changes_nothing(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
+def test_check_mode_on_bare_hosts_predicts_and_changes_nothing(
+    owner: Host, borrower: Host, lease: dict[str, Any]
+) -> None:
     result = fabric.playbook("site.yml", "--check", "--diff")
     assert result.returncode == 0, result.stdout + result.stderr
     for host in (lease["owner"], lease["borrower"]):
