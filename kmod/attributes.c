@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Links, devices and messages as the netlink attributes of netlink/ntb_lend.yaml. */
 
-#include <linux/iommu.h>
 #include <linux/pci.h>
 #include <net/netlink.h>
 
@@ -11,6 +10,7 @@
 #include "link.h"
 #include "proto.h"
 #include "uapi/ntb_lend.h"
+#include "window.h"
 
 static int lend_put_window(struct sk_buff *skb, int i, const struct lend_window *win)
 {
@@ -59,13 +59,6 @@ static int lend_put_counters(struct sk_buff *skb, struct lend_counters *c)
 	return 0;
 }
 
-static bool lend_link_has_iommu(const struct lend_link *link)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(&link->pdev->dev);
-
-	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
-}
-
 /**
  * lend_put_link() - put a link into a message
  * @skb: the message
@@ -94,7 +87,7 @@ int lend_put_link(struct sk_buff *skb, void *object)
 	    nla_put_u32(skb, NTB_LEND_A_LINK_PROTOCOL, LEND_PROTOCOL) ||
 	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PROTOCOL, link->peer_protocol) ||
 	    nla_put_u8(skb, NTB_LEND_A_LINK_PHYSICAL, READ_ONCE(link->physical)) ||
-	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, lend_link_has_iommu(link)) ||
+	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, lend_is_translated(&link->pdev->dev)) ||
 	    (message && nla_put_string(skb, NTB_LEND_A_LINK_MESSAGE, message)))
 		return -EMSGSIZE;
 	for (i = 0; i < link->nwin; i++)

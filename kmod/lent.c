@@ -9,7 +9,6 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/idr.h>
-#include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/netlink.h>
 #include <linux/slab.h>
@@ -123,14 +122,6 @@ int lend_lent_for_each(u32 start, int (*fn)(struct lend_lent *lent, void *arg), 
 	}
 	mutex_unlock(&lend_lents_lock);
 	return ret;
-}
-
-/* Does an IOMMU translate what this device sends? */
-static bool lend_is_translated(struct device *dev)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
-
-	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
 }
 
 /**

@@ -8,11 +8,25 @@
 
 #include <linux/align.h>
 #include <linux/dma-mapping.h>
+#include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/pci.h>
 
 #include "link.h"
 #include "window.h"
+
+/**
+ * lend_is_translated() - does an IOMMU translate what this device sends
+ * @dev: the device
+ *
+ * Context: process.
+ */
+bool lend_is_translated(struct device *dev)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
+}
 
 static void lend_window_find_bar(struct lend_link *link, struct lend_window *win)
 {

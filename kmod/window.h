@@ -5,8 +5,10 @@
 
 #include <linux/types.h>
 
+struct device;
 struct lend_link;
 
+bool lend_is_translated(struct device *dev);
 int lend_windows_probe(struct lend_link *link);
 int lend_windows_open(struct lend_link *link);
 void lend_windows_close(struct lend_link *link);
