@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import builder, inventory, keys, process, qemu, qmp, topology
+from . import builder, devices, inventory, keys, process, qemu, qmp, topology
 from .errors import LabError
 from .ntb import control
 from .parts import Parts, prepare
@@ -126,7 +126,7 @@ class Instance:
             progress(f"starting the bridge {link.name} ({link.primary} - {link.secondary})")
             command = [sys.executable, "-m", "lab.ntb.server", "--directory", str(self.path / "links")]
             command += ["--name", link.name, "--sizes", *(str(size << 20) for size in link.windows)]
-            command += ["--fast"] if options["window"] == "fast" else []
+            command += [f"--fast={side}" for side in wanted.fast_sides(link)] if options["window"] == "fast" else []
             command += ["--weak"] if options["ordering"] == "weak" else []
             log = self.path / "links" / f"{link.name}.log"
             environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
@@ -143,9 +143,10 @@ class Instance:
         (directory / "console.log").write_bytes(b"")
         command = [*parts.qemu.img, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(parts.image.disk)]
         subprocess.run([*command, str(directory / "disk.qcow2")], check=True, env=qemu.environment(parts.qemu))
-        for number, drive in enumerate(host.nvme):
-            with open(directory / f"nvme{number}.raw", "wb") as handle:
-                handle.truncate(drive.size << 20)
+        sizes = {f"nvme{number}.raw": drive.size for number, drive in enumerate(host.nvme)}
+        for name, size in (sizes | devices.drives(host.devices)).items():
+            with open(directory / name, "wb") as handle:
+                handle.truncate(size << 20)
 
     def _start_host(self, wanted: Topology, host: Host, parts: Parts) -> None:
         machine_id = uuid.uuid5(MACHINE_IDS, host.name).hex

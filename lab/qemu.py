@@ -12,6 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import devices
 from .errors import LabError
 from .image import Image
 from .topology import Host, Topology
@@ -19,8 +20,14 @@ from .topology import Host, Topology
 NEEDED = (11, 1)
 FIRST_ROOT_PORT = 0x10
 MESSAGE_TIMEOUT = 600_000  # ms; a host may have to wait for its peer to start
-BOUNCE_BUFFER = 4 << 20  # octets; DMA of a drive into a window goes through QEMU's bounce buffer
 MANAGEMENT_SLOT, LAN_SLOT, DISK_SLOT = 2, 3, 4
+# QEMU passes every mapping on to the bridge, which needs to know of it: caching-mode and dma-remap.
+IOMMU_DEVICES = {
+    "none": [],
+    "intel": ["-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48"],
+    "amd": ["-device", "amd-iommu,dma-remap=on,intremap=on"],
+}
+IOMMU_WORDS = {"none": [], "intel": ["intel_iommu=on", "iommu=nopt"], "amd": ["iommu=nopt"]}
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ def kernel_command_line(topology: Topology, host: Host, machine_id: str) -> str:
         "init_on_alloc=1",
         f"lab.address={host.address}/24",
         f"lab.hosts={hosts}",
+        *IOMMU_WORDS[host.iommu],
     ]
     return " ".join(words)
 
@@ -104,12 +112,13 @@ def arguments(
 ) -> list[str]:
     """QEMU's arguments for a host. Relative paths in it are relative to the lab's state directory.
 
-    Root ports are in the order links, drives, network cards, so that the addresses in `topology` are true.
+    Root ports are in the order links, drives, devices, so that the addresses in `topology` are true.
     """
     directory = host.name
     args = ["-name", host.name, "-nodefaults", "-no-user-config", "-display", "none"]
     args += ["-accel", "tcg,thread=multi" if accel == "tcg" else accel, "-cpu", "max" if accel == "tcg" else "host"]
     args += ["-machine", "q35,memory-backend=ram,vmport=off", "-smp", str(host.cpus), "-m", f"{host.memory}M"]
+    args += IOMMU_DEVICES[host.iommu]  # before any device it is to translate for
     args += ["-object", f"memory-backend-memfd,id=ram,size={host.memory}M,share=on"]
     args += ["-kernel", str(image.kernel), *(["-initrd", str(image.initrd)] if image.initrd else [])]
     args += ["-append", kernel_command_line(topology, host, machine_id)]
@@ -121,7 +130,7 @@ def arguments(
     args += ["-netdev", f"user,id=mgmt,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
     mac = f"52:54:00:4c:{host.index:02x}"
     args += ["-device", f"virtio-net-pci,netdev=mgmt,bus=pcie.0,addr={MANAGEMENT_SLOT:#x},mac={mac}:01,romfile="]
-    args += ["-netdev", f"socket,id=lan,mcast=239.77.0.1:{lan_port},localaddr=127.0.0.1"]
+    args += ["-netdev", devices.netdev_option("lan", 0, lan_port)]
     args += ["-device", f"virtio-net-pci,netdev=lan,bus=pcie.0,addr={LAN_SLOT:#x},mac={mac}:02,romfile="]
     port = 0
     for link in topology.links_of(host.name):
@@ -137,13 +146,11 @@ def arguments(
         args += ["-blockdev", f"file,node-name=nvme{number}-file,filename={directory}/nvme{number}.raw"]
         args += ["-blockdev", f"raw,node-name=nvme{number},file=nvme{number}-file,discard=unmap"]
         options = f"nvme,id=nvme-{number},serial={drive.serial},drive=nvme{number},bus=rp{port}"
-        args += ["-device", f"{options},x-max-bounce-buffer-size={BOUNCE_BUFFER}"]
+        args += ["-device", f"{options},x-max-bounce-buffer-size={devices.BOUNCE_BUFFER}"]
         port += 1
-    for number, model in enumerate(host.nics):
-        args += _root_port(port)
-        args += ["-netdev", f"user,id=nic{number},restrict=on"]
-        args += ["-device", f"{model},netdev=nic{number},bus=rp{port},mac={mac}:{16 + number:02x},romfile="]
-        port += 1
+    for number in range(port, port + len(host.devices)):
+        args += _root_port(number)
+    args += devices.arguments(host.devices, port, directory, mac, topology.networks, lan_port)
     return args
 
 

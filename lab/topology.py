@@ -11,13 +11,16 @@ from typing import Any
 
 import yaml
 
+from . import devices
+from .checker import Checker
 from .errors import LabError
 
 MEMORY_DEFAULT = 1024
-MEMORY_MAX = 2816  # MiB; above it QEMU's q35 splits RAM, and offsets in its file no longer equal guest addresses
+MEMORY_MAX = 8192
 WINDOWS_DEFAULT = (1024, 4096)
-NIC_MODELS = ("e1000e", "igb")
+IOMMUS = ("none", "intel", "amd")
 BUILDER = "builder"
+ROOT_PORTS = 15
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class Host:
     index: int
     memory: int
     cpus: int
-    nvme: tuple[Nvme, ...]
-    nics: tuple[str, ...]
+    nvme: tuple[Nvme, ...] = ()
+    devices: tuple[devices.Slot, ...] = ()
+    iommu: str = "none"
 
     @property
     def address(self) -> str:
@@ -47,12 +51,12 @@ class Host:
 
 @dataclass(frozen=True)
 class Link:
-    """One bridge: the primary and the secondary host, window sizes in MiB."""
+    """One bridge: the primary and the secondary host, sizes of its one or two windows in MiB."""
 
     name: str
     primary: str
     secondary: str
-    windows: tuple[int, int]
+    windows: tuple[int, ...]
 
     def side(self, host: str) -> int | None:
         """0 if the host is the primary side, 1 if it is the secondary, None if it has no part in this link."""
@@ -72,6 +76,13 @@ class Topology:
     links: tuple[Link, ...]
     leases: tuple[dict[str, Any], ...]
 
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The hosts' private network, and those that network cards in the topology name."""
+        slots = [slot for host in self.hosts for slot in host.devices]
+        named = {name for slot in slots for device in slot.functions for name in device.networks()}
+        return (devices.LAN, *sorted(named - {devices.LAN}))
+
     def links_of(self, host: str) -> list[Link]:
         """The links of a host in the order in which their bridge functions appear in it."""
         return [link for link in self.links if link.side(host) is not None]
@@ -79,6 +90,14 @@ class Topology:
     def ntb_address(self, host: str, link: Link) -> str:
         """PCI address of the bridge function of a link in a host: root ports are numbered in the order of links."""
         return f"0000:{self.links_of(host).index(link) + 1:02x}:00.0"
+
+    def fast_sides(self, link: Link) -> list[int]:
+        """The sides of a link whose last window can show the peer's RAM directly.
+
+        Behind an IOMMU the peer's addresses are not those of its RAM: only the peer's QEMU can translate them.
+        """
+        peers = (link.secondary, link.primary)
+        return [side for side in (0, 1) if len(link.windows) == 2 and self.host(peers[side]).iommu == "none"]
 
     def host(self, name: str) -> Host:
         """A host by name; raises LabError with the names there are."""
@@ -88,49 +107,12 @@ class Topology:
         raise LabError(f"there is no host {name!r} in this lab, only {', '.join(host.name for host in self.hosts)}")
 
 
-class _Checker:
-    """Takes values out of nested mappings, naming the key in every complaint."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def fail(self, key: str, text: str) -> LabError:
-        return LabError(f"{self.where}: {key}: {text}")
-
-    def mapping(self, value: Any, key: str, allowed: tuple[str, ...]) -> dict[str, Any]:
-        if value is None:
-            value = {}
-        if not isinstance(value, dict):
-            raise self.fail(key, f"must be a mapping, not {value!r}")
-        for name in value:
-            if allowed and name not in allowed:
-                raise self.fail(f"{key}.{name}" if key else str(name), f"unknown key; known are {', '.join(allowed)}")
-        return value
-
-    def sequence(self, value: Any, key: str) -> list[Any]:
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise self.fail(key, f"must be a list, not {value!r}")
-        return value
-
-    def number(self, value: Any, key: str, low: int, high: int) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.fail(key, f"must be a whole number from {low} to {high}, not {value!r}")
-        return value
-
-    def name(self, value: Any, key: str) -> str:
-        if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):
-            raise self.fail(key, f"must be a name of small letters, digits and hyphens, not {value!r}")
-        return value
-
-
-def _host(check: _Checker, name: str, index: int, value: Any) -> Host:
+def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     key = f"hosts.{name}"
     check.name(name, key)
     if name == BUILDER:
         raise check.fail(key, "is the name of the build host; choose another")
-    fields = check.mapping(value, key, ("memory", "cpus", "nvme", "nics"))
+    fields = check.mapping(value, key, ("memory", "cpus", "iommu", "nvme", "devices"))
     drives = []
     for number, item in enumerate(check.sequence(fields.get("nvme"), f"{key}.nvme")):
         where = f"{key}.nvme[{number}]"
@@ -139,16 +121,14 @@ def _host(check: _Checker, name: str, index: int, value: Any) -> Host:
         if not isinstance(serial, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,20}", serial):
             raise check.fail(f"{where}.serial", f"must be 1 to 20 letters, digits, '-' or '_', not {serial!r}")
         drives.append(Nvme(serial, check.number(drive.get("size", 1024), f"{where}.size", 1, 1 << 20)))
-    nics = check.sequence(fields.get("nics"), f"{key}.nics")
-    for number, model in enumerate(nics):
-        if model not in NIC_MODELS:
-            raise check.fail(f"{key}.nics[{number}]", f"must be one of {', '.join(NIC_MODELS)}, not {model!r}")
     memory = check.number(fields.get("memory", MEMORY_DEFAULT), f"{key}.memory", 512, MEMORY_MAX)
     cpus = check.number(fields.get("cpus", 2), f"{key}.cpus", 1, 64)
-    return Host(name, index, memory, cpus, tuple(drives), tuple(nics))
+    iommu = check.choice(fields.get("iommu", "none"), f"{key}.iommu", IOMMUS)
+    slots = devices.parse(check, fields.get("devices"), f"{key}.devices")
+    return Host(name, index, memory, cpus, tuple(drives), slots, iommu)
 
 
-def _link(check: _Checker, number: int, value: Any, hosts: dict[str, Host]) -> Link:
+def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Link:
     key = f"links[{number}]"
     fields = check.mapping(value, key, ("name", "between", "windows"))
     between = check.sequence(fields.get("between"), f"{key}.between")
@@ -158,17 +138,17 @@ def _link(check: _Checker, number: int, value: Any, hosts: dict[str, Host]) -> L
         if host not in hosts:
             raise check.fail(f"{key}.between", f"there is no host {host!r}")
     windows = check.sequence(fields.get("windows", list(WINDOWS_DEFAULT)), f"{key}.windows")
-    if len(windows) != 2:
-        raise check.fail(f"{key}.windows", "must be the sizes of two windows")
+    if not 1 <= len(windows) <= 2:
+        raise check.fail(f"{key}.windows", "must be the sizes of one or two windows")
     for index, size in enumerate(windows):
         check.number(size, f"{key}.windows[{index}]", 1, 64 << 10)
         if size & (size - 1):
             raise check.fail(f"{key}.windows[{index}]", f"must be a power of two, not {size}")
     name = check.name(fields.get("name", f"{between[0]}--{between[1]}"), f"{key}.name")
-    return Link(name, between[0], between[1], (windows[0], windows[1]))
+    return Link(name, between[0], between[1], tuple(windows))
 
 
-def _lease(check: _Checker, number: int, value: Any, hosts: dict[str, Host]) -> dict[str, Any]:
+def _lease(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> dict[str, Any]:
     key = f"leases[{number}]"
     lease = check.mapping(value, key, ("name", "owner", "device", "borrower"))
     for name in ("name", "owner", "device", "borrower"):
@@ -183,7 +163,7 @@ def _lease(check: _Checker, number: int, value: Any, hosts: dict[str, Host]) -> 
 
 def parse(data: Any, where: str) -> Topology:
     """A topology from what YAML gave; raises LabError naming the file and the key that is wrong."""
-    check = _Checker(where)
+    check = Checker(where)
     fields = check.mapping(data, "", ("name", "hosts", "links", "leases"))
     entries = check.mapping(fields.get("hosts"), "hosts", ())
     if not 1 <= len(entries) <= 16:
@@ -196,8 +176,8 @@ def parse(data: Any, where: str) -> Topology:
         raise check.fail("links", "two links have the same name")
     for host in hosts.values():
         mine = [link for link in links if link.side(host.name) is not None]
-        if len(mine) + len(host.nvme) + len(host.nics) > 12:
-            raise check.fail(f"hosts.{host.name}", "has more than 12 links and devices")
+        if len(mine) + len(host.nvme) + len(host.devices) > ROOT_PORTS:
+            raise check.fail(f"hosts.{host.name}", f"has more than {ROOT_PORTS} links, drives and devices")
     leases = [
         _lease(check, number, value, hosts)
         for number, value in enumerate(check.sequence(fields.get("leases"), "leases"))

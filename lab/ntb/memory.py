@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""A machine's RAM as its QEMU hands it out: descriptors mapped into this process, found by guest address."""
+"""A machine's RAM as its QEMU hands it out: descriptors mapped into this process, found by bus address.
+
+A bus address is what the bridge function of that machine may put on its bus: a physical address, or behind an IOMMU one
+that the machine's kernel has mapped, page by page. QEMU tells both in the same way.
+"""
 
 from __future__ import annotations
 
+import bisect
 import mmap
 import os
 from dataclasses import dataclass
@@ -15,7 +20,7 @@ FIRST_MEGABYTE = 1 << 20
 
 @dataclass
 class Segment:
-    """One mapped range: guest address, size, flags, and where it lies in the mapped file (None: not mappable)."""
+    """One mapped range: bus address, size, flags, and where it lies in the mapped file (None: not mappable)."""
 
     address: int
     size: int
@@ -26,10 +31,11 @@ class Segment:
 
 
 class GuestMemory:
-    """All ranges a machine has announced by DMA_MAP."""
+    """All ranges a machine has announced by DMA_MAP; they do not overlap."""
 
     def __init__(self) -> None:
-        self._segments: list[Segment] = []
+        self._starts: list[int] = []
+        self._segments: list[Segment] = []  # in the order of their addresses, as `_starts`
         self._files: dict[tuple[int, int], tuple[memoryview, int]] = {}
         self._last: Segment | None = None
 
@@ -38,16 +44,20 @@ class GuestMemory:
         view, kept = None, None
         if descriptor is not None:
             view, kept = self._file(descriptor)
-        self._segments.append(Segment(address, size, flags, offset, view, kept))
+        self.unmap(address, size)
+        place = bisect.bisect_left(self._starts, address)
+        self._starts.insert(place, address)
+        self._segments.insert(place, Segment(address, size, flags, offset, view, kept))
 
     def unmap(self, address: int, size: int, everything: bool = False) -> None:
         """Forget a range, or all of them."""
         self._last = None
-        self._segments = [
-            segment
-            for segment in self._segments
-            if not (everything or (address <= segment.address and segment.address + segment.size <= address + size))
-        ]
+        first, behind = 0, len(self._starts)
+        if not everything:
+            first, behind = (bisect.bisect_left(self._starts, edge) for edge in (address, address + size))
+            if behind > first and self._end(behind - 1) > address + size:
+                behind -= 1
+        del self._starts[first:behind], self._segments[first:behind]
 
     def read(self, address: int, count: int) -> bytes | None:
         """Octets of RAM, or None if the range is not RAM this process can see."""
@@ -71,7 +81,9 @@ class GuestMemory:
         return self._find(address, count, READ) is not None
 
     def identity(self) -> tuple[int, int] | None:
-        """Descriptor and end of the RAM that begins at guest address 0 of a file that begins there too.
+        """Descriptor and end of the RAM that begins at bus address 0 of a file that begins there too.
+
+        RAM above 4 GiB lies elsewhere in the file than on the bus, and does not count.
 
         None until the machine has announced the range above its first megabyte.
         """
@@ -84,7 +96,7 @@ class GuestMemory:
 
     def close(self) -> None:
         """Let go of all ranges and descriptors."""
-        self._segments, self._last = [], None
+        self._starts, self._segments, self._last = [], [], None
         for view, descriptor in self._files.values():
             view.release()
             os.close(descriptor)
@@ -94,13 +106,17 @@ class GuestMemory:
         last = self._last
         if last is not None and last.address <= address and address + count <= last.address + last.size:
             return last if last.flags & flag else None
-        for segment in self._segments:
-            if segment.view is None or not segment.address <= address < segment.address + segment.size:
-                continue
-            if address + count <= segment.address + segment.size and segment.flags & flag:
-                self._last = segment
-                return segment
-        return None
+        place = bisect.bisect_right(self._starts, address) - 1
+        if place < 0 or address + count > self._end(place):
+            return None
+        segment = self._segments[place]
+        if segment.view is None or not segment.flags & flag:
+            return None
+        self._last = segment
+        return segment
+
+    def _end(self, place: int) -> int:
+        return self._starts[place] + self._segments[place].size
 
     def _file(self, descriptor: int) -> tuple[memoryview | None, int | None]:
         status = os.fstat(descriptor)

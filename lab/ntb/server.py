@@ -30,10 +30,11 @@ FAST_REGION = 4
 class Server:
     """Listens for both machines and for control commands, and moves what arrives."""
 
-    def __init__(self, directory: Path, name: str, window_sizes: tuple[int, int], fast: bool, strict: bool) -> None:
+    def __init__(
+        self, directory: Path, name: str, window_sizes: tuple[int, int], fast: frozenset[int], strict: bool
+    ) -> None:
         self._selector = selectors.EpollSelector()
         self._fast = fast
-        self._fast_size = window_sizes[1]
         self._endpoints = (Endpoint(self, 0, window_sizes), Endpoint(self, 1, window_sizes))
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_numbers = itertools.count()
@@ -63,12 +64,13 @@ class Server:
 
     def memory_changed(self, endpoint: Endpoint) -> None:
         """One machine's RAM is known: the other may have been waiting for it."""
-        if self._fast and endpoint.memory.identity() is not None:
-            self._endpoints[1 - endpoint.side].retry_held()
+        peer = self._endpoints[1 - endpoint.side]
+        if peer.side in self._fast and endpoint.memory.identity() is not None:
+            peer.retry_held()
 
     def fast_area(self, endpoint: Endpoint, region: int) -> tuple[int, int] | None | bool:
         """The other machine's RAM, for the window that is mapped in fast mode."""
-        if not self._fast or region != FAST_REGION:
+        if endpoint.side not in self._fast or region != FAST_REGION:
             return None
         identity = self._endpoints[1 - endpoint.side].memory.identity()
         return False if identity is None else identity
@@ -155,14 +157,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Emulate one link: an AMD NTB pair over vfio-user.")
     parser.add_argument("--directory", type=Path, required=True, help="where the sockets are made")
     parser.add_argument("--name", required=True, help="the link's name, the stem of the sockets' names")
-    parser.add_argument("--sizes", type=int, nargs=2, required=True, help="sizes of windows 0 and 1 in octets")
-    parser.add_argument("--fast", action="store_true", help="map the peer's RAM as window 1")
+    parser.add_argument("--sizes", type=int, nargs="+", required=True, help="sizes of one or two windows in octets")
+    parser.add_argument(
+        "--fast", type=int, choices=(0, 1), action="append", default=[], help="map the peer's RAM as window 1 of a side"
+    )
     parser.add_argument("--weak", action="store_true", help="drop PCIe's ordering rules")
     arguments = parser.parse_args()
+    if len(arguments.sizes) > 2:
+        parser.error("there are at most two windows")
     for size in arguments.sizes:
         if size < BAR0_SIZE or size & (size - 1):
             parser.error(f"window size {size} is not a power of two of at least {BAR0_SIZE}")
-    server = Server(arguments.directory, arguments.name, tuple(arguments.sizes), arguments.fast, not arguments.weak)
+    sizes = (arguments.sizes[0], arguments.sizes[1] if len(arguments.sizes) == 2 else 0)
+    server = Server(arguments.directory, arguments.name, sizes, frozenset(arguments.fast), not arguments.weak)
     signal.signal(signal.SIGTERM, server.stop)
     print(f"serving {arguments.name} in process {os.getpid()}", file=sys.stderr, flush=True)
     server.run()

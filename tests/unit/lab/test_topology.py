@@ -33,7 +33,7 @@ def test_addresses_follow_the_order_of_links():
 
 def test_defaults():
     two = topology.parse(TWO, "two.yml")
-    assert two.hosts[1] == topology.Host("b", 1, 1024, 2, (), ())
+    assert two.hosts[1] == topology.Host("b", 1, 1024, 2)
     assert two.links[0] == topology.Link("a--b", "a", "b", (1024, 4096))
 
 
@@ -44,13 +44,17 @@ def test_defaults():
         ({"hosts": {}}, "hosts"),
         ({"hosts": {"A b": None}}, "hosts.A b"),
         ({"hosts": {"builder": None}}, "hosts.builder"),
-        ({"hosts": {"a": {"memory": 4096}, "b": None}}, "hosts.a.memory"),
+        ({"hosts": {"a": {"memory": 16384}, "b": None}}, "hosts.a.memory"),
         ({"hosts": {"a": {"ram": 1}, "b": None}}, "hosts.a.ram"),
         ({"hosts": {"a": {"nvme": [{"size": 1}]}, "b": None}}, "hosts.a.nvme[0].serial"),
-        ({"hosts": {"a": {"nics": ["rtl"]}, "b": None}}, "hosts.a.nics[0]"),
+        ({"hosts": {"a": {"iommu": "on"}, "b": None}}, "hosts.a.iommu"),
+        ({"hosts": {"a": {"devices": [{}] * 16}, "b": None}}, "hosts.a.devices[0].model"),
+        ({"hosts": {"a": {"devices": [{"model": "edu"}] * 15}, "b": None}}, "hosts.a"),
         ({"links": [{"between": ["a", "a"]}]}, "links[0].between"),
         ({"links": [{"between": ["a", "c"]}]}, "links[0].between"),
         ({"links": [{"between": ["a", "b"], "windows": [3, 4]}]}, "links[0].windows[0]"),
+        ({"links": [{"between": ["a", "b"], "windows": []}]}, "links[0].windows"),
+        ({"links": [{"between": ["a", "b"], "windows": [1, 1, 1]}]}, "links[0].windows"),
         ({"links": [{"between": ["a", "b"]}] * 2}, "links"),
         ({"leases": [{"name": "x"}]}, "leases[0]"),
         ({"leases": [{"name": "x", "owner": "z", "device": {}, "borrower": "b"}]}, "leases[0].owner"),
@@ -92,9 +96,36 @@ def test_command_line_of_a_host():
     assert any(arg.startswith("nvme,") and "serial=S0" in arg and "bus=rp1" in arg for arg in args)
 
 
-def test_network_cards_come_last():
-    args = arguments("b", hosts={"a": None, "b": {"nics": ["e1000e"]}})
-    assert any(arg.startswith("e1000e,") and "bus=rp1" in arg for arg in args)
+@pytest.mark.parametrize(
+    ("iommu", "device", "words"),
+    [
+        ("none", None, []),
+        ("intel", "intel-iommu", ["intel_iommu=on", "iommu=nopt"]),
+        ("amd", "amd-iommu", ["iommu=nopt"]),
+    ],
+)
+def test_an_iommu_comes_before_all_devices_and_is_used_by_the_kernel(iommu, device, words):
+    args = arguments("a", hosts={"a": {"iommu": iommu}, "b": None})
+    first = args[args.index("-device") + 1]
+    assert first.split(",")[0] == device if device else "iommu" not in first
+    kernel = args[args.index("-append") + 1].split()
+    assert [word for word in kernel if "iommu" in word] == words
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "windows", "fast"),
+    [
+        ("none", "none", [256, 4096], [0, 1]),
+        ("intel", "none", [256, 4096], [0]),
+        ("none", "amd", [256, 4096], [1]),
+        ("amd", "intel", [256, 4096], []),
+        ("none", "none", [4096], []),
+    ],
+)
+def test_only_ram_that_no_iommu_translates_is_mapped(a, b, windows, fast):
+    hosts = {"a": {"iommu": a}, "b": {"iommu": b}}
+    two = topology.parse({"hosts": hosts, "links": [{"between": ["a", "b"], "windows": windows}]}, "two.yml")
+    assert two.fast_sides(two.links[0]) == fast
 
 
 def test_versions_of_qemu():
