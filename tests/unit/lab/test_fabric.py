@@ -142,6 +142,7 @@ def test_doorbell_behind_a_flush_covers_writes_that_came_after_the_flush(lab):
     lab.fabric.write(0, 4, BAR + 4, b"\x02\x00\x00\x00")
     lab.fabric.write(0, 0, r.SPAD, b"\x02\x00\x00\x00")
     assert [entry[0] for entry in lab.b.inbox] == ["write", "read", "write"]
+    assert lab.b.inbox[1][2] == 0, "an IOMMU would refuse to read any address"
     lab.b.work(2)
     assert lab.spad(1) == 1
     lab.b.work(1)
