@@ -169,9 +169,11 @@ static const char *lend_borrowed_interrupts(struct lend_borrowed *b)
 	if (!pdev)
 		return way;
 	if (lend_is_borrowed(pdev) && pdev->msix_enabled)
-		way = "msi-x, direct";
+		way = "msi-x";
 	else if (lend_is_borrowed(pdev) && pdev->msi_enabled)
-		way = "msi, direct";
+		way = "msi";
+	else if (READ_ONCE(b->intx.active))
+		way = "intx-relayed";
 	pci_dev_put(pdev);
 	return way;
 }

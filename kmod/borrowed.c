@@ -38,6 +38,7 @@ static void lend_borrowed_free(struct kref *ref)
 {
 	struct lend_borrowed *b = container_of(ref, struct lend_borrowed, ref);
 
+	lend_intx_exit(b);
 	lend_msi_exit(b);
 	lend_dma_exit(b);
 	ida_free(&lend_borrowed_ids, b->id);
@@ -621,8 +622,10 @@ static int lend_borrowed_notify(struct notifier_block *nb, unsigned long action,
 {
 	struct pci_dev *pdev = to_pci_dev(data);
 
-	if (action == BUS_NOTIFY_ADD_DEVICE && lend_is_borrowed(pdev))
+	if (action == BUS_NOTIFY_ADD_DEVICE && lend_is_borrowed(pdev)) {
 		lend_dma_adopt(pdev);
+		lend_intx_adopt(pdev);
+	}
 	return NOTIFY_OK;
 }
 

@@ -11,6 +11,7 @@
 #include <linux/percpu-refcount.h>
 #include <asm/pci.h>
 
+#include "relay.h"
 #include "uapi/ntb_lend.h"
 
 struct lend_link;
@@ -79,6 +80,9 @@ struct lend_borrowed_bar {
  * @msi_ops: of @msi_domain
  * @msi_chip: of @msi_domain
  * @msi_desc: stands for the NTB function, whose requester ID the messages carry
+ * @intx_domain: of its INTx, or NULL
+ * @intx_irq: its interrupt number
+ * @intx: what the owner relays
  * @config_reads: forwarded
  * @config_writes: forwarded
  * @config_errors: failed
@@ -119,6 +123,10 @@ struct lend_borrowed {
 	struct irq_chip msi_chip;
 	struct msi_desc msi_desc;
 
+	struct irq_domain *intx_domain;
+	unsigned int intx_irq;
+	struct lend_sink intx;
+
 	atomic64_t config_reads;
 	atomic64_t config_writes;
 	atomic64_t config_errors;
@@ -140,6 +148,8 @@ void lend_borrowed_lease_over(struct lend_borrowed *b);
 void lend_borrowed_revoke(struct lend_link *link, u32 remote_id, u64 epoch);
 void lend_borrowed_link_dead(struct lend_link *link);
 void lend_borrowed_link_lost(struct lend_link *link);
+int lend_borrowed_listen(struct lend_borrowed *b, struct lend_sink *sink, u32 irq);
+void lend_borrowed_unlisten(struct lend_borrowed *b, struct lend_sink *sink, u32 irq);
 
 /* config.c */
 extern struct pci_ops lend_config_ops;
@@ -155,6 +165,10 @@ void lend_dma_stats_sum(struct lend_borrowed *b, struct lend_dma_stats *sum);
 /* msi.c */
 int lend_msi_init(struct lend_borrowed *b);
 void lend_msi_exit(struct lend_borrowed *b);
+
+/* intx.c */
+void lend_intx_adopt(struct pci_dev *pdev);
+void lend_intx_exit(struct lend_borrowed *b);
 
 /**
  * lend_borrowed_of() - the borrowed device behind a PCI device

@@ -8,6 +8,7 @@
 
 #include "borrowed.h"
 #include "channel.h"
+#include "filter.h"
 #include "link.h"
 
 /* Registers that never change, as dwords; the order of lend_borrowed.ids. */
@@ -17,12 +18,6 @@ static const u8 lend_config_ids[] = {
 
 /* Command bits that are kept here: decoding is always on at the owner. */
 #define LEND_COMMAND_LOCAL	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY)
-
-static u32 lend_part(u32 dword, int where, int size)
-{
-	dword >>= 8 * (where & 3);
-	return size == 4 ? dword : dword & (BIT(8 * size) - 1);
-}
 
 /* Any context. */
 static int lend_config_remote(struct lend_borrowed *b, u8 op, u32 where, u32 size, u32 *value)

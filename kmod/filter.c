@@ -33,7 +33,8 @@ struct lend_field {
 /*
  * Memory decoding stays on at the owner, and SERR# would reach the owner's
  * error handling. BARs, ROM and interrupt line belong to the owner: the
- * borrower's kernel has its own.
+ * borrower's kernel has its own. The INTx disable bit is put together with what
+ * the relay wants of it.
  */
 static const struct lend_field lend_header[] = {
 	{ PCI_COMMAND, 2, .write = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE },
@@ -48,7 +49,7 @@ static const struct lend_field lend_header[] = {
 	{ PCI_BASE_ADDRESS_5, 4, .hide = ~0U },
 	{ PCI_ROM_ADDRESS, 4, .hide = ~0U },
 	{ PCI_INTERRUPT_LINE, 1, .hide = 0xff },
-	/* No INTx across the bridge. */
+	/* Shown where the owner can relay it: lend_filter_set_pin(). */
 	{ PCI_INTERRUPT_PIN, 1, .hide = 0xff },
 	{ }
 };
@@ -183,10 +184,16 @@ static void lend_filter_cap(struct lend_filter *f, u32 pos, u8 id, u16 flags)
 		lend_filter_fields(f, pos, lend_cap_vpd);
 		break;
 	case PCI_CAP_ID_MSI:
+		/* There is one at most; a second one would escape the check of addresses. */
+		if (f->msi)
+			break;
+		f->msi = pos;
+		f->msi_64 = flags & PCI_MSI_FLAGS_64BIT;
 		lend_filter_fields(f, pos, flags & PCI_MSI_FLAGS_64BIT ?
 					   lend_cap_msi_64 : lend_cap_msi_32);
 		break;
 	case PCI_CAP_ID_MSIX:
+		f->msix = pos;
 		lend_filter_fields(f, pos, lend_cap_msix);
 		break;
 	case PCI_CAP_ID_EXP:
@@ -264,6 +271,18 @@ void lend_filter_build(struct lend_filter *f, u32 size, lend_filter_reader read,
 }
 
 /**
+ * lend_filter_set_pin() - show an interrupt pin
+ * @f: the filter
+ * @pin: 1 to 4, or 0 when INTx cannot be relayed
+ *
+ * Context: any.
+ */
+void lend_filter_set_pin(struct lend_filter *f, u8 pin)
+{
+	lend_filter_show(f, PCI_INTERRUPT_PIN, 1, pin);
+}
+
+/**
  * lend_filter_valid() - is this an access that a device can be asked for
  * @f: the filter
  * @where: offset
@@ -331,6 +350,51 @@ u32 lend_filter_write(const struct lend_filter *f, u32 where, u32 size, u32 raw,
 	u32 w1c = lend_filter_bits(f->w1c, where, size);
 
 	return (raw & ~write & ~w1c) | (value & write);
+}
+
+/* The dword at @at as it is once @value is written. */
+static u32 lend_filter_after(u32 at, u32 where, u32 size, u32 value, lend_filter_reader read,
+			     void *ctx)
+{
+	u32 shift = 8 * (where & 3), mask = (size == 4 ? ~0U : BIT(8 * size) - 1) << shift;
+	u32 now = read(ctx, at, 4);
+
+	return (where & ~3U) == at ? (now & ~mask) | (value << shift & mask) : now;
+}
+
+/**
+ * lend_filter_msi_leaves() - would a write let the device's MSI leave its window
+ * @f: the filter
+ * @where: offset; checked with lend_filter_valid()
+ * @size: octets
+ * @value: what the borrower wants to write
+ * @range: where the device may write
+ * @read: reads the device's registers
+ * @ctx: for @read
+ *
+ * The address is written in halves before MSI is enabled: it counts once it is.
+ *
+ * Context: that of @read.
+ */
+bool lend_filter_msi_leaves(const struct lend_filter *f, u32 where, u32 size, u32 value,
+			    const struct lend_filter_range *range, lend_filter_reader read,
+			    void *ctx)
+{
+	u32 end = f->msi + (f->msi_64 ? PCI_MSI_DATA_64 : PCI_MSI_DATA_32);
+	u64 addr;
+	u32 flags;
+
+	if (!f->msi || where < f->msi || where >= end)
+		return false;
+	flags = lend_filter_after(f->msi, where, size, value, read, ctx) >> 16;
+	if (!(flags & PCI_MSI_FLAGS_ENABLE))
+		return false;
+	addr = lend_filter_after(f->msi + PCI_MSI_ADDRESS_LO, where, size, value, read, ctx) & ~3U;
+	if (f->msi_64)
+		addr |= (u64)lend_filter_after(f->msi + PCI_MSI_ADDRESS_HI, where, size, value,
+					       read, ctx) << 32;
+	return addr < range->base || addr - range->base >= range->size ||
+	       range->size - (addr - range->base) < sizeof(u32);
 }
 
 /**

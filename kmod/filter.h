@@ -7,6 +7,7 @@
 #ifndef LEND_FILTER_H
 #define LEND_FILTER_H
 
+#include <linux/bits.h>
 #include <linux/pci_regs.h>
 #include <linux/types.h>
 
@@ -17,6 +18,9 @@
  * @w1c: bits that a write of 1 clears; written as 0 unless in @write
  * @hide: bits that come from @show instead of the device
  * @show: see @hide
+ * @msi: offset of the MSI capability, or 0
+ * @msi_64: it has an address of 64 bits
+ * @msix: offset of the MSI-X capability, or 0
  */
 struct lend_filter {
 	u32 size;
@@ -24,16 +28,47 @@ struct lend_filter {
 	u8 w1c[PCI_CFG_SPACE_EXP_SIZE];
 	u8 hide[PCI_CFG_SPACE_EXP_SIZE];
 	u8 show[PCI_CFG_SPACE_EXP_SIZE];
+	u8 msi;
+	bool msi_64;
+	u8 msix;
+};
+
+/**
+ * lend_part() - what an access sees of a dword
+ * @dword: the dword
+ * @where: offset of the access
+ * @size: octets of it
+ *
+ * Context: any.
+ */
+static inline u32 lend_part(u32 dword, u32 where, u32 size)
+{
+	dword >>= 8 * (where & 3);
+	return size == 4 ? dword : dword & (BIT(8 * size) - 1);
+}
+
+/**
+ * struct lend_filter_range - bus addresses that a device may write to
+ * @base: first one
+ * @size: octets
+ */
+struct lend_filter_range {
+	u64 base;
+	u64 size;
 };
 
 /* Reads @size (1, 2, 4) octets at @where of the device's registers. */
 typedef u32 (*lend_filter_reader)(void *ctx, u32 where, u32 size);
 
 void lend_filter_build(struct lend_filter *f, u32 size, lend_filter_reader read, void *ctx);
+void lend_filter_set_pin(struct lend_filter *f, u8 pin);
 bool lend_filter_valid(const struct lend_filter *f, u32 where, u32 size);
 u32 lend_filter_read(const struct lend_filter *f, u32 where, u32 size, u32 raw);
 bool lend_filter_writable(const struct lend_filter *f, u32 where, u32 size);
 u32 lend_filter_write(const struct lend_filter *f, u32 where, u32 size, u32 raw, u32 value);
+bool lend_filter_msi_leaves(const struct lend_filter *f, u32 where, u32 size, u32 value,
+			    const struct lend_filter_range *range, lend_filter_reader read,
+			    void *ctx);
 u32 lend_filter_denied(const struct lend_filter *f, u32 where, u32 size, u32 raw, u32 value);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <kunit/test.h>
 #include <linux/prandom.h>
+#include <linux/sizes.h>
 
 #include "filter.h"
 
@@ -179,11 +180,64 @@ static void msi_is_the_borrowers(struct kunit *test)
 	fake_cap(f, 0x40, PCI_CAP_ID_MSI, 0x60, PCI_MSI_FLAGS_64BIT);
 	fake_cap(f, 0x60, PCI_CAP_ID_MSI, 0, 0);
 	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, 0x60, 4));
 	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_ADDRESS_HI, 4, 0xfd), 0xfd);
 	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_DATA_64, 2, 0x4021), 0x4021);
-	KUNIT_EXPECT_EQ(test, fake_written(f, 0x60 + PCI_MSI_DATA_32, 2, 0x4021), 0x4021);
 	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_FLAGS, 2, 0xffff),
 			PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x60);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_written(f, 0x60 + PCI_MSI_DATA_32, 2, 0x4021), 0x4021);
+}
+
+static bool fake_msi_leaves(struct fake *f, u32 where, u32 size, u32 value)
+{
+	static const struct lend_filter_range range = { 0xfd00000000, SZ_4G };
+
+	return lend_filter_msi_leaves(&f->filter, 0x40 + where, size, value, &range, fake_read, f);
+}
+
+static void messages_stay_inside_the_window(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_MSI, 0, PCI_MSI_FLAGS_64BIT);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	/* In halves, while it is not enabled. */
+	KUNIT_EXPECT_FALSE(test, fake_msi_leaves(f, PCI_MSI_ADDRESS_LO, 4, 0xfee01000));
+	KUNIT_EXPECT_FALSE(test, fake_msi_leaves(f, PCI_MSI_ADDRESS_HI, 4, 0));
+	/* To be enabled with an address of zero, of other memory, of the window. */
+	KUNIT_EXPECT_TRUE(test, fake_msi_leaves(f, PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE));
+	fake_set(f, 0x40 + PCI_MSI_ADDRESS_LO, 4, 0xfee01000);
+	KUNIT_EXPECT_TRUE(test, fake_msi_leaves(f, PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE));
+	KUNIT_EXPECT_TRUE(test, fake_msi_leaves(f, PCI_MSI_FLAGS, 1, PCI_MSI_FLAGS_ENABLE));
+	KUNIT_EXPECT_TRUE(test, fake_msi_leaves(f, 0, 4, PCI_MSI_FLAGS_ENABLE << 16));
+	fake_set(f, 0x40 + PCI_MSI_ADDRESS_HI, 4, 0xfd);
+	KUNIT_EXPECT_FALSE(test, fake_msi_leaves(f, PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE));
+	/* While it is enabled each part counts. */
+	fake_set(f, 0x40 + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_ENABLE);
+	KUNIT_EXPECT_FALSE(test, fake_msi_leaves(f, PCI_MSI_ADDRESS_LO, 4, 0xfee02000));
+	KUNIT_EXPECT_FALSE(test, fake_msi_leaves(f, PCI_MSI_ADDRESS_LO, 4, 0xfffffffc));
+	KUNIT_EXPECT_TRUE(test, fake_msi_leaves(f, PCI_MSI_ADDRESS_HI, 4, 0xfc));
+	KUNIT_EXPECT_TRUE(test, fake_msi_leaves(f, PCI_MSI_ADDRESS_HI, 4, 0xfe));
+	KUNIT_EXPECT_TRUE(test, fake_msi_leaves(f, PCI_MSI_ADDRESS_HI, 1, 0xfe));
+	KUNIT_EXPECT_FALSE(test, fake_msi_leaves(f, PCI_MSI_DATA_64, 2, 0xffff));
+	/* What disables it may always be written. */
+	KUNIT_EXPECT_FALSE(test, fake_msi_leaves(f, PCI_MSI_FLAGS, 2, 0));
+}
+
+static void the_pin_is_shown_where_it_can_be_relayed(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_INTERRUPT_PIN, 1, 2);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_INTERRUPT_PIN, 1), 0);
+	lend_filter_set_pin(&f->filter, 2);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_INTERRUPT_PIN, 1), 2);
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, PCI_INTERRUPT_PIN, 1));
 }
 
 static void vital_data_can_be_read_and_not_written(struct kunit *test)
@@ -277,6 +331,8 @@ static struct kunit_case lend_filter_cases[] = {
 	KUNIT_CASE(a_list_without_end_ends),
 	KUNIT_CASE(power_states_stay_with_the_borrower),
 	KUNIT_CASE(msi_is_the_borrowers),
+	KUNIT_CASE(messages_stay_inside_the_window),
+	KUNIT_CASE(the_pin_is_shown_where_it_can_be_relayed),
 	KUNIT_CASE(vital_data_can_be_read_and_not_written),
 	KUNIT_CASE(the_link_and_resets_are_the_owners),
 	KUNIT_CASE(extended_capabilities_are_unlinked),

@@ -16,6 +16,7 @@
 #include "borrowed.h"
 #include "channel.h"
 #include "lent.h"
+#include "lent_irq.h"
 #include "link.h"
 #include "netlink.h"
 #include "trace.h"
@@ -125,7 +126,7 @@ int lend_lent_for_each(u32 start, int (*fn)(struct lend_lent *lent, void *arg), 
 }
 
 /**
- * lend_lent_cut_off() - stop a device's DMA and push what is under way
+ * lend_lent_cut_off() - stop a device's interrupts and DMA and push what is under way
  * @lent: the lent device
  *
  * The completion of the read pushes the device's posted writes ahead of it.
@@ -136,6 +137,7 @@ void lend_lent_cut_off(struct lend_lent *lent)
 {
 	u32 id;
 
+	lend_lent_irq_stop(lent);
 	pci_clear_master(lent->pdev);
 	pci_read_config_dword(lent->pdev, PCI_VENDOR_ID, &id);
 }
@@ -328,13 +330,20 @@ static int lend_lent_place(struct lend_lent *lent, struct lend_link *link, bool 
 	return ret;
 }
 
-static u32 lend_lent_filter_read(void *ctx, u32 where, u32 size)
+/**
+ * lend_lent_filter_read() - read a register for the filter
+ * @ctx: struct pci_dev
+ * @where: offset
+ * @size: octets
+ *
+ * Context: any.
+ */
+u32 lend_lent_filter_read(void *ctx, u32 where, u32 size)
 {
 	u32 value = ~0U;
 
 	pci_read_config_dword(ctx, where & ~3U, &value);
-	value >>= 8 * (where & 3);
-	return size == 4 ? value : value & (BIT(8 * size) - 1);
+	return lend_part(value, where, size);
 }
 
 static void lend_lent_set_state(struct lend_lent *lent, enum ntb_lend_lent_state state,
@@ -381,6 +390,7 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 		return -EIO;
 	}
 	lend_filter_build(lent->filter, lent->pdev->cfg_size, lend_lent_filter_read, lent->pdev);
+	lend_filter_set_pin(lent->filter, lend_lent_intx_pin(lent));
 
 	mutex_lock(&link->lock);
 	/* Leases of this link only come and go under its lock. */
@@ -404,6 +414,7 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 		lent->config_reads = 0;
 		lent->config_writes = 0;
 		lent->config_denied = 0;
+		lend_lent_irq_begin(lent);
 		lent->state = NTB_LEND_LENT_STATE_LENT;
 	}
 	mutex_unlock(&lent->lock);
@@ -611,6 +622,7 @@ static int lend_lent_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	kref_init(&lent->ref);
 	mutex_init(&lent->lock);
 	lent->pdev = pci_dev_get(pdev);
+	lend_lent_irq_init(lent);
 	pci_set_drvdata(pdev, lent);
 	mutex_lock(&lend_lents_lock);
 	list_add_tail(&lent->node, &lend_lents);

@@ -8,6 +8,7 @@
 #include <linux/pci.h>
 
 #include "filter.h"
+#include "lent_irq.h"
 #include "uapi/ntb_lend.h"
 
 struct lend_link;
@@ -52,6 +53,7 @@ struct lend_lent_bar {
  * @bar: its memory BARs
  * @filter: what of its configuration space the borrower may see and write
  * @saved: configuration at bind time
+ * @intx: its INTx, relayed
  * @config_reads: served
  * @config_writes: served
  * @config_denied: writes of which the filter dropped a bit
@@ -76,6 +78,7 @@ struct lend_lent {
 	struct lend_lent_bar bar[PCI_STD_NUM_BARS];
 	struct lend_filter *filter;
 	struct pci_saved_state *saved;
+	struct lend_lent_intx intx;
 	u64 config_reads;
 	u64 config_writes;
 	u64 config_denied;
@@ -94,5 +97,6 @@ int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
 int lend_lent_unlend(struct lend_lent *lent, bool force, struct netlink_ext_ack *extack);
 void lend_lent_link_lost(struct lend_link *link);
 void lend_lent_cut_off(struct lend_lent *lent);
+u32 lend_lent_filter_read(void *ctx, u32 where, u32 size);
 
 #endif

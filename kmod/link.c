@@ -55,6 +55,7 @@ static void lend_link_free(struct kref *ref)
 	ida_free(&lend_link_ids, link->id);
 	pci_dev_put(link->pdev);
 	mutex_destroy(&link->lock);
+	kfree(link->relay);
 	kfree(link);
 }
 
@@ -313,6 +314,7 @@ static void lend_link_heartbeat(struct work_struct *work)
 		mod_delayed_work(link->wq, &link->work, 0);
 	}
 	lend_link_leave(link);
+	lend_relay_repeat(link->relay);
 	if (!READ_ONCE(link->dead))
 		queue_delayed_work(system_highpri_wq, &link->hb_work,
 				   msecs_to_jiffies(READ_ONCE(heartbeat_ms)));
@@ -457,6 +459,8 @@ static void lend_db_event(void *ctx, int vector)
 		lend_channel_kick(link);
 	if (bits & BIT_ULL(LEND_DB_MAILBOX))
 		lend_mailbox_kick(link);
+	if (bits & BIT_ULL(LEND_DB_RELAY))
+		lend_relay_kick(link->relay);
 	if (bits & BIT_ULL(LEND_DB_HELLO))
 		mod_delayed_work(link->wq, &link->work, 0);
 }
@@ -526,6 +530,11 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 		goto free;
 	link->id = ret;
 
+	link->relay = lend_relay_alloc();
+	if (!link->relay) {
+		ret = -ENOMEM;
+		goto put;
+	}
 	ret = lend_windows_probe(link);
 	if (ret)
 		goto put;
@@ -609,6 +618,7 @@ static void lend_link_remove(struct ntb_client *client, struct ntb_dev *ntb)
 	cancel_delayed_work_sync(&link->work);
 	destroy_workqueue(link->wq);
 	lend_channel_stop(link);
+	lend_relay_stop(link->relay);
 	ntb_link_disable(ntb);
 	dma_free_coherent(&link->pdev->dev, sizeof(*link->chan), link->chan, link->chan_dma);
 	dma_set_mask_and_coherent(&link->pdev->dev, link->dma_mask);

@@ -13,6 +13,7 @@
 #include <linux/workqueue.h>
 
 #include "proto.h"
+#include "relay.h"
 #include "uapi/ntb_lend.h"
 
 #define LEND_WINDOWS_MAX	2
@@ -97,6 +98,7 @@ struct lend_counters {
  * @server_wait: where it sleeps
  * @server_kick: a doorbell has rung since it looked
  * @mbox: mailbox state, see mailbox.h
+ * @relay: interrupts relayed in both directions
  * @counters: see the netlink spec
  */
 struct lend_link {
@@ -150,6 +152,7 @@ struct lend_link {
 		u32 seen;
 	} mbox;
 
+	struct lend_relay *relay;
 	struct lend_counters counters;
 };
 

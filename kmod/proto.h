@@ -5,8 +5,8 @@
  *
  * Each host has one struct lend_chan in its own memory, which the peer writes
  * through a window: requests of the peer, responses to own requests, the
- * peer's heartbeat and its mailbox messages. Nothing is ever read across the
- * bridge, apart from one read that flushes posted writes.
+ * peer's heartbeat, its mailbox messages and relayed interrupts. Nothing is
+ * ever read across the bridge, apart from one read that flushes posted writes.
  *
  * Writers put the body first and the sequence number last; posted writes keep
  * their order, so a reader that sees the number sees the body.
@@ -17,7 +17,7 @@
 #include <linux/build_bug.h>
 #include <linux/types.h>
 
-#define LEND_PROTOCOL	1
+#define LEND_PROTOCOL	2
 #define LEND_MAGIC	0x4e4c	/* "LN" */
 
 /*
@@ -46,6 +46,7 @@ enum lend_doorbell {
 	LEND_DB_HELLO,		/* scratchpads have changed */
 	LEND_DB_REQUEST,	/* a request slot is filled */
 	LEND_DB_MAILBOX,	/* a message or its acknowledgment is there */
+	LEND_DB_RELAY,		/* a relayed interrupt was raised or handled */
 	LEND_DB_COUNT,
 };
 
@@ -57,7 +58,22 @@ enum lend_op {
 	LEND_OP_CONFIG_READ,	/* arg: offset, size: 1, 2, 4 */
 	LEND_OP_CONFIG_WRITE,
 	LEND_OP_REVOKE,		/* owner to borrower: the lease is over, by force */
+	LEND_OP_IRQ_OPEN,	/* relay an interrupt; arg: see LEND_IRQ() */
+	LEND_OP_IRQ_CLOSE,
 };
+
+/* Interrupts of a device that the owner takes and passes on by doorbell. */
+enum lend_irq_kind {
+	LEND_IRQ_INTX,
+	LEND_IRQ_MSI,
+	LEND_IRQ_MSIX,
+	LEND_IRQ_KINDS,
+};
+
+/* lend_request.arg of LEND_OP_IRQ_OPEN and LEND_OP_IRQ_CLOSE */
+#define LEND_IRQ(kind, index)	((u32)(kind) << 16 | (index))
+#define LEND_IRQ_KIND(arg)	((arg) >> 16)
+#define LEND_IRQ_INDEX(arg)	((arg) & 0xffff)
 
 /* Response status. */
 enum lend_status {
@@ -122,6 +138,15 @@ enum lend_bar_val {
 	LEND_BAR_PLACE,		/* flags << 8 | window index */
 };
 
+/* lend_response.val of LEND_OP_IRQ_OPEN */
+enum lend_irq_val {
+	LEND_IRQ_SLOT,		/* in lend_chan.raised and lend_chan.handled */
+	LEND_IRQ_COUNT,		/* where its counter starts */
+};
+
+/* Relayed interrupts of one direction of a link. */
+#define LEND_RELAYS	256
+
 #define LEND_MBOX_MAX	4032
 
 /**
@@ -156,6 +181,10 @@ enum lend_mbox_status {
  * @mbox_ack_status: enum lend_mbox_status; written before @mbox_ack_seq
  * @req: the peer's requests
  * @resp: responses to our requests
+ * @raised: the peer's relayed interrupts: lend_relay_word() of how often each
+ *	was raised
+ * @handled: interrupts relayed to the peer: up to which count the peer has
+ *	handled each; level-triggered ones only
  * @mbox: the peer's message to us
  */
 struct lend_chan {
@@ -165,12 +194,15 @@ struct lend_chan {
 	__le64 reserved[6];
 	struct lend_request req[LEND_SLOTS];
 	struct lend_response resp[LEND_SLOTS];
+	__le64 raised[LEND_RELAYS];
+	__le64 handled[LEND_RELAYS];
 	struct lend_mbox mbox;
 };
 
 static_assert(sizeof(struct lend_request) == 64);
 static_assert(sizeof(struct lend_response) == 64);
 static_assert(sizeof(struct lend_mbox) == 64 + LEND_MBOX_MAX);
-static_assert(sizeof(struct lend_chan) == 64 + 2 * 64 * LEND_SLOTS + 64 + LEND_MBOX_MAX);
+static_assert(sizeof(struct lend_chan) ==
+	      64 + 2 * 64 * LEND_SLOTS + 2 * 8 * LEND_RELAYS + 64 + LEND_MBOX_MAX);
 
 #endif

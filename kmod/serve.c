@@ -46,7 +46,17 @@ static enum lend_status lend_serve_bar(struct lend_lent *lent, u32 index,
 	return LEND_OK;
 }
 
-static int lend_raw_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw)
+/**
+ * lend_raw_read() - read a register of a device
+ * @pdev: the device
+ * @where: offset
+ * @size: octets
+ * @raw: what it says
+ *
+ * Context: any.
+ * Return: 0, or what the configuration access says.
+ */
+int lend_raw_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw)
 {
 	u16 word;
 	u8 byte;
@@ -66,7 +76,17 @@ static int lend_raw_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw)
 	}
 }
 
-static int lend_raw_write(struct pci_dev *pdev, u32 where, u32 size, u32 value)
+/**
+ * lend_raw_write() - write a register of a device
+ * @pdev: the device
+ * @where: offset
+ * @size: octets
+ * @value: what to write
+ *
+ * Context: any.
+ * Return: 0, or what the configuration access says.
+ */
+int lend_raw_write(struct pci_dev *pdev, u32 where, u32 size, u32 value)
 {
 	switch (size) {
 	case 1:
@@ -78,18 +98,27 @@ static int lend_raw_write(struct pci_dev *pdev, u32 where, u32 size, u32 value)
 	}
 }
 
+static bool lend_is_command(u32 where)
+{
+	return (where & ~3U) == PCI_COMMAND;
+}
+
 /* Process context, @lent->lock held. */
 static enum lend_status lend_serve_config(struct lend_lent *lent,
 					  const struct lend_request *req,
 					  struct lend_response *resp)
 {
 	u32 where = le32_to_cpu(req->arg), value = le32_to_cpu(req->value), raw;
+	const struct lend_filter_range range = { lent->dma_base, lent->dma_size };
 	const struct lend_filter *f = lent->filter;
+	int ret;
 
 	if (!lend_filter_valid(f, where, req->size))
 		return LEND_ERR_INVALID;
 	if (lend_raw_read(lent->pdev, where, req->size, &raw))
 		return LEND_ERR_DEVICE;
+	if (lend_is_command(where))
+		raw = lend_lent_command_shown(lent, where, req->size, raw);
 
 	if (req->op == LEND_OP_CONFIG_READ) {
 		lent->config_reads++;
@@ -100,11 +129,21 @@ static enum lend_status lend_serve_config(struct lend_lent *lent,
 	lent->config_writes++;
 	if (lend_filter_denied(f, where, req->size, raw, value))
 		lent->config_denied++;
-	if (lend_filter_writable(f, where, req->size) &&
-	    lend_raw_write(lent->pdev, where, req->size,
-			   lend_filter_write(f, where, req->size, raw, value)))
-		return LEND_ERR_DEVICE;
-	return LEND_OK;
+	if (!lend_filter_writable(f, where, req->size))
+		return LEND_OK;
+	if (lend_filter_msi_leaves(f, where, req->size, value, &range, lend_lent_filter_read,
+				   lent->pdev)) {
+		/* A driver that frees its interrupt writes an address of zero. */
+		if (value)
+			lent->config_denied++;
+		return LEND_OK;
+	}
+	if (lend_is_command(where))
+		ret = lend_lent_command_write(lent, where, req->size, value);
+	else
+		ret = lend_raw_write(lent->pdev, where, req->size,
+				     lend_filter_write(f, where, req->size, raw, value));
+	return ret ? LEND_ERR_DEVICE : LEND_OK;
 }
 
 /* Process context. */
@@ -145,6 +184,12 @@ static enum lend_status lend_serve_lent(struct lend_link *link, struct lend_lent
 	case LEND_OP_CONFIG_READ:
 	case LEND_OP_CONFIG_WRITE:
 		status = lend_serve_config(lent, req, resp);
+		break;
+	case LEND_OP_IRQ_OPEN:
+		status = lend_lent_irq_open(lent, le32_to_cpu(req->arg), resp);
+		break;
+	case LEND_OP_IRQ_CLOSE:
+		status = lend_lent_irq_close(lent, le32_to_cpu(req->arg));
 		break;
 	default:
 		status = LEND_ERR_INVALID;
