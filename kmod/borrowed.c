@@ -16,6 +16,7 @@
 
 #include "borrowed.h"
 #include "channel.h"
+#include "compat.h"
 #include "link.h"
 #include "netlink.h"
 #include "trace.h"

@@ -76,9 +76,6 @@ struct lend_borrowed_bar {
  * @dma_drained: completed when @dma_ref has reached zero
  * @dma_stats: per CPU
  * @msi_domain: parent of its interrupts
- * @msi_info: of @msi_domain
- * @msi_ops: of @msi_domain
- * @msi_chip: of @msi_domain
  * @msi_desc: stands for the NTB function, whose requester ID the messages carry
  * @intx_domain: of its INTx, or NULL
  * @intx_irq: its interrupt number
@@ -118,9 +115,6 @@ struct lend_borrowed {
 	struct lend_dma_stats __percpu *dma_stats;
 
 	struct irq_domain *msi_domain;
-	struct msi_domain_info msi_info;
-	struct msi_domain_ops msi_ops;
-	struct irq_chip msi_chip;
 	struct msi_desc msi_desc;
 
 	struct irq_domain *intx_domain;
@@ -165,6 +159,12 @@ void lend_dma_stats_sum(struct lend_borrowed *b, struct lend_dma_stats *sum);
 /* msi.c */
 int lend_msi_init(struct lend_borrowed *b);
 void lend_msi_exit(struct lend_borrowed *b);
+void lend_msi_compose_for(struct lend_borrowed *b, struct irq_data *data, struct msi_msg *msg);
+
+/* msi_domain.c or msi_parent.c */
+struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode_handle *fwnode,
+					  struct irq_domain *parent);
+void lend_msi_domain_remove(struct irq_domain *domain);
 
 /* intx.c */
 void lend_intx_adopt(struct pci_dev *pdev);

@@ -1,9 +1,92 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The only place that knows how kernels differ. */
+/*
+ * The only place that knows how kernels differ. probe.mk says what their
+ * headers have; never ask for a kernel's version.
+ */
 #ifndef LEND_COMPAT_H
 #define LEND_COMPAT_H
 
-/* A string field and its source have the same name: since 6.10 it is said once. */
+#include <linux/device.h>
+#include <linux/dma-map-ops.h>
+#include <linux/mm.h>
+#include <linux/netlink.h>
+
+/* A string field and its source have the same name: newer kernels want it once. */
+#ifdef LEND_HAVE_ASSIGN_STR_1
 #define LEND_ASSIGN_STR(field)	__assign_str(field)
+#else
+#define LEND_ASSIGN_STR(field)	__assign_str(field, field)
+#endif
+
+/* Error messages with values in them: older kernels only take constant ones. */
+#ifndef NL_SET_ERR_MSG_FMT
+#define LEND_NEEDS_EXTACK_FORMAT
+__printf(1, 2) const char *lend_extack_format(const char *format, ...);
+
+#define NL_SET_ERR_MSG_FMT(extack, format, args...) do {		\
+	struct netlink_ext_ack *__extack = (extack);			\
+									\
+	if (__extack)							\
+		__extack->_msg = lend_extack_format(format, ##args);	\
+} while (0)
+#endif
+
+/**
+ * lend_clear_dma_iommu() - let a device's dma_map_ops be used
+ * @dev: a device without mappings
+ *
+ * Context: process.
+ */
+static inline void lend_clear_dma_iommu(struct device *dev)
+{
+#if defined(LEND_HAVE_DMA_IOMMU_FLAG)
+	dev_clear_dma_iommu(dev);
+#elif defined(LEND_HAVE_DMA_IOMMU_FIELD) && defined(CONFIG_IOMMU_DMA)
+	dev->dma_iommu = false;
+#endif
+}
+
+#ifdef LEND_HAVE_ALLOC_PAGES_OP
+#define LEND_DMA_ALLOC_PAGES_OPS(alloc) \
+	.alloc_pages_op = alloc
+#else
+#define LEND_DMA_ALLOC_PAGES_OPS(alloc) \
+	.alloc_pages = alloc
+#endif
+
+/*
+ * Mappings of memory and of what is none (@map_page and @map_resource) are one
+ * operation in newer kernels. LEND_DMA_MAP_OPS() goes into the operations,
+ * LEND_DEFINE_DMA_MAP_OPS() before them.
+ */
+#ifdef LEND_HAVE_MAP_PHYS
+#define LEND_DMA_MAP_OPS(map_page, unmap_page, map_resource, unmap_resource) \
+	.map_phys = map_page##_phys, \
+	.unmap_phys = unmap_page##_phys
+#define LEND_DEFINE_DMA_MAP_OPS(map_page, unmap_page, map_resource, unmap_resource) \
+static dma_addr_t map_page##_phys(struct device *dev, phys_addr_t phys, size_t size, \
+				  enum dma_data_direction dir, unsigned long attrs) \
+{ \
+	if (attrs & DMA_ATTR_MMIO) \
+		return map_resource(dev, phys, size, dir, attrs); \
+	return map_page(dev, phys_to_page(phys), offset_in_page(phys), size, dir, attrs); \
+} \
+\
+static void unmap_page##_phys(struct device *dev, dma_addr_t addr, size_t size, \
+			      enum dma_data_direction dir, unsigned long attrs) \
+{ \
+	if (attrs & DMA_ATTR_MMIO) \
+		unmap_resource(dev, addr, size, dir, attrs); \
+	else \
+		unmap_page(dev, addr, size, dir, attrs); \
+}
+#else
+#define LEND_DMA_MAP_OPS(map, unmap, mapres, unmapres) \
+	.map_page = map, \
+	.unmap_page = unmap, \
+	.map_resource = mapres, \
+	.unmap_resource = unmapres
+#define LEND_DEFINE_DMA_MAP_OPS(map_page, unmap_page, map_resource, unmap_resource)
+#endif
 
 #endif

@@ -12,6 +12,7 @@
 #include <linux/scatterlist.h>
 
 #include "borrowed.h"
+#include "compat.h"
 #include "link.h"
 #include "trace.h"
 
@@ -94,6 +95,37 @@ static void lend_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 	struct lend_borrowed *b = lend_dma_of(dev);
 
 	dma_unmap_page_attrs(lend_dma_ntb(b), addr - b->dma_base, size, dir, attrs);
+	lend_dma_ended(b, addr, size, dir);
+}
+
+static dma_addr_t lend_map_resource(struct device *dev, phys_addr_t phys, size_t size,
+				    enum dma_data_direction dir, unsigned long attrs)
+{
+	struct lend_borrowed *b = lend_dma_of(dev);
+	struct device *ntb = lend_dma_ntb(b);
+	dma_addr_t addr;
+
+	if (!lend_dma_enter(b))
+		return DMA_MAPPING_ERROR;
+	addr = dma_map_resource(ntb, phys, size, dir, attrs);
+	if (dma_mapping_error(ntb, addr)) {
+		lend_dma_refuse(b);
+		return DMA_MAPPING_ERROR;
+	}
+	if (unlikely(!lend_dma_fits(b, addr, size))) {
+		dma_unmap_resource(ntb, addr, size, dir, attrs);
+		lend_dma_refuse(b);
+		return DMA_MAPPING_ERROR;
+	}
+	return lend_dma_made(b, addr, size, dir);
+}
+
+static void lend_unmap_resource(struct device *dev, dma_addr_t addr, size_t size,
+				enum dma_data_direction dir, unsigned long attrs)
+{
+	struct lend_borrowed *b = lend_dma_of(dev);
+
+	dma_unmap_resource(lend_dma_ntb(b), addr - b->dma_base, size, dir, attrs);
 	lend_dma_ended(b, addr, size, dir);
 }
 
@@ -262,15 +294,16 @@ static size_t lend_max_mapping_size(struct device *dev)
 	return dma_max_mapping_size(lend_dma_ntb(lend_dma_of(dev)));
 }
 
+LEND_DEFINE_DMA_MAP_OPS(lend_map_page, lend_unmap_page, lend_map_resource, lend_unmap_resource)
+
 static const struct dma_map_ops lend_dma_ops = {
 	.alloc = lend_alloc,
 	.free = lend_free,
-	.alloc_pages_op = lend_alloc_pages,
+	LEND_DMA_ALLOC_PAGES_OPS(lend_alloc_pages),
 	.free_pages = lend_free_pages,
 	.mmap = lend_mmap,
 	.get_sgtable = lend_get_sgtable,
-	.map_page = lend_map_page,
-	.unmap_page = lend_unmap_page,
+	LEND_DMA_MAP_OPS(lend_map_page, lend_unmap_page, lend_map_resource, lend_unmap_resource),
 	.map_sg = lend_map_sg,
 	.unmap_sg = lend_unmap_sg,
 	.sync_single_for_cpu = lend_sync_for_cpu,
@@ -291,7 +324,7 @@ static const struct dma_map_ops lend_dma_ops = {
 void lend_dma_adopt(struct pci_dev *pdev)
 {
 	/* Set, it would win over the operations. */
-	pdev->dev.dma_iommu = false;
+	lend_clear_dma_iommu(&pdev->dev);
 	set_dma_ops(&pdev->dev, &lend_dma_ops);
 }
 

@@ -40,7 +40,7 @@ static const struct lend_field lend_header[] = {
 	{ PCI_COMMAND, 2, .write = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE },
 	{ PCI_STATUS, 2, .write = LEND_STATUS_W1C, .w1c = LEND_STATUS_W1C },
 	{ PCI_CACHE_LINE_SIZE, 1, .write = 0xff },
-	{ PCI_HEADER_TYPE, 1, .hide = PCI_HEADER_TYPE_MFD },
+	{ PCI_HEADER_TYPE, 1, .hide = 0xff & ~PCI_HEADER_TYPE_MASK },
 	{ PCI_BASE_ADDRESS_0, 4, .hide = ~0U },
 	{ PCI_BASE_ADDRESS_1, 4, .hide = ~0U },
 	{ PCI_BASE_ADDRESS_2, 4, .hide = ~0U },

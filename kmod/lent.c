@@ -15,6 +15,7 @@
 
 #include "borrowed.h"
 #include "channel.h"
+#include "compat.h"
 #include "lent.h"
 #include "lent_irq.h"
 #include "link.h"

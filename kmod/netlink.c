@@ -6,6 +6,7 @@
 
 #include "attributes.h"
 #include "borrowed.h"
+#include "compat.h"
 #include "lent.h"
 #include "link.h"
 #include "mailbox.h"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import cache
+from . import cache, kernels
 from .errors import LabError
 from .instance import CHECKOUT, Instance
 from .parts import prepare
@@ -58,6 +58,13 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="QEMU accelerator; default: tcg")
     up.add_argument(
         "--kernel",
+        default=kernels.chosen(),
+        choices=tuple(kernels.SERIES),
+        help=f"Debian's kernel of this series, in the release of Debian it belongs to; default: ${kernels.VARIABLE} or "
+        f"{kernels.DEFAULT}",
+    )
+    up.add_argument(
+        "--kernel-image",
         default="",
         metavar="FILE",
         help="boot this kernel, without an initrd, instead of Debian's: virtio disk and network, ext4 and the systemd "
@@ -95,6 +102,9 @@ def parser() -> argparse.ArgumentParser:
     ssh.add_argument("host", help="a host of the topology, or 'builder'")
     ssh.add_argument("remote", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run; a shell if left out")
     build = add("build", "make the roots and the image without starting anything")
+    build.add_argument(
+        "--kernel", default=kernels.chosen(), choices=tuple(kernels.SERIES), help="for which kernel series"
+    )
     build.add_argument("--refresh", action="store_true", help="ask the archive for newer versions even if asked today")
     add("clean", "remove everything the lab has built from the cache")
     return top
@@ -124,7 +134,8 @@ def _status(instance: Instance) -> dict[str, Any]:
     return {
         "up": instance.is_up(),
         "topology": wanted.name,
-        **{name: value for name, value in instance.data["options"].items() if name != "kernel"},
+        **{name: value for name, value in instance.data["options"].items() if not name.startswith("kernel")},
+        "series": instance.data["options"]["kernel"],
         "kernel": instance.data["kernel"],
         "state": str(instance.path),
         "hosts": hosts,
@@ -177,8 +188,8 @@ def _counters(instance: Instance) -> dict[str, Any]:
 
 def _up(instance: Instance, arguments: argparse.Namespace) -> None:
     progress = Progress()
-    options = {name: getattr(arguments, name) for name in ("window", "ordering", "accel")}
-    options["kernel"] = str(Path(arguments.kernel).resolve()) if arguments.kernel else ""
+    options = {name: getattr(arguments, name) for name in ("window", "ordering", "accel", "kernel")}
+    options["kernel_image"] = str(Path(arguments.kernel_image).resolve()) if arguments.kernel_image else ""
     with instance.locked():
         started = instance.up(arguments.topology, options, progress)
     if arguments.json:
@@ -222,7 +233,7 @@ def _run(arguments: argparse.Namespace) -> int:
     elif arguments.command == "ssh":
         return instance.ssh(arguments.host, arguments.remote).returncode
     elif arguments.command == "build":
-        prepare(Progress(), refresh=arguments.refresh)
+        prepare(Progress(), arguments.kernel, refresh=arguments.refresh)
     elif arguments.command == "clean":
         if instance.is_up():
             raise LabError("the lab runs from what is in the cache: run 'python3 -m lab down' first")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import apt, cache, roots
+from .kernels import Kernel
 from .keys import Keys
 
 SIZE = "6G"
@@ -35,24 +36,21 @@ def _tree_hash(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def ensure(source: apt.Archive, versions: dict[str, str], keys: Keys, tell: Callable[[str], None]) -> Image:
-    """The image for these package versions and keys; built if it is not in the cache."""
-    packages = roots.pinned(roots.GUEST_PACKAGES, versions)
+def ensure(source: apt.Archive, kernel: Kernel, keys: Keys, tell: Callable[[str], None]) -> Image:
+    """The image for this kernel and these keys; built if it is not in the cache."""
     recipe = {
         "format": roots.FORMAT,
-        "packages": packages,
+        "packages": roots.guest_packages(kernel),
         "size": SIZE,
         "files": _tree_hash(roots.HERE / "guest"),
         "keys": [keys.user_public, keys.host_public],
     }
 
     def build(directory: Path) -> None:
-        root = roots.guest(directory, source, packages)
+        root = roots.guest(directory, source, kernel)
         roots.install_keys(root, keys.user_public, keys.host)
-        release = roots.kernel_release(root)
-        shutil.copy(root / f"boot/vmlinuz-{release}", directory / "vmlinuz")
-        shutil.copy(root / f"boot/initrd.img-{release}", directory / "initrd.img")
-        (directory / "release").write_text(release + "\n", encoding="ascii")
+        shutil.copy(root / f"boot/vmlinuz-{kernel.release}", directory / "vmlinuz")
+        shutil.copy(root / f"boot/initrd.img-{kernel.release}", directory / "initrd.img")
         command = ["mke2fs", "-q", "-t", "ext4", "-L", "lab-root", "-m", "0", "-E", "lazy_itable_init=1"]
         subprocess.run(
             [*command, "-d", str(root), str(directory / "disk.raw"), SIZE], check=True, stdout=subprocess.DEVNULL
@@ -60,5 +58,4 @@ def ensure(source: apt.Archive, versions: dict[str, str], keys: Keys, tell: Call
         shutil.rmtree(root)
 
     directory = cache.entry("image", recipe, build, tell)
-    release = (directory / "release").read_text(encoding="ascii").strip()
-    return Image(directory / "disk.raw", directory / "vmlinuz", directory / "initrd.img", release)
+    return Image(directory / "disk.raw", directory / "vmlinuz", directory / "initrd.img", kernel.release)

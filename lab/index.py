@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""What the Debian archive offers now: the exact versions that make up one consistent set of roots.
+"""What a Debian release offers now: the exact versions that make up one consistent set of roots.
 
 Asked through apt itself, with an own state directory, so that this machine's package lists stay untouched.
 """
@@ -16,9 +16,9 @@ from pathlib import Path
 
 from . import apt, cache
 from .errors import LabError
+from .kernels import SERIES, Kernel, Series
 
-CODENAME = "trixie"
-KERNEL_PACKAGES = ("linux-image-amd64", "linux-headers-amd64", "linux-source")
+QEMU_CODENAME = "trixie"  # whose backports have a QEMU that is new enough
 QEMU_PACKAGE = "qemu-system-x86"
 MAX_AGE = 24 * 3600.0
 
@@ -70,37 +70,67 @@ def _apt(state: Path, command: list[str]) -> str:
     return result.stdout
 
 
-def _query(source: apt.Archive) -> dict[str, str]:
-    state = cache.root() / "index"
+def choose(series: Series, candidates: dict[str, str]) -> Kernel:
+    """The kernel of a series whose image, headers and source are all there in one and the same version.
+
+    Raises LabError if there is none.
+    """
+    want = candidates.get(f"linux-source-{series.name}")
+    if want is None:
+        raise LabError(f"the archive does not offer kernel {series.name} for {series.codename}")
+    pattern = re.compile(rf"linux-headers-({re.escape(series.name)}\.[^-]*(?:-\d+)?-amd64)$")
+    for name in candidates:
+        match = pattern.match(name)
+        if match and candidates[name] == candidates.get(f"linux-image-{match[1]}") == want:
+            return Kernel(series, match[1], want)
+    raise LabError(
+        f"the archive's packages of kernel {series.name} are of different versions, try again later: its source is {want}"
+    )
+
+
+def _query(source: apt.Archive, codename: str) -> dict[str, str]:
+    """Candidates of QEMU and of all packages of the kernels a release of Debian has."""
+    state = cache.root() / "index" / codename
     for name in ("state/lists/partial", "cache/archives/partial"):
         (state / name).mkdir(parents=True, exist_ok=True)
-    lines = source.lines(CODENAME, backports=True)
+    lines = source.lines(codename, backports=True)
     (state / "sources.list").write_text("\n".join(lines) + "\n", encoding="ascii")
     _apt(state, ["apt-get", "update", "-q"])
-    versions = parse_policy(_apt(state, ["apt-cache", "policy", *KERNEL_PACKAGES]))
-    versions |= parse_policy(_apt(state, ["apt-cache", "policy", "-t", f"{CODENAME}-backports", QEMU_PACKAGE]))
-    return versions
+    packages = [
+        name
+        for series in SERIES.values()
+        if series.codename == codename
+        for kind in ("image", "headers", "source")
+        for name in _apt(state, ["apt-cache", "pkgnames", f"linux-{kind}-{series.name}"]).split()
+    ]
+    candidates = parse_policy(_apt(state, ["apt-cache", "policy", *packages]))
+    policy = _apt(state, ["apt-cache", "policy", "-t", f"{codename}-backports", QEMU_PACKAGE])
+    return candidates | parse_policy(policy)
 
 
-def check(versions: dict[str, str]) -> None:
-    """Raise LabError unless kernel image, headers and source are all there in one and the same version."""
-    missing = [name for name in (*KERNEL_PACKAGES, QEMU_PACKAGE) if name not in versions]
-    if missing:
-        raise LabError(f"the archive does not offer {', '.join(missing)} for {CODENAME}")
-    kernels = {name: versions[name] for name in KERNEL_PACKAGES}
-    if len(set(kernels.values())) != 1:
-        raise LabError(f"the archive's kernel packages are of different versions, try again later: {kernels}")
-
-
-def versions(source: apt.Archive, refresh: bool = False) -> dict[str, str]:
-    """Exact versions of the packages that decide, asked from the archive at most once a day unless `refresh`."""
-    path = cache.root() / "index" / "versions.json"
+def _candidates(source: apt.Archive, codename: str, refresh: bool) -> dict[str, str]:
+    """What a release has, asked from the archive at most once a day unless `refresh`."""
+    path = cache.root() / "index" / f"{codename}.json"
     with cache.locked("index"):
         if not refresh and path.is_file() and time.time() - path.stat().st_mtime < MAX_AGE:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        else:
-            found = _query(source)
-            check(found)
-            path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    check(found)
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        found = _query(source, codename)
+        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
+
+
+def kernel(source: apt.Archive, series: Series, refresh: bool = False) -> Kernel:
+    """The newest kernel of a series, asked from the archive at most once a day unless `refresh`."""
+    try:
+        return choose(series, _candidates(source, series.codename, refresh))
+    except LabError:
+        # What was kept may be of a moment at which the mirror was in the middle of an update.
+        return choose(series, _candidates(source, series.codename, refresh=True))
+
+
+def qemu_version(source: apt.Archive, refresh: bool = False) -> str:
+    """The newest version of QEMU in backports, asked from the archive at most once a day unless `refresh`."""
+    found = _candidates(source, QEMU_CODENAME, refresh)
+    if QEMU_PACKAGE not in found:
+        raise LabError(f"the archive does not offer {QEMU_PACKAGE} in {QEMU_CODENAME}-backports")
+    return found[QEMU_PACKAGE]

@@ -92,7 +92,7 @@ class Instance:
             progress("an earlier lab died or did not come up: cleaning up after it")
         self.down()
         _require_memory(sum(host.memory for host in wanted.hosts))
-        parts = prepare(progress)
+        parts = prepare(progress, options["kernel"])
         names = [host.name for host in wanted.hosts]
         ports = dict(zip([*names, BUILDER, "lan"], _free_ports(len(names) + 2), strict=True))
         self.data = {
@@ -153,8 +153,8 @@ class Instance:
         ports = self.data["ports"]
         accel = self.data["options"]["accel"]
         boot = parts.image
-        if self.data["options"]["kernel"]:
-            boot = dataclasses.replace(boot, kernel=Path(self.data["options"]["kernel"]), initrd=None)
+        if self.data["options"]["kernel_image"]:
+            boot = dataclasses.replace(boot, kernel=Path(self.data["options"]["kernel_image"]), initrd=None)
         args = qemu.arguments(wanted, host, boot, ports[host.name], ports["lan"], accel, machine_id)
         log = self.path / host.name / "qemu.log"
         log.write_text(" ".join([*parts.qemu.system, *args]) + "\n", encoding="utf-8")
@@ -213,7 +213,7 @@ class Instance:
 
     def _check_host(self, wanted: Topology, host: Host) -> None:
         found = self.ssh(host.name, ["uname -r; lspci -Dnd 1022:148b"], capture=True).stdout.splitlines()
-        if self.data["options"]["kernel"]:
+        if self.data["options"]["kernel_image"]:
             self.data["kernel"] = found[0]
         elif found[:1] != [self.data["kernel"]]:
             raise LabError(f"{host.name} runs kernel {found[:1]} but was made with {self.data['kernel']}")
@@ -266,7 +266,7 @@ class Instance:
                     f"{name} cannot come back while its peers map the memory it had: use 'host reset' instead of "
                     "'host kill', or a lab with --window message"
                 )
-            self._start_host(self.topology, host, prepare(progress))
+            self._start_host(self.topology, host, prepare(progress, self.data["options"]["kernel"]))
             self._wait_for_ssh([name], progress)
         elif not running:
             raise LabError(f"{name} does not run")

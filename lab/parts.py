@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import apt, image, index, keys, qemu, roots
-from .errors import LabError
+from . import apt, image, index, kernels, keys, qemu, roots
 from .progress import Progress
 
 
@@ -23,22 +22,33 @@ class Parts:
     keys: keys.Keys
 
 
-def prepare(progress: Progress, refresh: bool = False) -> Parts:
-    """Make, or find in the cache, all that a lab is made from; asks the archive at most once a day."""
+def prepare(progress: Progress, series: str, refresh: bool = False) -> Parts:
+    """Make, or find in the cache, all that a lab with a kernel of this series is made from.
+
+    Asks the archive at most once a day, unless `refresh`.
+    """
+    wanted = kernels.series(series)
     roots.require_tools()
     source = apt.archive()
     progress("looking for what the lab is made from; what is not in the cache takes one or two minutes, once")
-    versions = index.versions(source, refresh)
+    kernel = index.kernel(source, wanted, refresh)
     pair = keys.ensure()
     with ThreadPoolExecutor() as pool:
-        native = qemu.native()
-        emulating = pool.submit(lambda: native or qemu.from_root(roots.qemu(source, versions, progress)))
-        imaging = pool.submit(image.ensure, source, versions, pair, progress)
-        building = pool.submit(roots.builder, source, versions, pair.user_public, pair.host, progress)
-        emulator, guest, build_root = emulating.result(), imaging.result(), building.result()
-    if guest.release != roots.kernel_release(build_root):
-        raise LabError(
-            f"the guests run {guest.release} but the build host has headers of {roots.kernel_release(build_root)}; "
-            "run 'python3 -m lab build --refresh'"
-        )
-    return Parts(build_root, guest, emulator, pair)
+        emulating = pool.submit(_qemu, source, refresh, progress)
+        imaging = pool.submit(image.ensure, source, kernel, pair, progress)
+        building = pool.submit(roots.builder, source, kernel, pair.user_public, pair.host, progress)
+        return Parts(building.result(), imaging.result(), emulating.result(), pair)
+
+
+def _qemu(source: apt.Archive, refresh: bool, progress: Progress) -> qemu.Qemu:
+    return qemu.native() or qemu.from_root(roots.qemu(source, index.qemu_version(source, refresh), progress))
+
+
+def build_root(progress: Progress, series: str) -> tuple[Path, kernels.Kernel]:
+    """The build host's root directory for a kernel of a series, and that kernel."""
+    wanted = kernels.series(series)
+    roots.require_tools()
+    source = apt.archive()
+    kernel = index.kernel(source, wanted)
+    pair = keys.ensure()
+    return roots.builder(source, kernel, pair.user_public, pair.host, progress), kernel

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,16 +17,17 @@ from pathlib import Path
 
 from . import apt, cache
 from .errors import LabError
-from .index import CODENAME, KERNEL_PACKAGES
+from .index import QEMU_CODENAME
+from .kernels import Kernel
 
 HERE = Path(__file__).resolve().parent
 FORMAT = 1  # raise when the way roots are made changes without any other part of a recipe changing
 
 QEMU_PACKAGES = ["qemu-system-x86", "qemu-utils", "ipxe-qemu", "seabios"]
-GUEST_PACKAGES = """linux-image-amd64 initramfs-tools systemd systemd-sysv udev openssh-server python3 kmod pciutils
+GUEST_PACKAGES = """initramfs-tools systemd systemd-sysv udev openssh-server python3 kmod pciutils
     nvme-cli fio e2fsprogs iproute2 iputils-ping procps psmisc mount passwd less ca-certificates ethtool
     python3-fastapi python3-uvicorn python3-pyroute2 python3-yaml python3-h11 python3-argcomplete""".split()
-BUILDER_PACKAGES = """gcc make linux-headers-amd64 linux-source sparse openssh-server python3 xz-utils
+BUILDER_PACKAGES = """gcc make sparse openssh-server python3 xz-utils
     libelf-dev bc cpio kmod openssl patch rsync diffutils""".split()
 
 
@@ -42,18 +42,18 @@ def require_tools() -> None:
         raise LabError("the lab makes Debian roots and needs to be root for that: use sudo")
 
 
-def pinned(packages: list[str], versions: dict[str, str]) -> list[str]:
-    """The packages, with the exact version where one is prescribed."""
-    return [f"{name}={versions[name]}" if name in KERNEL_PACKAGES else name for name in packages]
+def guest_packages(kernel: Kernel) -> list[str]:
+    """What a guest consists of."""
+    return [*kernel.pinned(kernel.image), *GUEST_PACKAGES]
 
 
-def _mmdebstrap(target: Path, packages: list[str], sources: list[str], options: list[str]) -> None:
+def _mmdebstrap(target: Path, codename: str, packages: list[str], sources: list[str], options: list[str]) -> None:
     log = target.with_name(target.parent.name.removesuffix(".partial") + ".log")
     log = cache.root() / log.name
     command = ["mmdebstrap", "--mode=root", "--variant=apt", "--architectures=amd64", "--format=directory"]
     command += [f"--include={','.join(packages)}", *options]
     command += [f"--aptopt={option}" for option in apt.passed_on_options()]
-    command += [CODENAME, str(target), *sources]
+    command += [codename, str(target), *sources]
     with open(log, "w", encoding="utf-8") as output:
         result = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
     if result.returncode:
@@ -80,56 +80,57 @@ def kernel_release(root: Path) -> str:
     return names[0]
 
 
-def check_builder(root: Path, versions: dict[str, str]) -> None:
-    """Raise LabError unless headers and source in a builder root are of the prescribed kernel version."""
-    want = versions["linux-image-amd64"]
-    release = kernel_release(root)
-    series = re.match(r"\d+\.\d+", want)
-    found = {
-        name: package_version(root, name)
-        for name in (f"linux-headers-{release}", f"linux-source-{series[0] if series else ''}")
-    }
-    if set(found.values()) != {want}:
-        raise LabError(f"the guests' kernel is {want}, the builder has {found}: run 'python3 -m lab build --refresh'")
+def check_kernel(root: Path, kernel: Kernel, *packages: str) -> None:
+    """Raise LabError unless a root holds these packages of exactly this kernel, and no other kernel."""
+    found = {name: package_version(root, name) for name in packages}
+    if kernel_release(root) != kernel.release or set(found.values()) != {kernel.version}:
+        raise LabError(
+            f"the kernel is {kernel.release}, version {kernel.version}, {root} has {kernel_release(root)} and {found}: "
+            "run 'python3 -m lab build --refresh'"
+        )
 
 
-def qemu(source: apt.Archive, versions: dict[str, str], tell: Callable[[str], None]) -> Path:
+def qemu(source: apt.Archive, version: str, tell: Callable[[str], None]) -> Path:
     """The root directory with QEMU from backports."""
-    recipe = {"format": FORMAT, "packages": QEMU_PACKAGES, "version": versions["qemu-system-x86"]}
+    recipe = {"format": FORMAT, "packages": QEMU_PACKAGES, "version": version}
 
     def build(directory: Path) -> None:
-        option = f'--aptopt=APT::Default-Release "{CODENAME}-backports"'
-        _mmdebstrap(directory / "root", QEMU_PACKAGES, source.lines(CODENAME, backports=True), [option])
+        option = f'--aptopt=APT::Default-Release "{QEMU_CODENAME}-backports"'
+        lines = source.lines(QEMU_CODENAME, backports=True)
+        _mmdebstrap(directory / "root", QEMU_CODENAME, QEMU_PACKAGES, lines, [option])
 
     return cache.entry("qemu", recipe, build, tell) / "root"
 
 
 def builder(
-    source: apt.Archive, versions: dict[str, str], public_key: str, host_key: Path, tell: Callable[[str], None]
+    source: apt.Archive, kernel: Kernel, public_key: str, host_key: Path, tell: Callable[[str], None]
 ) -> Path:
     """The root directory of the build host, with its ssh host key and the key of the lab's user."""
-    packages = pinned(BUILDER_PACKAGES, versions)
+    packages = [*kernel.pinned(kernel.headers, kernel.source), *BUILDER_PACKAGES]
     recipe = {"format": FORMAT, "packages": packages, "key": public_key, "host_key": _text(host_key, ".pub")}
 
     def build(directory: Path) -> None:
         root = directory / "root"
-        _mmdebstrap(root, packages, source.lines(CODENAME), [])
+        lines = source.lines(kernel.series.codename, kernel.series.backports)
+        _mmdebstrap(root, kernel.series.codename, packages, lines, [])
         install_keys(root, public_key, host_key)
         (root / "run/sshd").mkdir(exist_ok=True)
         (root / "etc/hostname").write_text("builder\n", encoding="ascii")
         shutil.copytree(HERE / "guest/etc/ssh", root / "etc/ssh", dirs_exist_ok=True)
-        check_builder(root, versions)
+        check_kernel(root, kernel, kernel.headers, kernel.source)
 
     return cache.entry("builder", recipe, build, tell) / "root"
 
 
-def guest(directory: Path, source: apt.Archive, packages: list[str]) -> Path:
+def guest(directory: Path, source: apt.Archive, kernel: Kernel) -> Path:
     """Make a guest root in a directory; returns its path. It is not cached: the image made from it is."""
     root = directory / "root"
     options = [f'--essential-hook=cp -r {HERE}/guest/etc {HERE}/guest/usr "$1"/']
     options += [f'--customize-hook=sh {HERE}/guest/setup.sh "$1"']
     options += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*"]
-    _mmdebstrap(root, packages, source.lines(CODENAME), options)
+    lines = source.lines(kernel.series.codename, kernel.series.backports)
+    _mmdebstrap(root, kernel.series.codename, guest_packages(kernel), lines, options)
+    check_kernel(root, kernel, kernel.image)
     return root
 
 

@@ -4,7 +4,7 @@
 
 import pytest
 
-from lab import apt, index
+from lab import apt, index, kernels
 from lab.errors import LabError
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -93,10 +93,48 @@ def test_candidates_out_of_policy():
     assert index.parse_policy(text) == {"linux-source": "6.12.1-1"}
 
 
+def candidates(release, version, series):
+    return dict.fromkeys([f"linux-image-{release}", f"linux-headers-{release}", f"linux-source-{series}"], version)
+
+
+@pytest.mark.parametrize(
+    ("series", "release", "version"),
+    [
+        ("6.1", "6.1.0-56-amd64", "6.1.192-2"),
+        ("6.12", "6.12.117+deb13-amd64", "6.12.117-1"),
+        ("7.2", "7.2.12+deb13-amd64", "7.2.12-1~bpo13+1"),
+    ],
+)
+def test_kernel_is_chosen_by_its_series(series, release, version):
+    offered = {
+        **candidates(release, version, series),
+        **candidates("6.1.0-50-amd64", "6.1.176-1", "6.0"),
+        **candidates("7.3.4+deb13-amd64", "7.3.4-1~bpo13+1", "7.3"),
+        # Another flavour, a meta-package, and an image that is newer than its headers.
+        f"linux-headers-{release.removesuffix('-amd64')}-cloud-amd64": version,
+        f"linux-headers-{series}-amd64": version,
+        f"linux-image-{series}-amd64": version,
+        "linux-image-6.12.118+deb13-amd64": "6.12.118-1",
+    }
+    kernel = index.choose(kernels.SERIES[series], offered)
+    assert (kernel.release, kernel.version) == (release, version)
+    assert kernel.pinned(kernel.source) == [f"linux-source-{series}={version}"]
+
+
 def test_kernel_packages_must_agree():
-    versions = dict.fromkeys([*index.KERNEL_PACKAGES, index.QEMU_PACKAGE], "6.12.1-1")
-    index.check(versions)
+    offered = candidates("6.12.1+deb13-amd64", "6.12.1-1", "6.12")
+    series = kernels.SERIES["6.12"]
+    index.choose(series, offered)
     with pytest.raises(LabError, match="different versions"):
-        index.check({**versions, "linux-source": "6.12.2-1"})
-    with pytest.raises(LabError, match="linux-source"):
-        index.check({name: value for name, value in versions.items() if name != "linux-source"})
+        index.choose(series, {**offered, "linux-source-6.12": "6.12.2-1"})
+    with pytest.raises(LabError, match=r"does not offer kernel 6\.12"):
+        index.choose(series, {name: value for name, value in offered.items() if name != "linux-source-6.12"})
+
+
+def test_kernel_series_comes_from_the_environment(monkeypatch):
+    monkeypatch.delenv("KERNEL", raising=False)
+    assert kernels.chosen() == kernels.DEFAULT
+    monkeypatch.setenv("KERNEL", "6.1")
+    assert kernels.chosen() == "6.1"
+    with pytest.raises(LabError, match=r"choose one of 6\.1, 6\.12, 7\.2"):
+        kernels.series("6.11")

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# What the headers of the kernel that is built for have. They are asked, not
+# the kernel's version: distributions port interfaces back. compat.h, and
+# Kbuild where a whole file depends on it, make use of the answers.
+
+# $(call lend-probe,NAME,header under include/,basic regular expression)
+define lend-probe
+$(1) := $$(shell grep -qs '$(3)' $$(srctree)/include/$(2) && echo y)
+ccflags-$$($(1)) += -D$(1)
+endef
+
+# The second argument of __assign_str() is gone.
+$(eval $(call lend-probe,LEND_HAVE_ASSIGN_STR_1,trace/stages/stage6_event_callback.h,__assign_str.dst.[[:space:]]*[\]$$$$))
+# dma_map_ops.alloc_pages is called alloc_pages_op.
+$(eval $(call lend-probe,LEND_HAVE_ALLOC_PAGES_OP,linux/dma-map-ops.h,\*alloc_pages_op\>))
+# dma_map_ops.map_phys replaces map_page and map_resource.
+$(eval $(call lend-probe,LEND_HAVE_MAP_PHYS,linux/dma-map-ops.h,\*map_phys\>))
+# A flag of a device wins over its dma_map_ops: as a field, or behind functions.
+$(eval $(call lend-probe,LEND_HAVE_DMA_IOMMU_FIELD,linux/device.h,\<dma_iommu:1;))
+$(eval $(call lend-probe,LEND_HAVE_DMA_IOMMU_FLAG,linux/device.h,__create_dev_flag_accessors.dma_iommu\>))
+# PCI devices have MSI domains of their own, on top of a parent domain.
+$(eval $(call lend-probe,LEND_HAVE_MSI_PARENT,linux/msi.h,\<msi_create_parent_irq_domain\>))
