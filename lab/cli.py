@@ -128,7 +128,11 @@ def _status(instance: Instance) -> dict[str, Any]:
     }
     links: dict[str, Any] = {}
     for link in wanted.links:
-        links[link.name] = {"between": [link.primary, link.secondary], "running": running.get(f"link {link.name}")}
+        links[link.name] = {
+            "between": [link.primary, link.secondary],
+            "bridge": link.bridge,
+            "running": running.get(f"link {link.name}"),
+        }
         if links[link.name]["running"]:
             links[link.name] |= instance.control(link.name, {"command": "state"})
     return {
@@ -161,7 +165,7 @@ def _print_status(status: dict[str, Any]) -> None:
             f"{host} {'driver ready' if side['ready'] else 'no driver'}"
             for host, side in zip(link["between"], link["sides"], strict=True)
         )
-        print(f"  link {name}: {link['link']}, {link['ordering']}, {ends}")
+        print(f"  link {name}: {link['bridge']}, {link['link']}, {link['ordering']}, {ends}")
 
 
 def _print_counters(counters: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 from . import builder, devices, inventory, keys, process, qemu, qmp, topology
 from .errors import LabError
 from .ntb import control
+from .ntb.families import FAMILIES
 from .parts import Parts, prepare
 from .progress import Progress
 from .topology import BUILDER, Host, Topology
@@ -125,7 +126,14 @@ class Instance:
         for link in wanted.links:
             progress(f"starting the bridge {link.name} ({link.primary} - {link.secondary})")
             command = [sys.executable, "-m", "lab.ntb.server", "--directory", str(self.path / "links")]
-            command += ["--name", link.name, "--sizes", *(str(size << 20) for size in link.windows)]
+            command += [
+                "--name",
+                link.name,
+                "--bridge",
+                link.bridge,
+                "--sizes",
+                *(str(size << 20) for size in link.windows),
+            ]
             command += [f"--fast={side}" for side in wanted.fast_sides(link)] if options["window"] == "fast" else []
             command += ["--weak"] if options["ordering"] == "weak" else []
             log = self.path / "links" / f"{link.name}.log"
@@ -212,13 +220,19 @@ class Instance:
             time.sleep(0.2)
 
     def _check_host(self, wanted: Topology, host: Host) -> None:
-        found = self.ssh(host.name, ["uname -r; lspci -Dnd 1022:148b"], capture=True).stdout.splitlines()
+        found = self.ssh(host.name, ["uname -r; lspci -Dn"], capture=True).stdout.splitlines()
         if self.data["options"]["kernel_image"]:
             self.data["kernel"] = found[0]
         elif found[:1] != [self.data["kernel"]]:
             raise LabError(f"{host.name} runs kernel {found[:1]} but was made with {self.data['kernel']}")
-        addresses = [line.split()[0] for line in found[1:]]
-        expected = [wanted.ntb_address(host.name, link) for link in wanted.links_of(host.name)]
+        identities = {link: FAMILIES[link.bridge].identity for link in wanted.links_of(host.name)}
+        known = {f"{identity.vendor:04x}:{identity.device:04x}" for identity in identities.values()}
+        functions = [line.split() for line in found[1:]]
+        addresses = [(fields[0], fields[2]) for fields in functions if fields[2] in known]
+        expected = [
+            (wanted.ntb_address(host.name, link), f"{identity.vendor:04x}:{identity.device:04x}")
+            for link, identity in identities.items()
+        ]
         if addresses != expected:
             raise LabError(f"{host.name} should have its bridges at {expected} but has them at {addresses}")
 

@@ -14,6 +14,7 @@ import yaml
 from . import devices
 from .checker import Checker
 from .errors import LabError
+from .ntb.families import DEFAULT, FAMILIES
 
 MEMORY_DEFAULT = 1024
 MEMORY_MAX = 8192
@@ -51,12 +52,13 @@ class Host:
 
 @dataclass(frozen=True)
 class Link:
-    """One bridge: the primary and the secondary host, sizes of its one or two windows in MiB."""
+    """One bridge: the primary and the secondary host, sizes of its one or two windows in MiB, its family."""
 
     name: str
     primary: str
     secondary: str
     windows: tuple[int, ...]
+    bridge: str = DEFAULT
 
     def side(self, host: str) -> int | None:
         """0 if the host is the primary side, 1 if it is the secondary, None if it has no part in this link."""
@@ -97,7 +99,9 @@ class Topology:
         Behind an IOMMU the peer's addresses are not those of its RAM: only the peer's QEMU can translate them.
         """
         peers = (link.secondary, link.primary)
-        return [side for side in (0, 1) if len(link.windows) == 2 and self.host(peers[side]).iommu == "none"]
+        if len(link.windows) < 2 or FAMILIES[link.bridge].fast_bar is None:
+            return []
+        return [side for side in (0, 1) if self.host(peers[side]).iommu == "none"]
 
     def host(self, name: str) -> Host:
         """A host by name; raises LabError with the names there are."""
@@ -130,7 +134,7 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
 
 def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Link:
     key = f"links[{number}]"
-    fields = check.mapping(value, key, ("name", "between", "windows"))
+    fields = check.mapping(value, key, ("name", "between", "windows", "bridge"))
     between = check.sequence(fields.get("between"), f"{key}.between")
     if len(between) != 2 or between[0] == between[1]:
         raise check.fail(f"{key}.between", f"must name two different hosts, not {between!r}")
@@ -145,7 +149,12 @@ def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Li
         if size & (size - 1):
             raise check.fail(f"{key}.windows[{index}]", f"must be a power of two, not {size}")
     name = check.name(fields.get("name", f"{between[0]}--{between[1]}"), f"{key}.name")
-    return Link(name, between[0], between[1], tuple(windows))
+    bridge = check.choice(fields.get("bridge", DEFAULT), f"{key}.bridge", tuple(FAMILIES))
+    try:
+        FAMILIES[bridge].layout(tuple(size << 20 for size in windows))
+    except ValueError as error:
+        raise check.fail(f"{key}.windows", str(error)) from error
+    return Link(name, between[0], between[1], tuple(windows), bridge)
 
 
 def _lease(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> dict[str, Any]:

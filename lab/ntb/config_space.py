@@ -9,36 +9,37 @@ from __future__ import annotations
 
 import struct
 
+from .model import MSIX_PBA_OFFSET, MSIX_TABLE_OFFSET, Model
+
 SIZE = 4096
 COMMAND = 0x04
 EXPRESS = 0x40
 MSIX = 0x80
-MSIX_TABLE_OFFSET = 0x8000
-MSIX_PBA_OFFSET = 0x9000
-BAR0_SIZE = 0x10000
+BARS = 0x10
 
 _BAR_MEM64 = 0x4
 _BAR_PREFETCH = 0x8
 
 
 class ConfigSpace:
-    """4096 octets with a mask of what may be written."""
+    """4096 octets with a mask of what may be written; a model says what of them is alive."""
 
-    def __init__(self, vectors: int, secondary: bool, device: int = 0x148B) -> None:
+    def __init__(self, model: Model, side: int) -> None:
+        self._model = model
+        self._side = side
         self._initial = bytearray(SIZE)
         self._mask = bytearray(SIZE)
-        header = struct.pack("<HHHHBBBBBBBB", 0x1022, device, 0, 0x0010, 0, 0x00, 0x80, 0x06, 0, 0, 0, 0)
-        self._initial[: len(header)] = header
-        struct.pack_into("<I", self._initial, 0x10, 0)
-        struct.pack_into("<I", self._initial, 0x18, _BAR_MEM64 | _BAR_PREFETCH)
-        struct.pack_into("<I", self._initial, 0x20, _BAR_MEM64 | _BAR_PREFETCH)
-        struct.pack_into("<HH", self._initial, 0x2C, 0x1022, 0x0001 if secondary else 0x0000)
+        identity = model.identity
+        struct.pack_into("<HHHH", self._initial, 0, identity.vendor, identity.device, 0, 0x0010)
+        struct.pack_into("<I", self._initial, 0x08, identity.class_code << 8)
+        for number, bar in model.bars.items():
+            struct.pack_into("<I", self._initial, BARS + 4 * number, _BAR_MEM64 | _BAR_PREFETCH if bar.wide else 0)
         self._initial[0x34] = EXPRESS
         # Express endpoint, version 2; 16 GT/s x16 in capability and status.
         express = struct.pack("<BBHIHHIHH", 0x10, MSIX, 0x0002, 0x00008001, 0x0010, 0, 0x00000104, 0x0000, 0x1104)
         self._initial[EXPRESS : EXPRESS + len(express)] = express
         struct.pack_into("<IH", self._initial, EXPRESS + 0x2C, 0x1E, 0x4)
-        struct.pack_into("<BBHII", self._initial, MSIX, 0x11, 0, vectors - 1, MSIX_TABLE_OFFSET, MSIX_PBA_OFFSET)
+        struct.pack_into("<BBHII", self._initial, MSIX, 0x11, 0, model.vectors - 1, MSIX_TABLE_OFFSET, MSIX_PBA_OFFSET)
         struct.pack_into("<H", self._mask, COMMAND, 0x0546)
         self._mask[0x0C] = 0xFF
         self._mask[0x3C] = 0xFF
@@ -50,7 +51,10 @@ class ConfigSpace:
 
     def read(self, offset: int, size: int) -> bytes:
         """Read octets; beyond the end all ones."""
-        return bytes(self.data[offset : offset + size]).ljust(size, b"\xff")
+        data = bytearray(self.data)
+        for position, octets in self._model.config(self._side).items():
+            data[position : position + len(octets)] = octets
+        return bytes(data[offset : offset + size]).ljust(size, b"\xff")
 
     def write(self, offset: int, data: bytes) -> None:
         """Write octets, as far as they are writable."""

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from . import vfio_user as wire
-from .config_space import BAR0_SIZE, ConfigSpace
+from .config_space import ConfigSpace
 from .fabric import Fabric
 from .memory import GuestMemory
-from .registers import VECTORS
+from .model import Model
 
 _RECEIVE = 64 << 10
 _EVENT = struct.pack("<Q", 1)
@@ -42,15 +42,15 @@ class Host(Protocol):
 class Endpoint:
     """A port of the fabric (see `fabric.Port`) over a connected socket, or without one."""
 
-    def __init__(self, host: Host, side: int, window_sizes: tuple[int, int]) -> None:
+    def __init__(self, host: Host, side: int, model: Model) -> None:
         self.side = side
         self.memory = GuestMemory()
         self.connected = False
         self.socket: socket.socket | None = None
         self._host = host
-        self._config = ConfigSpace(VECTORS, secondary=side == 1)
-        self._sizes = {0: BAR0_SIZE, 2: window_sizes[0], 4: window_sizes[1], wire.REGION_CONFIG: 4096}
-        self._vectors: list[int | None] = [None] * VECTORS
+        self._config = ConfigSpace(model, side)
+        self._sizes = {number: bar.size for number, bar in model.bars.items()} | {wire.REGION_CONFIG: 4096}
+        self._vectors: list[int | None] = [None] * model.vectors
         self._framer = wire.Framer()
         self._descriptors: list[int] = []
         self._output: deque[tuple[bytes, list[int]]] = deque()
@@ -83,7 +83,7 @@ class Endpoint:
         for done in waiting.values():
             done(None)
         self._host.fabric.disconnect(self.side)
-        self._set_vectors(0, [None] * VECTORS)
+        self._set_vectors(0, [None] * len(self._vectors))
         self._close_descriptors()
         self.memory.close()
 
@@ -190,7 +190,7 @@ class Endpoint:
         elif message.command == wire.GET_REGION_INFO:
             self._region_info(message)
         elif message.command == wire.GET_IRQ_INFO:
-            self._answer(message, wire.irq_info(struct.unpack_from("<I", message.payload, 8)[0], VECTORS))
+            self._answer(message, wire.irq_info(struct.unpack_from("<I", message.payload, 8)[0], len(self._vectors)))
         elif message.command == wire.GET_INFO:
             self._answer(message, wire.device_info())
         elif message.command == wire.VERSION:
@@ -254,12 +254,12 @@ class Endpoint:
             vectors: list[int | None] = [*descriptors, *[None] * (count - len(descriptors))]
             self._set_vectors(start, vectors)
         elif flags & 0x1 and count == 0:
-            self._set_vectors(0, [None] * VECTORS)
+            self._set_vectors(0, [None] * len(self._vectors))
         self._answer(message)
 
     def _set_vectors(self, start: int, vectors: list[int | None]) -> None:
         for vector, descriptor in enumerate(vectors, start):
-            if vector >= VECTORS:
+            if vector >= len(self._vectors):
                 if descriptor is not None:
                     os.close(descriptor)
                 continue

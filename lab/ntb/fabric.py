@@ -22,11 +22,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .memory import GuestMemory
-from .registers import DOORBELLS, VECTORS, Effect, Interrupt, Registers, Ring, SetScratchpad
+from .model import Command, Effect, Interrupt, Model, Ring, SetScratchpad, bits_of
 
 Done = Callable[[bytes], None]
 Later = Callable[[float, Callable[[], None]], None]
-WINDOW_BARS = {2: 0, 4: 1}
 
 
 class Port(Protocol):
@@ -69,13 +68,18 @@ class WindowCounters:
 class SideCounters:
     """What one side did, and what was done to it."""
 
-    windows: list[WindowCounters] = field(default_factory=lambda: [WindowCounters(), WindowCounters()])
-    doorbells: list[int] = field(default_factory=lambda: [0] * DOORBELLS)
-    interrupts: list[int] = field(default_factory=lambda: [0] * VECTORS)
+    windows: list[WindowCounters]
+    doorbells: list[int]
+    interrupts: list[int]
     interrupts_lost: int = 0
     scratchpads: int = 0
     flushes: int = 0
     resets: int = 0
+
+
+def _counters(model: Model) -> SideCounters:
+    windows = [WindowCounters() for _size in model.window_sizes]
+    return SideCounters(windows, [0] * model.doorbells, [0] * model.vectors)
 
 
 @dataclass
@@ -113,14 +117,12 @@ class Fabric:
     `later` calls a function after some seconds; without it nothing can be delayed.
     """
 
-    def __init__(
-        self, registers: Registers, ports: tuple[Port, Port], strict: bool = True, later: Later | None = None
-    ) -> None:
-        self.registers = registers
+    def __init__(self, model: Model, ports: tuple[Port, Port], strict: bool = True, later: Later | None = None) -> None:
+        self.model = model
         self.ports = ports
         self.strict = strict
         self._later = later
-        self.counters = (SideCounters(), SideCounters())
+        self.counters = (_counters(model), _counters(model))
         self.faults = Faults()
         self._reads: tuple[list[_Read], list[_Read]] = ([], [])
         self._visibility = (_Visibility(), _Visibility())
@@ -129,30 +131,32 @@ class Fabric:
 
     def read(self, side: int, region: int, offset: int, count: int, done: Done) -> None:
         """A machine reads; `done` is called exactly once with the octets, now or later."""
-        if region == 0:
-            done(self.registers.read(side, offset, count))
-        elif region in WINDOW_BARS:
-            self._window_read(side, WINDOW_BARS[region], offset, count, done)
-        else:
+        place = self.model.place(region, offset)
+        if region not in self.model.bars:
             done(b"\xff" * count)
+        elif place is None:
+            done(self.model.read(side, region, offset, count))
+        else:
+            self._window_read(side, *place, count, done)
 
     def write(self, side: int, region: int, offset: int, data: bytes) -> None:
         """A machine writes (a posted write)."""
-        if region == 0:
-            for effect in self.registers.write(side, offset, data):
+        place = self.model.place(region, offset)
+        if place is not None:
+            self._window_write(side, *place, data)
+        elif region in self.model.bars:
+            for effect in self.model.write(side, region, offset, data):
                 self._take_effect(effect)
-        elif region in WINDOW_BARS:
-            self._window_write(side, WINDOW_BARS[region], offset, data)
 
     def set_link(self, up: bool) -> None:
         """Plug in or pull out the cable."""
-        self._interrupts(self.registers.set_link(up))
+        self._interrupts(self.model.set_link(up))
 
     def reset(self, side: int) -> None:
         """A machine was reset, or its QEMU is gone."""
         self.counters[side].resets += 1
         self._visibility[side].queue.clear()
-        self._interrupts(self.registers.reset(side))
+        self._interrupts(self.model.reset(side))
 
     def disconnect(self, side: int) -> None:
         """A machine's QEMU is gone: whoever waits for it gets all ones."""
@@ -167,7 +171,7 @@ class Fabric:
         counters = self.counters[side].windows[window]
         counters.writes += 1
         counters.write_octets += len(data)
-        address = self.registers.translate(side, window, offset, len(data))
+        address = self.model.translate(side, window, offset, len(data))
         target = self.ports[1 - side]
         if address is None or not (target.connected and target.bus_master):
             counters.closed_writes += 1
@@ -186,7 +190,7 @@ class Fabric:
         counters = self.counters[side].windows[window]
         counters.reads += 1
         counters.read_octets += count
-        address = self.registers.translate(side, window, offset, count)
+        address = self.model.translate(side, window, offset, count)
         target = self.ports[1 - side]
         if address is None or not (target.connected and target.bus_master):
             counters.closed_reads += 1
@@ -230,12 +234,15 @@ class Fabric:
         if isinstance(effect, Interrupt):
             self._interrupts([effect])
             return
+        if isinstance(effect, Command):
+            self._in(effect.seconds, lambda: self._interrupts(self.model.apply(effect)))
+            return
         if isinstance(effect, SetScratchpad):
             self.counters[1 - effect.side].scratchpads += 1
         copies = 1
         if isinstance(effect, Ring):
-            for bit in range(DOORBELLS):
-                self.counters[1 - effect.side].doorbells[bit] += effect.bits >> bit & 1
+            for bit in bits_of(effect.bits):
+                self.counters[1 - effect.side].doorbells[bit] += 1
             if self.faults.doorbell_drop:
                 self.faults.doorbell_drop -= 1
                 return
@@ -255,17 +262,20 @@ class Fabric:
             visibility.queue.append(effect)
             self._flush(effect.side)
         else:
-            self._interrupts(self.registers.apply(effect))
+            self._interrupts(self.model.apply(effect))
 
     def _late(self, done: Done) -> Done:
         """The same, called only after the delay."""
         return lambda data: self._delayed(lambda: done(data))
 
     def _delayed(self, call: Callable[[], None]) -> None:
+        self._in(self.faults.delay / 1000, call)
+
+    def _in(self, seconds: float, call: Callable[[], None]) -> None:
         if self._later is None:
             call()
         else:
-            self._later(self.faults.delay / 1000, call)
+            self._later(seconds, call)
 
     def _flush(self, side: int) -> None:
         visibility = self._visibility[side]
@@ -278,7 +288,7 @@ class Fabric:
         def flushed(_data: bytes | None) -> None:
             visibility.flushing = False
             for _number in range(min(covered, len(visibility.queue))):
-                self._interrupts(self.registers.apply(visibility.queue.popleft()))
+                self._interrupts(self.model.apply(visibility.queue.popleft()))
             if visibility.queue:
                 self._flush(side)
 
@@ -296,20 +306,7 @@ class Fabric:
     def state(self) -> dict[str, Any]:
         """Link, drivers and windows as they are now."""
         return {
-            "link": "up" if self.registers.link else "down",
+            "link": "up" if self.model.link else "down",
             "ordering": "strict" if self.strict else "weak",
-            "sides": [
-                {
-                    "connected": self.ports[side].connected,
-                    "ready": self.registers.sides[side].ready,
-                    "doorbells_pending": self.registers.sides[side].db_status,
-                    "doorbell_mask": self.registers.sides[side].db_mask,
-                    "scratchpads": list(self.registers.sides[side].spads),
-                    "windows": [
-                        dict(zip(("translation", "limit"), self.registers.window(side, window), strict=True))
-                        for window in (0, 1)
-                    ],
-                }
-                for side in (0, 1)
-            ],
+            "sides": [{"connected": self.ports[side].connected} | self.model.state(side) for side in (0, 1)],
         }

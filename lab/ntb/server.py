@@ -19,26 +19,24 @@ from pathlib import Path
 from typing import Any
 
 from . import control
-from .config_space import BAR0_SIZE
 from .endpoint import Endpoint
 from .fabric import Fabric
-from .registers import Registers
+from .families import DEFAULT, FAMILIES
+from .model import Model
 
-FAST_REGION = 4
+SMALLEST = 64 << 10
 
 
 class Server:
     """Listens for both machines and for control commands, and moves what arrives."""
 
-    def __init__(
-        self, directory: Path, name: str, window_sizes: tuple[int, int], fast: frozenset[int], strict: bool
-    ) -> None:
+    def __init__(self, directory: Path, name: str, model: Model, fast: frozenset[int], strict: bool) -> None:
         self._selector = selectors.EpollSelector()
         self._fast = fast
-        self._endpoints = (Endpoint(self, 0, window_sizes), Endpoint(self, 1, window_sizes))
+        self._endpoints = (Endpoint(self, 0, model), Endpoint(self, 1, model))
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_numbers = itertools.count()
-        self.fabric = Fabric(Registers(window_sizes), self._endpoints, strict, self._call_later)
+        self.fabric = Fabric(model, self._endpoints, strict, self._call_later)
         self._stop = False
         for side in (0, 1):
             self._listen(directory / f"{name}.{side}.sock", ("machine", side))
@@ -70,7 +68,7 @@ class Server:
 
     def fast_area(self, endpoint: Endpoint, region: int) -> tuple[int, int] | None | bool:
         """The other machine's RAM, for the window that is mapped in fast mode."""
-        if endpoint.side not in self._fast or region != FAST_REGION:
+        if endpoint.side not in self._fast or region != self.fabric.model.fast_bar:
             return None
         identity = self._endpoints[1 - endpoint.side].memory.identity()
         return False if identity is None else identity
@@ -154,9 +152,10 @@ class Server:
 
 def main() -> None:
     """Parse the command line and serve."""
-    parser = argparse.ArgumentParser(description="Emulate one link: an AMD NTB pair over vfio-user.")
+    parser = argparse.ArgumentParser(description="Emulate one link: an NTB pair over vfio-user.")
     parser.add_argument("--directory", type=Path, required=True, help="where the sockets are made")
     parser.add_argument("--name", required=True, help="the link's name, the stem of the sockets' names")
+    parser.add_argument("--bridge", choices=FAMILIES, default=DEFAULT, help=f"which family; default: {DEFAULT}")
     parser.add_argument("--sizes", type=int, nargs="+", required=True, help="sizes of one or two windows in octets")
     parser.add_argument(
         "--fast", type=int, choices=(0, 1), action="append", default=[], help="map the peer's RAM as window 1 of a side"
@@ -166,10 +165,13 @@ def main() -> None:
     if len(arguments.sizes) > 2:
         parser.error("there are at most two windows")
     for size in arguments.sizes:
-        if size < BAR0_SIZE or size & (size - 1):
-            parser.error(f"window size {size} is not a power of two of at least {BAR0_SIZE}")
-    sizes = (arguments.sizes[0], arguments.sizes[1] if len(arguments.sizes) == 2 else 0)
-    server = Server(arguments.directory, arguments.name, sizes, frozenset(arguments.fast), not arguments.weak)
+        if size < SMALLEST or size & (size - 1):
+            parser.error(f"window size {size} is not a power of two of at least {SMALLEST}")
+    try:
+        model = FAMILIES[arguments.bridge](tuple(arguments.sizes))
+    except ValueError as error:
+        parser.error(str(error))
+    server = Server(arguments.directory, arguments.name, model, frozenset(arguments.fast), not arguments.weak)
     signal.signal(signal.SIGTERM, server.stop)
     print(f"serving {arguments.name} in process {os.getpid()}", file=sys.stderr, flush=True)
     server.run()

@@ -9,17 +9,18 @@ import struct
 import pytest
 
 from lab.ntb import vfio_user as wire
+from lab.ntb.amd import SPAD, Amd
 from lab.ntb.endpoint import Endpoint
 from lab.ntb.fabric import Fabric
-from lab.ntb.registers import SPAD, Registers
 
 SIZES = (1 << 30, 1 << 32)
 
 
 class Host:
     def __init__(self):
-        self.endpoints = (Endpoint(self, 0, SIZES), Endpoint(self, 1, SIZES))
-        self.fabric = Fabric(Registers(SIZES), self.endpoints)
+        model = Amd(SIZES)
+        self.endpoints = (Endpoint(self, 0, model), Endpoint(self, 1, model))
+        self.fabric = Fabric(model, self.endpoints)
         self.area = None
 
     def wants_output(self, endpoint, wanted):

@@ -4,9 +4,8 @@
 
 import pytest
 
-from lab.ntb import registers as r
+from lab.ntb import amd as r
 from lab.ntb.fabric import Fabric
-from lab.ntb.registers import Registers
 
 RAM = 1 << 20
 MSI = 0xFEE01000
@@ -65,7 +64,7 @@ class Machine:
 class Lab:
     def __init__(self, strict=True):
         self.a, self.b = self.machines = (Machine(), Machine())
-        self.fabric = Fabric(Registers((1 << 32, 1 << 32)), self.machines, strict)
+        self.fabric = Fabric(r.Amd((1 << 32, 1 << 32)), self.machines, strict)
         for side in (0, 1):
             for register in (r.BAR23LMT, r.BAR45LMT):
                 self.fabric.write(side, 0, register + r.PEER_OFFSET, (1 << 32).to_bytes(8, "little"))
@@ -78,7 +77,7 @@ class Lab:
         return answers
 
     def spad(self, side):
-        return int.from_bytes(self.fabric.registers.read(side, r.SPAD, 4), "little")
+        return int.from_bytes(self.fabric.model.read(side, 0, r.SPAD, 4), "little")
 
 
 @pytest.fixture
@@ -268,7 +267,7 @@ def test_state_is_told(lab):
 def test_delay_holds_doorbells_and_answers_in_order():
     lab = Lab()
     due = []
-    lab.fabric = Fabric(lab.fabric.registers, lab.machines, later=lambda seconds, call: due.append((seconds, call)))
+    lab.fabric = Fabric(lab.fabric.model, lab.machines, later=lambda seconds, call: due.append((seconds, call)))
     lab.fabric.faults.delay = 250
     lab.fabric.write(0, 0, r.SPAD, b"\x05\x00\x00\x00")
     lab.fabric.write(0, 0, r.DBREQ, b"\x01\x00")

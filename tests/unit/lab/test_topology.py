@@ -55,6 +55,8 @@ def test_defaults():
         ({"links": [{"between": ["a", "b"], "windows": [3, 4]}]}, "links[0].windows[0]"),
         ({"links": [{"between": ["a", "b"], "windows": []}]}, "links[0].windows"),
         ({"links": [{"between": ["a", "b"], "windows": [1, 1, 1]}]}, "links[0].windows"),
+        ({"links": [{"between": ["a", "b"], "bridge": "idt"}]}, "links[0].bridge"),
+        ({"links": [{"between": ["a", "b"], "bridge": "epf", "windows": [2048, 4096]}]}, "links[0].windows"),
         ({"links": [{"between": ["a", "b"]}] * 2}, "links"),
         ({"leases": [{"name": "x"}]}, "leases[0]"),
         ({"leases": [{"name": "x", "owner": "z", "device": {}, "borrower": "b"}]}, "leases[0].owner"),

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""The registers of an AMD 1022:148b bridge, both sides: a pure model without input or output.
+"""The registers of an AMD 1022:148b bridge, both sides.
 
 The layout is what Linux' ntb_hw_amd uses. Each side sees its own block at 0x000 and the other's at 0x400 above it.
-Everything the *other* side has to notice (a scratchpad, a doorbell) is returned as an effect, which the caller hands
-to `apply` when PCIe's ordering rules allow the other side to see it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from .model import Effect, Identity, Interrupt, RegisterModel, Ring, SetScratchpad, bits_of, replaced
 
 SIZE = 0x1000
 PEER_OFFSET = 0x400
@@ -42,6 +42,7 @@ DOORBELLS = 16
 VECTORS = 24
 EVENT_VECTOR = 16
 
+
 # Plain storage in a side's block: offset -> (width in octets, writable bits).
 _STORAGE = {
     CNTL: (4, 0xFFFFFFFF),
@@ -61,34 +62,6 @@ _STORAGE = {
 _LIVE = (SIDEINFO, DBREQ, DBMASK, DBSTAT, INTMASK, INTSTAT, SMUACK)
 
 
-@dataclass(frozen=True)
-class SetScratchpad:
-    """The other side shall see a new value in a scratchpad."""
-
-    side: int
-    index: int
-    value: int
-
-
-@dataclass(frozen=True)
-class Ring:
-    """Doorbell bits shall be set at a side."""
-
-    side: int
-    bits: int
-
-
-@dataclass(frozen=True)
-class Interrupt:
-    """An MSI-X vector of a side shall be signalled; in effect at once, nothing needs to be applied."""
-
-    side: int
-    vector: int
-
-
-Effect = SetScratchpad | Ring | Interrupt
-
-
 @dataclass
 class Side:
     """State of one side: what is behind its own register block, and its view of the scratchpads."""
@@ -103,37 +76,26 @@ class Side:
     told_down: bool = False
 
 
-class Registers:
-    """Both sides' registers. Side 0 is the primary, side 1 the secondary one.
+class Amd(RegisterModel):
+    """The driver knows the sides apart by a register, and takes a BAR without a size for a window without one."""
 
-    `window_sizes` are the sizes in octets of windows 0 (BAR2) and 1 (BAR4).
-    """
+    identity = Identity(0x1022, 0x148B, 0x068000)
+    driver = "ntb_hw_amd"
+    doorbells = DOORBELLS
+    vectors = VECTORS
 
-    def __init__(self, window_sizes: tuple[int, int]) -> None:
-        self.window_sizes = window_sizes
+    def __init__(self, window_sizes: tuple[int, ...]) -> None:
+        super().__init__(window_sizes)
         self.sides = [Side(), Side()]
-        self.link = True
 
     # -- accesses ---------------------------------------------------------------------------------------------------
 
-    def read(self, side: int, offset: int, size: int) -> bytes:
-        """What a read of `size` octets at `offset` by a side's processor returns; unknown registers read as zero."""
+    def read(self, side: int, bar: int, offset: int, size: int) -> bytes:
+        """Octet by octet, as reading has no effect."""
         return bytes(self._octet(side, position) for position in range(offset, offset + size))
 
-    def write(self, side: int, offset: int, data: bytes) -> list[Effect]:
-        """Take a write of a side's processor; returns what follows from it. Unknown registers ignore writes."""
-        effects: list[Effect] = []
-        position = 0
-        while position < len(data):
-            base, width = self._register_at(offset + position)
-            start = offset + position - base
-            count = min(width - start, len(data) - position)
-            effects += self._write_register(side, base, start, data[position : position + count])
-            position += count
-        return effects
-
     def apply(self, effect: Effect) -> list[Interrupt]:
-        """Make a deferred effect visible to the side it names; returns the interrupts this raises there."""
+        """A doorbell stays pending behind its mask."""
         if isinstance(effect, SetScratchpad):
             self.sides[effect.side].spads[effect.index] = effect.value
             return []
@@ -141,22 +103,10 @@ class Registers:
             state = self.sides[effect.side]
             state.db_status |= effect.bits
             return self._doorbells(effect.side, effect.bits & ~state.db_mask)
-        return [effect]
-
-    def translate(self, side: int, window: int, offset: int, length: int) -> int | None:
-        """The other side's bus address behind an access to a side's window, or None where nothing answers.
-
-        The limit is a size counted from the start of the window; 0 means that the window is closed.
-        """
-        storage = self.sides[side].storage
-        limit_at, xlat_at = ((BAR23LMT, BAR23XLAT), (BAR45LMT, BAR45XLAT))[window]
-        limit = min(int.from_bytes(storage[limit_at : limit_at + 8], "little"), self.window_sizes[window])
-        if not self.link or offset + length > limit:
-            return None
-        return int.from_bytes(storage[xlat_at : xlat_at + 8], "little") + offset
+        raise TypeError(effect)
 
     def window(self, side: int, window: int) -> tuple[int, int]:
-        """Translation and limit now in force for a side's window."""
+        """The limit is a size counted from the start of the window; 0 means that the window is closed."""
         storage = self.sides[side].storage
         limit_at, xlat_at = ((BAR23LMT, BAR23XLAT), (BAR45LMT, BAR45XLAT))[window]
         return (
@@ -164,10 +114,26 @@ class Registers:
             int.from_bytes(storage[limit_at : limit_at + 8], "little"),
         )
 
+    def ready(self, side: int) -> bool:
+        """Set by the driver's probe."""
+        return self.sides[side].ready
+
+    def scratchpads(self, side: int) -> list[int]:
+        """Shared by both sides, but for what is still under way."""
+        return list(self.sides[side].spads)
+
+    def pending(self, side: int) -> tuple[int, int]:
+        """Status and mask."""
+        return self.sides[side].db_status, self.sides[side].db_mask
+
+    def config(self, side: int) -> dict[int, bytes]:
+        """The subsystem tells people the sides apart."""
+        return {0x2C: b"\x22\x10" + bytes([side, 0])}
+
     # -- events -----------------------------------------------------------------------------------------------------
 
     def set_link(self, up: bool) -> list[Interrupt]:
-        """Plug in or pull out the cable; both drivers are told if that changes anything."""
+        """Both drivers are told if that changes anything."""
         if self.link == up:
             return []
         self.link = up
@@ -175,7 +141,7 @@ class Registers:
         return [interrupt for side in (0, 1) for interrupt in self._event(side, event)]
 
     def reset(self, side: int) -> list[Interrupt]:
-        """A machine was reset or is gone: its registers go to their defaults, the windows into it are closed.
+        """The registers of that side go to their defaults, the windows into it are closed.
 
         If its driver was ready the other side gets LINK_DOWN. The scratchpads keep their values, as nothing of the
         bridge itself lost power.
@@ -208,7 +174,7 @@ class Registers:
 
     @staticmethod
     def _doorbells(side: int, bits: int) -> list[Interrupt]:
-        return [Interrupt(side, bit) for bit in range(DOORBELLS) if bits >> bit & 1]
+        return [Interrupt(side, bit) for bit in bits_of(bits)]
 
     @staticmethod
     def _register_at(offset: int) -> tuple[int, int]:
@@ -277,9 +243,7 @@ class Registers:
         return []
 
     def _write_spad(self, side: int, index: int, start: int, data: bytes) -> list[Effect]:
-        octets = bytearray(self.sides[side].spads[index].to_bytes(4, "little"))
-        octets[start : start + len(data)] = data
-        value = int.from_bytes(octets, "little")
+        value = replaced(self.sides[side].spads[index], 4, start, data)
         self.sides[side].spads[index] = value
         return [SetScratchpad(1 - side, index, value)] if self.link else []
 

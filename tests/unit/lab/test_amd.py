@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""The register model, as the driver on either side sees it."""
+"""The model of an AMD bridge, as the driver on either side sees it."""
 
-from lab.ntb import registers as r
-from lab.ntb.registers import Interrupt, Registers, Ring, SetScratchpad
+from lab.ntb import amd as r
+from lab.ntb.model import Interrupt, Ring, SetScratchpad
 
 MW0, MW1 = 1 << 30, 4 << 30
 
 
 def make():
-    return Registers((MW0, MW1))
+    return r.Amd((MW0, MW1))
 
 
 def get(model, side, offset, size=4):
-    return int.from_bytes(model.read(side, offset, size), "little")
+    return int.from_bytes(model.read(side, 0, offset, size), "little")
 
 
 def put(model, side, offset, value, size=4):
-    return model.write(side, offset, value.to_bytes(size, "little"))
+    return model.write(side, 0, offset, value.to_bytes(size, "little"))
 
 
 def test_sides_tell_themselves_apart():
@@ -152,7 +152,7 @@ def test_unknown_registers_read_zero_and_ignore_writes():
     assert get(model, 0, 0x100) == 0
     assert put(model, 0, r.STA, 0xFFFFFFFF) == []
     assert get(model, 0, r.STA) == 0
-    assert model.read(0, 0x8000, 4) == b"\xff\xff\xff\xff"
+    assert model.read(0, 0, 0x8000, 4) == b"\xff\xff\xff\xff"
 
 
 def test_control_is_kept():
