@@ -8,6 +8,7 @@
 #include "borrowed.h"
 #include "lent.h"
 #include "link.h"
+#include "pool.h"
 #include "proto.h"
 #include "uapi/ntb_lend.h"
 #include "window.h"
@@ -59,6 +60,45 @@ static int lend_put_counters(struct sk_buff *skb, struct lend_counters *c)
 	return 0;
 }
 
+/* What is left for mappings of all borrowed devices of the link together. */
+static int lend_put_space(struct sk_buff *skb, struct lend_link *link)
+{
+	struct lend_pool *pool = link->pool;
+	struct lend_pool_space space;
+	struct nlattr *nest;
+
+	if (!pool && !link->translated)
+		return 0;
+	if (pool) {
+		lend_pool_space(pool, &space);
+	} else {
+		space.size = link->win[link->dma_win].size;
+		space.free = space.size - min(space.size, lend_borrowed_mapped(link));
+	}
+	nest = nla_nest_start(skb, NTB_LEND_A_LINK_SPACE);
+	if (!nest ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_SIZE, space.size, NTB_LEND_A_SPACE_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_FREE, space.free, NTB_LEND_A_SPACE_PAD))
+		return -EMSGSIZE;
+	if (pool &&
+	    (nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_LARGEST, space.largest,
+			       NTB_LEND_A_SPACE_PAD) ||
+	     nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_BOUNCED, atomic64_read(&pool->bounced),
+			       NTB_LEND_A_SPACE_PAD) ||
+	     nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_EXHAUSTED, atomic64_read(&pool->exhausted),
+			       NTB_LEND_A_SPACE_PAD)))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static const char *lend_link_dma(const struct lend_link *link)
+{
+	if (link->translated)
+		return "iommu";
+	return link->pool ? "bounce" : "direct";
+}
+
 /**
  * lend_put_link() - put a link into a message
  * @skb: the message
@@ -87,13 +127,14 @@ int lend_put_link(struct sk_buff *skb, void *object)
 	    nla_put_u32(skb, NTB_LEND_A_LINK_PROTOCOL, LEND_PROTOCOL) ||
 	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PROTOCOL, link->peer_protocol) ||
 	    nla_put_u8(skb, NTB_LEND_A_LINK_PHYSICAL, READ_ONCE(link->physical)) ||
-	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, lend_is_translated(&link->pdev->dev)) ||
+	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, link->translated) ||
+	    nla_put_string(skb, NTB_LEND_A_LINK_DMA, lend_link_dma(link)) ||
 	    (message && nla_put_string(skb, NTB_LEND_A_LINK_MESSAGE, message)))
 		return -EMSGSIZE;
 	for (i = 0; i < link->nwin; i++)
 		if (lend_put_window(skb, i, &link->win[i]))
 			return -EMSGSIZE;
-	if (lend_put_counters(skb, &link->counters))
+	if (lend_put_space(skb, link) || lend_put_counters(skb, &link->counters))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -220,7 +261,9 @@ int lend_put_borrowed(struct sk_buff *skb, void *object)
 	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_CONFIG_WRITES,
 			      atomic64_read(&b->config_writes), NTB_LEND_A_BORROWED_PAD) ||
 	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_CONFIG_ERRORS,
-			      atomic64_read(&b->config_errors), NTB_LEND_A_BORROWED_PAD))
+			      atomic64_read(&b->config_errors), NTB_LEND_A_BORROWED_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_BOUNCED_BYTES, s.bounced,
+			      NTB_LEND_A_BORROWED_PAD))
 		return -EMSGSIZE;
 	for (i = 0; i < PCI_STD_NUM_BARS; i++)
 		if (lend_put_bar(skb, NTB_LEND_A_BORROWED_BAR, i, b->bar[i].size,

@@ -110,6 +110,30 @@ int lend_borrowed_for_each(u32 start, int (*fn)(struct lend_borrowed *b, void *a
 }
 
 /**
+ * lend_borrowed_mapped() - how much is mapped for the borrowed devices of a link
+ * @link: the link
+ *
+ * Context: process; takes the list's lock.
+ * Return: octets.
+ */
+u64 lend_borrowed_mapped(const struct lend_link *link)
+{
+	struct lend_dma_stats s;
+	struct lend_borrowed *b;
+	u64 mapped = 0;
+
+	mutex_lock(&lend_borroweds_lock);
+	list_for_each_entry(b, &lend_borroweds, node) {
+		if (b->link != link)
+			continue;
+		lend_dma_stats_sum(b, &s);
+		mapped += s.mapped - s.unmapped;
+	}
+	mutex_unlock(&lend_borroweds_lock);
+	return mapped;
+}
+
+/**
  * lend_is_borrowed() - is this function one of ours
  * @pdev: any function
  *

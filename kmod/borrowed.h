@@ -23,6 +23,7 @@ struct netlink_ext_ack;
  * @unmaps: mappings ended, on this CPU
  * @mapped: octets mapped
  * @unmapped: octets unmapped, on this CPU
+ * @bounced: octets mapped as a copy
  * @errors: mappings refused
  */
 struct lend_dma_stats {
@@ -30,6 +31,7 @@ struct lend_dma_stats {
 	u64 unmaps;
 	u64 mapped;
 	u64 unmapped;
+	u64 bounced;
 	u64 errors;
 };
 
@@ -144,6 +146,7 @@ void lend_borrowed_link_dead(struct lend_link *link);
 void lend_borrowed_link_lost(struct lend_link *link);
 int lend_borrowed_listen(struct lend_borrowed *b, struct lend_sink *sink, u32 irq);
 void lend_borrowed_unlisten(struct lend_borrowed *b, struct lend_sink *sink, u32 irq);
+u64 lend_borrowed_mapped(const struct lend_link *link);
 
 /* config.c */
 extern struct pci_ops lend_config_ops;

@@ -89,4 +89,13 @@ static void unmap_page##_phys(struct device *dev, dma_addr_t addr, size_t size, 
 #define LEND_DEFINE_DMA_MAP_OPS(map_page, unmap_page, map_resource, unmap_resource)
 #endif
 
+/* Single pages that can be moved out of the way or are free, at a place of one's choice. */
+#ifdef LEND_HAVE_ACR_FLAGS
+#define LEND_ALLOC_CONTIG_HOW	ACR_FLAGS_NONE
+#else
+#define LEND_ALLOC_CONTIG_HOW	MIGRATE_MOVABLE
+#endif
+#define lend_alloc_contig_range(start, end) \
+	alloc_contig_range(start, end, LEND_ALLOC_CONTIG_HOW, GFP_KERNEL | __GFP_NOWARN)
+
 #endif

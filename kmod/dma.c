@@ -11,26 +11,24 @@
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
 
-#include "borrowed.h"
 #include "compat.h"
-#include "link.h"
+#include "dma.h"
+#include "pool.h"
 #include "trace.h"
 
 /* How long a detach waits for mappings that the driver has left behind. */
 #define LEND_DRAIN_TIMEOUT	(5 * HZ)
 
-static struct lend_borrowed *lend_dma_of(struct device *dev)
-{
-	return lend_borrowed_of(to_pci_dev(dev));
-}
-
-static struct device *lend_dma_ntb(const struct lend_borrowed *b)
-{
-	return &b->link->pdev->dev;
-}
-
-/* Any context. Every mapping holds a reference; false once the device is going. */
-static bool lend_dma_enter(struct lend_borrowed *b)
+/**
+ * lend_dma_enter() - begin a mapping
+ * @b: the borrowed device
+ *
+ * Every mapping holds a reference.
+ *
+ * Context: any.
+ * Return: false once the device is going.
+ */
+bool lend_dma_enter(struct lend_borrowed *b)
 {
 	if (percpu_ref_tryget_live(&b->dma_ref))
 		return true;
@@ -38,14 +36,34 @@ static bool lend_dma_enter(struct lend_borrowed *b)
 	return false;
 }
 
-static void lend_dma_refuse(struct lend_borrowed *b)
+/**
+ * lend_dma_refuse() - a mapping that has begun cannot be made
+ * @b: the borrowed device
+ * @dev: the same
+ * @size: octets
+ * @why: in words
+ *
+ * Context: any.
+ */
+void lend_dma_refuse(struct lend_borrowed *b, struct device *dev, size_t size, const char *why)
 {
 	this_cpu_inc(b->dma_stats->errors);
+	dev_warn_ratelimited(dev, "no DMA mapping of %zu octets: %s\n", size, why);
 	percpu_ref_put(&b->dma_ref);
 }
 
-static dma_addr_t lend_dma_made(struct lend_borrowed *b, dma_addr_t addr, size_t size,
-				enum dma_data_direction dir)
+/**
+ * lend_dma_made() - a mapping is made
+ * @b: the borrowed device
+ * @addr: in the DMA address space of the NTB function
+ * @size: octets
+ * @dir: who writes to it
+ *
+ * Context: any.
+ * Return: what to tell the device.
+ */
+dma_addr_t lend_dma_made(struct lend_borrowed *b, dma_addr_t addr, size_t size,
+			 enum dma_data_direction dir)
 {
 	this_cpu_inc(b->dma_stats->maps);
 	this_cpu_add(b->dma_stats->mapped, size);
@@ -53,8 +71,17 @@ static dma_addr_t lend_dma_made(struct lend_borrowed *b, dma_addr_t addr, size_t
 	return b->dma_base + addr;
 }
 
-static void lend_dma_ended(struct lend_borrowed *b, dma_addr_t addr, size_t size,
-			   enum dma_data_direction dir)
+/**
+ * lend_dma_ended() - a mapping is no more
+ * @b: the borrowed device
+ * @addr: what lend_dma_made() has returned
+ * @size: octets
+ * @dir: who wrote to it
+ *
+ * Context: any.
+ */
+void lend_dma_ended(struct lend_borrowed *b, dma_addr_t addr, size_t size,
+		    enum dma_data_direction dir)
 {
 	this_cpu_inc(b->dma_stats->unmaps);
 	this_cpu_add(b->dma_stats->unmapped, size);
@@ -62,28 +89,52 @@ static void lend_dma_ended(struct lend_borrowed *b, dma_addr_t addr, size_t size
 	percpu_ref_put(&b->dma_ref);
 }
 
-static bool lend_dma_fits(const struct lend_borrowed *b, dma_addr_t addr, size_t size)
+/* Any context. A copy that the window shows. */
+static dma_addr_t lend_map_bounced(struct lend_borrowed *b, phys_addr_t phys, size_t size,
+				   unsigned long attrs)
 {
-	return size <= b->dma_size && addr <= b->dma_size - size;
+	phys_addr_t addr;
+
+	if (!b->link->pool)
+		return DMA_MAPPING_ERROR;
+	addr = lend_bounce_map(b->link->pool, phys, size, attrs);
+	if (addr == LEND_POOL_NONE)
+		return DMA_MAPPING_ERROR;
+	this_cpu_add(b->dma_stats->bounced, size);
+	return addr;
+}
+
+static void lend_unmap(struct lend_borrowed *b, dma_addr_t addr, size_t size,
+		       enum dma_data_direction dir, unsigned long attrs)
+{
+	if (b->link->pool && lend_is_bounced(b->link->pool, addr))
+		lend_bounce_unmap(b->link->pool, addr, size, dir, attrs);
+	else
+		dma_unmap_page_attrs(lend_dma_ntb(b), addr, size, dir, attrs);
 }
 
 static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned long offset,
 				size_t size, enum dma_data_direction dir, unsigned long attrs)
 {
+	phys_addr_t phys = page_to_phys(page) + offset;
 	struct lend_borrowed *b = lend_dma_of(dev);
 	struct device *ntb = lend_dma_ntb(b);
 	dma_addr_t addr;
 
 	if (!lend_dma_enter(b))
 		return DMA_MAPPING_ERROR;
-	addr = dma_map_page_attrs(ntb, page, offset, size, dir, attrs);
+	if (b->link->translated || lend_dma_fits(b, phys, size))
+		addr = dma_map_page_attrs(ntb, page, offset, size, dir, attrs);
+	else
+		addr = lend_map_bounced(b, phys, size, attrs);
 	if (dma_mapping_error(ntb, addr)) {
-		lend_dma_refuse(b);
+		lend_dma_refuse(b, dev, size, "no space left");
 		return DMA_MAPPING_ERROR;
 	}
-	if (unlikely(!lend_dma_fits(b, addr, size))) {
-		dma_unmap_page_attrs(ntb, addr, size, dir, attrs);
-		lend_dma_refuse(b);
+	if (unlikely(!lend_dma_fits(b, addr, size) ||
+		     !lend_dma_reaches(b, dma_get_mask(dev), addr, size))) {
+		lend_unmap(b, addr, size, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+		lend_dma_refuse(b, dev, size, "the device does not reach the window");
 		return DMA_MAPPING_ERROR;
 	}
 	return lend_dma_made(b, addr, size, dir);
@@ -94,10 +145,11 @@ static void lend_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	dma_unmap_page_attrs(lend_dma_ntb(b), addr - b->dma_base, size, dir, attrs);
+	lend_unmap(b, addr - b->dma_base, size, dir, attrs);
 	lend_dma_ended(b, addr, size, dir);
 }
 
+/* Registers of another device: the window shows them, or an IOMMU makes it so. */
 static dma_addr_t lend_map_resource(struct device *dev, phys_addr_t phys, size_t size,
 				    enum dma_data_direction dir, unsigned long attrs)
 {
@@ -108,16 +160,13 @@ static dma_addr_t lend_map_resource(struct device *dev, phys_addr_t phys, size_t
 	if (!lend_dma_enter(b))
 		return DMA_MAPPING_ERROR;
 	addr = dma_map_resource(ntb, phys, size, dir, attrs);
-	if (dma_mapping_error(ntb, addr)) {
-		lend_dma_refuse(b);
-		return DMA_MAPPING_ERROR;
-	}
-	if (unlikely(!lend_dma_fits(b, addr, size))) {
+	if (!dma_mapping_error(ntb, addr) && lend_dma_fits(b, addr, size) &&
+	    lend_dma_reaches(b, dma_get_mask(dev), addr, size))
+		return lend_dma_made(b, addr, size, dir);
+	if (!dma_mapping_error(ntb, addr))
 		dma_unmap_resource(ntb, addr, size, dir, attrs);
-		lend_dma_refuse(b);
-		return DMA_MAPPING_ERROR;
-	}
-	return lend_dma_made(b, addr, size, dir);
+	lend_dma_refuse(b, dev, size, "the window does not show this resource");
+	return DMA_MAPPING_ERROR;
 }
 
 static void lend_unmap_resource(struct device *dev, dma_addr_t addr, size_t size,
@@ -157,93 +206,18 @@ static int lend_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	return nents;
 }
 
-static void *lend_alloc(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp,
-			unsigned long attrs)
-{
-	struct lend_borrowed *b = lend_dma_of(dev);
-	struct device *ntb = lend_dma_ntb(b);
-	void *cpu;
-
-	if (!lend_dma_enter(b))
-		return NULL;
-	cpu = dma_alloc_attrs(ntb, size, handle, gfp, attrs);
-	if (!cpu) {
-		lend_dma_refuse(b);
-		return NULL;
-	}
-	if (unlikely(!lend_dma_fits(b, *handle, size))) {
-		dma_free_attrs(ntb, size, cpu, *handle, attrs);
-		lend_dma_refuse(b);
-		return NULL;
-	}
-	*handle = lend_dma_made(b, *handle, size, DMA_BIDIRECTIONAL);
-	return cpu;
-}
-
-static void lend_free(struct device *dev, size_t size, void *cpu, dma_addr_t handle,
-		      unsigned long attrs)
-{
-	struct lend_borrowed *b = lend_dma_of(dev);
-
-	dma_free_attrs(lend_dma_ntb(b), size, cpu, handle - b->dma_base, attrs);
-	lend_dma_ended(b, handle, size, DMA_BIDIRECTIONAL);
-}
-
-static struct page *lend_alloc_pages(struct device *dev, size_t size, dma_addr_t *handle,
-				     enum dma_data_direction dir, gfp_t gfp)
-{
-	struct lend_borrowed *b = lend_dma_of(dev);
-	struct device *ntb = lend_dma_ntb(b);
-	struct page *page;
-
-	if (!lend_dma_enter(b))
-		return NULL;
-	page = dma_alloc_pages(ntb, size, handle, dir, gfp);
-	if (!page) {
-		lend_dma_refuse(b);
-		return NULL;
-	}
-	if (unlikely(!lend_dma_fits(b, *handle, size))) {
-		dma_free_pages(ntb, size, page, *handle, dir);
-		lend_dma_refuse(b);
-		return NULL;
-	}
-	*handle = lend_dma_made(b, *handle, size, dir);
-	return page;
-}
-
-static void lend_free_pages(struct device *dev, size_t size, struct page *page,
-			    dma_addr_t handle, enum dma_data_direction dir)
-{
-	struct lend_borrowed *b = lend_dma_of(dev);
-
-	dma_free_pages(lend_dma_ntb(b), size, page, handle - b->dma_base, dir);
-	lend_dma_ended(b, handle, size, dir);
-}
-
-static int lend_mmap(struct device *dev, struct vm_area_struct *vma, void *cpu,
-		     dma_addr_t handle, size_t size, unsigned long attrs)
-{
-	struct lend_borrowed *b = lend_dma_of(dev);
-
-	return dma_mmap_attrs(lend_dma_ntb(b), vma, cpu, handle - b->dma_base, size, attrs);
-}
-
-static int lend_get_sgtable(struct device *dev, struct sg_table *sgt, void *cpu,
-			    dma_addr_t handle, size_t size, unsigned long attrs)
-{
-	struct lend_borrowed *b = lend_dma_of(dev);
-
-	return dma_get_sgtable_attrs(lend_dma_ntb(b), sgt, cpu, handle - b->dma_base, size,
-				     attrs);
-}
-
 static void lend_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
 			      enum dma_data_direction dir)
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	dma_sync_single_for_cpu(lend_dma_ntb(b), addr - b->dma_base, size, dir);
+	addr -= b->dma_base;
+	if (b->link->pool && lend_is_bounced(b->link->pool, addr)) {
+		if (dir != DMA_TO_DEVICE)
+			lend_bounce_sync(b->link->pool, addr, size, true);
+	} else {
+		dma_sync_single_for_cpu(lend_dma_ntb(b), addr, size, dir);
+	}
 }
 
 static void lend_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
@@ -251,7 +225,13 @@ static void lend_sync_for_device(struct device *dev, dma_addr_t addr, size_t siz
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	dma_sync_single_for_device(lend_dma_ntb(b), addr - b->dma_base, size, dir);
+	addr -= b->dma_base;
+	if (b->link->pool && lend_is_bounced(b->link->pool, addr)) {
+		if (dir != DMA_FROM_DEVICE)
+			lend_bounce_sync(b->link->pool, addr, size, false);
+	} else {
+		dma_sync_single_for_device(lend_dma_ntb(b), addr, size, dir);
+	}
 }
 
 static void lend_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl, int nents,
@@ -279,7 +259,11 @@ static int lend_dma_supported(struct device *dev, u64 mask)
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	return b->dma_base + b->dma_size - 1 <= mask;
+	if (lend_dma_reaches(b, mask, 0, b->dma_size))
+		return 1;
+	dev_warn(dev, "a DMA mask of %d bits does not reach the owner's window at 0x%llx-0x%llx\n",
+		 fls64(mask), b->dma_base, b->dma_base + b->dma_size - 1);
+	return 0;
 }
 
 static u64 lend_get_required_mask(struct device *dev)
@@ -291,7 +275,10 @@ static u64 lend_get_required_mask(struct device *dev)
 
 static size_t lend_max_mapping_size(struct device *dev)
 {
-	return dma_max_mapping_size(lend_dma_ntb(lend_dma_of(dev)));
+	struct lend_borrowed *b = lend_dma_of(dev);
+	size_t max = dma_max_mapping_size(lend_dma_ntb(b));
+
+	return b->link->pool ? min(max, lend_bounce_max()) : max;
 }
 
 LEND_DEFINE_DMA_MAP_OPS(lend_map_page, lend_unmap_page, lend_map_resource, lend_unmap_resource)
@@ -349,10 +336,20 @@ int lend_dma_init(struct lend_borrowed *b)
 		return -ENOMEM;
 	init_completion(&b->dma_drained);
 	ret = percpu_ref_init(&b->dma_ref, lend_dma_drained, 0, GFP_KERNEL);
-	if (ret) {
-		free_percpu(b->dma_stats);
-		b->dma_stats = NULL;
+	if (ret)
+		goto free;
+	if (b->link->pool) {
+		ret = lend_pool_use(b->link->pool);
+		if (ret)
+			goto exit;
 	}
+	return 0;
+
+exit:
+	percpu_ref_exit(&b->dma_ref);
+free:
+	free_percpu(b->dma_stats);
+	b->dma_stats = NULL;
 	return ret;
 }
 
@@ -380,6 +377,8 @@ void lend_dma_exit(struct lend_borrowed *b)
 {
 	if (!b->dma_stats)
 		return;
+	if (b->link->pool)
+		lend_pool_unuse(b->link->pool);
 	percpu_ref_exit(&b->dma_ref);
 	free_percpu(b->dma_stats);
 	b->dma_stats = NULL;
@@ -406,6 +405,7 @@ void lend_dma_stats_sum(struct lend_borrowed *b, struct lend_dma_stats *sum)
 		sum->unmaps += READ_ONCE(s->unmaps);
 		sum->mapped += READ_ONCE(s->mapped);
 		sum->unmapped += READ_ONCE(s->unmapped);
+		sum->bounced += READ_ONCE(s->bounced);
 		sum->errors += READ_ONCE(s->errors);
 	}
 }

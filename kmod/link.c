@@ -29,6 +29,7 @@
 #include "link.h"
 #include "mailbox.h"
 #include "netlink.h"
+#include "pool.h"
 #include "trace.h"
 #include "window.h"
 
@@ -53,6 +54,7 @@ static void lend_link_free(struct kref *ref)
 	struct lend_link *link = container_of(ref, struct lend_link, ref);
 
 	ida_free(&lend_link_ids, link->id);
+	lend_pool_destroy(link->pool);
 	pci_dev_put(link->pdev);
 	mutex_destroy(&link->lock);
 	kfree(link->relay);
@@ -63,7 +65,7 @@ static void lend_link_free(struct kref *ref)
  * lend_link_put() - drop a reference
  * @link: the link
  *
- * Context: any that may free memory.
+ * Context: process.
  */
 void lend_link_put(struct lend_link *link)
 {
@@ -498,6 +500,19 @@ static int lend_link_limit_dma(struct lend_link *link)
 	return dma_set_mask_and_coherent(&link->pdev->dev, DMA_BIT_MASK(bits));
 }
 
+/* Without IOMMU the window shows the lowest memory, and perhaps not all. */
+static int lend_link_make_pool(struct lend_link *link)
+{
+	resource_size_t size = link->win[link->dma_win].size;
+	struct device *dev = &link->pdev->dev;
+
+	link->translated = lend_is_translated(dev);
+	if (link->translated || dma_get_required_mask(dev) < size)
+		return 0;
+	link->pool = lend_pool_create(size);
+	return link->pool ? 0 : -ENOMEM;
+}
+
 static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 {
 	struct lend_link *link;
@@ -541,6 +556,9 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 	ret = lend_link_limit_dma(link);
 	if (ret)
 		goto put;
+	ret = lend_link_make_pool(link);
+	if (ret)
+		goto unlimit;
 	link->chan = dma_alloc_coherent(&link->pdev->dev, sizeof(*link->chan),
 					&link->chan_dma, GFP_KERNEL);
 	if (!link->chan) {

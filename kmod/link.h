@@ -16,6 +16,8 @@
 #include "relay.h"
 #include "uapi/ntb_lend.h"
 
+struct lend_pool;
+
 #define LEND_WINDOWS_MAX	2
 #define LEND_ALL_DB		(BIT_ULL(LEND_DB_COUNT) - 1)
 
@@ -87,6 +89,8 @@ struct lend_counters {
  * @dma_win: index of the window for DMA, interrupts and channel
  * @bar_win: index of the window for BARs; equals @dma_win with one window only
  * @dma_mask: what the NTB function's DMA mask was before
+ * @translated: an IOMMU translates the NTB function's DMA
+ * @pool: memory that the window shows, where it does not show all; or NULL
  * @chan: own channel memory, written by the peer
  * @chan_dma: its DMA address for the NTB function
  * @peer_chan: the peer's channel memory through the window, or NULL
@@ -132,6 +136,8 @@ struct lend_link {
 	int dma_win;
 	int bar_win;
 	u64 dma_mask;
+	bool translated;
+	struct lend_pool *pool;
 
 	struct lend_chan *chan;
 	dma_addr_t chan_dma;

@@ -20,3 +20,5 @@ $(eval $(call lend-probe,LEND_HAVE_DMA_IOMMU_FIELD,linux/device.h,\<dma_iommu:1;
 $(eval $(call lend-probe,LEND_HAVE_DMA_IOMMU_FLAG,linux/device.h,__create_dev_flag_accessors.dma_iommu\>))
 # PCI devices have MSI domains of their own, on top of a parent domain.
 $(eval $(call lend-probe,LEND_HAVE_MSI_PARENT,linux/msi.h,\<msi_create_parent_irq_domain\>))
+# alloc_contig_range() takes flags of its own instead of a migrate type.
+$(eval $(call lend-probe,LEND_HAVE_ACR_FLAGS,linux/gfp.h,\<acr_flags_t\>))

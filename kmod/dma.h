@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What dma.c and coherent.c share: how each mapping begins and ends. */
+#ifndef LEND_DMA_H
+#define LEND_DMA_H
+
+#include <linux/dma-mapping.h>
+#include <linux/pci.h>
+
+#include "borrowed.h"
+#include "link.h"
+
+static inline struct lend_borrowed *lend_dma_of(struct device *dev)
+{
+	return lend_borrowed_of(to_pci_dev(dev));
+}
+
+static inline struct device *lend_dma_ntb(const struct lend_borrowed *b)
+{
+	return &b->link->pdev->dev;
+}
+
+/* Does the window show these addresses of the NTB function's DMA address space? */
+static inline bool lend_dma_fits(const struct lend_borrowed *b, dma_addr_t addr, size_t size)
+{
+	return size <= b->dma_size && addr <= b->dma_size - size;
+}
+
+/* Can a device with this mask reach them? */
+static inline bool lend_dma_reaches(const struct lend_borrowed *b, u64 mask, dma_addr_t addr,
+				    size_t size)
+{
+	return b->dma_base + addr + size - 1 <= mask;
+}
+
+bool lend_dma_enter(struct lend_borrowed *b);
+void lend_dma_refuse(struct lend_borrowed *b, struct device *dev, size_t size, const char *why);
+dma_addr_t lend_dma_made(struct lend_borrowed *b, dma_addr_t addr, size_t size,
+			 enum dma_data_direction dir);
+void lend_dma_ended(struct lend_borrowed *b, dma_addr_t addr, size_t size,
+		    enum dma_data_direction dir);
+
+/* coherent.c */
+void *lend_alloc(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp,
+		 unsigned long attrs);
+void lend_free(struct device *dev, size_t size, void *cpu, dma_addr_t handle,
+	       unsigned long attrs);
+struct page *lend_alloc_pages(struct device *dev, size_t size, dma_addr_t *handle,
+			      enum dma_data_direction dir, gfp_t gfp);
+void lend_free_pages(struct device *dev, size_t size, struct page *page, dma_addr_t handle,
+		     enum dma_data_direction dir);
+int lend_mmap(struct device *dev, struct vm_area_struct *vma, void *cpu, dma_addr_t handle,
+	      size_t size, unsigned long attrs);
+int lend_get_sgtable(struct device *dev, struct sg_table *sgt, void *cpu, dma_addr_t handle,
+		     size_t size, unsigned long attrs);
+
+#endif

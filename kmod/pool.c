@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The bounce pool of a link whose window does not show all memory, on a host
+ * without IOMMU. It is made of chunks, grows when little is left, and gives
+ * idle chunks back.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "chunk.h"
+#include "compat.h"
+#include "pool.h"
+
+static unsigned int bounce_max_mib = 128;
+module_param(bounce_max_mib, uint, 0644);
+MODULE_PARM_DESC(bounce_max_mib,
+		 "Most memory of a link's bounce pool, in MiB (default 128)");
+
+/* Chunks that each borrowed device keeps in the pool. */
+#define LEND_POOL_RESERVE	2
+#define LEND_POOL_IDLE		(10 * HZ)
+
+static unsigned int lend_pool_max(const struct lend_pool *pool)
+{
+	u64 size = min((u64)READ_ONCE(bounce_max_mib) << 20, pool->limit);
+
+	return size >> LEND_CHUNK_SHIFT;
+}
+
+static bool lend_pool_is_low(struct lend_pool *pool)
+{
+	long total = (long)atomic_read(&pool->count) * LEND_CHUNK_PAGES;
+
+	return atomic_long_read(&pool->used) > total - total / 4;
+}
+
+/**
+ * lend_pool_find() - the chunk that an address lies in
+ * @pool: the pool
+ * @phys: the address
+ *
+ * Context: any; in an RCU read-side section, unless a page of it is held.
+ * Return: the chunk, or NULL.
+ */
+struct lend_chunk *lend_pool_find(struct lend_pool *pool, phys_addr_t phys)
+{
+	return xa_load(&pool->chunks, phys >> LEND_CHUNK_SHIFT);
+}
+
+/**
+ * lend_pool_owns() - has this page been taken from the pool
+ * @pool: the pool
+ * @phys: an address of memory that is held
+ *
+ * Context: any.
+ */
+bool lend_pool_owns(struct lend_pool *pool, phys_addr_t phys)
+{
+	struct lend_chunk *chunk;
+	bool owns;
+
+	rcu_read_lock();
+	chunk = lend_pool_find(pool, phys);
+	owns = chunk && !test_bit(PHYS_PFN(phys - chunk->phys), chunk->gone);
+	rcu_read_unlock();
+	return owns;
+}
+
+/* Process context. Single pages, LEND_CHUNK_PAGES of them; 0 is no memory of ours. */
+static phys_addr_t lend_pool_get_free_block(struct lend_pool *pool)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY;
+	unsigned int order = get_order(LEND_CHUNK_SIZE);
+	struct page *page;
+
+	if (pool->limit <= DMA_BIT_MASK(32) + 1)
+		gfp |= GFP_DMA32;
+	page = alloc_pages(gfp, order);
+	if (!page)
+		return 0;
+	if (page_to_phys(page) + LEND_CHUNK_SIZE > pool->limit) {
+		__free_pages(page, order);
+		return 0;
+	}
+	split_page(page, order);
+	return page_to_phys(page);
+}
+
+/* Process context, pool lock held. As above, moving away what can be moved. */
+static phys_addr_t lend_pool_get_contig(struct lend_pool *pool)
+{
+	unsigned long tries = pool->limit >> LEND_CHUNK_SHIFT;
+	phys_addr_t phys = pool->cursor;
+	unsigned long pfn;
+
+	for (; tries; tries--) {
+		phys += LEND_CHUNK_SIZE;
+		if (phys + LEND_CHUNK_SIZE > pool->limit)
+			phys = LEND_CHUNK_SIZE;
+		pfn = PHYS_PFN(phys);
+		if (!pfn_to_online_page(pfn) ||
+		    !pfn_to_online_page(pfn + LEND_CHUNK_PAGES - 1) ||
+		    lend_pool_find(pool, phys))
+			continue;
+		if (!lend_alloc_contig_range(pfn, pfn + LEND_CHUNK_PAGES)) {
+			pool->cursor = phys;
+			return phys;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static void lend_pool_free_memory(struct lend_chunk *chunk)
+{
+	struct page *page = pfn_to_page(PHYS_PFN(chunk->phys));
+	unsigned int i;
+
+	for (i = 0; i < LEND_CHUNK_PAGES; i++)
+		if (!test_bit(i, chunk->gone))
+			__free_page(page + i);
+}
+
+/* Process context, pool lock held. */
+static int lend_pool_grow(struct lend_pool *pool)
+{
+	struct lend_chunk *chunk;
+	phys_addr_t phys;
+	int ret;
+
+	if (atomic_read(&pool->count) >= lend_pool_max(pool))
+		return -ENOSPC;
+	chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL);
+	if (!chunk)
+		return -ENOMEM;
+	phys = lend_pool_get_free_block(pool);
+	if (!phys)
+		phys = lend_pool_get_contig(pool);
+	if (!phys) {
+		kvfree(chunk);
+		return -ENOMEM;
+	}
+	lend_chunk_init(chunk, phys);
+	ret = xa_err(xa_store(&pool->chunks, phys >> LEND_CHUNK_SHIFT, chunk, GFP_KERNEL));
+	if (ret) {
+		lend_pool_free_memory(chunk);
+		kvfree(chunk);
+		return ret;
+	}
+	atomic_inc(&pool->count);
+	return 0;
+}
+
+/* Process context, pool lock held; the chunk is closed. */
+static void lend_pool_drop(struct lend_pool *pool, struct lend_chunk *chunk)
+{
+	xa_erase(&pool->chunks, chunk->phys >> LEND_CHUNK_SHIFT);
+	atomic_dec(&pool->count);
+	lend_pool_free_memory(chunk);
+	kvfree_rcu(chunk, rcu);
+}
+
+/* Work item; takes the pool's lock. */
+static void lend_pool_grow_work(struct work_struct *work)
+{
+	struct lend_pool *pool = container_of(work, struct lend_pool, grow_work);
+
+	mutex_lock(&pool->lock);
+	while (lend_pool_is_low(pool) && !lend_pool_grow(pool))
+		cond_resched();
+	mutex_unlock(&pool->lock);
+}
+
+/* Work item; takes the pool's lock. */
+static void lend_pool_shrink_work(struct work_struct *work)
+{
+	struct lend_pool *pool = container_of(to_delayed_work(work), struct lend_pool,
+					      shrink_work);
+	struct lend_chunk *chunk;
+	unsigned long index;
+
+	mutex_lock(&pool->lock);
+	xa_for_each(&pool->chunks, index, chunk) {
+		long total = ((long)atomic_read(&pool->count) - 1) * LEND_CHUNK_PAGES;
+
+		if (atomic_read(&pool->count) <= pool->wanted ||
+		    atomic_long_read(&pool->used) > total / 2)
+			break;
+		if (lend_chunk_close(chunk))
+			lend_pool_drop(pool, chunk);
+	}
+	mutex_unlock(&pool->lock);
+}
+
+/* Any context. Begins where other CPUs do not, so that they seldom meet. */
+static phys_addr_t lend_pool_try(struct lend_pool *pool, unsigned int pages, unsigned int align)
+{
+	unsigned int skip, count = atomic_read(&pool->count);
+	phys_addr_t phys = LEND_POOL_NONE;
+	struct lend_chunk *chunk;
+	unsigned long index;
+	int round, first;
+
+	if (!count)
+		return phys;
+	rcu_read_lock();
+	for (round = 0; round < 2 && phys == LEND_POOL_NONE; round++) {
+		skip = round ? 0 : raw_smp_processor_id() % count;
+		xa_for_each(&pool->chunks, index, chunk) {
+			if (skip) {
+				skip--;
+				continue;
+			}
+			first = lend_chunk_take(chunk, pages, align);
+			if (first >= 0) {
+				phys = chunk->phys + PFN_PHYS(first);
+				break;
+			}
+		}
+	}
+	rcu_read_unlock();
+	return phys;
+}
+
+/**
+ * lend_pool_take() - take memory that the window shows
+ * @pool: the pool
+ * @size: octets; at most LEND_CHUNK_SIZE
+ * @aligned: naturally aligned, as coherent memory is
+ * @gfp: whether the pool may grow now
+ *
+ * Context: any, if @gfp does not allow to block.
+ * Return: physical address of whole pages, or LEND_POOL_NONE.
+ */
+phys_addr_t lend_pool_take(struct lend_pool *pool, size_t size, bool aligned, gfp_t gfp)
+{
+	unsigned int pages = PAGE_ALIGN(size) >> PAGE_SHIFT;
+	unsigned int align = aligned ? roundup_pow_of_two(pages) : 1;
+	phys_addr_t phys;
+
+	if (!pages || pages > LEND_CHUNK_PAGES)
+		return LEND_POOL_NONE;
+	phys = lend_pool_try(pool, pages, align);
+	if (phys == LEND_POOL_NONE && gfpflags_allow_blocking(gfp)) {
+		mutex_lock(&pool->lock);
+		if (!lend_pool_grow(pool))
+			phys = lend_pool_try(pool, pages, align);
+		mutex_unlock(&pool->lock);
+	}
+	if (phys == LEND_POOL_NONE)
+		atomic64_inc(&pool->exhausted);
+	else
+		atomic_long_add(pages, &pool->used);
+	if (lend_pool_is_low(pool))
+		queue_work(system_unbound_wq, &pool->grow_work);
+	return phys;
+}
+
+/**
+ * lend_pool_give() - give memory back
+ * @pool: the pool
+ * @phys: what lend_pool_take() gave
+ * @size: as it was given there
+ *
+ * Pages that a process has still mapped are forgotten: they live until their
+ * last mapping goes.
+ *
+ * Context: any.
+ */
+void lend_pool_give(struct lend_pool *pool, phys_addr_t phys, size_t size)
+{
+	struct lend_chunk *chunk = lend_pool_find(pool, phys);
+	unsigned int first = PHYS_PFN(phys - chunk->phys);
+	unsigned int i, pages = PAGE_ALIGN(size) >> PAGE_SHIFT;
+	struct page *page = pfn_to_page(PHYS_PFN(phys));
+
+	for (i = 0; i < pages; i++) {
+		if (page_ref_count(page + i) == 1)
+			continue;
+		lend_chunk_forget(chunk, first + i);
+		__free_page(page + i);
+	}
+	atomic_long_sub(pages, &pool->used);
+	lend_chunk_give(chunk, first, pages);
+	if (atomic_read(&pool->count) > READ_ONCE(pool->wanted))
+		queue_delayed_work(system_unbound_wq, &pool->shrink_work, LEND_POOL_IDLE);
+}
+
+/**
+ * lend_pool_use() - a borrowed device begins to use the pool
+ * @pool: the pool
+ *
+ * Context: process; takes the pool's lock.
+ * Return: 0; -ENOMEM no memory that the window shows could be had.
+ */
+int lend_pool_use(struct lend_pool *pool)
+{
+	int ret = 0;
+
+	mutex_lock(&pool->lock);
+	WRITE_ONCE(pool->wanted, pool->wanted + LEND_POOL_RESERVE);
+	while (!ret && atomic_read(&pool->count) < pool->wanted)
+		ret = lend_pool_grow(pool);
+	/* Fewer chunks will do, none will not. */
+	if (atomic_read(&pool->count))
+		ret = 0;
+	else
+		WRITE_ONCE(pool->wanted, pool->wanted - LEND_POOL_RESERVE);
+	mutex_unlock(&pool->lock);
+	return ret;
+}
+
+/**
+ * lend_pool_unuse() - a borrowed device that has used the pool is gone
+ * @pool: the pool
+ *
+ * Context: process; takes the pool's lock.
+ */
+void lend_pool_unuse(struct lend_pool *pool)
+{
+	mutex_lock(&pool->lock);
+	WRITE_ONCE(pool->wanted, pool->wanted - LEND_POOL_RESERVE);
+	mutex_unlock(&pool->lock);
+	queue_delayed_work(system_unbound_wq, &pool->shrink_work, LEND_POOL_IDLE);
+}
+
+/**
+ * lend_pool_space() - what is left
+ * @pool: the pool
+ * @space: result
+ *
+ * Context: any.
+ */
+void lend_pool_space(struct lend_pool *pool, struct lend_pool_space *space)
+{
+	struct lend_chunk *chunk;
+	unsigned long index;
+
+	memset(space, 0, sizeof(*space));
+	rcu_read_lock();
+	xa_for_each(&pool->chunks, index, chunk) {
+		space->size += LEND_CHUNK_SIZE;
+		space->free += (u64)READ_ONCE(chunk->free) << PAGE_SHIFT;
+		space->largest = max(space->largest,
+				     (u64)lend_chunk_largest(chunk) << PAGE_SHIFT);
+	}
+	rcu_read_unlock();
+}
+
+/**
+ * lend_pool_create() - a pool without chunks
+ * @limit: first address that the window does not show
+ *
+ * Context: process.
+ * Return: the pool, or NULL.
+ */
+struct lend_pool *lend_pool_create(u64 limit)
+{
+	struct lend_pool *pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+
+	if (!pool)
+		return NULL;
+	pool->limit = limit;
+	xa_init(&pool->chunks);
+	mutex_init(&pool->lock);
+	INIT_WORK(&pool->grow_work, lend_pool_grow_work);
+	INIT_DELAYED_WORK(&pool->shrink_work, lend_pool_shrink_work);
+	return pool;
+}
+
+/**
+ * lend_pool_destroy() - free a pool
+ * @pool: the pool, of which nothing is taken; or NULL
+ *
+ * Context: process.
+ */
+void lend_pool_destroy(struct lend_pool *pool)
+{
+	struct lend_chunk *chunk;
+	unsigned long index;
+
+	if (!pool)
+		return;
+	cancel_work_sync(&pool->grow_work);
+	cancel_delayed_work_sync(&pool->shrink_work);
+	mutex_lock(&pool->lock);
+	xa_for_each(&pool->chunks, index, chunk)
+		lend_pool_drop(pool, chunk);
+	mutex_unlock(&pool->lock);
+	xa_destroy(&pool->chunks);
+	mutex_destroy(&pool->lock);
+	kfree(pool);
+}
