@@ -179,13 +179,21 @@ def _links(daemons: Daemons, _options: argparse.Namespace) -> Shown:
     return document, _link_table(document["links"])
 
 
+def _space(space: dict[str, int]) -> str:
+    """What is left for DMA mappings, and in which pieces; empty where nothing can run out."""
+    if not space:
+        return ""
+    left = f"{size(space['free'])} of {size(space['size'])}"
+    return f"{left}, largest {size(space['largest'])}" if "largest" in space else left
+
+
 def _link_table(links: list[Document]) -> str:
     rows = [
-        [item["id"], item["ntb"], item["peer"], item["physical"], item["state"], item["iommu"],
+        [item["id"], item["ntb"], item["peer"], item["physical"], item["state"], item["dma"], _space(item["space"]),
          [size(window["size"]) for window in item["windows"]], item["message"]]
         for item in links
     ]  # fmt: skip
-    headings = ("id", "ntb", "peer", "up", "state", "iommu", "windows", "message")
+    headings = ("id", "ntb", "peer", "up", "state", "dma", "left", "windows", "message")
     return render(headings, rows) if rows else "There are no links."
 
 

@@ -43,6 +43,8 @@ class Link:
     message: str = ""
     physical: bool = False
     iommu: bool = False
+    dma: str = "direct"
+    space: dict[str, int] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -81,6 +83,7 @@ class Borrowed:
     address: str | None = None
     remote_address: str | None = None
     interrupts: str = "none"
+    mappings: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class Peering:
             "epoch": link.epoch,
             "peer_epoch": link.peer_epoch,
             "iommu": link.iommu,
+            "dma": link.dma,
+            "space": dict(link.space),
             "windows": [
                 {
                     "index": window.index,

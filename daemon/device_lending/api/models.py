@@ -98,6 +98,10 @@ class LinkOut(BaseModel):
     epoch: int
     peer_epoch: int
     iommu: bool
+    dma: str = Field(..., description="How borrowed devices reach this host's memory: iommu, direct or bounce.")
+    space: Dict[str, int] = Field(
+        ..., description="Octets for DMA mappings: size, free, largest, bounced, and how often none was left."
+    )
     windows: List[WindowOut]
     counters: Dict[str, int]
 
@@ -197,6 +201,8 @@ class AttachmentOut(BaseModel):
     attempt: int
     next_attempt: Optional[str]
     message: str
+    interrupts: Optional[str] = Field(..., description="The way its interrupts take, while it is attached.")
+    mappings: Dict[str, int] = Field(..., description="DMA mappings: alive, octets, octets bounced, refused.")
 
 
 class Attachments(BaseModel):

@@ -112,9 +112,13 @@ class Borrower:
         return next((peering for peering in self.peerings() if peering.link.id == link), None)
 
     def attachments(self) -> list[dict[str, Any]]:
-        return [self._document(item) for item in self._table.all()]
+        try:
+            borrowed: dict[int | None, kernel.Borrowed] = {item.id: item for item in self._kernel.borrowed()}
+        except kernel.NotLoaded:
+            borrowed = {}
+        return [self._document(item, borrowed.get(item.borrowed)) for item in self._table.all()]
 
-    def _document(self, item: Attachment) -> dict[str, Any]:
+    def _document(self, item: Attachment, borrowed: kernel.Borrowed | None) -> dict[str, Any]:
         waiting = item.state in ("waiting", "failed") and item.not_before is not None and item.attempt > 0
         return {
             "name": item.name,
@@ -128,6 +132,8 @@ class Borrower:
             "attempt": item.attempt,
             "next_attempt": self._clock.at(item.not_before) if waiting and item.not_before is not None else None,
             "message": item.message,
+            "interrupts": borrowed.interrupts if borrowed else None,
+            "mappings": dict(borrowed.mappings) if borrowed else {},
         }
 
     def pending_releases(self) -> int:

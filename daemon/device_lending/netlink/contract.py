@@ -36,6 +36,8 @@ ATTRIBUTES: dict[str, tuple[tuple[str, str], ...]] = {
         ("message", "string"),
         ("physical", "u8"),
         ("iommu", "u8"),
+        ("dma", "string"),
+        ("space", "nest:space"),
     ),
     "window": (
         ("index", "u32"),
@@ -44,6 +46,14 @@ ATTRIBUTES: dict[str, tuple[tuple[str, str], ...]] = {
         ("inbound-base", "u64"),
         ("inbound-size", "u64"),
         ("pad", "pad"),
+    ),
+    "space": (
+        ("pad", "pad"),
+        ("size", "u64"),
+        ("free", "u64"),
+        ("largest", "u64"),
+        ("bounced", "u64"),
+        ("exhausted", "u64"),
     ),
     "link-counters": (
         ("pad", "pad"),
@@ -97,6 +107,7 @@ ATTRIBUTES: dict[str, tuple[tuple[str, str], ...]] = {
         ("config-writes", "u64"),
         ("config-errors", "u64"),
         ("bar", "nests:bar"),
+        ("bounced-bytes", "u64"),
     ),
     "mailbox": (
         ("link", "u32"),

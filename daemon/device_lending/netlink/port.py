@@ -207,6 +207,8 @@ def link_of(nest: dict[str, Any]) -> kernel.Link:
         message=nest.get("message", ""),
         physical=bool(nest.get("physical", 0)),
         iommu=bool(nest.get("iommu", 0)),
+        dma=nest.get("dma", "direct"),
+        space=dict(nest.get("space", {})),
     )
 
 
@@ -234,4 +236,13 @@ def borrowed_of(nest: dict[str, Any]) -> kernel.Borrowed:
         address=nest.get("address") or None,
         remote_address=nest.get("remote-address") or None,
         interrupts=nest.get("interrupts", "none"),
+        mappings={
+            name: nest.get(attribute, 0)
+            for name, attribute in (
+                ("alive", "mappings"),
+                ("bytes", "mapped-bytes"),
+                ("bounced", "bounced-bytes"),
+                ("errors", "map-errors"),
+            )
+        },
     )

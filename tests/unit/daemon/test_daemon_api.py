@@ -63,7 +63,7 @@ def test_status_and_links(host):
         link = running.client.get("/v1/links")["links"][0]
         assert set(link) == {
             "id", "ntb", "peer", "announced", "physical", "state", "message", "epoch", "peer_epoch", "iommu", "windows",
-            "counters",
+            "counters", "dma", "space",
         }  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def test_a_waiting_attachment_says_why(host):
     item = host.attachment("x")
     assert set(item) == {
         "name", "owner", "state", "address", "remote_address", "driver", "nodes", "epoch", "attempt", "next_attempt",
-        "message",
+        "message", "interrupts", "mappings",
     }  # fmt: skip
     assert item["state"] in ("waiting", "requesting")
 
