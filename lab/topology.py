@@ -52,13 +52,17 @@ class Host:
 
 @dataclass(frozen=True)
 class Link:
-    """One bridge: the primary and the secondary host, sizes of its one or two windows in MiB, its family."""
+    """One bridge: the primary and the secondary host, sizes of its one or two windows in MiB, its family.
+
+    `mapped`: whether a lab with fast windows maps this link's.
+    """
 
     name: str
     primary: str
     secondary: str
     windows: tuple[int, ...]
     bridge: str = DEFAULT
+    mapped: bool = True
 
     def side(self, host: str) -> int | None:
         """0 if the host is the primary side, 1 if it is the secondary, None if it has no part in this link."""
@@ -99,7 +103,7 @@ class Topology:
         Behind an IOMMU the peer's addresses are not those of its RAM: only the peer's QEMU can translate them.
         """
         peers = (link.secondary, link.primary)
-        if len(link.windows) < 2 or FAMILIES[link.bridge].fast_bar is None:
+        if not link.mapped or len(link.windows) < 2 or FAMILIES[link.bridge].fast_bar is None:
             return []
         return [side for side in (0, 1) if self.host(peers[side]).iommu == "none"]
 
@@ -134,7 +138,7 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
 
 def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Link:
     key = f"links[{number}]"
-    fields = check.mapping(value, key, ("name", "between", "windows", "bridge"))
+    fields = check.mapping(value, key, ("name", "between", "windows", "bridge", "mapped"))
     between = check.sequence(fields.get("between"), f"{key}.between")
     if len(between) != 2 or between[0] == between[1]:
         raise check.fail(f"{key}.between", f"must name two different hosts, not {between!r}")
@@ -154,7 +158,10 @@ def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Li
         FAMILIES[bridge].layout(tuple(size << 20 for size in windows))
     except ValueError as error:
         raise check.fail(f"{key}.windows", str(error)) from error
-    return Link(name, between[0], between[1], tuple(windows), bridge)
+    mapped = fields.get("mapped", True)
+    if not isinstance(mapped, bool):
+        raise check.fail(f"{key}.mapped", f"must be true or false, not {mapped!r}")
+    return Link(name, between[0], between[1], tuple(windows), bridge, mapped)
 
 
 def _lease(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> dict[str, Any]:

@@ -130,6 +130,14 @@ def test_only_ram_that_no_iommu_translates_is_mapped(a, b, windows, fast):
     assert two.fast_sides(two.links[0]) == fast
 
 
+def test_a_link_may_keep_message_windows_in_a_fast_lab():
+    links = [{"name": "x", "between": ["a", "b"]}, {"name": "y", "between": ["a", "b"], "mapped": False}]
+    two = topology.parse({"hosts": {"a": None, "b": None}, "links": links}, "two.yml")
+    assert [two.fast_sides(link) for link in two.links] == [[0, 1], []]
+    with pytest.raises(LabError, match=r"links\[0\]\.mapped"):
+        topology.parse({"hosts": {"a": None, "b": None}, "links": [{**links[0], "mapped": "no"}]}, "two.yml")
+
+
 def test_versions_of_qemu():
     assert qemu.parse_version("QEMU emulator version 11.1.3 (Debian 1:11.1.3+ds-1)") == (11, 1)
     assert qemu.parse_version("nothing") is None
