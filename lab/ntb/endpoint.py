@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import os
@@ -21,6 +22,7 @@ from .memory import GuestMemory
 from .model import Model
 
 _RECEIVE = 64 << 10
+_ANCILLARY = socket.CMSG_SPACE(16 * 4)  # as many descriptors as we have said to take
 _EVENT = struct.pack("<Q", 1)
 
 
@@ -91,17 +93,18 @@ class Endpoint:
         """Read and handle what has arrived; ends the connection when it is closed or broken."""
         assert self.socket is not None
         try:
-            data, descriptors, _flags, _address = socket.recv_fds(self.socket, _RECEIVE, 16)
+            data, ancillary, _flags, _address = self.socket.recvmsg(_RECEIVE, _ANCILLARY)
         except BlockingIOError:
             return
         except OSError:
-            data, descriptors = b"", []
+            data, ancillary = b"", []
         if not data:
             self.disconnect()
             return
         try:
-            messages = list(self._framer.feed(data))
-            self._descriptors += descriptors
+            messages = self._framer.feed(data)
+            for _level, _type, octets in ancillary:
+                self._descriptors += array.array("i", octets[: len(octets) & ~3])
             for message in messages:
                 # The kernel ends a receive behind descriptors, so they belong to the last message.
                 self._handle(message, last=message is messages[-1])
@@ -277,6 +280,14 @@ class Endpoint:
         # One message, one send: QEMU insists on receiving a header in one piece.
         if self.socket is None:
             return
+        if not self._output and not descriptors:
+            try:
+                sent = self.socket.send(data)
+            except OSError:
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
         self._output.append((data, descriptors or []))
         if len(self._output) == 1:
             self.writable()

@@ -44,7 +44,7 @@ class ProtocolError(Exception):
     """The peer sent something that cannot be understood; the connection is of no further use."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Message:
     """One message: header fields and payload."""
 
@@ -69,28 +69,28 @@ class Framer:
     """Cuts a stream of octets into messages."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = b""
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes) -> list[Message]:
         """Take octets, give the messages that are complete now.
 
         Raises ProtocolError for an impossible length, after which nothing more can be read.
         """
-        self._buffer += data
-        position = 0
-        buffer = self._buffer
-        try:
-            while len(buffer) - position >= HEADER.size:
-                number, command, size, flags, error = HEADER.unpack_from(buffer, position)
-                if not HEADER.size <= size <= MAX_MESSAGE:
-                    raise ProtocolError(f"message of {size} octets (command {command})")
-                if len(buffer) - position < size:
-                    break
-                payload = bytes(buffer[position + HEADER.size : position + size])
-                position += size
-                yield Message(number, command, flags, error, payload)
-        finally:
-            del buffer[:position]
+        # Nearly always the octets are whole messages and nothing is left of earlier ones: then nothing is copied twice.
+        if self._rest:
+            data = self._rest + data
+        messages = []
+        position, end = 0, len(data)
+        while end - position >= HEADER.size:
+            number, command, size, flags, error = HEADER.unpack_from(data, position)
+            if not HEADER.size <= size <= MAX_MESSAGE:
+                raise ProtocolError(f"message of {size} octets (command {command})")
+            if end - position < size:
+                break
+            messages.append(Message(number, command, flags, error, data[position + HEADER.size : position + size]))
+            position += size
+        self._rest = data[position:]
+        return messages
 
 
 def request(number: int, command: int, payload: bytes, no_reply: bool = False) -> bytes:
