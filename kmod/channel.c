@@ -29,6 +29,9 @@ MODULE_PARM_DESC(server_poll_us,
 /* First repetition of a request's doorbell; doubles each time. */
 #define LEND_RERING_NS	(2 * NSEC_PER_MSEC)
 
+/* How long a server that should be polling may take before its doorbell is rung. */
+#define LEND_QUIET_NS	(20 * NSEC_PER_USEC)
+
 static int lend_status_to_errno(u32 status)
 {
 	switch (status) {
@@ -106,6 +109,16 @@ static void lend_slot_post(struct lend_link *link, int slot, u32 seq,
 	wmb();
 }
 
+/*
+ * Any context. A server that has just answered is polling, and sees the next
+ * request by itself: the doorbell would cost more than the request. A wrong
+ * guess costs LEND_QUIET_NS.
+ */
+static bool lend_server_polls(const struct lend_link *link, u64 now)
+{
+	return now - READ_ONCE(link->answered_at) < READ_ONCE(server_poll_us) * NSEC_PER_USEC;
+}
+
 /**
  * lend_channel_call() - ask the peer's kernel
  * @link: the link
@@ -122,7 +135,7 @@ int lend_channel_call(struct lend_link *link, struct lend_call *call)
 {
 	u64 start = ktime_get_mono_fast_ns(), now = start;
 	u64 deadline = start + (u64)READ_ONCE(request_timeout_ms) * NSEC_PER_MSEC;
-	u64 rering = LEND_RERING_NS, next_ring = start + rering;
+	u64 rering = LEND_RERING_NS, next_ring;
 	struct lend_response *resp;
 	int slot, i, ret;
 	u32 seq;
@@ -142,7 +155,13 @@ int lend_channel_call(struct lend_link *link, struct lend_call *call)
 		seq = ++link->slot_seq[slot];
 	atomic64_inc(&link->counters.requests);
 	lend_slot_post(link, slot, seq, call);
-	lend_link_ring(link, LEND_DB_REQUEST);
+	if (lend_server_polls(link, start)) {
+		next_ring = start + LEND_QUIET_NS;
+		rering /= 2;
+	} else {
+		next_ring = start + rering;
+		lend_link_ring(link, LEND_DB_REQUEST);
+	}
 
 	for (;;) {
 		if (le32_to_cpu(READ_ONCE(resp->seq)) == seq) {
@@ -152,6 +171,7 @@ int lend_channel_call(struct lend_link *link, struct lend_call *call)
 			for (i = 0; i < ARRAY_SIZE(call->val); i++)
 				call->val[i] = le64_to_cpu(READ_ONCE(resp->val[i]));
 			atomic64_inc(&link->counters.responses);
+			WRITE_ONCE(link->answered_at, ktime_get_mono_fast_ns());
 			break;
 		}
 		if (READ_ONCE(link->dead)) {

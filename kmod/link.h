@@ -97,6 +97,7 @@ struct lend_counters {
  * @slots_busy: one bit per request slot in use
  * @slots_stuck: those whose request timed out and is not answered yet
  * @slot_seq: last sequence number used in each slot
+ * @answered_at: when the peer's server last answered; anyone writes it
  * @served_seq: last sequence number of the peer's requests served
  * @server: thread that serves the peer's requests
  * @server_wait: where it sleeps
@@ -145,6 +146,7 @@ struct lend_link {
 	unsigned long slots_busy;
 	unsigned long slots_stuck;
 	u32 slot_seq[LEND_SLOTS];
+	u64 answered_at;
 	u32 served_seq[LEND_SLOTS];
 	struct task_struct *server;
 	wait_queue_head_t server_wait;
