@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lab lab-down build pin clean clean-cache setup
+.PHONY: help demo test lint bench lab lab-down build pin clean clean-cache setup
 
 help: ## Say what there is
 	@echo 'make TARGET, with one of:'
@@ -20,6 +20,10 @@ test: setup ## Run all tests and linters
 
 lint: setup ## Run the linters alone
 	@tools/run lint
+
+bench: setup ## Measure what lending costs (QUICK=1: a short run; WRITE=1: put the figures into the docs)
+	@. tools/lib.sh && use_tools && LAB_STATE=$${LAB_STATE:-$(CURDIR)/.build/bench/lab} \
+	  python -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(WRITE),--write)
 
 lab: setup ## Start the virtual fabric and leave it running
 	@. tools/lib.sh && use_tools && python -m lab up

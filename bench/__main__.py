@@ -1,0 +1,243 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The run: a lab of its own, everything measured in it, a table and a JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lab import kernels, qemu
+from lab.errors import LabError
+from lab.instance import CHECKOUT, Instance
+from lab.parts import prepare
+from lab.progress import Progress
+from tools.demo.__main__ import playbook
+from tools.demo.hosts import STATE, DemoError
+
+from . import attach, bridge, drives, modules, report, rounds
+from .drives import Drive
+from .hosts import BenchError, Host
+from .jobs import JOBS
+
+OWNER, BORROWER, MESSAGE = "node-a", "node-b", "node-c"
+TOPOLOGY = Path(__file__).with_name("topology.yml")
+RESULTS = CHECKOUT / ".build" / "bench"
+PAGES = {CHECKOUT / "README.md": True, CHECKOUT / "docs" / "performance.md": False}
+OPTIONS = {"window": "fast", "ordering": "strict", "accel": "tcg", "kernel": kernels.DEFAULT, "kernel_image": ""}
+NTB = "0000:01:00.0"
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, quick: bool) -> None:
+        self.quick = quick
+        self.say = Progress()
+        self.instance = Instance(STATE)
+        self.run: dict[str, Any] = {"owner": OWNER, "borrower": BORROWER, "quick": quick}
+
+    def host(self, name: str) -> Host:
+        """A host of the lab."""
+        return Host(self.instance, name)
+
+    def start(self) -> None:
+        """Bring the lab up, with what is measured with on its hosts."""
+        with self.instance.locked():
+            self.instance.up(TOPOLOGY, OPTIONS, self.say)
+        self.owner, self.borrower, self.third = (self.host(name) for name in (OWNER, BORROWER, MESSAGE))
+        self.hosts = {host.name: host for host in (self.owner, self.borrower, self.third)}
+        self.say("building the kernel modules that measure")
+        builder = self.host("builder")
+        archive = modules.build(builder, self.instance.data["kernel"])
+        builder.hang_up()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda host: modules.install(host, archive), self.hosts.values()))
+
+    def doorbells(self) -> None:
+        """Before ntb_lend is there: a bridge has one client at a time."""
+        number, seconds = (2, 0.5) if self.quick else (5, 1.0)
+        self.run["doorbell"] = {}
+        for kind, peer in (("fast", self.borrower), ("message", self.third)):
+            self.say(f"doorbells to and fro, {kind} windows")
+            self.run["doorbell"][kind] = bridge.doorbell_us(self.owner, peer, number, seconds)
+
+    def lend(self) -> None:
+        """Lend as a user does."""
+        self.say("lending two drives (playbooks/site.yml)")
+        playbook("site.yml")
+        for host in self.hosts.values():
+            modules.load_bench(host)
+
+    def attaching(self) -> None:
+        """Attach and detach a few times."""
+        self.run["attach"] = []
+        attach.prepare(self.borrower)
+        try:
+            for index in range(2 if self.quick else 5):
+                self.run["attach"].append(attach.once(self.borrower, "bench-fast"))
+                self.say(f"attach {index + 1}: {self.run['attach'][-1]['attach']:.3f} s")
+        finally:
+            attach.clean_up(self.borrower)
+
+    def targets(self) -> None:
+        """Find the drives."""
+        self.say("the drives: local, borrowed, over NVMe/TCP, and one whose DMA goes into a window")
+        address = self.instance.topology.host(OWNER).address
+        local = drives.by_serial(self.owner, "BENCH-LOCAL")
+        drives.export_over_tcp(self.owner, local, address)
+        self.fast = {
+            "local": Drive(self.owner, local),
+            "borrowed": Drive(self.borrower, drives.by_serial(self.borrower, "BENCH-FAST")),
+            "tcp": Drive(self.borrower, drives.connect_over_tcp(self.borrower, address)),
+            "bridge": Drive(self.owner, bridge.redirect(self.owner, self.borrower, "BENCH-BRIDGE", NTB)),
+        }
+        self.message = {
+            "local": Drive(self.owner, local),
+            "borrowed": Drive(self.third, drives.by_serial(self.third, "BENCH-MESSAGE")),
+        }
+        self.run["iommu"] = self._iommu()
+
+    def _iommu(self) -> dict[str, str]:
+        found = {}
+        for role, host in (("owner", self.owner), ("borrower", self.borrower)):
+            links = json.loads(host.run("devlend --json links"))["links"]
+            found[role] = "translating" if any(link["iommu"] for link in links) else "none"
+        return found
+
+    def measure(self) -> None:
+        """All rounds."""
+        number, seconds = (2, 0.8) if self.quick else (5, 1.5)
+        self.run["fast"] = rounds.run(
+            self.fast, JOBS, seconds, number, {OWNER: self.owner, BORROWER: self.borrower}, self.besides_fast, self.say
+        )
+        self.say("what an access to the borrowed drive needs")
+        self.run["per_io"] = {}
+        for job in JOBS:
+            self.run["per_io"][job.name] = bridge.per_io(
+                self.instance, "fast", self.owner, self.fast["borrowed"], job
+            )
+        self.say("message windows, which are slow")
+        self.run["message"] = rounds.run(
+            self.message, JOBS, 2.0, 1 if self.quick else 2, {OWNER: self.owner, MESSAGE: self.third},
+            self.besides_message, self.say,
+        )
+
+    def _bridge_rounds(self, borrower: Host, serial: str) -> dict[str, Any]:
+        device = drives.address_of(borrower, serial)
+        ((place, _size),) = self.owner.measure("page", 0)
+        return {
+            "device": borrower.measure("mmio", device, 0, 0, 3, 200),
+            "ram": borrower.measure("mmio", NTB, 4, int(place), 3, 200),
+        }
+
+    def besides_fast(self) -> dict[str, Any]:
+        """What else belongs to each round with fast windows."""
+        device = drives.address_of(self.borrower, "BENCH-FAST")
+        measure = self.borrower.measure
+        return {
+            **self._bridge_rounds(self.borrower, "BENCH-FAST"),
+            "map_one": measure("map", device, NTB, "one", 3, 20000),
+            "map_all": measure("map", device, NTB, "all", 3, 20000),
+            "config": measure("config", device, 4, 0, 3, 200),
+            "config_apart": measure("config", device, 4, 2000, 3, 50),
+        }
+
+    def besides_message(self) -> dict[str, Any]:
+        """What else belongs to each round with message windows."""
+        return self._bridge_rounds(self.third, "BENCH-MESSAGE")
+
+    def conditions(self, load: tuple[float, float, float]) -> None:
+        """Say under what conditions it was measured."""
+        program = prepare(Progress(quiet=True), kernels.DEFAULT).qemu.system
+        version = subprocess.run([*program, "--version"], capture_output=True, text=True, check=False).stdout
+        number = qemu.parse_version(version)
+        self.run["conditions"] = {
+            "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+            "kernel": self.instance.data["kernel"],
+            "qemu": f"QEMU {'.'.join(map(str, number))}" if number else "QEMU of unknown version",
+            "accel": OPTIONS["accel"],
+            "lab": {"topology": self.instance.data["topology"], "options": self.instance.data["options"]},
+            "processors": os.cpu_count(),
+            "load": load,
+            "load_end": os.getloadavg(),
+            "hops": 1,
+            "iommu": self.run.pop("iommu"),
+            "seconds": round(self.say.elapsed),
+        }
+
+    def stop(self) -> None:
+        """End the lab."""
+        for host in getattr(self, "hosts", {}).values():
+            host.hang_up()
+        with self.instance.locked():
+            self.instance.down()
+
+    def all(self, keep: bool) -> dict[str, Any]:
+        """The whole run; the lab ends with it, unless it is to be kept."""
+        load = os.getloadavg()
+        if load[0] > 1:
+            self.say(f"the load of this machine is {load[0]:.1f}: the figures will be worse than they need be")
+        try:
+            self.start()
+            self.doorbells()
+            self.lend()
+            self.attaching()
+            self.targets()
+            self.measure()
+            self.conditions(load)
+        finally:
+            if not keep:
+                self.stop()
+        return self.run
+
+
+def write_pages(run: dict[str, Any]) -> None:
+    """Put the figures into the pages."""
+    table = report.rows(run)
+    for page, short in PAGES.items():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(
+            report.put(text, "short" if short else "all", report.markdown(run, table, short)), encoding="utf-8"
+        )
+        print(f"{page.relative_to(CHECKOUT)}: written")
+
+
+def main() -> int:
+    """Parse the command line, and measure or only show."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a short run, to see that it works; its figures are poor")
+    parser.add_argument("--keep", action="store_true", help="leave the lab running")
+    parser.add_argument("--show", type=Path, metavar="JSON", help="show what an earlier run has measured")
+    parser.add_argument("--write", action="store_true", help="put the figures into README.md and docs/performance.md")
+    arguments = parser.parse_args()
+    if arguments.show:
+        run = json.loads(arguments.show.read_text(encoding="utf-8"))
+    else:
+        run = Bench(arguments.quick).all(arguments.keep)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        result = RESULTS / time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
+        result.write_text(json.dumps({**run, "rows": [row.as_json() for row in report.rows(run)]}, indent=1) + "\n")
+        print(f"stored in {result.relative_to(CHECKOUT)}", file=sys.stderr)
+    print(report.text(report.rows(run)))
+    print(f"\nMeasured on {report.conditions(run)}")
+    if arguments.write:
+        write_pages(run)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (BenchError, DemoError, LabError, ValueError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,284 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table: rows out of what a run has measured, and text out of rows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .jobs import JOBS, Job
+from .statistics import Spread, ratio, spread
+
+BEGIN = "<!-- begin: figures of make bench ({name}) -->"
+END = "<!-- end: figures of make bench ({name}) -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    group: str
+    title: str
+    value: Spread
+    unit: str = ""
+    aim: str = ""
+    reached: bool | None = None
+    short: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {
+            "group": self.group,
+            "title": self.title,
+            "unit": self.unit,
+            "aim": self.aim,
+            "reached": self.reached,
+            **self.value.as_json(),
+        }
+
+
+def _most(limit: float) -> tuple[str, Callable[[float], bool]]:
+    return f"≤ {limit:g}", lambda value: value <= limit
+
+
+def _least(limit: float) -> tuple[str, Callable[[float], bool]]:
+    return f"≥ {limit:g}", lambda value: value >= limit
+
+
+def _row(
+    group: str, title: str, value: Spread, unit: str = "", aim: tuple[str, Callable[[float], bool]] | None = None,
+    short: bool = False,
+) -> Row:
+    return Row(group, title, value, unit, aim[0] if aim else "", aim[1](value.median) if aim else None, short)
+
+
+def series(rounds: list[dict[str, Any]], target: str, job: Job, key: str = "us_per_io") -> list[float]:
+    """One figure of one target and job in all rounds."""
+    return [float(entry["fio"][target][job.name][key]) for entry in rounds]
+
+
+def _compare(group: str, rounds: list[dict[str, Any]], above: str, below: str, faster: float | None) -> list[Row]:
+    rows = []
+    for job in JOBS:
+        if job.sequential and above != "tcp":
+            key, what = "octets_per_second", "bandwidth"
+            aim = _least(faster) if faster else None
+        else:
+            key, what, aim = "us_per_io", "time of an access", _least(3) if above == "tcp" else None
+        value = ratio(series(rounds, above, job, key), series(rounds, below, job, key))
+        rows.append(_row(group, f"{job.title}: {what}", value, aim=aim, short=job.depth != 32 or above == "tcp"))
+    return rows
+
+
+def software_ns(run: dict[str, Any], job: Job) -> list[float]:
+    """What our mapping operations add to one access of a borrowed drive, by rounds."""
+    maps = run["per_io"][job.name]["maps"]
+    return [
+        (sum(ours for ours, _ref in entry["map_one"]) - sum(ref for _ours, ref in entry["map_one"]))
+        / len(entry["map_one"])
+        * maps
+        for entry in run["fast"]
+    ]
+
+
+def bridge_us(run: dict[str, Any], job: Job) -> list[float]:
+    """The bridge's part of one access at queue depth 1, by rounds, out of what the bridge alone takes.
+
+    DMA into the window is measured with the same job. Then come, one after the other: the submission doorbell's way to
+    the device (half of a read's), the interrupt's way to the borrower (half of a doorbell's round trip, less the
+    write that clears it), and the completion doorbell, for which the borrower's processor waits.
+    """
+    needs = run["per_io"][job.name]
+    bell = spread(run["doorbell"]["fast"]).median / 2
+    answer = []
+    for entry, window, local in zip(
+        run["fast"], series(run["fast"], "bridge", job), series(run["fast"], "local", job), strict=True
+    ):
+        write = sum(pair[0] for pair in entry["device"]) / len(entry["device"]) / 1000
+        read = sum(pair[1] for pair in entry["device"]) / len(entry["device"]) / 1000
+        more = max(needs["borrower_writes"] - 1, 0) * write
+        answer.append(
+            window - local + min(needs["borrower_writes"], 1) * read / 2 + more
+            + needs["owner_writes"] * max(bell - write, 0)
+        )
+    return answer
+
+
+def _software(run: dict[str, Any]) -> list[Row]:
+    group, rows = "Software's own share (fast windows)", []
+    for job in JOBS:
+        local = series(run["fast"], "local", job)
+        own = software_ns(run, job)
+        share = spread([1 + ns / 1000 / us for ns, us in zip(own, local, strict=True)])
+        rows.append(_row(group, f"{job.title}: (local + our code) ÷ local", share, aim=_most(1.05), short=True))
+    for job in JOBS:
+        if job.depth > 1:
+            continue
+        local, borrowed = series(run["fast"], "local", job), series(run["fast"], "borrowed", job)
+        rest = [above - bridge for above, bridge in zip(borrowed, bridge_us(run, job), strict=True)]
+        rows.append(_row(group, f"{job.title}: (borrowed − bridge) ÷ local", ratio(rest, local), aim=_most(1.05)))
+    return rows
+
+
+def _cpu(run: dict[str, Any]) -> list[Row]:
+    group, rows = "Processor time for each access, above idle", []
+    owner, borrower = run["owner"], run["borrower"]
+    for job in JOBS:
+        for target, host, title, aim in (
+            ("local", owner, "local", None),
+            ("borrowed", borrower, "borrowed, borrower", None),
+            ("borrowed", owner, "borrowed, owner", None),
+            ("tcp", borrower, "NVMe/TCP, borrower", None),
+            ("tcp", owner, "NVMe/TCP, owner", None),
+        ):
+            values = [entry["fio"][target][job.name]["cpu_us_per_io"][host] for entry in run["fast"]]
+            rows.append(_row(group, f"{job.title}: {title}", spread(values), "µs", aim))
+        needs = run["per_io"][job.name]
+        served = spread([needs["owner_requests_served"] / needs["ios"]])
+        rows.append(_row(group, f"{job.title}: requests that the owner's kernel served", served, "", _most(0)))
+    return rows
+
+
+def _bridge(run: dict[str, Any]) -> list[Row]:
+    group, rows = "The bridge alone", []
+    for kind, entries in (("fast", run["fast"]), ("message", run["message"])):
+        for key, where in (("device", "a device's register"), ("ram", "the peer's RAM")):
+            for index, what in ((0, "write"), (1, "read")):
+                values = [pair[index] / 1000 for entry in entries for pair in entry[key]]
+                rows.append(_row(group, f"{what} of {where} through a window, {kind} windows", spread(values), "µs"))
+        values = run["doorbell"][kind]
+        rows.append(_row(group, f"doorbell's round trip, {kind} windows", spread(values), "µs"))
+    for job in JOBS:
+        value = ratio(series(run["fast"], "bridge", job), series(run["fast"], "local", job))
+        rows.append(_row(group, f"{job.title}: local with DMA into a window ÷ local", value))
+        if job.depth == 1:
+            rows.append(_row(group, f"{job.title}: the bridge's part", spread(bridge_us(run, job)), "µs"))
+    return rows
+
+
+def _paths(run: dict[str, Any]) -> list[Row]:
+    group, rows = "Other paths", []
+    bell = spread(run["doorbell"]["fast"]).median
+    values = [us / 1000 / bell for entry in run["fast"] for (us,) in entry["config"]]
+    rows.append(
+        _row(group, "configuration read ÷ doorbell's round trip", spread(values), aim=_most(1.3), short=True)
+    )
+    values = [us / 1000 / bell for entry in run["fast"] for (us,) in entry["config_apart"]]
+    rows.append(_row(group, "the same, with pauses between the reads", spread(values)))
+    for key, title in (("map_one", "one CPU"), ("map_all", "all CPUs")):
+        pairs = [pair for entry in run["fast"] for pair in entry[key]]
+        value = ratio([ours for ours, _ref in pairs], [ref for _ours, ref in pairs])
+        title = f"map and unmap ÷ the same on the bridge's function, {title}"
+        rows.append(_row(group, title, value, aim=_most(1.05), short=True))
+        more = spread([ours - ref for ours, ref in pairs])
+        rows.append(_row(group, "  that is more by", more, "ns"))
+    return rows
+
+
+ATTACH = (
+    ("attach", "attach, in the kernel", "s", None, True),
+    ("before_probe", "  until the driver's probe", "s", 0.3, True),
+    ("open", "    asking the owner for the device and its BARs", "s", None, False),
+    ("open_calls", "      requests", "", None, False),
+    ("learn", "    reading what never changes", "s", None, False),
+    ("scan", "    bus scan", "s", None, False),
+    ("scan_calls", "      forwarded accesses", "", None, False),
+    ("scan_waiting", "      waiting for the owner", "s", None, False),
+    ("probe", "  the driver's probe, until attach returns", "s", None, False),
+    ("probe_to_disk", "  from the driver's probe to the disk", "s", None, False),
+    ("detach", "detach, in the kernel", "s", None, True),
+    ("borrow_command", "devlend borrow, as a person sees it", "s", None, False),
+    ("return_command", "devlend return, as a person sees it", "s", None, False),
+)
+
+
+def _attach(run: dict[str, Any]) -> list[Row]:
+    return [
+        _row(
+            "Attach and detach",
+            title,
+            spread([entry[key] for entry in run["attach"]]),
+            unit,
+            _most(limit) if limit else None,
+            short,
+        )
+        for key, title, unit, limit, short in ATTACH
+    ]
+
+
+def rows(run: dict[str, Any]) -> list[Row]:
+    """All rows of a run."""
+    fast, message = run["fast"], run["message"]
+    return [
+        *_compare("Borrowed ÷ local, fast windows", fast, "borrowed", "local", 0.5),
+        *_compare("Borrowed ÷ local, message windows", message, "borrowed", "local", None),
+        *_compare("NVMe/TCP ÷ borrowed, fast windows", fast, "tcp", "borrowed", None),
+        *_software(run),
+        *_cpu(run),
+        *_paths(run),
+        *_attach(run),
+        *_bridge(run),
+    ]
+
+
+def number(value: float) -> str:
+    """A figure with three significant digits, never in exponents."""
+    size = abs(value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def _cells(row: Row) -> tuple[str, str, str, str]:
+    value = f"{number(row.value.median)} {row.unit}".strip()
+    extent = f"{number(row.value.low)} – {number(row.value.high)}"
+    reached = "" if row.reached is None else " ✓" if row.reached else " ✗"
+    return row.title, value, extent, row.aim + reached
+
+
+def text(table: list[Row]) -> str:
+    """The table for a terminal."""
+    lines, group = [], ""
+    wide = max(len(row.title) for row in table)
+    for row in table:
+        if row.group != group:
+            group = row.group
+            lines += ["", group]
+        title, value, extent, aim = _cells(row)
+        lines.append(f"  {title:{wide}}  {value:>12}  ({extent:>17})  {aim}".rstrip())
+    return "\n".join(lines)
+
+
+def conditions(run: dict[str, Any]) -> str:
+    """One sentence on what was measured where."""
+    about = run["conditions"]
+    return (
+        f"{about['when']}, kernel {about['kernel']}, {about['qemu']} ({about['accel']}), {about['processors']} "
+        f"processors, load {about['load'][0]:.1f} before and {about['load_end'][0]:.1f} after; one bridge between the "
+        f"hosts (1 hop); IOMMU: owner {about['iommu']['owner']}, borrower {about['iommu']['borrower']}; "
+        f"{len(run['fast'])} rounds with fast windows, {len(run['message'])} with message windows."
+    )
+
+
+def markdown(run: dict[str, Any], table: list[Row], short: bool) -> str:
+    """The table for a page."""
+    lines = [f"Measured on {conditions(run)}", ""]
+    chosen = [row for row in table if row.short or not short]
+    lines += ["| | median | least – greatest | aim |", "|---|---|---|---|"]
+    group = ""
+    for row in chosen:
+        if row.group != group:
+            group = row.group
+            lines.append(f"| **{group}** | | | |")
+        lines.append("| " + " | ".join(cell.strip() for cell in _cells(row)) + " |")
+    return "\n".join(lines)
+
+
+def put(page: str, name: str, content: str) -> str:
+    """A page with what is between its markers replaced. Raises ValueError where they are missing."""
+    begin, end = BEGIN.format(name=name), END.format(name=name)
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"the page lacks the markers {begin} and {end}")
+    head, rest = page.split(begin)
+    return f"{head}{begin}\n{content}\n{end}{rest.split(end)[1]}"

@@ -1,0 +1,210 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark's figures: from what programs print to the table."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from bench import attach, bridge, cpu, jobs, report, statistics
+from bench.jobs import JOBS
+
+FIO = {
+    "jobname": "rand-read-1",
+    "error": 0,
+    "job_start": 5000,
+    "read": {
+        "total_ios": 100,
+        "runtime": 2000,
+        "bw_bytes": 204800,
+        "clat_ns": {"mean": 15000.0, "max": 90000, "percentile": {"99.000000": 40000}},
+    },
+}
+
+
+def test_ratios_are_taken_round_by_round_so_that_drift_cancels():
+    value = statistics.ratio([2.0, 20.0, 6.0], [1.0, 10.0, 2.0])
+    assert (value.median, value.low, value.high, value.rounds) == (2.0, 2.0, 3.0, 3)
+
+
+@pytest.mark.parametrize(("above", "below"), [([1.0], [1.0, 2.0]), ([1.0], [0.0]), ([], [])])
+def test_rounds_that_cannot_be_compared_are_refused(above, below):
+    with pytest.raises(ValueError, match="round"):
+        statistics.ratio(above, below)
+
+
+def test_fio_is_told_to_run_the_jobs_one_after_the_other():
+    text = jobs.job_file(JOBS, "/dev/nvme9n1", 1.5, 1 << 20)
+    assert text.count("stonewall") == len(JOBS)
+    assert "runtime=1500ms" in text
+    assert re.search(r"\[seq-write\]\nstonewall\nrw=write\nbs=131072\niodepth=8", text)
+
+
+def test_names_of_jobs_differ():
+    assert len({job.name for job in JOBS}) == len(JOBS)
+
+
+def test_fios_report_is_read():
+    found = jobs.results("fio: something\n" + json.dumps({"jobs": [FIO]}), JOBS[:1])["rand-read-1"]
+    assert (found.ios, found.us_per_io, found.latency_us, found.p99_us) == (100, 20000.0, 15.0, 40.0)
+    assert (found.begin, found.end) == (5.0, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"error": 5}, "failed with error 5"),
+        ({"jobname": "other"}, "does not report"),
+        ({"read": {**FIO["read"], "total_ios": 0}}, "did nothing"),
+    ],
+)
+def test_a_job_that_did_not_work_is_an_error(change, says):
+    with pytest.raises(ValueError, match=says):
+        jobs.results(json.dumps({"jobs": [{**FIO, **change}]}), JOBS[:1])
+
+
+def test_processor_time_comes_from_the_samples_of_the_job_alone():
+    samples = [(0.0, {"a": 0}), (1.0, {"a": 10**9}), (2.0, {"a": 15 * 10**8}), (3.0, {"a": 9 * 10**9})]
+    assert cpu.share(samples, "a", 0.9, 2.1) == 0.5
+    assert cpu.us_per_io(0.5, 0.1, 100.0) == pytest.approx(40.0)
+    with pytest.raises(ValueError, match="samples"):
+        cpu.share(samples, "a", 0.9, 1.1)
+
+
+TRACE = """\
+# tracer: nop
+ python3-1 [001] .....  10.000000: detach: (lend_borrowed_detach+0x4/0x110)
+ python3-1 [001] .....  10.500000: detached: (lend_nl_detach+0xa6/0xf0 <- lend_borrowed_detach)
+ python3-2 [001] .....  20.000000: attach: (lend_borrowed_attach+0x4/0x7d0)
+ python3-2 [001] .N...  20.010000: lend_call: link=0 op=2 handle=0 arg=0x0 ns=9000000 ret=0
+ python3-2 [001] .....  20.020000: config: (lend_config_init+0x4/0x1a0)
+ python3-2 [001] .....  20.030000: bus: (pci_create_root_bus+0x4/0xb0)
+ python3-2 [001] .....  20.040000: scan: (pci_scan_child_bus+0x4/0x10)
+ python3-2 [001] .N...  20.050000: lend_call: link=0 op=5 handle=0 arg=0x42 ns=4000000 ret=0
+ python3-2 [001] .N...  20.060000: lend_call: link=0 op=6 handle=0 arg=0x42 ns=2000000 ret=0
+ python3-2 [001] .....  20.070000: scanned: (lend_borrowed_attach+0x604/0x7d0 <- pci_scan_child_bus)
+ python3-2 [001] .....  20.100000: probe: (nvme_probe+0x4/0x7b0)
+ kworker-3 [001] .....  20.250000: disk: (nvme_alloc_ns+0x71b/0x9f0 <- device_add_disk)
+ python3-2 [001] .....  20.300000: attached: (lend_nl_attach+0xe5/0x140 <- lend_borrowed_attach)
+"""
+
+
+def test_where_the_time_of_an_attach_goes():
+    found = attach.phases(attach.parse(TRACE))
+    wanted = {
+        "detach": 0.5,
+        "attach": 0.3,
+        "open": 0.02,
+        "open_calls": 1,
+        "scan": 0.03,
+        "scan_calls": 2,
+        "scan_waiting": 0.006,
+        "before_probe": 0.1,
+        "calls_before_probe": 3,
+        "probe": 0.2,
+        "probe_to_disk": 0.15,
+    }
+    assert {key: found[key] for key in wanted} == pytest.approx(wanted)
+
+
+def test_a_trace_that_lacks_a_point_is_an_error():
+    with pytest.raises(ValueError, match="probe"):
+        attach.phases(attach.parse(TRACE.replace(" probe:", " other:")))
+
+
+def test_hits_of_a_histogram():
+    assert bridge.hits("{ map: 0 } hitcount:   12\n{ map: 1 } hitcount:  30\n\nTotals:\n    Hits: 42\n") == 42
+
+
+def entry(us: float, **more: float) -> dict:
+    figures = {"us_per_io": us, "octets_per_second": 1e9 / us, "cpu_us_per_io": {"a": 0.1, "b": 5.0}}
+    return {job.name: {**figures, **more} for job in JOBS}
+
+
+def a_run() -> dict:
+    besides = {
+        "device": [[10000.0, 40000.0]],
+        "ram": [[10.0, 20.0]],
+        "map_one": [[150.0, 100.0]],
+        "map_all": [[150.0, 100.0]],
+        "config": [[90000.0]],
+        "config_apart": [[95000.0]],
+    }
+    fast = {"local": entry(100), "borrowed": entry(200), "tcp": entry(1000), "bridge": entry(110)}
+    per_io = {"owner_writes": 1.0, "borrower_writes": 2.0, "maps": 1.0, "ios": 10, "owner_requests_served": 0}
+    return {
+        "owner": "a",
+        "borrower": "b",
+        "fast": [{"fio": fast, **besides}] * 2,
+        "message": [{"fio": {"local": entry(100), "borrowed": entry(4000)}, **besides}],
+        "per_io": {job.name: per_io for job in JOBS},
+        "doorbell": {"fast": [100.0], "message": [80.0]},
+        "attach": [{key: 0.1 for key, *_rest in report.ATTACH}],
+        "conditions": {
+            "when": "2026-01-01 00:00",
+            "kernel": "6.12",
+            "qemu": "QEMU 11.1",
+            "accel": "tcg",
+            "processors": 2,
+            "load": [0.1, 0, 0],
+            "load_end": [2.0, 0, 0],
+            "iommu": {"owner": "none", "borrower": "none"},
+        },
+    }
+
+
+def the_row(run: dict, group: str, title: str) -> report.Row:
+    (found,) = [row for row in report.rows(run) if row.group.startswith(group) and row.title.startswith(title)]
+    return found
+
+
+def test_the_bridges_part_is_what_its_operations_take_one_after_the_other():
+    # DMA 10, the doorbell's way there 20, the other doorbell 10, the interrupt 50 less 10.
+    assert report.bridge_us(a_run(), JOBS[0]) == pytest.approx([80.0, 80.0])
+    row = the_row(a_run(), "Software", f"{JOBS[0].title}: (borrowed − bridge)")
+    assert row.value.median == pytest.approx(1.2)
+    assert row.reached is False
+
+
+def test_the_softwares_share_is_what_mapping_adds():
+    row = the_row(a_run(), "Software", f"{JOBS[0].title}: (local + our code)")
+    assert row.value.median == pytest.approx(1.0005)
+    assert row.reached is True
+
+
+def test_ratios_and_aims_of_the_table():
+    run = a_run()
+    assert the_row(run, "Borrowed ÷ local, fast", JOBS[0].title).value.median == 2.0
+    row = the_row(run, "Borrowed ÷ local, fast", JOBS[4].title)
+    assert (row.value.median, row.reached) == (0.5, True)
+    row = the_row(run, "NVMe/TCP", JOBS[0].title)
+    assert (row.value.median, row.aim, row.reached) == (5.0, "≥ 3", True)
+    row = the_row(run, "Other", "configuration read ÷")
+    assert (row.value.median, row.reached) == (pytest.approx(0.9), True)
+
+
+def test_the_table_says_under_what_conditions_and_shows_everything():
+    run = a_run()
+    table = report.rows(run)
+    page = report.markdown(run, table, short=False)
+    for words in ("1 hop", "IOMMU: owner none", "read", "write", "message windows", "queue depth 32"):
+        assert words in page
+    assert len(report.markdown(run, table, short=True).splitlines()) < len(page.splitlines())
+    assert all(row.title.strip() in report.text(table) for row in table)
+    assert json.dumps([row.as_json() for row in table])
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1234.5, "1234"), (12.34, "12.3"), (1.234, "1.23"), (0.01234, "0.012")])
+def test_figures_have_three_digits(value, shown):
+    assert report.number(value) == shown
+
+
+def test_a_page_keeps_all_but_what_is_between_its_markers():
+    begin, end = report.BEGIN.format(name="short"), report.END.format(name="short")
+    page = f"before\n{begin}\nold\n{end}\nafter\n"
+    assert report.put(page, "short", "new") == f"before\n{begin}\nnew\n{end}\nafter\n"
+    with pytest.raises(ValueError, match="markers"):
+        report.put("nothing", "short", "new")
