@@ -12,10 +12,10 @@ help: ## Say what there is
 	@echo 'make TARGET, with one of:'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: setup ## See it work: two virtual hosts, one lends its NVMe drive to the other
+demo: setup ## See it work: two virtual hosts, one lends its NVMe drive to the other (KERNEL as for test)
 	@. tools/lib.sh && use_tools && python -m tools.demo
 
-test: setup ## Run all tests and linters
+test: setup ## Run all tests and linters (KERNEL=6.1|6.12|7.2: on that kernel)
 	@tools/run test
 
 lint: setup ## Run the linters alone
