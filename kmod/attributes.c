@@ -210,9 +210,9 @@ static const char *lend_borrowed_interrupts(struct lend_borrowed *b)
 	if (!pdev)
 		return way;
 	if (lend_is_borrowed(pdev) && pdev->msix_enabled)
-		way = "msi-x";
+		way = b->msi_relayed ? "msi-relayed" : "msi-x";
 	else if (lend_is_borrowed(pdev) && pdev->msi_enabled)
-		way = "msi";
+		way = b->msi_relayed ? "msi-relayed" : "msi";
 	else if (READ_ONCE(b->intx.active))
 		way = "intx-relayed";
 	pci_dev_put(pdev);

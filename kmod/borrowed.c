@@ -434,6 +434,7 @@ static struct lend_borrowed *lend_borrowed_alloc(struct lend_link *link, u32 rem
 		return ERR_PTR(id);
 	}
 	kref_init(&b->ref);
+	xa_init(&b->msi_sinks);
 	INIT_WORK(&b->gone_work, lend_borrowed_gone_work);
 	atomic_inc(&lend_borrowed_alive);
 	kref_get(&link->ref);
@@ -483,10 +484,9 @@ static int lend_borrowed_attach_locked(struct lend_borrowed *b, struct netlink_e
 	ret = lend_dma_init(b);
 	if (ret)
 		return ret;
-	ret = lend_msi_init(b);
-	if (ret)
-		return ret;
 	ret = lend_borrowed_open(b, extack);
+	if (!ret)
+		ret = lend_msi_init(b);
 	if (!ret)
 		ret = lend_config_init(b);
 	if (!ret)

@@ -9,6 +9,7 @@
 #include <linux/msi.h>
 #include <linux/pci.h>
 #include <linux/percpu-refcount.h>
+#include <linux/xarray.h>
 #include <asm/pci.h>
 
 #include "relay.h"
@@ -82,6 +83,13 @@ struct lend_borrowed_bar {
  * @intx_domain: of its INTx, or NULL
  * @intx_irq: its interrupt number
  * @intx: what the owner relays
+ * @msi_relayed: the owner takes its messages and relays them
+ * @msi_sinks: relayed messages by interrupt number
+ * @msi_cap: offset of the MSI capability, or 0
+ * @msi_size: octets of it
+ * @msix_cap: offset of the MSI-X capability, or 0
+ * @msi_flags: of MSI, kept here while the owner has it
+ * @msix_flags: of MSI-X, likewise
  * @config_reads: forwarded
  * @config_writes: forwarded
  * @config_errors: failed
@@ -122,6 +130,13 @@ struct lend_borrowed {
 	struct irq_domain *intx_domain;
 	unsigned int intx_irq;
 	struct lend_sink intx;
+	bool msi_relayed;
+	struct xarray msi_sinks;
+	u8 msi_cap;
+	u8 msi_size;
+	u8 msix_cap;
+	u16 msi_flags;
+	u16 msix_flags;
 
 	atomic64_t config_reads;
 	atomic64_t config_writes;
@@ -168,6 +183,11 @@ void lend_msi_compose_for(struct lend_borrowed *b, struct irq_data *data, struct
 struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode_handle *fwnode,
 					  struct irq_domain *parent);
 void lend_msi_domain_remove(struct irq_domain *domain);
+
+/* msi_relay.c */
+bool lend_msi_needs_relay(const struct lend_borrowed *b);
+bool lend_msi_has_rows(const struct lend_borrowed *b, const struct irq_domain *parent);
+void lend_msi_relay_chip(struct irq_chip *chip);
 
 /* intx.c */
 void lend_intx_adopt(struct pci_dev *pdev);

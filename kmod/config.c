@@ -90,6 +90,12 @@ static u32 lend_config_overlay(struct lend_borrowed *b, int where, int size, u32
 	} else if (b->pm_cap && dword == b->pm_cap + PCI_PM_CTRL) {
 		mask = PCI_PM_CTRL_STATE_MASK;
 		bits = b->pm_ctrl;
+	} else if (b->msi_relayed && b->msi_cap && dword == b->msi_cap) {
+		mask = (PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE) << 16;
+		bits = b->msi_flags << 16;
+	} else if (b->msi_relayed && b->msix_cap && dword == b->msix_cap) {
+		mask = (u32)(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL) << 16;
+		bits = (u32)b->msix_flags << 16;
 	}
 	return (value & ~lend_part(mask, where, size)) | lend_part(bits & mask, where, size);
 }
@@ -130,6 +136,21 @@ static void lend_config_write_bar(struct lend_borrowed *b, int i, u32 value)
 	}
 }
 
+/* Is this a register of MSI or MSI-X? While the owner has them, it stays here. */
+static bool lend_config_write_msi(struct lend_borrowed *b, int where, u32 value)
+{
+	if (b->msix_cap && where >= b->msix_cap && where < b->msix_cap + PCI_CAP_MSIX_SIZEOF) {
+		if (where == b->msix_cap + PCI_MSIX_FLAGS)
+			b->msix_flags = value;
+		return true;
+	}
+	if (!b->msi_cap || where < b->msi_cap || where >= b->msi_cap + b->msi_size)
+		return false;
+	if (where == b->msi_cap + PCI_MSI_FLAGS)
+		b->msi_flags = value;
+	return true;
+}
+
 /* Any context; user space's accessors hold the raw pci_lock. */
 static int lend_config_write(struct pci_bus *bus, unsigned int devfn, int where, int size,
 			     u32 val)
@@ -158,6 +179,8 @@ static int lend_config_write(struct pci_bus *bus, unsigned int devfn, int where,
 		b->pm_ctrl = val & PCI_PM_CTRL_STATE_MASK;
 		return PCIBIOS_SUCCESSFUL;
 	}
+	if (b->msi_relayed && lend_config_write_msi(b, where, val))
+		return PCIBIOS_SUCCESSFUL;
 	if (lend_config_remote(b, LEND_OP_CONFIG_WRITE, where, size, &val))
 		return PCIBIOS_SET_FAILED;
 	return PCIBIOS_SUCCESSFUL;
@@ -174,7 +197,7 @@ static int lend_config_dword(struct lend_borrowed *b, u32 where, u32 *value)
 	return lend_config_remote(b, LEND_OP_CONFIG_READ, where, 4, value);
 }
 
-static int lend_config_find_pm(struct lend_borrowed *b)
+static int lend_config_find_caps(struct lend_borrowed *b)
 {
 	u32 pos = b->ids[3] & 0xfc, header, status;
 	int ttl = 48, ret;
@@ -186,9 +209,17 @@ static int lend_config_find_pm(struct lend_borrowed *b)
 		ret = lend_config_dword(b, pos, &header);
 		if (ret)
 			return ret;
-		if ((header & 0xff) == PCI_CAP_ID_PM) {
+		switch (header & 0xff) {
+		case PCI_CAP_ID_PM:
 			b->pm_cap = pos;
-			return 0;
+			break;
+		case PCI_CAP_ID_MSI:
+			b->msi_cap = pos;
+			b->msi_size = lend_msi_size(header >> 16);
+			break;
+		case PCI_CAP_ID_MSIX:
+			b->msix_cap = pos;
+			break;
 		}
 		pos = header >> 8 & 0xfc;
 	}
@@ -223,5 +254,5 @@ int lend_config_init(struct lend_borrowed *b)
 		if (b->bar[i].flags & PCI_BASE_ADDRESS_MEM_TYPE_64)
 			b->bar_value[i + 1] = upper_32_bits(addr);
 	}
-	return lend_config_find_pm(b);
+	return lend_config_find_caps(b);
 }

@@ -72,7 +72,6 @@ static const struct lend_field lend_cap_msi_32[] = {
 	{ PCI_MSI_FLAGS, 2, .write = PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE },
 	{ PCI_MSI_ADDRESS_LO, 4, .write = ~3U },
 	{ PCI_MSI_DATA_32, 2, .write = 0xffff },
-	{ PCI_MSI_MASK_32, 4, .write = ~0U },
 	{ }
 };
 
@@ -81,9 +80,10 @@ static const struct lend_field lend_cap_msi_64[] = {
 	{ PCI_MSI_ADDRESS_LO, 4, .write = ~3U },
 	{ PCI_MSI_ADDRESS_HI, 4, .write = ~0U },
 	{ PCI_MSI_DATA_64, 2, .write = 0xffff },
-	{ PCI_MSI_MASK_64, 4, .write = ~0U },
 	{ }
 };
+
+static const struct lend_field lend_cap_msi_mask = { 0, 4, .write = ~0U };
 
 static const struct lend_field lend_cap_msix[] = {
 	{ PCI_MSIX_FLAGS, 2, .write = PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL },
@@ -188,7 +188,11 @@ static void lend_filter_cap(struct lend_filter *f, u32 pos, u8 id, u16 flags)
 		if (f->msi)
 			break;
 		f->msi = pos;
+		f->msi_size = lend_msi_size(flags);
 		f->msi_64 = flags & PCI_MSI_FLAGS_64BIT;
+		if (flags & PCI_MSI_FLAGS_MASKBIT)
+			lend_filter_field(f, pos + (f->msi_64 ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32),
+					  &lend_cap_msi_mask);
 		lend_filter_fields(f, pos, flags & PCI_MSI_FLAGS_64BIT ?
 					   lend_cap_msi_64 : lend_cap_msi_32);
 		break;
@@ -350,6 +354,19 @@ u32 lend_filter_write(const struct lend_filter *f, u32 where, u32 size, u32 raw,
 	u32 w1c = lend_filter_bits(f->w1c, where, size);
 
 	return (raw & ~write & ~w1c) | (value & write);
+}
+
+/**
+ * lend_filter_is_msi() - does a register belong to MSI or MSI-X
+ * @f: the filter
+ * @where: offset
+ *
+ * Context: any.
+ */
+bool lend_filter_is_msi(const struct lend_filter *f, u32 where)
+{
+	return (f->msi && where >= f->msi && where < f->msi + f->msi_size) ||
+	       (f->msix && where >= f->msix && where < f->msix + PCI_CAP_MSIX_SIZEOF);
 }
 
 /* The dword at @at as it is once @value is written. */

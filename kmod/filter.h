@@ -19,6 +19,7 @@
  * @hide: bits that come from @show instead of the device
  * @show: see @hide
  * @msi: offset of the MSI capability, or 0
+ * @msi_size: octets of it
  * @msi_64: it has an address of 64 bits
  * @msix: offset of the MSI-X capability, or 0
  */
@@ -29,6 +30,7 @@ struct lend_filter {
 	u8 hide[PCI_CFG_SPACE_EXP_SIZE];
 	u8 show[PCI_CFG_SPACE_EXP_SIZE];
 	u8 msi;
+	u8 msi_size;
 	bool msi_64;
 	u8 msix;
 };
@@ -45,6 +47,19 @@ static inline u32 lend_part(u32 dword, u32 where, u32 size)
 {
 	dword >>= 8 * (where & 3);
 	return size == 4 ? dword : dword & (BIT(8 * size) - 1);
+}
+
+/**
+ * lend_msi_size() - octets of an MSI capability
+ * @flags: its flags
+ *
+ * Context: any.
+ */
+static inline u32 lend_msi_size(u16 flags)
+{
+	u32 size = flags & PCI_MSI_FLAGS_64BIT ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32;
+
+	return flags & PCI_MSI_FLAGS_MASKBIT ? size + 8 : size;
 }
 
 /**
@@ -66,6 +81,7 @@ bool lend_filter_valid(const struct lend_filter *f, u32 where, u32 size);
 u32 lend_filter_read(const struct lend_filter *f, u32 where, u32 size, u32 raw);
 bool lend_filter_writable(const struct lend_filter *f, u32 where, u32 size);
 u32 lend_filter_write(const struct lend_filter *f, u32 where, u32 size, u32 raw, u32 value);
+bool lend_filter_is_msi(const struct lend_filter *f, u32 where);
 bool lend_filter_msi_leaves(const struct lend_filter *f, u32 where, u32 size, u32 value,
 			    const struct lend_filter_range *range, lend_filter_reader read,
 			    void *ctx);

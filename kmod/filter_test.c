@@ -183,11 +183,18 @@ static void msi_is_the_borrowers(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, 0x60, 4));
 	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_ADDRESS_HI, 4, 0xfd), 0xfd);
 	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_DATA_64, 2, 0x4021), 0x4021);
+	/* It has no mask bits: what follows is something else's. */
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, 0x40 + PCI_MSI_MASK_64, 4));
+	KUNIT_EXPECT_TRUE(test, lend_filter_is_msi(&f->filter, 0x40));
+	KUNIT_EXPECT_FALSE(test, lend_filter_is_msi(&f->filter, 0x40 + PCI_MSI_MASK_64));
 	KUNIT_EXPECT_EQ(test, fake_written(f, 0x40 + PCI_MSI_FLAGS, 2, 0xffff),
 			PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE);
 
 	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x60);
+	fake_cap(f, 0x60, PCI_CAP_ID_MSI, 0, PCI_MSI_FLAGS_MASKBIT);
 	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_written(f, 0x60 + PCI_MSI_MASK_32, 4, 5), 5);
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, 0x60 + PCI_MSI_PENDING_32, 4));
 	KUNIT_EXPECT_EQ(test, fake_written(f, 0x60 + PCI_MSI_DATA_32, 2, 0x4021), 0x4021);
 }
 

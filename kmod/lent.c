@@ -39,6 +39,7 @@ static void lend_lent_free(struct kref *ref)
 	ida_free(&lend_lent_ids, lent->id);
 	kfree(lent->saved);
 	kvfree(lent->filter);
+	xa_destroy(&lent->vectors.open);
 	pci_dev_put(lent->pdev);
 	kfree(lent);
 }

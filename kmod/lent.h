@@ -54,6 +54,7 @@ struct lend_lent_bar {
  * @filter: what of its configuration space the borrower may see and write
  * @saved: configuration at bind time
  * @intx: its INTx, relayed
+ * @vectors: its messages, relayed
  * @config_reads: served
  * @config_writes: served
  * @config_denied: writes of which the filter dropped a bit
@@ -79,6 +80,7 @@ struct lend_lent {
 	struct lend_filter *filter;
 	struct pci_saved_state *saved;
 	struct lend_lent_intx intx;
+	struct lend_lent_vectors vectors;
 	u64 config_reads;
 	u64 config_writes;
 	u64 config_denied;

@@ -5,10 +5,15 @@
  * INTx is level-triggered and shared: it is masked in the function when it
  * comes, and stays so until the borrower has handled it. While nobody listens
  * it is masked too, for the sake of whoever shares the line.
+ *
+ * MSI and MSI-X come here where they cannot reach the borrower by themselves.
+ * Their table in the device's BAR is then written by this host, but for the mask
+ * bits, which the borrower's kernel sets through the window as it needs them.
  */
 
 #include <linux/interrupt.h>
 #include <linux/pci.h>
+#include <linux/slab.h>
 
 #include "filter.h"
 #include "lent.h"
@@ -135,6 +140,110 @@ static void lend_intx_stop(struct lend_lent *lent)
 	lend_source_remove(&intx->source);
 }
 
+/* Hard interrupt. */
+static irqreturn_t lend_vector_handler(int irq, void *data)
+{
+	lend_source_raise(data);
+	return IRQ_HANDLED;
+}
+
+/* Process context, @lent->lock held. */
+static int lend_vectors_alloc(struct lend_lent *lent, enum lend_irq_kind kind)
+{
+	struct pci_dev *pdev = lent->pdev;
+	int max, count;
+
+	if (lent->vectors.count)
+		return lent->vectors.kind == kind ? 0 : -EBUSY;
+	max = kind == LEND_IRQ_MSIX ? pci_msix_vec_count(pdev) : pci_msi_vec_count(pdev);
+	if (max <= 0)
+		return -EINVAL;
+	count = pci_alloc_irq_vectors(pdev, 1, min(max, LEND_RELAYS),
+				      kind == LEND_IRQ_MSIX ? PCI_IRQ_MSIX : PCI_IRQ_MSI);
+	if (count < 0)
+		return count;
+	lent->vectors.kind = kind;
+	lent->vectors.count = count;
+	return 0;
+}
+
+/* Process context, @lent->lock or the device lock held. */
+static void lend_vectors_free(struct lend_lent *lent)
+{
+	if (!lent->vectors.count)
+		return;
+	pci_free_irq_vectors(lent->pdev);
+	lent->vectors.count = 0;
+	/* The PCI core has unmasked INTx. */
+	spin_lock_irq(&lent->intx.lock);
+	if (!lend_level_open(&lent->intx.level))
+		lend_intx_mask(&lent->intx);
+	spin_unlock_irq(&lent->intx.lock);
+}
+
+/* Process context, @lent->lock held. */
+static int lend_vector_start(struct lend_lent *lent, enum lend_irq_kind kind, u32 index,
+			     struct lend_source **out)
+{
+	struct lend_source *source;
+	int ret;
+
+	ret = lend_vectors_alloc(lent, kind);
+	if (ret)
+		return ret;
+	if (index >= lent->vectors.count)
+		return -ENOSPC;
+	if (xa_load(&lent->vectors.open, index))
+		return -EBUSY;
+	source = kzalloc(sizeof(*source), GFP_KERNEL);
+	if (!source)
+		return -ENOMEM;
+	source->link = lent->link;
+	source->tag = lend_relay_tag(lent->epoch);
+	ret = lend_source_add(source);
+	if (ret)
+		goto free;
+	ret = xa_err(xa_store(&lent->vectors.open, index, source, GFP_KERNEL));
+	if (ret)
+		goto remove;
+	ret = request_irq(pci_irq_vector(lent->pdev, index), lend_vector_handler, 0, "ntb_lend",
+			  source);
+	if (ret)
+		goto erase;
+	*out = source;
+	return 0;
+erase:
+	xa_erase(&lent->vectors.open, index);
+remove:
+	lend_source_remove(source);
+free:
+	kfree(source);
+	return ret;
+}
+
+/* Process context, @lent->lock or the device lock held. */
+static void lend_vector_stop(struct lend_lent *lent, u32 index)
+{
+	struct lend_source *source = xa_erase(&lent->vectors.open, index);
+
+	if (!source)
+		return;
+	free_irq(pci_irq_vector(lent->pdev, index), source);
+	lend_source_remove(source);
+	kfree(source);
+}
+
+/* Process context, @lent->lock or the device lock held. */
+static void lend_vectors_stop(struct lend_lent *lent)
+{
+	struct lend_source *source;
+	unsigned long index;
+
+	xa_for_each(&lent->vectors.open, index, source)
+		lend_vector_stop(lent, index);
+	lend_vectors_free(lent);
+}
+
 /**
  * lend_lent_intx_pin() - which interrupt pin the borrower is shown
  * @lent: the lent device
@@ -226,15 +335,20 @@ static enum lend_status lend_irq_status(int ret)
  */
 enum lend_status lend_lent_irq_open(struct lend_lent *lent, u32 arg, struct lend_response *resp)
 {
+	u32 kind = LEND_IRQ_KIND(arg), index = LEND_IRQ_INDEX(arg);
+	struct lend_source *source = &lent->intx.source;
 	int ret;
 
-	if (LEND_IRQ_KIND(arg) != LEND_IRQ_INTX || LEND_IRQ_INDEX(arg))
+	if (kind >= LEND_IRQ_KINDS)
 		return LEND_ERR_INVALID;
-	ret = lend_intx_start(lent);
+	if (kind != LEND_IRQ_INTX)
+		ret = lend_vector_start(lent, kind, index, &source);
+	else
+		ret = index ? -EINVAL : lend_intx_start(lent);
 	if (ret)
 		return lend_irq_status(ret);
-	resp->val[LEND_IRQ_SLOT] = cpu_to_le64(lent->intx.source.slot);
-	resp->val[LEND_IRQ_COUNT] = cpu_to_le64(lent->intx.source.count);
+	resp->val[LEND_IRQ_SLOT] = cpu_to_le64(source->slot);
+	resp->val[LEND_IRQ_COUNT] = cpu_to_le64(source->start);
 	return LEND_OK;
 }
 
@@ -248,9 +362,16 @@ enum lend_status lend_lent_irq_open(struct lend_lent *lent, u32 arg, struct lend
  */
 enum lend_status lend_lent_irq_close(struct lend_lent *lent, u32 arg)
 {
-	if (LEND_IRQ_KIND(arg) != LEND_IRQ_INTX || LEND_IRQ_INDEX(arg))
+	u32 kind = LEND_IRQ_KIND(arg);
+
+	if (kind >= LEND_IRQ_KINDS)
 		return LEND_ERR_INVALID;
-	lend_intx_stop(lent);
+	if (kind == LEND_IRQ_INTX)
+		lend_intx_stop(lent);
+	else if (kind == lent->vectors.kind)
+		lend_vector_stop(lent, LEND_IRQ_INDEX(arg));
+	if (xa_empty(&lent->vectors.open))
+		lend_vectors_free(lent);
 	return LEND_OK;
 }
 
@@ -265,6 +386,7 @@ void lend_lent_irq_init(struct lend_lent *lent)
 	lent->intx.pdev = lent->pdev;
 	lent->intx.maskable = pci_intx_mask_supported(lent->pdev);
 	spin_lock_init(&lent->intx.lock);
+	xa_init(&lent->vectors.open);
 }
 
 /**
@@ -290,4 +412,5 @@ void lend_lent_irq_begin(struct lend_lent *lent)
 void lend_lent_irq_stop(struct lend_lent *lent)
 {
 	lend_intx_stop(lent);
+	lend_vectors_stop(lent);
 }

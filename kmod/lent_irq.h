@@ -32,6 +32,18 @@ struct lend_lent_intx {
 	bool line_off;
 };
 
+/**
+ * struct lend_lent_vectors - MSI or MSI-X of a lent device, taken here
+ * @kind: which of the two
+ * @count: vectors allocated; 0 when the borrower takes its messages itself
+ * @open: sources of those that the borrower listens to, by index
+ */
+struct lend_lent_vectors {
+	enum lend_irq_kind kind;
+	int count;
+	struct xarray open;
+};
+
 void lend_lent_irq_init(struct lend_lent *lent);
 void lend_lent_irq_begin(struct lend_lent *lent);
 void lend_lent_irq_stop(struct lend_lent *lent);

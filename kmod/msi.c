@@ -69,6 +69,7 @@ int lend_msi_init(struct lend_borrowed *b)
 		return -ENOMEM;
 
 	b->msi_desc.dev = ntb;
+	b->msi_relayed = lend_msi_needs_relay(b);
 	b->msi_domain = lend_msi_domain_create(b, fwnode, parent);
 	if (!b->msi_domain) {
 		irq_domain_free_fwnode(fwnode);

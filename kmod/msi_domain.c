@@ -40,12 +40,22 @@ static struct msi_domain_ops lend_msi_ops = {
 	.msi_prepare = pci_msi_prepare,
 };
 
-static struct irq_chip lend_msi_chip = {
+static const struct irq_chip lend_msi_chip = {
 	.name = "NTB-LEND",
 	.irq_ack = irq_chip_ack_parent,
 	.irq_retrigger = irq_chip_retrigger_hierarchy,
 	.irq_compose_msi_msg = lend_msi_compose,
 	.flags = IRQCHIP_SKIP_SET_WAKE | IRQCHIP_AFFINITY_PRE_STARTUP,
+};
+
+/**
+ * struct lend_msi_domain - what a domain is made from
+ * @info: what the domain knows
+ * @chip: of @info
+ */
+struct lend_msi_domain {
+	struct msi_domain_info info;
+	struct irq_chip chip;
 };
 
 /**
@@ -60,20 +70,27 @@ static struct irq_chip lend_msi_chip = {
 struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode_handle *fwnode,
 					  struct irq_domain *parent)
 {
-	struct msi_domain_info *info = kzalloc(sizeof(*info), GFP_KERNEL);
+	struct lend_msi_domain *d = kzalloc(sizeof(*d), GFP_KERNEL);
+	struct msi_domain_info *info;
 	struct irq_domain *domain;
 
-	if (!info)
+	if (!d)
 		return NULL;
+	d->chip = lend_msi_chip;
+	if (b->msi_relayed)
+		lend_msi_relay_chip(&d->chip);
+	info = &d->info;
 	info->flags = MSI_FLAG_USE_DEF_DOM_OPS | MSI_FLAG_USE_DEF_CHIP_OPS | MSI_FLAG_PCI_MSIX;
+	if (lend_msi_has_rows(b, parent))
+		info->flags |= MSI_FLAG_MULTI_PCI_MSI;
 	info->ops = &lend_msi_ops;
-	info->chip = &lend_msi_chip;
+	info->chip = &d->chip;
 	info->data = b;
 	info->handler = handle_edge_irq;
 	info->handler_name = "edge";
 	domain = pci_msi_create_irq_domain(fwnode, info, parent);
 	if (!domain)
-		kfree(info);
+		kfree(d);
 	return domain;
 }
 
@@ -85,8 +102,8 @@ struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode
  */
 void lend_msi_domain_remove(struct irq_domain *domain)
 {
-	struct msi_domain_info *info = domain->host_data;
+	struct lend_msi_domain *d = container_of(domain->host_data, struct lend_msi_domain, info);
 
 	irq_domain_remove(domain);
-	kfree(info);
+	kfree(d);
 }

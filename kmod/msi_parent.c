@@ -73,10 +73,14 @@ static int lend_msi_prepare(struct irq_domain *domain, struct device *dev, int c
 static bool lend_msi_init_dev(struct device *dev, struct irq_domain *domain,
 			      struct irq_domain *real_parent, struct msi_domain_info *info)
 {
+	struct lend_borrowed *b = domain->host_data;
+
 	if (!msi_lib_init_dev_msi_info(dev, domain, real_parent, info))
 		return false;
 	info->ops->msi_prepare = lend_msi_prepare;
 	info->chip->irq_retrigger = irq_chip_retrigger_hierarchy;
+	if (b->msi_relayed)
+		lend_msi_relay_chip(info->chip);
 	info->chip->flags |= IRQCHIP_SKIP_SET_WAKE | IRQCHIP_AFFINITY_PRE_STARTUP;
 	/* Without interrupt remapping a vector moves when its next interrupt comes. */
 	if (domain->parent->bus_token == DOMAIN_BUS_ANY)
@@ -86,15 +90,19 @@ static bool lend_msi_init_dev(struct device *dev, struct irq_domain *domain,
 	return true;
 }
 
-static const struct msi_parent_ops lend_msi_parent_ops = {
-	.supported_flags = MSI_GENERIC_FLAGS_MASK | MSI_FLAG_PCI_MSIX |
-			   MSI_FLAG_PCI_MSIX_ALLOC_DYN,
-	.required_flags = MSI_FLAG_USE_DEF_DOM_OPS | MSI_FLAG_USE_DEF_CHIP_OPS,
-	.chip_flags = MSI_CHIP_FLAG_SET_ACK,
-	.bus_select_token = DOMAIN_BUS_PCI_MSI,
-	.prefix = "NTB-LEND-",
-	.init_dev_msi_info = lend_msi_init_dev,
-};
+#define LEND_MSI_PARENT_OPS(flags) { \
+	.supported_flags = MSI_GENERIC_FLAGS_MASK | MSI_FLAG_PCI_MSIX | \
+			   MSI_FLAG_PCI_MSIX_ALLOC_DYN | (flags), \
+	.required_flags = MSI_FLAG_USE_DEF_DOM_OPS | MSI_FLAG_USE_DEF_CHIP_OPS, \
+	.chip_flags = MSI_CHIP_FLAG_SET_ACK, \
+	.bus_select_token = DOMAIN_BUS_PCI_MSI, \
+	.prefix = "NTB-LEND-", \
+	.init_dev_msi_info = lend_msi_init_dev, \
+}
+
+static const struct msi_parent_ops lend_msi_parent_ops = LEND_MSI_PARENT_OPS(0);
+static const struct msi_parent_ops lend_msi_rows_parent_ops =
+	LEND_MSI_PARENT_OPS(MSI_FLAG_MULTI_PCI_MSI);
 
 /**
  * lend_msi_domain_create() - make an interrupt domain
@@ -115,7 +123,8 @@ struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode
 		.parent = parent,
 	};
 
-	return msi_create_parent_irq_domain(&info, &lend_msi_parent_ops);
+	return msi_create_parent_irq_domain(&info, lend_msi_has_rows(b, parent) ?
+					    &lend_msi_rows_parent_ops : &lend_msi_parent_ops);
 }
 
 /**

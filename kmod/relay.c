@@ -167,7 +167,8 @@ int lend_source_add(struct lend_source *source)
 	} while (test_and_set_bit(slot, relay->sources));
 	source->slot = slot;
 	/* A count that was handled by whoever had the slot before is not this one. */
-	source->count = relay->last[slot] + 1;
+	source->start = relay->last[slot] + 1;
+	source->count = source->start;
 	lend_source_post(source, false);
 	rcu_assign_pointer(relay->source[slot], source);
 	return 0;

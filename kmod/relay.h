@@ -20,6 +20,7 @@ struct lend_link;
  * @slot: in the tables
  * @tag: of the lease
  * @lock: a count is written whole and in order
+ * @start: where the count started
  * @count: how often it was raised
  * @handled: what to do when the borrower says that it has handled the interrupt
  *	up to a count; interrupt context; NULL for edge-triggered ones
@@ -28,6 +29,7 @@ struct lend_source {
 	struct lend_link *link;
 	u32 slot;
 	u32 tag;
+	u32 start;
 	spinlock_t lock; /* count */
 	u32 count;
 	void (*handled)(struct lend_source *source, u32 count);

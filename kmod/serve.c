@@ -131,6 +131,11 @@ static enum lend_status lend_serve_config(struct lend_lent *lent,
 		lent->config_denied++;
 	if (!lend_filter_writable(f, where, req->size))
 		return LEND_OK;
+	if (lent->vectors.count && lend_filter_is_msi(f, where)) {
+		/* This host's kernel has set it up for itself. */
+		lent->config_denied++;
+		return LEND_OK;
+	}
 	if (lend_filter_msi_leaves(f, where, req->size, value, &range, lend_lent_filter_read,
 				   lent->pdev)) {
 		/* A driver that frees its interrupt writes an address of zero. */
