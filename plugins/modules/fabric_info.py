@@ -96,7 +96,8 @@ leases:
   type: list
   elements: dict
 attachments:
-  description: What this host borrows, with C(name), C(owner), C(state), C(address), C(driver) and C(nodes).
+  description: What this host borrows, with C(name), C(owner), C(state), C(address), C(driver), C(nodes) and
+    C(interrupts), the way its interrupts take (V(msi-x), V(msi), V(msi-relayed), V(intx-relayed) or V(none)).
   returned: success
   type: list
   elements: dict

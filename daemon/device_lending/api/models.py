@@ -201,7 +201,9 @@ class AttachmentOut(BaseModel):
     attempt: int
     next_attempt: Optional[str]
     message: str
-    interrupts: Optional[str] = Field(..., description="The way its interrupts take, while it is attached.")
+    interrupts: Optional[str] = Field(
+        ..., description="msi-x or msi, straight; msi-relayed or intx-relayed, by the owner; none; null without device"
+    )
     mappings: Dict[str, int] = Field(..., description="DMA mappings: alive, octets, octets bounced, refused.")
 
 

@@ -133,7 +133,7 @@ class FakeKernel:
         self.tree.add_function(address, driver="nvme")
         self.tree.disks[address] = (f"nvme{number}n1", f"259:{number}")
         self.tree.show_disk(address, *self.tree.disks[address])
-        made = Borrowed(number, link, remote_id, epoch, "attached", address, lent.address, "direct")
+        made = Borrowed(number, link, remote_id, epoch, "attached", address, lent.address, "msi-x")
         self.borrows[number] = made
         peer.lents[lent.address] = replace(lent, state="attached")
         peer.event("lent")

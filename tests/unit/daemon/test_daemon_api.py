@@ -185,6 +185,7 @@ def test_a_waiting_attachment_says_why(host):
         "message", "interrupts", "mappings",
     }  # fmt: skip
     assert item["state"] in ("waiting", "requesting")
+    assert item["interrupts"] is None
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def test_a_granted_device_is_attached_with_driver_and_nodes(fabric):
     assert item["driver"] == "nvme"
     assert any(node.startswith("/dev/nvme") for node in item["nodes"])
     assert item["remote_address"] == "0000:03:00.0"
+    assert item["interrupts"] == "msi-x"
     assert owner.tree.driver_of("0000:03:00.0") == "ntb_lend"
     until(lambda: owner.lease("scratch")["state"] == "active")
     assert owner.lease("scratch")["epoch"] == item["epoch"]
