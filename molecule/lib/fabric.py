@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,12 @@ def leases() -> list[dict[str, Any]]:
     return inventory()["all"]["children"]["ntb_fabric"]["vars"]["device_lending_leases"]
 
 
+def lab(*arguments: str) -> None:
+    """Do something to the lab's hardware."""
+    command = [sys.executable, "-m", "lab", "--state", str(STATE), *arguments]
+    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True)
+
+
 def connect(name: str) -> Host:
     """A host of the lab."""
     return testinfra.get_host(f"ansible://{name}?ansible_inventory={INVENTORY}")
@@ -83,8 +90,9 @@ def counters(host: Host, daemon: str, peer: str) -> dict[str, int]:
 
 
 def interrupts(host: Host, address: str) -> dict[str, int]:
-    """How often each interrupt vector of a function was taken: by number."""
-    vectors = output(host, f"ls /sys/bus/pci/devices/{address}/msi_irqs").split()
+    """How often each interrupt of a function, message or INTx, was taken: by number."""
+    function = f"/sys/bus/pci/devices/{address}"
+    vectors = output(host, f"ls {function}/msi_irqs 2>/dev/null || cat {function}/irq").split()
     counts = {}
     for line in output(host, "cat /proc/interrupts").splitlines()[1:]:
         number, separator, rest = line.strip().partition(":")

@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,11 +33,6 @@ except KernelError as error:
 def refused(host: Host, call: str) -> str:
     """The name of the error with which a kernel refuses a call."""
     return fabric.output(host, f"python3 -c {shlex.quote(REFUSED)} {shlex.quote(call)}")
-
-
-def lab(*arguments: str) -> None:
-    """Do something to the lab's hardware."""
-    subprocess.run([sys.executable, "-m", "lab", *arguments], cwd=fabric.CHECKOUT, check=True, capture_output=True)
 
 
 def whole(borrower: Host, name: str) -> dict[str, Any] | None:
@@ -127,13 +120,13 @@ def test_daemons_may_be_killed(owner: Host, borrower: Host, lease: dict[str, Any
 def test_a_lost_link_ends_reads_and_comes_back(
     owner: Host, borrower: Host, lease: dict[str, Any], live: dict[str, Any]
 ) -> None:
-    lab("link", "down")
+    fabric.lab("link", "down")
     try:
         fabric.until(lambda: not still_read(borrower), 60, "reading ends with an error")
         functions = f"/sys/bus/pci/devices/{live['address']}"
         fabric.until(lambda: not borrower.file(functions).exists, 60, "the borrowed function goes")
     finally:
-        lab("link", "up")
+        fabric.lab("link", "up")
     found = fabric.until(lambda: whole(borrower, lease["name"]), 180, "the lease is attached again")
     assert found["epoch"] > live["epoch"]
     fabric.output(borrower, f"dd if={found['nodes'][0]} of=/dev/null bs=1M count=4 iflag=direct status=none")
