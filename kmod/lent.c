@@ -16,17 +16,13 @@
 #include "borrowed.h"
 #include "channel.h"
 #include "compat.h"
+#include "contain.h"
 #include "lent.h"
 #include "lent_irq.h"
 #include "link.h"
 #include "netlink.h"
 #include "trace.h"
 #include "window.h"
-
-static bool require_iommu;
-module_param(require_iommu, bool, 0644);
-MODULE_PARM_DESC(require_iommu,
-		 "Refuse to lend a device that no IOMMU limits to the window (default no)");
 
 static LIST_HEAD(lend_lents);
 static DEFINE_MUTEX(lend_lents_lock);
@@ -215,12 +211,7 @@ static void lend_lent_unplace(struct lend_lent *lent, struct lend_link *link)
 					   DMA_BIDIRECTIONAL, 0);
 		memset(bar, 0, sizeof(*bar));
 	}
-	if (lent->contained && lent->dma_size)
-		dma_unmap_resource(&lent->pdev->dev, lent->dma_base, lent->dma_size,
-				   DMA_BIDIRECTIONAL, 0);
-	lent->contained = false;
-	lent->dma_base = 0;
-	lent->dma_size = 0;
+	lend_contain_close(lent);
 }
 
 struct lend_in_use {
@@ -288,45 +279,15 @@ static int lend_lent_place_bars(struct lend_lent *lent, struct lend_link *link,
 }
 
 /* Process context, link and lent locks held. */
-static int lend_lent_place_dma(struct lend_lent *lent, struct lend_link *link,
-			       struct netlink_ext_ack *extack)
-{
-	struct lend_window *win = &link->win[link->dma_win];
-	struct device *dev = &lent->pdev->dev;
-	dma_addr_t addr;
-
-	lent->contained = lend_is_translated(dev);
-	if (!lent->contained) {
-		if (require_iommu) {
-			NL_SET_ERR_MSG(extack,
-				       "no IOMMU limits this device to the window; enable it, or unset require_iommu");
-			return -EPERM;
-		}
-		lent->dma_base = win->bus;
-		lent->dma_size = win->size;
-		return 0;
-	}
-	if (dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64)))
-		return -EIO;
-	addr = dma_map_resource(dev, win->base, win->size, DMA_BIDIRECTIONAL, 0);
-	if (dma_mapping_error(dev, addr)) {
-		NL_SET_ERR_MSG(extack, "the IOMMU cannot map the window for this device");
-		return -ENOSPC;
-	}
-	lent->dma_base = addr;
-	lent->dma_size = win->size;
-	return 0;
-}
-
-/* Process context, link and lent locks held. */
 static int lend_lent_place(struct lend_lent *lent, struct lend_link *link, bool in_use,
+			   const struct lend_containment *containment,
 			   struct netlink_ext_ack *extack)
 {
 	int ret;
 
 	ret = lend_lent_place_bars(lent, link, in_use, extack);
 	if (!ret)
-		ret = lend_lent_place_dma(lent, link, extack);
+		ret = lend_contain_open(lent, link, containment, extack);
 	if (ret)
 		lend_lent_unplace(lent, link);
 	return ret;
@@ -363,6 +324,7 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 				 struct netlink_ext_ack *extack)
 {
 	struct lend_in_use others = { .link = link, .but = lent };
+	struct lend_containment containment;
 	const char *ill;
 	bool in_use;
 	int ret;
@@ -397,12 +359,13 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 	mutex_lock(&link->lock);
 	/* Leases of this link only come and go under its lock. */
 	in_use = lend_lent_for_each(0, lend_lent_uses_bar_window, &others);
+	lend_contain_probe(lent, link, &containment);
 	mutex_lock(&lent->lock);
 	if (!lend_link_is_ready(link)) {
 		NL_SET_ERR_MSG(extack, "the link is not ready");
 		ret = -ENOTCONN;
 	} else {
-		ret = lend_lent_place(lent, link, in_use, extack);
+		ret = lend_lent_place(lent, link, in_use, &containment, extack);
 	}
 	if (!ret) {
 		kref_get(&link->ref);
@@ -445,8 +408,7 @@ int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
 	device_unlock(&lent->pdev->dev);
 	trace_lend_lease(pci_name(lent->pdev), link->id, epoch, "lend", ret);
 	if (!ret) {
-		pci_info(lent->pdev, "lent over link %u, epoch %llu%s\n", link->id, epoch,
-			 lent->contained ? "" : ", no IOMMU contains its DMA");
+		pci_info(lent->pdev, "lent over link %u, epoch %llu\n", link->id, epoch);
 		lend_netlink_lent_event(lent);
 	}
 	return ret;

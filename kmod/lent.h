@@ -48,6 +48,7 @@ struct lend_lent_bar {
  * @last_epoch: greatest epoch ever given for this binding
  * @ended: the session of the lease is over; requests are refused until unlend
  * @contained: its IOMMU domain limits it to the window
+ * @dma_mapped: @dma_base is a mapping in its IOMMU domain
  * @dma_base: bus address of the owner's DMA window, for the device
  * @dma_size: octets of it
  * @bar: its memory BARs
@@ -74,6 +75,7 @@ struct lend_lent {
 	u64 last_epoch;
 	bool ended;
 	bool contained;
+	bool dma_mapped;
 	u64 dma_base;
 	u64 dma_size;
 	struct lend_lent_bar bar[PCI_STD_NUM_BARS];

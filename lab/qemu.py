@@ -21,11 +21,12 @@ NEEDED = (11, 1)
 FIRST_ROOT_PORT = 0x10
 MESSAGE_TIMEOUT = 600_000  # ms; a host may have to wait for its peer to start
 MANAGEMENT_SLOT, LAN_SLOT, DISK_SLOT = 2, 3, 4
-# QEMU passes every mapping on to the bridge, which needs to know of it: caching-mode and dma-remap.
+# QEMU passes every mapping on to the bridge, which needs to know of it: caching-mode and dma-remap. Messages of the
+# bridge carry no requester ID, and QEMU's AMD IOMMU looks for their interrupts in the table of another device.
 IOMMU_DEVICES = {
     "none": [],
     "intel": ["-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48"],
-    "amd": ["-device", "amd-iommu,dma-remap=on,intremap=on"],
+    "amd": ["-device", "amd-iommu,dma-remap=on,intremap=off"],
 }
 IOMMU_WORDS = {"none": [], "intel": ["intel_iommu=on", "iommu=nopt"], "amd": ["iommu=nopt"]}
 

@@ -163,6 +163,7 @@ class LeaseOut(BaseModel):
     state: str = Field(..., description="granted, active, returning or quarantined")
     since: str
     expires: Optional[str]
+    contained: bool = Field(..., description="An IOMMU lets the device reach its borrower and nothing of this host.")
     message: str
 
 

@@ -108,6 +108,10 @@ class Owner:
         return {**found, "state": "offered", "message": "; ".join(why)}
 
     def leases(self) -> list[dict[str, Any]]:
+        try:
+            contained = {lent.address for lent in self._kernel.lent() if lent.contained}
+        except kernel.NotLoaded:
+            contained = set()
         return [
             {
                 "name": lease.name,
@@ -118,6 +122,7 @@ class Owner:
                 "state": lease.state,
                 "since": iso(lease.since),
                 "expires": self._reconciler.expires(lease),
+                "contained": lease.address in contained,
                 "message": lease.message,
             }
             for lease in self._store.leases()

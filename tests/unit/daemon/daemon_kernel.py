@@ -44,6 +44,7 @@ class FakeKernel:
         self.link_table: dict[int, Link] = {}
         self.peers: dict[int, tuple[FakeKernel, int]] = {}
         self.lents: dict[str, Lent] = {}
+        self.contains = True
         self.borrows: dict[int, Borrowed] = {}
         self.listeners: dict[int, FakeListener] = {}
         self.sick: set[str] = set()
@@ -98,7 +99,9 @@ class FakeKernel:
             self.lents[address] = replace(self.lents[address], state="quarantined", message="dead after reset")
             raise kernel.Unhealthy("dead after reset", errno.EIO)
         self.epochs[address] = epoch
-        self.lents[address] = replace(self.lents[address], state="lent", link=link, epoch=epoch)
+        self.lents[address] = replace(
+            self.lents[address], state="lent", link=link, epoch=epoch, contained=self.contains
+        )
         self.event("lent")
         return self.lents[address]
 

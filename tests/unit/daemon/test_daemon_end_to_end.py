@@ -41,6 +41,17 @@ def test_a_granted_device_is_attached_with_driver_and_nodes(fabric):
     assert owner.grant("scratch")["state"] == "leased"
 
 
+@pytest.mark.parametrize("contains", [True, False])
+def test_a_lease_says_whether_its_device_is_contained(fabric, contains):
+    owner, borrower = fabric.pair()
+    owner.kernel.contains = contains
+    owner.put_grants(GRANT)
+    borrower.put_attachments(BORROW, wait=10)
+    assert owner.lease("scratch")["contained"] is contains
+    owner.kernel.loaded = False
+    assert owner.lease("scratch")["contained"] is False
+
+
 def test_putting_the_same_again_changes_nothing(fabric):
     owner, borrower = lend(fabric)
     epoch = owner.lease("scratch")["epoch"]
