@@ -181,8 +181,12 @@ static int lend_borrowed_ask_bar(struct lend_borrowed *b, int i, struct netlink_
 		bar->size = 0;
 		return -ENOSPC;
 	}
-	if ((win->bus + bar->offset) & (bar->size - 1))
-		goto bad;
+	if ((win->bus + bar->offset) & (bar->size - 1)) {
+		NL_SET_ERR_MSG_FMT(extack, "BAR %d of %llu KiB cannot be aligned in the window", i,
+				   bar->size >> 10);
+		bar->size = 0;
+		return -ENOSPC;
+	}
 	if (!(bar->flags & PCI_BASE_ADDRESS_MEM_TYPE_64) &&
 	    upper_32_bits(win->bus + bar->offset)) {
 		/* A register of 32 bits cannot show an address above 4 GiB. */

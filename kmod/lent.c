@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "borrowed.h"
+#include "bridge.h"
 #include "channel.h"
 #include "compat.h"
 #include "contain.h"
@@ -258,12 +259,12 @@ static int lend_lent_place_bars(struct lend_lent *lent, struct lend_link *link,
 		}
 	}
 	if (lo <= hi) {
-		ret = lend_bar_window_cover(link, lo, hi, in_use);
+		ret = lend_bar_window_cover(link, lo, hi, in_use, extack);
 		if (ret) {
-			NL_SET_ERR_MSG_FMT(extack,
-					   "BARs at 0x%llx-0x%llx do not fit the window of %llu MiB%s",
-					   lo, hi, (u64)link->win[link->bar_win].size >> 20,
-					   in_use ? ", which another lent device uses" : "");
+			pci_warn(lent->pdev,
+				 "BARs at 0x%llx-0x%llx cannot be shown through window %d of link %u, of %llu MiB\n",
+				 lo, hi, link->bar_win, link->id,
+				 (u64)link->win[link->bar_win].inbound_max >> 20);
 			return ret;
 		}
 	}
@@ -285,6 +286,11 @@ static int lend_lent_place(struct lend_lent *lent, struct lend_link *link, bool 
 {
 	int ret;
 
+	if (!lend_bridge_admits(link)) {
+		NL_SET_ERR_MSG(extack,
+			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
+		return -EOPNOTSUPP;
+	}
 	ret = lend_lent_place_bars(lent, link, in_use, extack);
 	if (!ret)
 		ret = lend_contain_open(lent, link, containment, extack);

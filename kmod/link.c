@@ -24,7 +24,9 @@
 #include <linux/slab.h>
 
 #include "borrowed.h"
+#include "bridge.h"
 #include "channel.h"
+#include "handshake.h"
 #include "lent.h"
 #include "link.h"
 #include "mailbox.h"
@@ -165,8 +167,16 @@ void lend_link_leave(struct lend_link *link)
 	atomic_dec(&link->users);
 }
 
-static void lend_link_set_state(struct lend_link *link, enum ntb_lend_link_state state,
-				const char *message)
+/**
+ * lend_link_set_state() - say how the link is
+ * @link: the link
+ * @state: what it is now
+ * @message: why it is not ready, or NULL
+ *
+ * Context: process; caller holds @link->lock.
+ */
+void lend_link_set_state(struct lend_link *link, enum ntb_lend_link_state state,
+			 const char *message)
 {
 	if (link->state == state && link->message == message)
 		return;
@@ -184,75 +194,6 @@ static void lend_link_new_epoch(struct lend_link *link)
 		epoch = get_random_u64();
 	} while (!lower_32_bits(epoch) || epoch == link->epoch);
 	link->epoch = epoch;
-}
-
-/* Process context, @link->lock held. Tells the peer what we are, state last. */
-static void lend_link_publish(struct lend_link *link, enum lend_hello hello)
-{
-	const u32 val[LEND_SPAD_COUNT] = {
-		[LEND_SPAD_STATE] = LEND_MAGIC << 16 | LEND_PROTOCOL << 8 | hello,
-		[LEND_SPAD_EPOCH_LO] = lower_32_bits(link->epoch),
-		[LEND_SPAD_EPOCH_HI] = upper_32_bits(link->epoch),
-		[LEND_SPAD_CHAN_LO] = lower_32_bits(link->chan_dma),
-		[LEND_SPAD_CHAN_HI] = upper_32_bits(link->chan_dma) | link->dma_win << 24,
-		[LEND_SPAD_ECHO_LO] = lower_32_bits(link->peer_epoch),
-		[LEND_SPAD_ECHO_HI] = upper_32_bits(link->peer_epoch),
-	};
-	int i;
-
-	for (i = LEND_SPAD_COUNT - 1; i >= 0; i--)
-		ntb_peer_spad_write(link->ntb, link->pidx, i, val[i]);
-	lend_link_ring(link, LEND_DB_HELLO);
-}
-
-struct lend_hello_seen {
-	u32 protocol;
-	enum lend_hello hello;
-	u64 epoch;
-	u64 echo;
-	u64 chan;
-	int window;
-};
-
-static u64 lend_spad_read64(struct lend_link *link, enum lend_spad lo)
-{
-	u64 low = ntb_spad_read(link->ntb, lo);
-
-	return low | (u64)ntb_spad_read(link->ntb, lo + 1) << 32;
-}
-
-/* What the peer says; false while it says nothing, or is changing it. */
-static bool lend_link_read_hello(struct lend_link *link, struct lend_hello_seen *seen)
-{
-	u32 state = ntb_spad_read(link->ntb, LEND_SPAD_STATE);
-	u64 chan;
-
-	if (state >> 16 != LEND_MAGIC)
-		return false;
-	seen->protocol = state >> 8 & 0xff;
-	seen->hello = state & 0xff;
-	seen->epoch = lend_spad_read64(link, LEND_SPAD_EPOCH_LO);
-	seen->echo = lend_spad_read64(link, LEND_SPAD_ECHO_LO);
-	chan = lend_spad_read64(link, LEND_SPAD_CHAN_LO);
-	seen->window = chan >> 56;
-	seen->chan = chan & GENMASK_ULL(55, 0);
-	return ntb_spad_read(link->ntb, LEND_SPAD_STATE) == state &&
-	       lend_spad_read64(link, LEND_SPAD_EPOCH_LO) == seen->epoch;
-}
-
-/* Process context, @link->lock held. */
-static int lend_link_map_peer(struct lend_link *link, const struct lend_hello_seen *seen)
-{
-	const struct lend_window *win;
-
-	if (seen->window < 0 || seen->window >= link->nwin ||
-	    !IS_ALIGNED(seen->chan, 64))
-		return -EPROTO;
-	win = &link->win[seen->window];
-	if (seen->chan > win->size || win->size - seen->chan < sizeof(struct lend_chan))
-		return -EPROTO;
-	link->peer_chan = ioremap_wc(win->base + seen->chan, sizeof(struct lend_chan));
-	return link->peer_chan ? 0 : -ENOMEM;
 }
 
 static void lend_link_mark_dead(struct lend_link *link)
@@ -287,6 +228,8 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	link->peer_chan = NULL;
 	link->peer_epoch = 0;
 	link->peer_protocol = 0;
+	link->peer_told = 0;
+	link->proofs = 0;
 	lend_windows_close(link);
 	if (was_ready)
 		lend_link_new_epoch(link);
@@ -304,7 +247,7 @@ static void lend_link_heartbeat(struct work_struct *work)
 
 	if (!lend_link_enter(link))
 		return;
-	writeq(++link->hb_value, &link->peer_chan->heartbeat);
+	lend_heartbeat_write(link, true);
 	seen = le64_to_cpu(READ_ONCE(link->chan->heartbeat));
 	if (seen != link->hb_seen) {
 		link->hb_seen = seen;
@@ -322,7 +265,13 @@ static void lend_link_heartbeat(struct work_struct *work)
 				   msecs_to_jiffies(READ_ONCE(heartbeat_ms)));
 }
 
-static void lend_link_become_ready(struct lend_link *link)
+/**
+ * lend_link_become_ready() - the peer may be asked and answered from now on
+ * @link: the link; both sides' writes arrive
+ *
+ * Context: process; caller holds @link->lock.
+ */
+void lend_link_become_ready(struct lend_link *link)
 {
 	link->hb_seen = 0;
 	link->hb_changed = jiffies;
@@ -333,64 +282,17 @@ static void lend_link_become_ready(struct lend_link *link)
 	lend_channel_kick(link);
 }
 
-/* Process context, @link->lock held. Down, and at once up again. */
-static void lend_link_restart(struct lend_link *link, const char *why)
+/**
+ * lend_link_restart() - end the session, and begin another at once
+ * @link: the link
+ * @why: for people
+ *
+ * Context: process; caller holds @link->lock.
+ */
+void lend_link_restart(struct lend_link *link, const char *why)
 {
 	lend_link_end_session(link, why);
 	mod_delayed_work(link->wq, &link->work, 0);
-}
-
-/* Process context, @link->lock held, physically up. */
-static void lend_link_shake_hands(struct lend_link *link)
-{
-	struct lend_hello_seen seen;
-	int ret;
-
-	if (!lend_link_read_hello(link, &seen) || seen.hello == LEND_HELLO_NONE) {
-		if (link->state == NTB_LEND_LINK_STATE_READY) {
-			lend_link_restart(link, "ntb_lend was unloaded on the peer");
-			return;
-		}
-		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE,
-				    "no ntb_lend on the peer yet");
-		goto publish;
-	}
-	if (seen.protocol != LEND_PROTOCOL) {
-		if (link->state == NTB_LEND_LINK_STATE_READY) {
-			lend_link_restart(link, "the peer changed its protocol version");
-			return;
-		}
-		link->peer_protocol = seen.protocol;
-		lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
-				    "the peer speaks another protocol version: load the same ntb_lend on both hosts");
-		goto publish;
-	}
-	if (link->peer_epoch && link->peer_epoch != seen.epoch) {
-		lend_link_restart(link, "the peer has started a new session");
-		return;
-	}
-	if (!link->peer_epoch) {
-		ret = lend_link_map_peer(link, &seen);
-		if (ret) {
-			lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
-					    "the peer's channel memory is outside the window");
-			goto publish;
-		}
-		link->peer_epoch = seen.epoch;
-		link->peer_protocol = seen.protocol;
-		lend_link_publish(link, LEND_HELLO_READY);
-	}
-	if (link->state != NTB_LEND_LINK_STATE_READY) {
-		if (seen.hello == LEND_HELLO_READY && seen.echo == link->epoch)
-			lend_link_become_ready(link);
-		else
-			lend_link_publish(link, LEND_HELLO_READY);
-	} else if (seen.hello != LEND_HELLO_READY || seen.echo != link->epoch) {
-		lend_link_publish(link, LEND_HELLO_READY);
-	}
-	return;
-publish:
-	lend_link_publish(link, LEND_HELLO_HERE);
 }
 
 /* Work item, ordered; takes @link->lock. */
@@ -422,9 +324,8 @@ static void lend_link_work(struct work_struct *work)
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
 		ret = lend_windows_open(link);
 		if (ret) {
-			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, ret == -ENOSPC ?
-					    "the window does not reach this host's memory" :
-					    "the bridge refuses the window's translation");
+			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN,
+					    lend_windows_error(ret));
 			goto requeue;
 		}
 		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE,
@@ -472,32 +373,20 @@ static const struct ntb_ctx_ops lend_ctx_ops = {
 	.db_event = lend_db_event,
 };
 
-static int lend_link_check_bridge(struct ntb_dev *ntb)
-{
-	if (ntb_db_is_unsafe(ntb) || ntb_spad_is_unsafe(ntb)) {
-		dev_err(&ntb->dev, "doorbells or scratchpads of this bridge are not safe to use\n");
-		return -ENODEV;
-	}
-	if (ntb_spad_count(ntb) < LEND_SPAD_COUNT) {
-		dev_err(&ntb->dev, "%d scratchpads, %d needed\n",
-			ntb_spad_count(ntb), LEND_SPAD_COUNT);
-		return -ENODEV;
-	}
-	if ((ntb_db_valid_mask(ntb) & LEND_ALL_DB) != LEND_ALL_DB) {
-		dev_err(&ntb->dev, "doorbells 0 to %d needed\n", LEND_DB_COUNT - 1);
-		return -ENODEV;
-	}
-	return 0;
-}
-
 /* All DMA goes through the NTB function: no address beyond the window. */
 static int lend_link_limit_dma(struct lend_link *link)
 {
 	resource_size_t size = link->win[link->dma_win].size;
 	int bits = min(ilog2(size), 64);
+	int ret;
 
 	link->dma_mask = dma_get_mask(&link->pdev->dev);
-	return dma_set_mask_and_coherent(&link->pdev->dev, DMA_BIT_MASK(bits));
+	ret = dma_set_mask_and_coherent(&link->pdev->dev, DMA_BIT_MASK(bits));
+	if (ret)
+		dev_err(&link->ntb->dev,
+			"the window of %llu KiB is too small for DMA: make it larger in the firmware or the bridge's driver\n",
+			(u64)size >> 10);
+	return ret;
 }
 
 /* Without IOMMU the window shows the lowest memory, and perhaps not all. */
@@ -518,7 +407,7 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 	struct lend_link *link;
 	int ret;
 
-	ret = lend_link_check_bridge(ntb);
+	ret = lend_bridge_check(ntb);
 	if (ret)
 		return ret;
 	if (ntb_peer_port_count(ntb) > 1)
@@ -561,8 +450,10 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 		goto unlimit;
 	link->chan = dma_alloc_coherent(&link->pdev->dev, sizeof(*link->chan),
 					&link->chan_dma, GFP_KERNEL);
-	if (!link->chan) {
-		ret = -ENOMEM;
+	ret = link->chan ? 0 : -ENOMEM;
+	if (ret) {
+		dev_err(&ntb->dev, "nothing free below %llu MiB, and the window shows no more: make it larger\n",
+			(u64)link->win[link->dma_win].size >> 20);
 		goto unlimit;
 	}
 	lend_channel_reset(link);
@@ -586,13 +477,19 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 	/* Bits that an earlier client left behind are not for us. */
 	ntb_db_clear(ntb, ntb_db_valid_mask(ntb));
 	ntb_db_clear_mask(ntb, LEND_ALL_DB);
-	/* AMD's secondary side refuses, although it does what is needed. */
-	ntb_link_enable(ntb, NTB_SPEED_AUTO, NTB_WIDTH_AUTO);
+	ret = lend_bridge_enable_link(ntb);
+	if (ret)
+		goto clear_ctx;
 	queue_delayed_work(link->wq, &link->work, 0);
-	dev_info(&ntb->dev, "link %u: window %d for DMA and interrupts, %d for BARs\n",
-		 link->id, link->dma_win, link->bar_win);
+	dev_info(&ntb->dev, "link %u: window %d for DMA and interrupts, %s%d for BARs\n",
+		 link->id, link->dma_win, link->bar_win == link->dma_win ? "also " : "",
+		 link->bar_win);
 	return 0;
 
+clear_ctx:
+	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
+	ntb_clear_ctx(ntb);
+	cancel_delayed_work_sync(&link->work);
 unlist:
 	mutex_lock(&lend_links_lock);
 	list_del(&link->node);

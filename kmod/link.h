@@ -26,7 +26,7 @@ struct lend_pool;
  * @pci_bar: BAR of the NTB function behind @base; -1 when not found
  * @base: CPU physical address of the outbound window
  * @bus: PCI bus address of the outbound window
- * @size: octets of the outbound window
+ * @size: octets of the outbound window; 0: the firmware left it out
  * @inbound_base: DMA address the peer's window is translated to
  * @inbound_size: octets the peer can reach; 0 when closed
  * @inbound_max: most octets the bridge translates inbound
@@ -82,6 +82,9 @@ struct lend_counters {
  * @work: runs the state machine in process context
  * @hb_work: sends and checks heartbeats; takes no lock
  * @wq: ordered queue of @work
+ * @peer_told: the peer was rung because of its first heartbeat (1), and because
+ *	ours has arrived (2)
+ * @proofs: how often the handshake has waited for writes to arrive
  * @hb_value: last heartbeat sent
  * @hb_seen: last heartbeat of the peer
  * @hb_changed: when that was, in jiffies
@@ -128,6 +131,8 @@ struct lend_link {
 	struct delayed_work work;
 	struct delayed_work hb_work;
 	struct workqueue_struct *wq;
+	unsigned int peer_told;
+	unsigned int proofs;
 	u64 hb_value;
 	u64 hb_seen;
 	unsigned long hb_changed;
@@ -183,6 +188,11 @@ static inline bool lend_link_is_ready(const struct lend_link *link)
 	return READ_ONCE(link->state) == NTB_LEND_LINK_STATE_READY &&
 	       !READ_ONCE(link->dead);
 }
+
+void lend_link_set_state(struct lend_link *link, enum ntb_lend_link_state state,
+			 const char *message);
+void lend_link_become_ready(struct lend_link *link);
+void lend_link_restart(struct lend_link *link, const char *why);
 
 void lend_link_ring(struct lend_link *link, enum lend_doorbell db);
 bool lend_link_enter(struct lend_link *link);

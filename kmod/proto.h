@@ -14,6 +14,7 @@
 #ifndef LEND_PROTO_H
 #define LEND_PROTO_H
 
+#include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/types.h>
 
@@ -41,7 +42,10 @@ enum lend_hello {
 	LEND_HELLO_READY,	/* ... and the echo is your epoch */
 };
 
-/* Doorbell bits; bit 15 of AMD bridges belongs to their driver. */
+/*
+ * Doorbell bits, from 0 on: bit 15 of AMD bridges and 31 of Intel's belong to
+ * their drivers, and an endpoint bridge may have no more than two or three.
+ */
 enum lend_doorbell {
 	LEND_DB_HELLO,		/* scratchpads have changed */
 	LEND_DB_REQUEST,	/* a request slot is filled */
@@ -84,6 +88,9 @@ enum lend_status {
 	LEND_ERR_DEVICE,	/* the device did not answer */
 	LEND_ERR_BUSY,		/* attached already */
 };
+
+/* In lend_chan.heartbeat: the peer's one has arrived. */
+#define LEND_HEARTBEAT_SEEN	BIT_ULL(63)
 
 #define LEND_SLOTS	16
 
@@ -176,7 +183,7 @@ enum lend_mbox_status {
 
 /**
  * struct lend_chan - all that the peer writes
- * @heartbeat: counts up while the peer lives
+ * @heartbeat: counts up while the peer lives, never 0; and LEND_HEARTBEAT_SEEN
  * @mbox_ack_seq: @mbox.seq of the last message of ours that was dealt with
  * @mbox_ack_status: enum lend_mbox_status; written before @mbox_ack_seq
  * @req: the peer's requests

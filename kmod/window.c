@@ -3,13 +3,15 @@
  * Memory windows. Two per direction: the larger one shows the DMA address
  * space of the NTB function (translation 0), for DMA, interrupts and the
  * channel; the other one is laid over the BARs of lent devices that the first
- * does not reach.
+ * does not reach. A bridge with one window only can lend what that shows.
  */
 
 #include <linux/align.h>
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
 #include <linux/log2.h>
+#include <linux/minmax.h>
+#include <linux/netlink.h>
 #include <linux/pci.h>
 
 #include "link.h"
@@ -47,12 +49,32 @@ static void lend_window_find_bar(struct lend_link *link, struct lend_window *win
 	}
 }
 
+/* Process context. Leaves a size of 0 where there is no usable window. */
+static int lend_window_probe(struct lend_link *link, int i)
+{
+	struct lend_window *win = &link->win[i];
+	int ret = ntb_peer_mw_get_addr(link->ntb, i, &win->base, &win->size);
+
+	if (ret)
+		return ret;
+	if (!win->size)
+		return 0;
+	lend_window_find_bar(link, win);
+	if (win->pci_bar < 0) {
+		dev_warn(&link->ntb->dev,
+			 "window %d has no address: enable 'above 4G decoding' or make it smaller in the firmware\n",
+			 i);
+		win->size = 0;
+	}
+	return 0;
+}
+
 /**
  * lend_windows_probe() - find the outbound windows and what each is for
  * @link: the link
  *
- * Firmware may have left a window without an address; the bridge drivers
- * register all the same.
+ * Firmware may have left a window without a size or an address; the bridge
+ * drivers register all the same.
  *
  * Context: process.
  * Return: 0; -ENODEV no usable window.
@@ -60,31 +82,69 @@ static void lend_window_find_bar(struct lend_link *link, struct lend_window *win
 int lend_windows_probe(struct lend_link *link)
 {
 	int count = ntb_peer_mw_count(link->ntb);
-	struct lend_window *win;
-	int i, ret;
+	int i, ret, best = -1, second = -1;
 
-	if (count <= 0)
-		return -ENODEV;
-	link->nwin = min(count, LEND_WINDOWS_MAX);
+	link->nwin = clamp(count, 0, LEND_WINDOWS_MAX);
 	for (i = 0; i < link->nwin; i++) {
-		win = &link->win[i];
-		ret = ntb_peer_mw_get_addr(link->ntb, i, &win->base, &win->size);
+		ret = lend_window_probe(link, i);
 		if (ret)
 			return ret;
-		lend_window_find_bar(link, win);
-		if (!win->size || win->pci_bar < 0) {
-			dev_err(&link->ntb->dev,
-				"window %d has no address: enable 'above 4G decoding' or make it smaller in the firmware\n",
-				i);
-			return -ENODEV;
+		if (!link->win[i].size)
+			continue;
+		if (best < 0 || link->win[i].size >= link->win[best].size) {
+			second = best;
+			best = i;
+		} else {
+			second = i;
 		}
 	}
-	link->dma_win = 0;
-	link->bar_win = 0;
-	if (link->nwin > 1) {
-		link->dma_win = link->win[1].size >= link->win[0].size;
-		link->bar_win = !link->dma_win;
+	if (best < 0) {
+		dev_err(&link->ntb->dev,
+			"no usable window: enable the bridge's memory windows in the firmware\n");
+		return -ENODEV;
 	}
+	link->dma_win = best;
+	link->bar_win = second < 0 ? best : second;
+	return 0;
+}
+
+/* Process context, @link->lock held. What the bridge demands of a translation. */
+static int lend_window_get_align(struct lend_link *link, int i, u64 *align, u64 *size)
+{
+	resource_size_t addr_align, size_align, size_max;
+	struct lend_window *win = &link->win[i];
+	int ret;
+
+	ret = ntb_mw_get_align(link->ntb, link->pidx, i, &addr_align, &size_align, &size_max);
+	if (ret)
+		return ret;
+	/*
+	 * Some drivers name the whole BAR although our window begins further
+	 * up in it, and the bridge then does not take that size: the peer's
+	 * window is laid out as ours.
+	 */
+	if (win->base != link->pdev->resource[win->pci_bar].start)
+		size_max = min(size_max, win->size);
+	*align = max_t(u64, addr_align, 1);
+	*size = rounddown(size_max, max_t(u64, size_align, 1));
+	return 0;
+}
+
+/* Process context, @link->lock held. */
+static int lend_window_set(struct lend_link *link, int i, u64 base, u64 size)
+{
+	struct lend_window *win = &link->win[i];
+	int ret;
+
+	/* An endpoint bridge goes on using a translation that was not cleared. */
+	if (win->inbound_size)
+		ntb_mw_clear_trans(link->ntb, link->pidx, i);
+	win->inbound_size = 0;
+	ret = ntb_mw_set_trans(link->ntb, link->pidx, i, base, size);
+	if (ret)
+		return ret;
+	win->inbound_base = base;
+	win->inbound_size = size;
 	return 0;
 }
 
@@ -94,34 +154,51 @@ int lend_windows_probe(struct lend_link *link)
  *
  * The BAR window stays closed until a device is lent.
  *
- * Context: process; caller holds @link->lock.
- * Return: 0; -ENOSPC the window does not reach our channel memory; or what the
- * bridge driver says.
+ * Context: process; caller holds @link->lock. May sleep: some bridges take a
+ * translation as a command.
+ * Return: 0; an errno for lend_windows_error().
  */
 int lend_windows_open(struct lend_link *link)
 {
-	resource_size_t addr_align, size_align, size_max;
 	struct lend_window *win;
+	u64 align, size;
 	int i, ret;
 
 	for (i = 0; i < link->nwin; i++) {
-		win = &link->win[i];
-		ret = ntb_mw_get_align(link->ntb, link->pidx, i, &addr_align,
-				       &size_align, &size_max);
+		if (!link->win[i].size)
+			continue;
+		ret = lend_window_get_align(link, i, &align, &size);
 		if (ret)
-			return ret;
-		win->inbound_max = size_max;
+			return -ENOTCONN;
+		link->win[i].inbound_max = size;
 	}
 
 	win = &link->win[link->dma_win];
 	if (link->chan_dma + sizeof(*link->chan) > win->inbound_max)
 		return -ENOSPC;
-	ret = ntb_mw_set_trans(link->ntb, link->pidx, link->dma_win, 0, win->inbound_max);
-	if (ret)
-		return ret;
-	win->inbound_base = 0;
-	win->inbound_size = win->inbound_max;
-	return 0;
+	if (win->inbound_max <= dma_get_mask(&link->pdev->dev))
+		return -ERANGE;
+	return lend_window_set(link, link->dma_win, 0, win->inbound_max);
+}
+
+/**
+ * lend_windows_error() - why the inbound window is not open
+ * @error: what lend_windows_open() has returned
+ *
+ * Context: any.
+ */
+const char *lend_windows_error(int error)
+{
+	switch (error) {
+	case -ENOTCONN:
+		return "the bridge does not say how its windows must be aligned";
+	case -ENOSPC:
+		return "the window does not reach this host's memory";
+	case -ERANGE:
+		return "the peer's window is smaller: set both to one size in the firmware";
+	default:
+		return "the bridge refuses the window's translation";
+	}
 }
 
 /**
@@ -142,26 +219,13 @@ void lend_windows_close(struct lend_link *link)
 	}
 }
 
-/* Process context, @link->lock held. */
-static int lend_bar_window_set(struct lend_link *link, u64 base, u64 size)
-{
-	struct lend_window *win = &link->win[link->bar_win];
-	int ret;
-
-	ret = ntb_mw_set_trans(link->ntb, link->pidx, link->bar_win, base, size);
-	if (ret)
-		return ret;
-	win->inbound_base = base;
-	win->inbound_size = size;
-	return 0;
-}
-
 /**
  * lend_bar_window_cover() - make the BAR window show a bus address range
  * @link: the link
  * @lo: first address of the range
  * @hi: last address
  * @in_use: a lent device has its place in the window, which must not move
+ * @extack: says what is wrong
  *
  * The translation is aligned to the window's size where that covers the range:
  * then devices that are neighbours find their place later, and bridges that
@@ -170,29 +234,42 @@ static int lend_bar_window_set(struct lend_link *link, u64 base, u64 size)
  * Context: process; caller holds @link->lock.
  * Return: 0; -ENOSPC does not fit; or what the bridge driver says.
  */
-int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use)
+int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use,
+			  struct netlink_ext_ack *extack)
 {
 	struct lend_window *win = &link->win[link->bar_win];
-	resource_size_t addr_align, size_align, size_max;
-	u64 base;
+	u64 base, align, size;
 	int ret;
 
 	if (win->inbound_size && lo >= win->inbound_base &&
 	    hi < win->inbound_base + win->inbound_size)
 		return 0;
-	if (in_use || link->bar_win == link->dma_win)
+	if (link->bar_win == link->dma_win) {
+		NL_SET_ERR_MSG(extack,
+			       "the BARs lie outside the bridge's only window: enable this host's IOMMU, or give the bridge a second or a larger window");
 		return -ENOSPC;
+	}
+	if (in_use) {
+		NL_SET_ERR_MSG(extack,
+			       "the BARs do not fit the window, which shows those of another lent device: enable this host's IOMMU, or give the bridge a larger window");
+		return -ENOSPC;
+	}
 
-	ret = ntb_mw_get_align(link->ntb, link->pidx, link->bar_win, &addr_align,
-			       &size_align, &size_max);
+	ret = lend_window_get_align(link, link->bar_win, &align, &size);
 	if (ret)
 		return ret;
-	base = round_down(lo, rounddown_pow_of_two(size_max));
-	if (hi - base >= size_max)
-		base = round_down(lo, addr_align);
-	if (hi - base >= size_max)
+	base = round_down(lo, rounddown_pow_of_two(size));
+	if (hi - base >= size)
+		base = rounddown(lo, align);
+	if (hi - base >= size) {
+		NL_SET_ERR_MSG(extack,
+			       "the BARs do not fit the window, which is too small or has to be aligned to its size: enable this host's IOMMU, or give the bridge a larger window");
 		return -ENOSPC;
-	return lend_bar_window_set(link, base, size_max);
+	}
+	ret = lend_window_set(link, link->bar_win, base, size);
+	if (ret)
+		NL_SET_ERR_MSG(extack, "the bridge refuses to show the BARs through the window");
+	return ret;
 }
 
 /**
