@@ -159,6 +159,16 @@ static int lend_put_bar(struct sk_buff *skb, int type, int i, u64 size, u32 flag
 	return 0;
 }
 
+static int lend_put_limit(struct sk_buff *skb, enum lend_limit limit)
+{
+	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_LENT_LIMIT);
+
+	if (!nest || nla_put_string(skb, NTB_LEND_A_LIMIT_TEXT, lend_lent_limit(limit)))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
 /**
  * lend_put_lent() - put a lent device into a message
  * @skb: the message
@@ -190,7 +200,10 @@ int lend_put_lent(struct sk_buff *skb, void *object)
 	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_DENIED, lent->config_denied,
 			      NTB_LEND_A_LENT_PAD))
 		goto unlock;
-	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+	for (i = 0; i < LEND_LIMITS; i++)
+		if (test_bit(i, &lent->limits) && lend_put_limit(skb, i))
+			goto unlock;
+	for (i = 0; i < LEND_BARS; i++)
 		if (lend_put_bar(skb, NTB_LEND_A_LENT_BAR, i, lent->bar[i].size,
 				 lent->bar[i].flags, lent->bar[i].window, lent->bar[i].offset))
 			goto unlock;
@@ -265,7 +278,7 @@ int lend_put_borrowed(struct sk_buff *skb, void *object)
 	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_BOUNCED_BYTES, s.bounced,
 			      NTB_LEND_A_BORROWED_PAD))
 		return -EMSGSIZE;
-	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+	for (i = 0; i < LEND_BARS; i++)
 		if (lend_put_bar(skb, NTB_LEND_A_BORROWED_BAR, i, b->bar[i].size,
 				 b->bar[i].flags, b->bar[i].window, b->bar[i].offset))
 			return -EMSGSIZE;

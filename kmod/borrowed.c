@@ -7,7 +7,6 @@
 
 #include <linux/idr.h>
 #include <linux/io.h>
-#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/netlink.h>
 #include <linux/pci.h>
@@ -20,7 +19,6 @@
 #include "link.h"
 #include "netlink.h"
 #include "trace.h"
-#include "window.h"
 
 /*
  * IOMMU drivers cut the domain to 16 bits, so that 0x10000 would be taken for
@@ -150,64 +148,13 @@ static void lend_borrowed_set_state(struct lend_borrowed *b, enum ntb_lend_borro
 	lend_netlink_borrowed_event(b);
 }
 
-/* Process context. Asks the owner for one BAR and believes nothing it says. */
-static int lend_borrowed_ask_bar(struct lend_borrowed *b, int i, struct netlink_ext_ack *extack)
-{
-	struct lend_call call = {
-		.op = LEND_OP_BAR, .handle = b->remote_id, .epoch = b->epoch, .arg = i,
-	};
-	struct lend_borrowed_bar *bar = &b->bar[i];
-	struct lend_window *win;
-	int ret;
-
-	ret = lend_channel_call(b->link, &call);
-	if (ret)
-		return ret;
-	bar->size = call.val[LEND_BAR_SIZE];
-	if (!bar->size)
-		return 0;
-	bar->offset = call.val[LEND_BAR_OFFSET];
-	bar->window = call.val[LEND_BAR_PLACE] & 0xff;
-	bar->flags = call.val[LEND_BAR_PLACE] >> 8 & 0xf;
-
-	if (bar->window >= b->link->nwin || !is_power_of_2(bar->size) || bar->size < 16 ||
-	    (bar->flags & PCI_BASE_ADDRESS_SPACE_IO) ||
-	    (bar->flags & PCI_BASE_ADDRESS_MEM_TYPE_64 && i + 1 >= PCI_STD_NUM_BARS))
-		goto bad;
-	win = &b->link->win[bar->window];
-	if (bar->size > win->size || bar->offset > win->size - bar->size) {
-		NL_SET_ERR_MSG_FMT(extack, "BAR %d of %llu KiB does not fit the window of %llu MiB",
-				   i, bar->size >> 10, (u64)win->size >> 20);
-		bar->size = 0;
-		return -ENOSPC;
-	}
-	if ((win->bus + bar->offset) & (bar->size - 1)) {
-		NL_SET_ERR_MSG_FMT(extack, "BAR %d of %llu KiB cannot be aligned in the window", i,
-				   bar->size >> 10);
-		bar->size = 0;
-		return -ENOSPC;
-	}
-	if (!(bar->flags & PCI_BASE_ADDRESS_MEM_TYPE_64) &&
-	    upper_32_bits(win->bus + bar->offset)) {
-		/* A register of 32 bits cannot show an address above 4 GiB. */
-		bar->flags |= PCI_BASE_ADDRESS_MEM_TYPE_64;
-		if (i + 1 >= PCI_STD_NUM_BARS)
-			goto bad;
-	}
-	return lend_window_claim(b->link, bar->window);
-bad:
-	NL_SET_ERR_MSG_FMT(extack, "the owner describes BAR %d in a way that cannot be", i);
-	bar->size = 0;
-	return -EPROTO;
-}
-
 /* Process context, link lock held. */
 static int lend_borrowed_open(struct lend_borrowed *b, struct netlink_ext_ack *extack)
 {
 	struct lend_call call = {
 		.op = LEND_OP_OPEN, .handle = b->remote_id, .epoch = b->epoch,
 	};
-	int i, ret;
+	int ret;
 
 	ret = lend_channel_call(b->link, &call);
 	if (ret) {
@@ -224,16 +171,7 @@ static int lend_borrowed_open(struct lend_borrowed *b, struct netlink_ext_ack *e
 		return -EPROTO;
 	if (!b->dma_size || b->dma_base + b->dma_size < b->dma_base)
 		return -EPROTO;
-
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		ret = lend_borrowed_ask_bar(b, i, extack);
-		if (ret)
-			return ret;
-		/* The next register is the upper half of this one. */
-		if (b->bar[i].size && b->bar[i].flags & PCI_BASE_ADDRESS_MEM_TYPE_64)
-			i++;
-	}
-	return 0;
+	return lend_borrowed_ask_bars(b, extack);
 }
 
 /* Process context, link lock held. The owner stops the device's DMA. */
@@ -285,16 +223,6 @@ static struct pci_bus *lend_borrowed_create_bus(struct lend_borrowed *b)
 	return bus;
 }
 
-static bool lend_borrowed_bars_claimed(struct lend_borrowed *b, struct pci_dev *pdev)
-{
-	int i;
-
-	for (i = 0; i < PCI_STD_NUM_BARS; i++)
-		if (b->bar[i].size && !pdev->resource[i].parent)
-			return false;
-	return true;
-}
-
 static void lend_borrowed_set_bus(struct lend_borrowed *b, struct pci_bus *bus)
 {
 	/* lend_borrowed_link_dead() looks at it under this lock. */
@@ -336,8 +264,10 @@ static int lend_borrowed_add_bus(struct lend_borrowed *b, struct netlink_ext_ack
 	}
 	lend_borrowed_set_bus(b, bus);
 	pci_scan_child_bus(bus);
-	pci_bus_claim_resources(bus);
 	pdev = pci_get_slot(bus, 0);
+	if (pdev)
+		lend_borrowed_place(b, pdev);
+	pci_bus_claim_resources(bus);
 	if (!pdev) {
 		NL_SET_ERR_MSG(extack, "the device does not answer");
 		ret = -ENODEV;

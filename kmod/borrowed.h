@@ -12,6 +12,7 @@
 #include <linux/xarray.h>
 #include <asm/pci.h>
 
+#include "proto.h"
 #include "relay.h"
 #include "uapi/ntb_lend.h"
 
@@ -37,7 +38,7 @@ struct lend_dma_stats {
 };
 
 /**
- * struct lend_borrowed_bar - a BAR of a borrowed device
+ * struct lend_borrowed_bar - a BAR or the expansion ROM of a borrowed device
  * @size: octets; 0 when not there
  * @flags: low bits of the BAR register
  * @window: index of the window
@@ -65,8 +66,9 @@ struct lend_borrowed_bar {
  * @gone: accesses return all-ones; set in any context, never cleared
  * @gone_work: removes its driver after the owner has ended the lease
  * @bus: its root bus, or NULL
- * @bar: its BARs
+ * @bar: its BARs and its expansion ROM
  * @bar_value: what BAR registers show; a sizing write shows the mask
+ * @rom_value: what the ROM's register shows
  * @command: command register bits that are kept here
  * @pm_ctrl: power state bits of PM control, kept here
  * @pm_cap: offset of the power management capability, or 0
@@ -109,8 +111,9 @@ struct lend_borrowed {
 	struct work_struct gone_work;
 	struct pci_bus *bus;
 
-	struct lend_borrowed_bar bar[PCI_STD_NUM_BARS];
+	struct lend_borrowed_bar bar[LEND_BARS];
 	u32 bar_value[PCI_STD_NUM_BARS];
+	u32 rom_value;
 	u16 command;
 	u8 pm_ctrl;
 	u8 pm_cap;
@@ -162,6 +165,11 @@ void lend_borrowed_link_lost(struct lend_link *link);
 int lend_borrowed_listen(struct lend_borrowed *b, struct lend_sink *sink, u32 irq);
 void lend_borrowed_unlisten(struct lend_borrowed *b, struct lend_sink *sink, u32 irq);
 u64 lend_borrowed_mapped(const struct lend_link *link);
+
+/* borrowed_place.c */
+int lend_borrowed_ask_bars(struct lend_borrowed *b, struct netlink_ext_ack *extack);
+void lend_borrowed_place(struct lend_borrowed *b, struct pci_dev *pdev);
+bool lend_borrowed_bars_claimed(struct lend_borrowed *b, struct pci_dev *pdev);
 
 /* config.c */
 extern struct pci_ops lend_config_ops;

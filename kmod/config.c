@@ -69,7 +69,7 @@ static bool lend_config_local(struct lend_borrowed *b, int where, u32 *dword)
 		return true;
 	}
 	if (where == PCI_ROM_ADDRESS) {
-		*dword = 0;
+		*dword = b->rom_value;
 		return true;
 	}
 	return false;
@@ -151,6 +151,22 @@ static bool lend_config_write_msi(struct lend_borrowed *b, int where, u32 value)
 	return true;
 }
 
+/* The address is kept here; the owner switches the decoder. */
+static int lend_config_write_rom(struct lend_borrowed *b, u32 value)
+{
+	const struct lend_borrowed_bar *rom = &b->bar[LEND_BAR_ROM];
+	u32 before = b->rom_value, enable = value & PCI_ROM_ADDRESS_ENABLE;
+
+	if (!rom->size)
+		return PCIBIOS_SUCCESSFUL;
+	b->rom_value = (value & ~lower_32_bits(rom->size - 1)) | enable;
+	if (enable == (before & PCI_ROM_ADDRESS_ENABLE))
+		return PCIBIOS_SUCCESSFUL;
+	if (lend_config_remote(b, LEND_OP_CONFIG_WRITE, PCI_ROM_ADDRESS, 4, &enable))
+		return PCIBIOS_SET_FAILED;
+	return PCIBIOS_SUCCESSFUL;
+}
+
 /* Any context; user space's accessors hold the raw pci_lock. */
 static int lend_config_write(struct pci_bus *bus, unsigned int devfn, int where, int size,
 			     u32 val)
@@ -167,7 +183,7 @@ static int lend_config_write(struct pci_bus *bus, unsigned int devfn, int where,
 	}
 	switch (where) {
 	case PCI_ROM_ADDRESS:
-		return PCIBIOS_SUCCESSFUL;
+		return size == 4 ? lend_config_write_rom(b, val) : PCIBIOS_SUCCESSFUL;
 	case PCI_COMMAND:
 		b->command = val & LEND_COMMAND_LOCAL;
 		break;
@@ -254,5 +270,8 @@ int lend_config_init(struct lend_borrowed *b)
 		if (b->bar[i].flags & PCI_BASE_ADDRESS_MEM_TYPE_64)
 			b->bar_value[i + 1] = upper_32_bits(addr);
 	}
+	if (b->bar[LEND_BAR_ROM].size)
+		b->rom_value = lower_32_bits(b->link->win[b->bar[LEND_BAR_ROM].window].bus +
+					     b->bar[LEND_BAR_ROM].offset);
 	return lend_config_find_caps(b);
 }

@@ -144,7 +144,16 @@ static void lend_filter_fields(struct lend_filter *f, u32 base, const struct len
 		lend_filter_field(f, base, field);
 }
 
-static void lend_filter_show(struct lend_filter *f, u32 where, u32 size, u32 value)
+/**
+ * lend_filter_show() - let a register read as this, whatever the device says
+ * @f: the filter
+ * @where: offset; checked with lend_filter_valid()
+ * @size: octets
+ * @value: what the borrower sees
+ *
+ * Context: any.
+ */
+void lend_filter_show(struct lend_filter *f, u32 where, u32 size, u32 value)
 {
 	u32 i;
 
@@ -284,6 +293,23 @@ void lend_filter_build(struct lend_filter *f, u32 size, lend_filter_reader read,
 void lend_filter_set_pin(struct lend_filter *f, u8 pin)
 {
 	lend_filter_show(f, PCI_INTERRUPT_PIN, 1, pin);
+}
+
+/**
+ * lend_filter_allow() - let the borrower change bits that the tables keep
+ * @f: the filter
+ * @where: offset; checked with lend_filter_valid()
+ * @size: octets
+ * @bits: to allow
+ *
+ * Context: any.
+ */
+void lend_filter_allow(struct lend_filter *f, u32 where, u32 size, u32 bits)
+{
+	u32 i;
+
+	for (i = 0; i < size; i++)
+		f->write[where + i] |= bits >> 8 * i;
 }
 
 /**

@@ -77,6 +77,8 @@ typedef u32 (*lend_filter_reader)(void *ctx, u32 where, u32 size);
 
 void lend_filter_build(struct lend_filter *f, u32 size, lend_filter_reader read, void *ctx);
 void lend_filter_set_pin(struct lend_filter *f, u8 pin);
+void lend_filter_show(struct lend_filter *f, u32 where, u32 size, u32 value);
+void lend_filter_allow(struct lend_filter *f, u32 where, u32 size, u32 bits);
 bool lend_filter_valid(const struct lend_filter *f, u32 where, u32 size);
 u32 lend_filter_read(const struct lend_filter *f, u32 where, u32 size, u32 raw);
 bool lend_filter_writable(const struct lend_filter *f, u32 where, u32 size);

@@ -64,6 +64,33 @@ static u32 fake_written(struct fake *f, u32 where, u32 size, u32 value)
 	return lend_filter_write(&f->filter, where, size, fake_read(f, where, size), value);
 }
 
+static void what_the_kernel_knows_better_is_shown(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	/* A virtual function. */
+	fake_set(f, PCI_VENDOR_ID, 4, ~0U);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	lend_filter_show(&f->filter, PCI_VENDOR_ID, 2, 0x8086);
+	lend_filter_show(&f->filter, PCI_DEVICE_ID, 2, 0x10ca);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_VENDOR_ID, 4), 0x10ca8086);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_DEVICE_ID, 2), 0x10ca);
+}
+
+static void a_placed_rom_can_be_switched_and_not_moved(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_ROM_ADDRESS, 4, 0xfe000000);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_written(f, PCI_ROM_ADDRESS, 4, 0xdead0001), 0xfe000000);
+	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, PCI_ROM_ADDRESS, 4));
+
+	lend_filter_allow(&f->filter, PCI_ROM_ADDRESS, 4, PCI_ROM_ADDRESS_ENABLE);
+	KUNIT_EXPECT_EQ(test, fake_written(f, PCI_ROM_ADDRESS, 4, 0xdead0001), 0xfe000001);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_ROM_ADDRESS, 4), 0);
+}
+
 static void accesses_are_checked(struct kunit *test)
 {
 	struct fake *f = fake_new(test);
@@ -330,6 +357,8 @@ static void no_write_changes_more_than_it_may(struct kunit *test)
 }
 
 static struct kunit_case lend_filter_cases[] = {
+	KUNIT_CASE(what_the_kernel_knows_better_is_shown),
+	KUNIT_CASE(a_placed_rom_can_be_switched_and_not_moved),
 	KUNIT_CASE(accesses_are_checked),
 	KUNIT_CASE(the_command_register_belongs_to_both),
 	KUNIT_CASE(status_is_cleared_only_on_purpose),

@@ -7,14 +7,12 @@
  * that it cannot be unbound meanwhile), lend_link.lock, lend_lent.lock.
  */
 
-#include <linux/dma-mapping.h>
 #include <linux/idr.h>
 #include <linux/module.h>
 #include <linux/netlink.h>
 #include <linux/slab.h>
 
 #include "borrowed.h"
-#include "bridge.h"
 #include "channel.h"
 #include "compat.h"
 #include "contain.h"
@@ -23,7 +21,6 @@
 #include "link.h"
 #include "netlink.h"
 #include "trace.h"
-#include "window.h"
 
 static LIST_HEAD(lend_lents);
 static DEFINE_MUTEX(lend_lents_lock);
@@ -125,181 +122,6 @@ int lend_lent_for_each(u32 start, int (*fn)(struct lend_lent *lent, void *arg), 
 }
 
 /**
- * lend_lent_cut_off() - stop a device's interrupts and DMA and push what is under way
- * @lent: the lent device
- *
- * The completion of the read pushes the device's posted writes ahead of it.
- *
- * Context: process; caller holds @lent->lock or the device lock.
- */
-void lend_lent_cut_off(struct lend_lent *lent)
-{
-	u32 id;
-
-	lend_lent_irq_stop(lent);
-	pci_clear_master(lent->pdev);
-	pci_read_config_dword(lent->pdev, PCI_VENDOR_ID, &id);
-}
-
-/*
- * Reset the function and look whether it came back. Process context, device
- * lock held. Returns NULL, or why it must be quarantined.
- */
-static const char *lend_lent_reset(struct lend_lent *lent)
-{
-	struct pci_dev *pdev = lent->pdev;
-	u16 vendor = 0;
-	int ret;
-
-	pci_clear_master(pdev);
-	ret = __pci_reset_function_locked(pdev);
-	if (ret == -ENOTTY)
-		pci_info(pdev, "no way to reset this function\n");
-	else if (ret)
-		return "the reset failed";
-	pci_load_saved_state(pdev, lent->saved);
-	pci_restore_state(pdev);
-
-	ret = pci_read_config_word(pdev, PCI_VENDOR_ID, &vendor);
-	if (ret || vendor != pdev->vendor)
-		return "no answer after the reset";
-	return NULL;
-}
-
-static u32 lend_bar_flags(const struct resource *res)
-{
-	u32 flags = PCI_BASE_ADDRESS_SPACE_MEMORY;
-
-	if (res->flags & IORESOURCE_MEM_64)
-		flags |= PCI_BASE_ADDRESS_MEM_TYPE_64;
-	if (res->flags & IORESOURCE_PREFETCH)
-		flags |= PCI_BASE_ADDRESS_MEM_PREFETCH;
-	return flags;
-}
-
-/* Process context, link and lent locks held. */
-static int lend_lent_map_bar(struct lend_lent *lent, struct lend_link *link, int i)
-{
-	struct resource *res = &lent->pdev->resource[i];
-	struct lend_lent_bar *bar = &lent->bar[i];
-
-	bar->size = resource_size(res);
-	bar->flags = lend_bar_flags(res);
-	bar->mapped = lend_is_translated(&link->pdev->dev);
-	if (!bar->mapped) {
-		bar->bus = pci_bus_address(lent->pdev, i);
-		return 0;
-	}
-	bar->bus = dma_map_resource(&link->pdev->dev, res->start, bar->size,
-				    DMA_BIDIRECTIONAL, 0);
-	if (dma_mapping_error(&link->pdev->dev, bar->bus)) {
-		bar->size = 0;
-		bar->mapped = false;
-		return -ENOSPC;
-	}
-	return 0;
-}
-
-static void lend_lent_unplace(struct lend_lent *lent, struct lend_link *link)
-{
-	struct lend_lent_bar *bar;
-	int i;
-
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		bar = &lent->bar[i];
-		if (bar->size && bar->mapped)
-			dma_unmap_resource(&link->pdev->dev, bar->bus, bar->size,
-					   DMA_BIDIRECTIONAL, 0);
-		memset(bar, 0, sizeof(*bar));
-	}
-	lend_contain_close(lent);
-}
-
-struct lend_in_use {
-	struct lend_link *link;
-	struct lend_lent *but;
-};
-
-static int lend_lent_uses_bar_window(struct lend_lent *lent, void *arg)
-{
-	struct lend_in_use *in_use = arg;
-	int i;
-
-	if (lent == in_use->but || lent->link != in_use->link)
-		return 0;
-	for (i = 0; i < PCI_STD_NUM_BARS; i++)
-		if (lent->bar[i].size && lent->bar[i].window == in_use->link->bar_win)
-			return 1;
-	return 0;
-}
-
-/* Process context, link and lent locks held. A place in a window for each BAR. */
-static int lend_lent_place_bars(struct lend_lent *lent, struct lend_link *link,
-				bool in_use, struct netlink_ext_ack *extack)
-{
-	u64 lo = U64_MAX, hi = 0;
-	struct lend_lent_bar *bar;
-	int i, ret;
-
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		struct resource *res = &lent->pdev->resource[i];
-
-		if (!(res->flags & IORESOURCE_MEM) || !resource_size(res))
-			continue;
-		ret = lend_lent_map_bar(lent, link, i);
-		if (ret) {
-			NL_SET_ERR_MSG_FMT(extack, "BAR %d does not fit the window", i);
-			return ret;
-		}
-		bar = &lent->bar[i];
-		bar->window = lend_window_of(link, bar->bus, bar->size, &bar->offset);
-		if (bar->window < 0) {
-			lo = min(lo, bar->bus);
-			hi = max(hi, bar->bus + bar->size - 1);
-		}
-	}
-	if (lo <= hi) {
-		ret = lend_bar_window_cover(link, lo, hi, in_use, extack);
-		if (ret) {
-			pci_warn(lent->pdev,
-				 "BARs at 0x%llx-0x%llx cannot be shown through window %d of link %u, of %llu MiB\n",
-				 lo, hi, link->bar_win, link->id,
-				 (u64)link->win[link->bar_win].inbound_max >> 20);
-			return ret;
-		}
-	}
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		bar = &lent->bar[i];
-		if (!bar->size || bar->window >= 0)
-			continue;
-		bar->window = lend_window_of(link, bar->bus, bar->size, &bar->offset);
-		if (bar->window < 0)
-			return -ENOSPC;
-	}
-	return 0;
-}
-
-/* Process context, link and lent locks held. */
-static int lend_lent_place(struct lend_lent *lent, struct lend_link *link, bool in_use,
-			   const struct lend_containment *containment,
-			   struct netlink_ext_ack *extack)
-{
-	int ret;
-
-	if (!lend_bridge_admits(link)) {
-		NL_SET_ERR_MSG(extack,
-			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
-		return -EOPNOTSUPP;
-	}
-	ret = lend_lent_place_bars(lent, link, in_use, extack);
-	if (!ret)
-		ret = lend_contain_open(lent, link, containment, extack);
-	if (ret)
-		lend_lent_unplace(lent, link);
-	return ret;
-}
-
-/**
  * lend_lent_filter_read() - read a register for the filter
  * @ctx: struct pci_dev
  * @where: offset
@@ -313,6 +135,19 @@ u32 lend_lent_filter_read(void *ctx, u32 where, u32 size)
 
 	pci_read_config_dword(ctx, where & ~3U, &value);
 	return lend_part(value, where, size);
+}
+
+/* Process context. A virtual function answers all-ones for its IDs; the kernel knows them. */
+static void lend_lent_build_filter(struct lend_lent *lent)
+{
+	struct lend_filter *f = lent->filter;
+	struct pci_dev *pdev = lent->pdev;
+
+	lend_filter_build(f, pdev->cfg_size, lend_lent_filter_read, pdev);
+	if (!pdev->is_virtfn)
+		return;
+	lend_filter_show(f, PCI_VENDOR_ID, 2, pdev->vendor);
+	lend_filter_show(f, PCI_DEVICE_ID, 2, pdev->device);
 }
 
 static void lend_lent_set_state(struct lend_lent *lent, enum ntb_lend_lent_state state,
@@ -353,13 +188,14 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 		return -ENOTCONN;
 	}
 
+	lent->limits = 0;
 	ill = lend_lent_reset(lent);
 	if (ill) {
 		lend_lent_set_state(lent, NTB_LEND_LENT_STATE_QUARANTINED, ill);
 		NL_SET_ERR_MSG_FMT(extack, "quarantined: %s", ill);
 		return -EIO;
 	}
-	lend_filter_build(lent->filter, lent->pdev->cfg_size, lend_lent_filter_read, lent->pdev);
+	lend_lent_build_filter(lent);
 	lend_filter_set_pin(lent->filter, lend_lent_intx_pin(lent));
 
 	mutex_lock(&link->lock);
@@ -393,6 +229,15 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 	return ret;
 }
 
+static void lend_lent_log_limits(struct lend_lent *lent)
+{
+	enum lend_limit limit;
+
+	for (limit = 0; limit < LEND_LIMITS; limit++)
+		if (test_bit(limit, &lent->limits))
+			pci_info(lent->pdev, "%s\n", lend_lent_limit(limit));
+}
+
 /**
  * lend_lent_lend() - lease a function to the peer of a link
  * @lent: the function
@@ -414,6 +259,7 @@ int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
 	device_unlock(&lent->pdev->dev);
 	trace_lend_lease(pci_name(lent->pdev), link->id, epoch, "lend", ret);
 	if (!ret) {
+		lend_lent_log_limits(lent);
 		pci_info(lent->pdev, "lent over link %u, epoch %llu\n", link->id, epoch);
 		lend_netlink_lent_event(lent);
 	}
@@ -543,16 +389,16 @@ void lend_lent_link_lost(struct lend_link *link)
 
 static const char *lend_lent_unfit(struct pci_dev *pdev)
 {
-	int i;
-
 	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
 		return "bridges cannot be lent";
 	if (lend_is_borrowed(pdev))
 		return "a borrowed device cannot be lent on";
-	for (i = 0; i < PCI_STD_NUM_BARS; i++)
-		if (pci_resource_flags(pdev, i) & IORESOURCE_MEM && pci_resource_len(pdev, i))
-			return NULL;
-	return "no memory BAR";
+	if (pci_num_vf(pdev))
+		return "its reset would take its virtual functions away; set sriov_numvfs to 0";
+	if (pci_select_bars(pdev, IORESOURCE_MEM))
+		return NULL;
+	return pci_select_bars(pdev, IORESOURCE_IO) ?
+	       "I/O port BARs only, and windows carry memory only" : "no memory BAR";
 }
 
 static int lend_lent_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -576,7 +422,8 @@ static int lend_lent_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = pci_enable_device_mem(pdev);
 	if (ret)
 		goto free;
-	ret = pci_request_regions(pdev, "ntb_lend");
+	/* Nobody needs the I/O ports, which may not even have an address. */
+	ret = pci_request_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM), "ntb_lend");
 	if (ret)
 		goto disable;
 	pci_save_state(pdev);
@@ -601,7 +448,7 @@ static int lend_lent_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return 0;
 
 release:
-	pci_release_regions(pdev);
+	pci_release_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM));
 disable:
 	pci_disable_device(pdev);
 free:
@@ -616,6 +463,7 @@ static void lend_lent_remove(struct pci_dev *pdev)
 {
 	struct lend_lent *lent = pci_get_drvdata(pdev);
 	const char *ill;
+	bool there;
 
 	mutex_lock(&lend_lents_lock);
 	list_del(&lent->node);
@@ -624,14 +472,16 @@ static void lend_lent_remove(struct pci_dev *pdev)
 	lent->gone = true;
 	mutex_unlock(&lent->lock);
 	if (lent->link) {
-		pci_warn(pdev, "unbound under a lease: the borrower loses it\n");
+		there = lend_lent_answers(lent);
+		pci_warn(pdev, "%s under a lease: the borrower loses it\n",
+			 there ? "unbound" : "removed");
 		lend_lent_revoke(lent);
 		lend_lent_end_lease(lent);
-		ill = lend_lent_reset(lent);
+		ill = there ? lend_lent_reset(lent) : NULL;
 		if (ill)
 			pci_err(pdev, "not healthy: %s\n", ill);
 	}
-	pci_release_regions(pdev);
+	pci_release_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM));
 	pci_disable_device(pdev);
 	lend_lent_put(lent);
 }

@@ -9,13 +9,15 @@
 
 #include "filter.h"
 #include "lent_irq.h"
+#include "proto.h"
 #include "uapi/ntb_lend.h"
 
+struct lend_containment;
 struct lend_link;
 struct netlink_ext_ack;
 
 /**
- * struct lend_lent_bar - a memory BAR of a lent device
+ * struct lend_lent_bar - a memory BAR or the expansion ROM of a lent device
  * @size: octets; 0 when not there or not memory
  * @flags: low bits of the BAR register
  * @bus: bus address that the inbound window must show
@@ -30,6 +32,15 @@ struct lend_lent_bar {
 	u64 offset;
 	int window;
 	bool mapped;
+};
+
+/* What a lent device lacks; see lend_lent_limit(). */
+enum lend_limit {
+	LEND_LIMIT_RESET,	/* there is no way to reset it */
+	LEND_LIMIT_IO,		/* it has I/O port BARs, which are hidden */
+	LEND_LIMIT_ROM,		/* its expansion ROM is hidden */
+	LEND_LIMIT_GROUP,	/* it shares its IOMMU group */
+	LEND_LIMITS,
 };
 
 /**
@@ -49,9 +60,10 @@ struct lend_lent_bar {
  * @ended: the session of the lease is over; requests are refused until unlend
  * @contained: its IOMMU domain limits it to the window
  * @dma_mapped: @dma_base is a mapping in its IOMMU domain
+ * @limits: bits of enum lend_limit
  * @dma_base: bus address of the owner's DMA window, for the device
  * @dma_size: octets of it
- * @bar: its memory BARs
+ * @bar: its memory BARs and its expansion ROM
  * @filter: what of its configuration space the borrower may see and write
  * @saved: configuration at bind time
  * @intx: its INTx, relayed
@@ -76,9 +88,10 @@ struct lend_lent {
 	bool ended;
 	bool contained;
 	bool dma_mapped;
+	unsigned long limits;
 	u64 dma_base;
 	u64 dma_size;
-	struct lend_lent_bar bar[PCI_STD_NUM_BARS];
+	struct lend_lent_bar bar[LEND_BARS];
 	struct lend_filter *filter;
 	struct pci_saved_state *saved;
 	struct lend_lent_intx intx;
@@ -100,7 +113,30 @@ int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
 		   struct netlink_ext_ack *extack);
 int lend_lent_unlend(struct lend_lent *lent, bool force, struct netlink_ext_ack *extack);
 void lend_lent_link_lost(struct lend_link *link);
-void lend_lent_cut_off(struct lend_lent *lent);
 u32 lend_lent_filter_read(void *ctx, u32 where, u32 size);
+
+/* lent_reset.c */
+void lend_lent_cut_off(struct lend_lent *lent);
+bool lend_lent_answers(struct lend_lent *lent);
+const char *lend_lent_reset(struct lend_lent *lent);
+
+/* lent_place.c */
+const char *lend_lent_limit(enum lend_limit limit);
+
+/**
+ * struct lend_in_use - for lend_lent_uses_bar_window()
+ * @link: the link
+ * @but: a lent device that does not count
+ */
+struct lend_in_use {
+	struct lend_link *link;
+	struct lend_lent *but;
+};
+
+int lend_lent_uses_bar_window(struct lend_lent *lent, void *arg);
+int lend_lent_place(struct lend_lent *lent, struct lend_link *link, bool in_use,
+		    const struct lend_containment *containment,
+		    struct netlink_ext_ack *extack);
+void lend_lent_unplace(struct lend_lent *lent, struct lend_link *link);
 
 #endif

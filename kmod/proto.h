@@ -57,7 +57,7 @@ enum lend_doorbell {
 enum lend_op {
 	LEND_OP_PING = 1,	/* value comes back */
 	LEND_OP_OPEN,		/* attach: what is the device, where is its DMA window */
-	LEND_OP_BAR,		/* arg: BAR index; where is it */
+	LEND_OP_BAR,		/* arg: BAR index or LEND_BAR_ROM; where is it */
 	LEND_OP_CLOSE,		/* detach: the borrower has let go */
 	LEND_OP_CONFIG_READ,	/* arg: offset, size: 1, 2, 4 */
 	LEND_OP_CONFIG_WRITE,
@@ -137,6 +137,10 @@ enum lend_open_val {
 	LEND_OPEN_DMA_SIZE,
 	LEND_OPEN_CFG_SIZE,	/* 256 or 4096 */
 };
+
+/* Index of the expansion ROM behind the BARs, as in struct pci_dev. */
+#define LEND_BAR_ROM	6
+#define LEND_BARS	7
 
 /* lend_response.val of LEND_OP_BAR */
 enum lend_bar_val {

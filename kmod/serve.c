@@ -37,7 +37,7 @@ static enum lend_status lend_serve_bar(struct lend_lent *lent, u32 index,
 {
 	const struct lend_lent_bar *bar;
 
-	if (index >= PCI_STD_NUM_BARS)
+	if (index >= LEND_BARS)
 		return LEND_ERR_INVALID;
 	bar = &lent->bar[index];
 	resp->val[LEND_BAR_SIZE] = cpu_to_le64(bar->size);

@@ -55,7 +55,7 @@ class Link:
 class Lent:
     """A function of this host bound to ntb_lend. `state`: bound, lent, attached, returning, quarantined.
 
-    `link` is None without a lease.
+    `link` is None without a lease. `limits` says in words what the device lacks for its borrower.
     """
 
     id: int
@@ -65,6 +65,7 @@ class Lent:
     epoch: int = 0
     contained: bool = False
     message: str = ""
+    limits: tuple[str, ...] = ()
 
     @property
     def leased(self) -> bool:

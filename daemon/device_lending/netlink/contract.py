@@ -76,6 +76,7 @@ ATTRIBUTES: dict[str, tuple[tuple[str, str], ...]] = {
         ("offset", "u64"),
         ("pad", "pad"),
     ),
+    "limit": (("text", "string"),),
     "lent": (
         ("id", "u32"),
         ("address", "string"),
@@ -89,6 +90,7 @@ ATTRIBUTES: dict[str, tuple[tuple[str, str], ...]] = {
         ("config-reads", "u64"),
         ("config-writes", "u64"),
         ("config-denied", "u64"),
+        ("limit", "nests:limit"),
     ),
     "borrowed": (
         ("id", "u32"),

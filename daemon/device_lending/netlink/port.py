@@ -222,6 +222,7 @@ def lent_of(nest: dict[str, Any]) -> kernel.Lent:
         epoch=nest.get("epoch", 0),
         contained=bool(nest.get("contained", 0)),
         message=nest.get("message", ""),
+        limits=tuple(limit.get("text", "") for limit in nest.get("limit", [])),
     )
 
 
