@@ -77,7 +77,7 @@ def _show(daemons: Daemons, options: argparse.Namespace) -> Shown:
 
 
 def _plain(value: Any) -> Any:
-    return ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+    return ", ".join(f"{key} {_plain(item)}" for key, item in value.items()) if isinstance(value, dict) else value
 
 
 def _offers(daemons: Daemons, _options: argparse.Namespace) -> Shown:

@@ -23,6 +23,7 @@ def preflight_findings(
     require_iommu=False,
     signed=False,
     force=False,
+    virtual_functions=None,
 ):
     """See the documentation above."""
     try:
@@ -38,6 +39,7 @@ def preflight_findings(
             require_iommu=require_iommu,
             signed=signed,
             force=force,
+            virtual_functions=virtual_functions,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(

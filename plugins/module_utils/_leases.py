@@ -19,7 +19,7 @@ Warn = t.Callable[[str], None]
 
 RELEASE, ATTACH, ALL = "release", "attach", "all"
 
-_SELECTOR_KEYS = ("address", "serial", "vendor", "device")
+_SELECTOR_KEYS = ("address", "serial", "vendor", "device", "physical_function", "index")
 
 
 def apply_grants(
@@ -84,12 +84,17 @@ def canonical(items: t.Iterable[Item]) -> list[Item]:
     return result
 
 
-def compact(selector: Item) -> dict[str, str]:
+def compact(selector: Item) -> Item:
     """Drop the keys of a device selector that are not given, and refuse one that could mean anything."""
-    given = {key: selector[key] for key in _SELECTOR_KEYS if selector.get(key)}
+    given = {key: selector[key] for key in _SELECTOR_KEYS if selector.get(key) not in (None, "")}
+    if set(given) == {"physical_function", "index"}:
+        physical = compact(given["physical_function"])
+        if "index" not in physical:
+            return {"physical_function": physical, "index": int(given["index"])}
     if set(given) not in ({"address"}, {"serial"}, {"vendor", "device"}):
         raise ApiError(
-            f"A device is selected by address, by serial, or by vendor with device, not by {given or 'nothing'}."
+            f"A device is selected by address, by serial, by vendor with device, or by physical_function with "
+            f"index, not by {given or 'nothing'}."
         )
     return {key: value if key == "serial" else value.lower() for key, value in given.items()}
 

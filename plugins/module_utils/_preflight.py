@@ -346,7 +346,14 @@ class Host:
             "bars": parse_resource(self.read(directory + "/resource", "")),
             "serials": self.serials(address),
             "boot_display": self.read(directory + "/boot_vga") == "1",
+            "reset": (self.read(directory + "/reset_method", "") or "").split(),
+            "virtual_total": int(self.read(directory + "/sriov_totalvfs", "0") or 0),
+            "virtual_functions": sum(name.startswith("virtfn") for name in self.names(directory)),
         }
+        physical = self.link(directory + "/physfn")
+        if physical:
+            found["physical_function"] = physical
+            found["virtual_index"] = self.virtual_index(physical, address)
         windows = ntb_bars(vendor, device, pci_class)
         if windows is not None:
             found["ntb"] = {
@@ -354,6 +361,14 @@ class Host:
                 "windows": [entry["size"] for entry in found["bars"] if entry["index"] in windows and entry["memory"]],
             }
         return found
+
+    def virtual_index(self, physical, address):
+        """The number of a virtual function, or None."""
+        directory = "/sys/bus/pci/devices/%s" % physical
+        for name in self.names(directory):
+            if name.startswith("virtfn") and self.link(directory + "/" + name) == address:
+                return int(name[len("virtfn") :])
+        return None
 
     def functions(self):
         return [self.function(address) for address in self.names("/sys/bus/pci/devices")]
@@ -512,6 +527,8 @@ def busy_wanted(function, selectors):
         if selector.get("serial") and selector["serial"] in function["serials"]:
             return True
         if selector.get("vendor") == function["vendor"] and selector.get("device") == function["device"]:
+            return True
+        if selector.get("physical_function") and selector.get("index") == function.get("virtual_index"):
             return True
     return False
 

@@ -37,7 +37,7 @@ options:
         required: true
       device:
         description:
-          - Which device. Give V(address), or V(serial), or V(vendor) and V(device).
+          - Which device. Give V(address), or V(serial), or V(vendor) and V(device), or V(physical_function) and V(index).
           - Exactly one function of the host must match.
         type: dict
         required: true
@@ -54,6 +54,12 @@ options:
           device:
             description: PCI device id, four hexadecimal digits in quotes.
             type: str
+          physical_function:
+            description: Which physical function, by address, serial, or vendor and device. Needs V(index).
+            type: dict
+          index:
+            description: Number of the virtual function of V(physical_function), from 0.
+            type: int
       borrower:
         description: Inventory name of the host that may borrow it.
         type: str
@@ -147,6 +153,8 @@ def main():
         serial=dict(type="str"),
         vendor=dict(type="str"),
         device=dict(type="str"),
+        physical_function=dict(type="dict"),
+        index=dict(type="int"),
     )
     module = AnsibleModule(
         argument_spec=dict(

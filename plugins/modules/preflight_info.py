@@ -34,6 +34,12 @@ options:
       device:
         description: PCI device ID, four hexadecimal digits.
         type: str
+      physical_function:
+        description: Which physical function, by address, serial, or vendor and device. Needs V(index).
+        type: dict
+      index:
+        description: Number of the virtual function of V(physical_function), from 0.
+        type: int
   packages:
     description:
       - Debian packages of which to report those that are not installed.
@@ -169,6 +175,8 @@ def main():
                     "serial": {"type": "str"},
                     "vendor": {"type": "str"},
                     "device": {"type": "str"},
+                    "physical_function": {"type": "dict"},
+                    "index": {"type": "int"},
                 },
             },
             "packages": {"type": "list", "elements": "str", "default": []},

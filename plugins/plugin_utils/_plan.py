@@ -16,7 +16,11 @@ import typing as t
 VARIABLE = "device_lending_leases"
 
 LEASE_KEYS = ("name", "owner", "device", "borrower")
-SELECTOR_FORMS = "{'address': '0000:03:00.0'}, {'serial': '…'} or {'vendor': '8086', 'device': '0a54'}"
+SELECTOR_FORMS = (
+    "{'address': '0000:03:00.0'}, {'serial': '…'}, {'vendor': '8086', 'device': '0a54'} "
+    "or {'physical_function': {…}, 'index': 0}"
+)
+INDEX_MAX = 65535
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
@@ -78,8 +82,10 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
     return sorted(result, key=lambda lease: lease["name"])
 
 
-def describe_selector(device: t.Mapping[str, str]) -> str:
+def describe_selector(device: t.Mapping[str, t.Any]) -> str:
     """Say in one word which device a selector means; equal for equal selectors."""
+    if "index" in device:
+        return f"virtual function {device['index']} of {describe_selector(device['physical_function'])}"
     if "address" in device:
         return device["address"]
     if "serial" in device:
@@ -125,7 +131,7 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
     }
 
 
-def _selector(device: t.Any, where: str) -> dict[str, str]:
+def _selector(device: t.Any, where: str) -> dict[str, t.Any]:
     if not isinstance(device, t.Mapping):
         raise PlanError(f"{where}: device is {_kind(device)}; write one of {SELECTOR_FORMS}.")
     keys = set(device)
@@ -138,6 +144,14 @@ def _selector(device: t.Any, where: str) -> dict[str, str]:
         return {"serial": str(serial).strip()}
     if keys == {"vendor", "device"}:
         return {key: _pci_id(device[key], key, where) for key in ("vendor", "device")}
+    if keys == {"physical_function", "index"}:
+        index = device["index"]
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index <= INDEX_MAX:
+            raise PlanError(f"{where}: device index {index!r} is not the number of a virtual function, counted from 0.")
+        physical = _selector(device["physical_function"], where)
+        if "index" in physical:
+            raise PlanError(f"{where}: a virtual function has no virtual functions; name a physical one.")
+        return {"physical_function": physical, "index": int(index)}
     found = ", ".join(sorted(str(key) for key in keys)) or "nothing"
     raise PlanError(f"{where}: device has {found}; write exactly one of {SELECTOR_FORMS}.")
 

@@ -24,6 +24,8 @@ def size_words(octets):
 
 def selector_words(selector):
     """A device selector the way people write it."""
+    if selector.get("physical_function"):
+        return "virtual function %s of %s" % (selector.get("index"), selector_words(selector["physical_function"]))
     if selector.get("address"):
         return selector["address"]
     if selector.get("serial"):
@@ -39,6 +41,13 @@ def normal_address(address):
 
 def matching(selector, functions):
     """The functions that a selector means."""
+    if selector.get("physical_function"):
+        physical = [function["address"] for function in matching(selector["physical_function"], functions)]
+        return [
+            function
+            for function in functions
+            if function.get("physical_function") in physical and function.get("virtual_index") == selector.get("index")
+        ]
     if selector.get("address"):
         wanted = normal_address(selector["address"])
         return [function for function in functions if function["address"] == wanted]
@@ -256,9 +265,9 @@ def known_functions(probe):
     return found
 
 
-def check_devices(findings, probe, plan):
+def check_devices(findings, probe, plan, virtual_functions=None):
     """What is wrong with the devices that this host is to lend; gives those that are right by lease."""
-    functions = known_functions(probe)
+    functions = declare(findings, known_functions(probe), virtual_functions)
     live = live_addresses(probe)
     taken: dict = {}
     right = {}
@@ -307,7 +316,52 @@ def check_devices(findings, probe, plan):
                 )
                 continue
         right[name] = function
+        for words in shortcomings(function):
+            findings.warning("lease %s: device %s: %s.", name, address, words)
     return right
+
+
+def declare(findings, functions, wanted):
+    """The functions of a host with the virtual ones that are declared and not there yet."""
+    found = list(functions)
+    for entry in wanted or []:
+        physical = [
+            function for function in matching(entry["device"], functions) if not function.get("physical_function")
+        ]
+        words = selector_words(entry["device"])
+        if len(physical) != 1:
+            findings.error(
+                "device_lending_virtual_functions: %d devices match %s. Name one by its address or serial number.",
+                len(physical),
+                words,
+            )
+            continue
+        function = physical[0]
+        total = function.get("virtual_total", 0)
+        if entry["count"] > total:
+            findings.error(
+                "device_lending_virtual_functions: %d virtual functions of %s are wanted, but it %s.",
+                entry["count"],
+                words,
+                "has at most %d" % total if total else "has no SR-IOV",
+            )
+            continue
+        for index in range(function.get("virtual_functions", 0), entry["count"]):
+            found.append(
+                {
+                    "address": "%s, virtual function %d" % (function["address"], index),
+                    "vendor": function["vendor"],
+                    "device": "",
+                    "class": function["class"],
+                    "driver": None,
+                    # What it will have is not known before it is there.
+                    "bars": [{"index": 0, "size": PAGE, "memory": True}],
+                    "serials": [],
+                    "physical_function": function["address"],
+                    "virtual_index": index,
+                }
+            )
+    return found
 
 
 def unlendable(function):
@@ -318,9 +372,24 @@ def unlendable(function):
         return "it is a bridge (class %s)" % function["class"]
     if len(function["address"].split(":")[0]) > 4:
         return "it is borrowed from another host itself"
-    if not any(entry["memory"] for entry in function.get("bars", [])):
+    bars = function.get("bars", [])
+    if bars and not any(entry["memory"] for entry in bars):
+        return "it has I/O port BARs only, and windows carry memory only"
+    if not bars:
         return "it has no memory BAR"
+    if function.get("virtual_functions") and function.get("driver") != "ntb_lend":
+        return "it has %d virtual functions, which go when it is lent" % function["virtual_functions"]
     return None
+
+
+def shortcomings(function):
+    """What a function that can be lent lacks for its borrower, in words."""
+    found = []
+    if function.get("reset") == []:
+        found.append("no way to reset it: what one host leaves in it, the next one finds")
+    if any(not entry["memory"] for entry in function.get("bars", [])):
+        found.append("its I/O port BARs are hidden from the borrower")
+    return found
 
 
 def candidates(functions):
@@ -516,6 +585,7 @@ def evaluate(
     require_iommu=False,
     signed=False,
     force=False,
+    virtual_functions=None,
 ):
     """Everything that will not work on a host, worst first.
 
@@ -530,7 +600,7 @@ def evaluate(
     check_links(findings, probe, plan, hosts, links)
     announced_wrong(findings, probe, links)
     check_link_states(findings, probe, plan)
-    right = check_devices(findings, probe, plan)
+    right = check_devices(findings, probe, plan, virtual_functions)
     check_fit(findings, probe, plan, right, peers or {})
     check_quarantine(findings, probe, plan)
     check_releases(findings, probe, plan, force)

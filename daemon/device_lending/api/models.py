@@ -27,7 +27,9 @@ else:
 
 class GrantIn(Body):
     name: StrictStr = Field(..., description="Name of the lease, unique on this owner.")
-    device: Dict[str, Any] = Field(..., description="{address}, {serial} or {vendor, device}; must match one function.")
+    device: Dict[str, Any] = Field(
+        ..., description="{address}, {serial}, {vendor, device} or {physical_function, index}; must match one function."
+    )
     borrower: StrictStr = Field(..., description="The host that may borrow the device.")
 
 
@@ -136,7 +138,7 @@ class Devices(BaseModel):
 
 class GrantOut(BaseModel):
     name: str
-    device: Dict[str, str]
+    device: Dict[str, Any]
     borrower: str
     address: Optional[str]
     state: str = Field(..., description="unresolved, offered, held, leased or quarantined")
@@ -164,6 +166,7 @@ class LeaseOut(BaseModel):
     since: str
     expires: Optional[str]
     contained: bool = Field(..., description="An IOMMU lets the device reach its borrower and nothing of this host.")
+    limits: List[str] = Field(..., description="What the device lacks for its borrower, in words.")
     message: str
 
 

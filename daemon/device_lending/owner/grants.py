@@ -138,7 +138,7 @@ def _check_devices(
     for name, grant in sorted(after.items()):
         address = addresses.get(name)
         if address is None:
-            found = [function.address for function in functions if selector.matches(grant.device, function)]
+            found = [function.address for function in selector.matching(grant.device, functions)]
             if len(found) != 1:
                 continue  # an older grant whose device is away just now does not stand in the way
             address = found[0]

@@ -129,7 +129,7 @@ class Reconciler:
 def _fits(grant: Grant, lease: Lease, functions: Sequence[Function]) -> bool:
     if lease.borrower not in (grant.borrower, "unknown"):
         return False
-    found = [function for function in functions if selector.matches(grant.device, function)]
+    found = selector.matching(grant.device, functions)
     return len(found) == 1 and found[0].address == lease.address
 
 

@@ -109,9 +109,9 @@ class Owner:
 
     def leases(self) -> list[dict[str, Any]]:
         try:
-            contained = {lent.address for lent in self._kernel.lent() if lent.contained}
-        except kernel.NotLoaded:
-            contained = set()
+            lents = {lent.address: lent for lent in self._kernel.lent()}
+        except kernel.KernelError:
+            lents = {}
         return [
             {
                 "name": lease.name,
@@ -122,7 +122,8 @@ class Owner:
                 "state": lease.state,
                 "since": iso(lease.since),
                 "expires": self._reconciler.expires(lease),
-                "contained": lease.address in contained,
+                "contained": lease.address in lents and lents[lease.address].contained,
+                "limits": list(lents[lease.address].limits) if lease.address in lents else [],
                 "message": lease.message,
             }
             for lease in self._store.leases()
@@ -136,7 +137,7 @@ class Owner:
         for grant in self._store.grants():
             if grant.borrower != borrower or grant.held:
                 continue
-            matching = [function for function in functions if selector.matches(grant.device, function)]
+            matching = selector.matching(grant.device, functions)
             if len(matching) != 1 or any(row.address == matching[0].address and not row.live for row in leases):
                 continue
             function = matching[0]

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from device_lending.pci import busy
 from device_lending.pci.scan import BAR_IO, Function
-from device_lending.pci.sysfs import Roots
+from device_lending.pci.sysfs import Roots, names
 
 _OWN_DRIVER = "ntb_lend"
 
@@ -29,6 +29,9 @@ def reasons(roots: Roots, function: Function, ntbs: Collection[str], borrowed: C
         found.append("it has I/O BARs only, and windows carry memory only")
     elif not function.bars:
         found.append("it has no memory BAR")
+    virtual = sum(name.startswith("virtfn") for name in names(roots.device(function.address)))
+    if virtual and function.driver != _OWN_DRIVER:
+        found.append(f"it has {virtual} virtual functions, which go when it is lent; set their number to 0")
     found += [f"it holds this host's {point}" for point in busy.holds_root(roots, function.address)]
     if function.boot_vga:
         found.append("it is this host's boot display")

@@ -31,7 +31,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Function:
-    """One PCI function. vendor and device are 4, class_code 6 hexadecimal digits without 0x."""
+    """One PCI function. vendor and device are 4, class_code 6 hexadecimal digits without 0x.
+
+    A virtual function knows its physical one and its number there, from 0.
+    """
 
     address: str
     vendor: str
@@ -42,6 +45,8 @@ class Function:
     override: str | None = None
     bars: tuple[Bar, ...] = ()
     boot_vga: bool = False
+    physical_function: str | None = None
+    virtual_index: int | None = None
 
 
 def bars_of(resource: str) -> tuple[Bar, ...]:
@@ -105,6 +110,7 @@ class Scanner:
         if not vendor:
             return None  # removed while scanning
         override = text(path / "driver_override")
+        physical = link_name(path / "physfn")
         return Function(
             address=address,
             vendor=vendor.removeprefix("0x"),
@@ -115,7 +121,16 @@ class Scanner:
             override=None if override in ("", "(null)") else override,
             bars=bars_of(text(path / "resource")),
             boot_vga=text(path / "boot_vga") == "1",
+            physical_function=physical,
+            virtual_index=self._virtual_index(physical, address) if physical else None,
         )
+
+    def _virtual_index(self, physical: str, address: str) -> int | None:
+        path = self._roots.device(physical)
+        for name in names(path):
+            if name.startswith("virtfn") and link_name(path / name) == address:
+                return int(name.removeprefix("virtfn"))
+        return None
 
     def _nvme_serial(self, address: str) -> str | None:
         for name in members(self._roots, "class/nvme", address):

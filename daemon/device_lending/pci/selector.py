@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Device selectors: by address, by serial number, or by vendor and device. One must match one function."""
+"""Device selectors: by address, by serial number, by vendor and device, or as a virtual function. One must match one
+function."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ _ADDRESS = re.compile(r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _ID = re.compile(r"(?:0x)?([0-9a-f]{4})")
 _SHOWN = 6
 
-Selector = dict[str, str]
+Selector = dict[str, Any]
+INDEX_MAX = 65535
 
 
 def parse(value: Any, name: str) -> Selector:
@@ -28,13 +30,25 @@ def parse(value: Any, name: str) -> Selector:
         return LendingError("invalid_selector", f"grant {name}: {text}", name=name)
 
     if not isinstance(value, Mapping) or not value:
-        raise wrong("device must be {address}, {serial} or {vendor, device}")
+        raise wrong("device must be {address}, {serial}, {vendor, device} or {physical_function, index}")
     keys = set(value)
-    unknown = sorted(str(key) for key in keys - {"address", "serial", "vendor", "device"})
+    unknown = sorted(str(key) for key in keys - {"address", "serial", "vendor", "device", "physical_function", "index"})
     if unknown:
-        raise wrong(f"unknown selector key {unknown[0]!r}; known are address, serial, vendor and device")
+        known = "address, serial, vendor, device, physical_function and index"
+        raise wrong(f"unknown selector key {unknown[0]!r}; known are {known}")
+    if keys == {"physical_function", "index"}:
+        index = value["index"]
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index <= INDEX_MAX:
+            raise wrong(f"device.index must be a number from 0 to {INDEX_MAX}, not {index!r}")
+        physical = parse(value["physical_function"], name)
+        if "physical_function" in physical:
+            raise wrong("device.physical_function must be a physical function")
+        return {"physical_function": physical, "index": index}
     if keys not in ({"address"}, {"serial"}, {"vendor", "device"}):
-        raise wrong(f"device must be address alone, serial alone, or vendor and device; not {', '.join(sorted(keys))}")
+        raise wrong(
+            "device must be address alone, serial alone, vendor and device, or physical_function and index; "
+            f"not {', '.join(sorted(keys))}"
+        )
     for key, item in value.items():
         if not isinstance(item, str):
             raise wrong(f"device.{key} must be text, not the {type(item).__name__} {item!r}; put it in quotes")
@@ -63,11 +77,12 @@ def show(selector: Selector) -> str:
         return selector["address"]
     if "serial" in selector:
         return f"serial {selector['serial']}"
+    if "index" in selector:
+        return f"virtual function {selector['index']} of {show(selector['physical_function'])}"
     return f"{selector['vendor']}:{selector['device']}"
 
 
-def matches(selector: Selector, function: Function) -> bool:
-    """True when the function is one the selector means."""
+def _matches_one(selector: Selector, function: Function) -> bool:
     if "address" in selector:
         return function.address == selector["address"]
     if "serial" in selector:
@@ -75,10 +90,27 @@ def matches(selector: Selector, function: Function) -> bool:
     return (function.vendor, function.device) == (selector["vendor"], selector["device"])
 
 
+def matching(selector: Selector, functions: Iterable[Function]) -> list[Function]:
+    """The functions that the selector means."""
+    functions = list(functions)
+    if "index" not in selector:
+        return [function for function in functions if _matches_one(selector, function)]
+    physical = {
+        function.address
+        for function in matching(selector["physical_function"], functions)
+        if not function.physical_function
+    }
+    return [
+        function
+        for function in functions
+        if function.physical_function in physical and function.virtual_index == selector["index"]
+    ]
+
+
 def resolve(selector: Selector, functions: Iterable[Function], host: str, name: str) -> Function:
     """The one function a selector means. Raises LendingError device_not_found or device_ambiguous."""
     functions = list(functions)
-    found = [function for function in functions if matches(selector, function)]
+    found = matching(selector, functions)
     if len(found) == 1:
         return found[0]
     shown = show(selector)
@@ -102,6 +134,12 @@ def resolve(selector: Selector, functions: Iterable[Function], host: str, name: 
 def _near(selector: Selector, functions: list[Function]) -> str:
     """What exists that the person may have meant."""
     endpoints = [function for function in functions if not function.class_code.startswith("06")]
+    if "index" in selector:
+        near = [f"{function.address} (number {function.virtual_index} of {function.physical_function})"
+                for function in endpoints if function.physical_function]  # fmt: skip
+        if not near:
+            return "it has no virtual functions; see device_lending_virtual_functions"
+        return f"it has these virtual functions: {', '.join(near[:_SHOWN])}"
     if "serial" in selector:
         near = [f"{function.serial} at {function.address}" for function in endpoints if function.serial]
         what = "serial numbers"

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from device_lending.store.db import Database
 
@@ -45,7 +46,7 @@ class Grant:
     """
 
     name: str
-    device: dict[str, str] = field(hash=False)
+    device: dict[str, Any] = field(hash=False)
     borrower: str
     held: str = ""
 

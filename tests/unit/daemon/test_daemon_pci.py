@@ -152,6 +152,36 @@ def test_an_ambiguous_device_names_the_candidates(tree):
     assert NVME in failure.value.message and "0000:04:00.0" in failure.value.message
 
 
+def with_virtual_functions(tree, count=2):
+    physical = tree.add_function("0000:03:00.0", vendor="8086", device="10c9", class_code="020000", driver="igb")
+    for index in range(count):
+        virtual = tree.add_function(f"0000:03:10.{2 * index}", vendor="8086", device="10ca", class_code="020000")
+        (virtual / "physfn").symlink_to(physical)
+        (physical / f"virtfn{index}").symlink_to(virtual)
+    return Scanner(tree.roots).scan()
+
+
+@pytest.mark.parametrize("physical", [{"address": "0000:03:00.0"}, {"vendor": "8086", "device": "10c9"}])
+def test_a_virtual_function_is_selected_by_its_number(tree, physical):
+    functions = with_virtual_functions(tree)
+    wanted = selector.parse({"physical_function": physical, "index": 1}, "nic")
+    assert selector.resolve(wanted, functions, "node-a", "nic").address == "0000:03:10.2"
+
+
+def test_a_virtual_function_that_is_not_there_names_those_that_are(tree):
+    functions = with_virtual_functions(tree)
+    wanted = selector.parse({"physical_function": {"address": "0000:03:00.0"}, "index": 2}, "nic")
+    with pytest.raises(LendingError, match=r"virtual function 2 of 0000:03:00\.0; it has these .*0000:03:10\.2"):
+        selector.resolve(wanted, functions, "node-a", "nic")
+
+
+def test_a_physical_function_with_virtual_ones_cannot_be_lent(tree):
+    functions = with_virtual_functions(tree)
+    found = {function.address: lendable.reasons(tree.roots, function, (), ()) for function in functions}
+    assert found["0000:03:10.0"] == []
+    assert found["0000:03:00.0"] == ["it has 2 virtual functions, which go when it is lent; set their number to 0"]
+
+
 def test_a_serial_matches_whatever_its_case(tree):
     tree.add_nvme(NVME, "abC")
     assert selector.resolve({"serial": "ABc"}, scan(tree).values(), "h", "n").address == NVME

@@ -124,7 +124,7 @@ def test_ownerd_remembers_the_serial_of_a_device_it_holds(probe):
     ("change", "words"),
     [
         ({"class": "060400"}, "it is a bridge"),
-        ({"bars": [{"index": 0, "size": 128, "memory": False}]}, "no memory BAR"),
+        ({"bars": [{"index": 0, "size": 128, "memory": False}]}, "I/O port BARs only"),
     ],
 )
 def test_devices_that_cannot_be_lent(probe, change, words):
@@ -340,3 +340,41 @@ def test_addresses_match_with_and_without_domain():
 )
 def test_series(release, version, series):
     assert series_of(release) == (version, series)
+
+
+NIC = dict(NVME, address="0000:05:00.0", device="10c9", driver="igb", serials=[], virtual_total=7, virtual_functions=0)
+
+
+def virtual(index):
+    return lend({"physical_function": {"address": "0000:05:00.0"}, "index": index})
+
+
+def test_a_declared_virtual_function_that_is_not_there_yet_can_be_lent(probe):
+    probe["functions"].append(NIC)
+    wanted = [{"device": {"address": "0000:05:00.0"}, "count": 2}]
+    assert run(probe, virtual(1), virtual_functions=wanted) == []
+    only(run(probe, virtual(2), virtual_functions=wanted), "no device virtual function 2 of 0000:05:00.0")
+
+
+def test_more_virtual_functions_than_the_device_has(probe):
+    probe["functions"].append(NIC)
+    wanted = [{"device": {"address": "0000:05:00.0"}, "count": 8}]
+    only(run(probe, virtual_functions=wanted), "8 virtual functions of 0000:05:00.0 are wanted, but it has at most 7")
+
+
+def test_a_physical_function_with_virtual_ones_is_not_lent(probe):
+    probe["functions"].append(dict(NIC, virtual_functions=2))
+    only(run(probe, lend({"address": "0000:05:00.0"})), "2 virtual functions, which go when it is lent")
+
+
+def test_io_ports_alone_cannot_be_lent(probe):
+    probe["functions"].append(dict(NIC, bars=[{"index": 0, "size": 32, "memory": False}]))
+    only(run(probe, lend({"address": "0000:05:00.0"})), "it has I/O port BARs only")
+
+
+def test_what_a_device_lacks_is_a_warning(probe):
+    bars = [{"index": 0, "size": 4096, "memory": True}, {"index": 2, "size": 32, "memory": False}]
+    probe["functions"].append(dict(NIC, bars=bars, reset=[]))
+    found = run(probe, lend({"address": "0000:05:00.0"}), severity="warning")
+    assert [message for message in found if "no way to reset it" in message]
+    assert [message for message in found if "I/O port BARs are hidden" in message]

@@ -73,9 +73,19 @@ def test_unquoted_ids_are_taken_when_nothing_is_lost():
     assert plan_for_host(leases, "node-a", HOSTS)["grants"][0]["device"] == {"vendor": "8086", "device": "0a54"}
 
 
+def test_a_virtual_function_is_named_by_its_number():
+    device = {"physical_function": {"address": "0000:AF:00.0"}, "index": 1}
+    grants = plan_for_host([lease(device=device)], "node-a", HOSTS)["grants"]
+    assert grants[0]["device"] == {"physical_function": {"address": "0000:af:00.0"}, "index": 1}
+    twice = refused([lease(device=device), lease(name="again", device=device, borrower="node-c")])
+    assert "both lend device virtual function 1 of 0000:af:00.0" in twice
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"device": {"physical_function": {"address": "0000:af:00.0"}, "index": "1"}}, ("device index '1'",)),
+        ({"device": {"physical_function": {"serial": "x"}}}, ("device has physical_function",)),
         ({"owner": "node-x"}, ("lease 'nvme'", "owner 'node-x'", "node-a, node-b, node-c")),
         ({"borrower": "nodeb"}, ("borrower 'nodeb'", "did you mean 'node-b'")),
         ({"borrower": "node-a"}, ("owner and borrower are both 'node-a'",)),

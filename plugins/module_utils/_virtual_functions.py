@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Virtual functions of SR-IOV devices: how many there are, and how many there shall be, also after the next boot.
+
+Private to pcie.device_lending. What is declared is kept as a udev rule, which makes it true whenever the driver of the
+physical function is bound. The rules file is also what tells which devices were declared before.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, sync_text
+from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import Host
+
+RULES = "/etc/udev/rules.d/70-device-lending-virtual-functions.rules"
+
+_HEADER = "# Written by the Ansible collection pcie.device_lending; changes are lost.\n"
+_RULE = 'ACTION=="bind", SUBSYSTEM=="pci", KERNEL=="%s", ATTR{sriov_numvfs}="%d"\n'
+_PARSED = re.compile(r'^ACTION.*KERNEL=="([^"]+)", ATTR\{sriov_numvfs\}="(\d+)"$', re.MULTILINE)
+_OWN_DRIVER = "ntb_lend"
+
+
+class VirtualFunctionsError(Exception):
+    """What is declared cannot be made true; the text says why and what to do."""
+
+
+def render(counts: t.Mapping[str, int]) -> str | None:
+    """Return the rules file for the numbers by address, or None for none."""
+    if not counts:
+        return None
+    return _HEADER + "".join(_RULE % (address, counts[address]) for address in sorted(counts))
+
+
+def parse(text: str | None) -> dict[str, int]:
+    """Return the numbers by address that a rules file holds."""
+    return {address: int(count) for address, count in _PARSED.findall(text or "")}
+
+
+def selected(selector: t.Mapping[str, t.Any], functions: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    """Return the address of the one physical function that a selector means."""
+    given = {key: value for key, value in selector.items() if value is not None}
+    if "address" in given:
+        found = [function for function in functions if function["address"] == str(given["address"]).lower()]
+    elif "serial" in given:
+        found = [function for function in functions if given["serial"] in function["serials"]]
+    elif {"vendor", "device"} <= set(given):
+        ids = tuple(str(given[key]).lower() for key in ("vendor", "device"))
+        found = [function for function in functions if (function["vendor"], function["device"]) == ids]
+    else:
+        raise VirtualFunctionsError(
+            f"A physical function is named by address, serial, or vendor and device, not {given}."
+        )
+    found = [function for function in found if not function.get("physical_function")]
+    if len(found) != 1:
+        able = ", ".join(function["address"] for function in functions if function.get("virtual_total")) or "none"
+        raise VirtualFunctionsError(
+            f"device_lending_virtual_functions: {len(found)} devices match {given}; name one. Devices with SR-IOV: {able}."
+        )
+    return str(found[0]["address"])
+
+
+def plan(
+    wanted: t.Sequence[t.Mapping[str, t.Any]],
+    functions: t.Sequence[t.Mapping[str, t.Any]],
+    declared: t.Mapping[str, int],
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the numbers before and after, by address; nothing is changed. Raises VirtualFunctionsError."""
+    by_address = {function["address"]: function for function in functions}
+    after: dict[str, int] = {}
+    for entry in wanted:
+        address = selected(entry["device"], functions)
+        if address in after:
+            raise VirtualFunctionsError(f"device_lending_virtual_functions names {address} twice.")
+        total = by_address[address].get("virtual_total") or 0
+        if not 0 <= entry["count"] <= total:
+            raise VirtualFunctionsError(
+                f"device_lending_virtual_functions: {entry['count']} virtual functions of {address} are wanted, but it "
+                + (f"has at most {total}." if total else "has no SR-IOV.")
+            )
+        after[address] = entry["count"]
+    for address in declared:
+        if address in by_address:
+            after.setdefault(address, 0)
+    before = {address: by_address[address].get("virtual_functions", 0) for address in after}
+    for address, count in after.items():
+        if count == before[address]:
+            continue
+        lent = [
+            function["address"]
+            for function in functions
+            if function.get("physical_function") == address and function.get("driver") == _OWN_DRIVER
+        ]
+        if lent:
+            raise VirtualFunctionsError(
+                f"{address} has {before[address]} virtual functions and shall have {count}, which takes all of them away "
+                f"first, but lent are: {', '.join(sorted(lent))}. Take their leases out of device_lending_leases before."
+            )
+        if count and by_address[address].get("driver") in (None, _OWN_DRIVER):
+            raise VirtualFunctionsError(
+                f"{address} has {by_address[address].get('driver') or 'no driver'}, and only its own driver can create "
+                "virtual functions. Bind that driver first."
+            )
+    return before, after
+
+
+def set_count(host: Host, address: str, before: int, count: int) -> None:
+    """Create the virtual functions; the kernel wants none to be there before."""
+    path = host.path(f"/sys/bus/pci/devices/{address}/sriov_numvfs")
+    try:
+        for value in ([0] if before and count else []) + [count]:
+            with open(path, "w", encoding="ascii") as file:
+                file.write(str(value))
+    except OSError as exc:
+        raise VirtualFunctionsError(f"{address} does not take {count} virtual functions: {exc.strerror}.") from exc
+
+
+def apply(host: Host, wanted: t.Sequence[t.Mapping[str, t.Any]], *, check_mode: bool) -> dict[str, t.Any]:
+    """Make what is declared true, now and after the next boot. Raises VirtualFunctionsError."""
+    rules = host.path(RULES)
+    declared = parse(read_text(rules))
+    before, after = plan(wanted, host.functions(), declared)
+    kept = {address: count for address, count in after.items() if count}
+    changed = before != after or declared != kept
+    if changed and not check_mode:
+        for address in sorted(after):
+            if before[address] != after[address]:
+                set_count(host, address, before[address], after[address])
+        sync_text(rules, render(kept))
+    return {"changed": changed, "before": before, "after": after}
