@@ -121,13 +121,16 @@ class Bench:
         self.say("what an access to the borrowed drive needs")
         self.run["per_io"] = {}
         for job in JOBS:
-            self.run["per_io"][job.name] = bridge.per_io(
-                self.instance, "fast", self.owner, self.fast["borrowed"], job
-            )
+            self.run["per_io"][job.name] = bridge.per_io(self.instance, "fast", self.owner, self.fast["borrowed"], job)
         self.say("message windows, which are slow")
         self.run["message"] = rounds.run(
-            self.message, JOBS, 2.0, 1 if self.quick else 2, {OWNER: self.owner, MESSAGE: self.third},
-            self.besides_message, self.say,
+            self.message,
+            JOBS,
+            2.0,
+            1 if self.quick else 2,
+            {OWNER: self.owner, MESSAGE: self.third},
+            self.besides_message,
+            self.say,
         )
 
     def _bridge_rounds(self, borrower: Host, serial: str) -> dict[str, Any]:

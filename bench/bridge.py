@@ -25,7 +25,7 @@ def doorbell_us(first: Host, second: Host, rounds: int, seconds: float) -> list[
     """Time of a doorbell there and back, in us, by rounds. Neither host has its bridge's driver loaded."""
     modules.load_bell(second, start=False)
     modules.load_bell(first, start=True)
-    count = f"python3 -c 'import time; f = open(\"{ROUNDS_FILE}\"); a = (int(f.read()), time.monotonic()); "
+    count = f'python3 -c \'import time; f = open("{ROUNDS_FILE}"); a = (int(f.read()), time.monotonic()); '
     count += f"time.sleep({seconds}); f.seek(0); b = (int(f.read()), time.monotonic()); "
     count += "print((b[1] - a[1]) * 1e6 / max(b[0] - a[0], 1), b[0] - a[0])'"
     try:
@@ -107,7 +107,4 @@ def per_io(instance: Instance, link: str, owner: Host, drive: Drive, job: Job) -
 
 def _served(owner: Host) -> int:
     """Requests of all borrowers that this host's kernel has served."""
-    return sum(
-        int(number)
-        for number in re.findall(r'"(?:served|rejected)": (\d+)', owner.run("devlend --json links"))
-    )
+    return sum(int(number) for number in re.findall(r'"(?:served|rejected)": (\d+)', owner.run("devlend --json links")))

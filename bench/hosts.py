@@ -33,7 +33,9 @@ class Host:
     def fetch(self, command: str, stdin: bytes = b"", timeout: float = 300) -> bytes:
         """What a command writes. Raises BenchError when it fails."""
         try:
-            result = subprocess.run([*self._ssh, command], input=stdin, capture_output=True, timeout=timeout)
+            result = subprocess.run(
+                [*self._ssh, command], input=stdin, capture_output=True, timeout=timeout, check=False
+            )
         except subprocess.TimeoutExpired as error:
             raise BenchError(f"{self.name}: no end after {timeout:.0f} s: {command}") from error
         if result.returncode:
@@ -51,7 +53,7 @@ class Host:
 
     def hang_up(self) -> None:
         """Close the connection."""
-        subprocess.run([*self._ssh[:-1], "-O", "exit", self.name], capture_output=True)
+        subprocess.run([*self._ssh[:-1], "-O", "exit", self.name], capture_output=True, check=False)
 
     def measure(self, *words: object) -> list[list[float]]:
         """Have lend_bench measure something; the numbers of each round."""

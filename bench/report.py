@@ -48,7 +48,11 @@ def _least(limit: float) -> tuple[str, Callable[[float], bool]]:
 
 
 def _row(
-    group: str, title: str, value: Spread, unit: str = "", aim: tuple[str, Callable[[float], bool]] | None = None,
+    group: str,
+    title: str,
+    value: Spread,
+    unit: str = "",
+    aim: tuple[str, Callable[[float], bool]] | None = None,
     short: bool = False,
 ) -> Row:
     return Row(group, title, value, unit, aim[0] if aim else "", aim[1](value.median) if aim else None, short)
@@ -100,7 +104,10 @@ def bridge_us(run: dict[str, Any], job: Job) -> list[float]:
         read = sum(pair[1] for pair in entry["device"]) / len(entry["device"]) / 1000
         more = max(needs["borrower_writes"] - 1, 0) * write
         answer.append(
-            window - local + min(needs["borrower_writes"], 1) * read / 2 + more
+            window
+            - local
+            + min(needs["borrower_writes"], 1) * read / 2
+            + more
             + needs["owner_writes"] * max(bell - write, 0)
         )
     return answer
@@ -162,9 +169,7 @@ def _paths(run: dict[str, Any]) -> list[Row]:
     group, rows = "Other paths", []
     bell = spread(run["doorbell"]["fast"]).median
     values = [us / 1000 / bell for entry in run["fast"] for (us,) in entry["config"]]
-    rows.append(
-        _row(group, "configuration read ÷ doorbell's round trip", spread(values), aim=_most(1.3), short=True)
-    )
+    rows.append(_row(group, "configuration read ÷ doorbell's round trip", spread(values), aim=_most(1.3), short=True))
     values = [us / 1000 / bell for entry in run["fast"] for (us,) in entry["config_apart"]]
     rows.append(_row(group, "the same, with pauses between the reads", spread(values)))
     for key, title in (("map_one", "one CPU"), ("map_all", "all CPUs")):

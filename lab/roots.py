@@ -102,9 +102,7 @@ def qemu(source: apt.Archive, version: str, tell: Callable[[str], None]) -> Path
     return cache.entry("qemu", recipe, build, tell) / "root"
 
 
-def builder(
-    source: apt.Archive, kernel: Kernel, public_key: str, host_key: Path, tell: Callable[[str], None]
-) -> Path:
+def builder(source: apt.Archive, kernel: Kernel, public_key: str, host_key: Path, tell: Callable[[str], None]) -> Path:
     """The root directory of the build host, with its ssh host key and the key of the lab's user."""
     packages = [*kernel.pinned(kernel.headers, kernel.source), *BUILDER_PACKAGES]
     recipe = {"format": FORMAT, "packages": packages, "key": public_key, "host_key": _text(host_key, ".pub")}

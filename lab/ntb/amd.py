@@ -90,7 +90,7 @@ class Amd(RegisterModel):
 
     # -- accesses ---------------------------------------------------------------------------------------------------
 
-    def read(self, side: int, bar: int, offset: int, size: int) -> bytes:
+    def read(self, side: int, region: int, offset: int, size: int) -> bytes:
         """Octet by octet, as reading has no effect."""
         return bytes(self._octet(side, position) for position in range(offset, offset + size))
 

@@ -32,8 +32,8 @@ class ConfigSpace:
         identity = model.identity
         struct.pack_into("<HHHH", self._initial, 0, identity.vendor, identity.device, 0, 0x0010)
         struct.pack_into("<I", self._initial, 0x08, identity.class_code << 8)
-        for number, bar in model.bars.items():
-            struct.pack_into("<I", self._initial, BARS + 4 * number, _BAR_MEM64 | _BAR_PREFETCH if bar.wide else 0)
+        for number, region in model.bars.items():
+            struct.pack_into("<I", self._initial, BARS + 4 * number, _BAR_MEM64 | _BAR_PREFETCH if region.wide else 0)
         self._initial[0x34] = EXPRESS
         # Express endpoint, version 2; 16 GT/s x16 in capability and status.
         express = struct.pack("<BBHIHHIHH", 0x10, MSIX, 0x0002, 0x00008001, 0x0010, 0, 0x00000104, 0x0000, 0x1104)

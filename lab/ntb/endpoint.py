@@ -51,7 +51,7 @@ class Endpoint:
         self.socket: socket.socket | None = None
         self._host = host
         self._config = ConfigSpace(model, side)
-        self._sizes = {number: bar.size for number, bar in model.bars.items()} | {wire.REGION_CONFIG: 4096}
+        self._sizes = {number: region.size for number, region in model.bars.items()} | {wire.REGION_CONFIG: 4096}
         self._vectors: list[int | None] = [None] * model.vectors
         self._framer = wire.Framer()
         self._descriptors: list[int] = []

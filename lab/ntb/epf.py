@@ -109,27 +109,27 @@ class Epf(Model):
             bars[3] = Bar(window_sizes[1], wide=False)
         return bars
 
-    def place(self, bar: int, offset: int) -> tuple[int, int] | None:
+    def place(self, region: int, offset: int) -> tuple[int, int] | None:
         """Window 0 begins behind the doorbells."""
-        if bar == 2 and offset >= DOORBELL_AREA:
+        if region == 2 and offset >= DOORBELL_AREA:
             return 0, offset - DOORBELL_AREA
-        return (1, offset) if bar == 3 else None
+        return (1, offset) if region == 3 else None
 
     # -- accesses ---------------------------------------------------------------------------------------------------
 
-    def read(self, side: int, bar: int, offset: int, size: int) -> bytes:
+    def read(self, side: int, region: int, offset: int, size: int) -> bytes:
         """Memory of the SoC; doorbells cannot be read."""
-        if bar == 1:
+        if region == 1:
             side, offset = 1 - side, offset + SPADS
-        elif bar == 2:
+        elif region == 2:
             return bytes(size)
         return bytes(self.sides[side].memory[offset : offset + size]).ljust(size, b"\0")
 
-    def write(self, side: int, bar: int, offset: int, data: bytes) -> list[Effect]:
+    def write(self, side: int, region: int, offset: int, data: bytes) -> list[Effect]:
         """Memory of the SoC, or a doorbell."""
-        if bar == 2:
+        if region == 2:
             return self._ring(side, offset, data)
-        if bar == 1:
+        if region == 1:
             return self._write_peer_spads(side, offset, data)
         count = max(0, min(len(data), _MEMORY - offset))
         self.sides[side].memory[offset : offset + count] = data[:count]

@@ -87,7 +87,7 @@ class Intel(RegisterModel):
 
     # -- accesses ---------------------------------------------------------------------------------------------------
 
-    def read(self, side: int, bar: int, offset: int, size: int) -> bytes:
+    def read(self, side: int, region: int, offset: int, size: int) -> bytes:
         """Register by register, as reading has no effect."""
         data = b""
         while len(data) < size:

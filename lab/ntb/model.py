@@ -96,15 +96,15 @@ class Model(abc.ABC):
         """The BARs for these windows; raises ValueError, saying why, if the family cannot have such windows."""
 
     @abc.abstractmethod
-    def place(self, bar: int, offset: int) -> tuple[int, int] | None:
+    def place(self, region: int, offset: int) -> tuple[int, int] | None:
         """Window and offset in it behind an offset in a BAR; None where there are registers."""
 
     @abc.abstractmethod
-    def read(self, side: int, bar: int, offset: int, size: int) -> bytes:
+    def read(self, side: int, region: int, offset: int, size: int) -> bytes:
         """What a read of registers by a side's processor returns; unknown registers read as zero."""
 
     @abc.abstractmethod
-    def write(self, side: int, bar: int, offset: int, data: bytes) -> list[Effect]:
+    def write(self, side: int, region: int, offset: int, data: bytes) -> list[Effect]:
         """Take a write to registers of a side's processor; returns what follows. Unknown registers ignore writes."""
 
     @abc.abstractmethod
@@ -172,13 +172,13 @@ class RegisterModel(Model):
     def layout(cls, window_sizes: tuple[int, ...]) -> dict[int, Bar]:
         """Any sizes will do."""
         windows = zip(cls.window_bars, window_sizes, strict=False)
-        return {0: Bar(BAR0_SIZE, wide=False)} | {bar: Bar(size) for bar, size in windows}
+        return {0: Bar(BAR0_SIZE, wide=False)} | {region: Bar(size) for region, size in windows}
 
-    def place(self, bar: int, offset: int) -> tuple[int, int] | None:
+    def place(self, region: int, offset: int) -> tuple[int, int] | None:
         """A window is a whole BAR."""
-        return (self.window_bars.index(bar), offset) if bar in self.window_bars and bar in self.bars else None
+        return (self.window_bars.index(region), offset) if region in self.window_bars and region in self.bars else None
 
-    def write(self, side: int, bar: int, offset: int, data: bytes) -> list[Effect]:
+    def write(self, side: int, region: int, offset: int, data: bytes) -> list[Effect]:
         """Register by register."""
         effects: list[Effect] = []
         position = 0

@@ -12,12 +12,12 @@ BAR = 4 << 30
 MW = BAR - r.DOORBELL_AREA
 
 
-def get(model, side, offset, size=4, bar=0):
-    return int.from_bytes(model.read(side, bar, offset, size), "little")
+def get(model, side, offset, size=4, region=0):
+    return int.from_bytes(model.read(side, region, offset, size), "little")
 
 
-def put(model, side, offset, value, size=4, bar=0):
-    return model.write(side, bar, offset, value.to_bytes(size, "little"))
+def put(model, side, offset, value, size=4, region=0):
+    return model.write(side, region, offset, value.to_bytes(size, "little"))
 
 
 def command(model, side, number, argument=0):
@@ -97,26 +97,26 @@ def test_second_translation_is_in_force_only_after_the_first_is_torn_down(model)
 
 
 def test_doorbell_is_a_message_with_the_data_that_the_soc_gave(model):
-    assert put(model, 0, 2 * r.ENTRY, r.FIRST_DATA + 2, bar=2) == []
+    assert put(model, 0, 2 * r.ENTRY, r.FIRST_DATA + 2, region=2) == []
     assert command(model, 1, r.CONFIGURE_DOORBELL, 1 << 16 | 5) == ([], r.OK)
     data = get(model, 0, r.DB_DATA + 4 * 2)
-    assert put(model, 0, 2 * r.ENTRY, data, bar=2) == [Ring(1, 1 << 2)]
-    assert put(model, 0, 2 * r.ENTRY, data + 1, bar=2) == []
-    assert put(model, 0, 5 * r.ENTRY, r.FIRST_DATA + 5, bar=2) == []
+    assert put(model, 0, 2 * r.ENTRY, data, region=2) == [Ring(1, 1 << 2)]
+    assert put(model, 0, 2 * r.ENTRY, data + 1, region=2) == []
+    assert put(model, 0, 5 * r.ENTRY, r.FIRST_DATA + 5, region=2) == []
     assert model.apply(Ring(1, 1 << 2)) == [Interrupt(1, 2)]
     assert command(model, 1, r.CONFIGURE_DOORBELL, 33) == ([], r.ERROR)
 
 
 def test_scratchpads_are_two_sets(model):
-    effects = put(model, 0, 4 * 7, 0xCAFE, bar=1)
+    effects = put(model, 0, 4 * 7, 0xCAFE, region=1)
     assert effects == [SetScratchpad(1, 7, 0xCAFE)]
     assert get(model, 1, r.SPADS + 28) == 0
     model.apply(effects[0])
     assert get(model, 1, r.SPADS + 28) == 0xCAFE
-    assert get(model, 0, 28, bar=1) == 0xCAFE
+    assert get(model, 0, 28, region=1) == 0xCAFE
     assert get(model, 0, r.SPADS + 28) == 0
     put(model, 0, r.SPADS + 28, 5)
-    assert get(model, 1, 28, bar=1) == 5
+    assert get(model, 1, 28, region=1) == 5
 
 
 def test_nobody_tells_of_a_pulled_cable_or_a_reset(model):
@@ -128,7 +128,7 @@ def test_nobody_tells_of_a_pulled_cable_or_a_reset(model):
     assert model.set_link(False) == []
     assert get(model, 0, r.LINK_STATUS, 2) == 1
     assert model.translate(0, 0, 0, 4) is None
-    assert put(model, 0, 0, 1, bar=1) == []
+    assert put(model, 0, 0, 1, region=1) == []
 
 
 def test_second_window_needs_small_ones():
