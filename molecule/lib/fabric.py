@@ -20,7 +20,7 @@ import yaml
 from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-STATE = Path(os.environ.get("LAB_STATE") or CHECKOUT / ".lab")
+STATE = Path(os.environ.get("LAB_STATE") or CHECKOUT / ".lab").resolve()
 INVENTORY = STATE / "inventory.yml"
 
 ASK = """
