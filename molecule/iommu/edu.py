@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
 """Let QEMU's educational device (1234:11e8) do DMA wherever one wants. Runs on the host that borrows it.

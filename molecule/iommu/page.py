@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
 """Hold a page of this host's RAM, say where it physically is, and tell later whether anybody has written to it.

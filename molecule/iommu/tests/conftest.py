@@ -17,10 +17,10 @@ def page() -> Iterator[Callable[[Host], int]]:
     holders = []
 
     def hold(host: Host) -> int:
-        address = int(fabric.output(host, "/root/page.py hold"), 16)
+        address = int(fabric.output(host, "python3 /root/page.py hold"), 16)
         holders.append(host)
         return address
 
     yield hold
     for host in holders:
-        fabric.output(host, "/root/page.py release")
+        fabric.output(host, "python3 /root/page.py release")

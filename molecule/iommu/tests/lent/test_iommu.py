@@ -89,8 +89,8 @@ def test_the_owners_memory_cannot_be_reached(
     address = page(owner)
     function = probe["remote_address"].removeprefix("0000:")
     before = len(faults(owner, function))
-    fabric.output(borrower, f"/root/edu.py {probe['address']} {action} {address:#x}")
-    assert fabric.output(owner, "/root/page.py look") == "unchanged"
+    fabric.output(borrower, f"python3 /root/edu.py {probe['address']} {action} {address:#x}")
+    assert fabric.output(owner, "python3 /root/page.py look") == "unchanged"
     assert len(faults(owner, function)) > before
 
 
@@ -103,6 +103,6 @@ def test_memory_the_borrower_has_not_mapped_cannot_be_reached(
     )
     address = int(said[-1], 16) + page(borrower)
     before = len(faults(borrower, NTB))
-    fabric.output(borrower, f"/root/edu.py {probe['address']} {action} {address:#x}")
-    assert fabric.output(borrower, "/root/page.py look") == "unchanged"
+    fabric.output(borrower, f"python3 /root/edu.py {probe['address']} {action} {address:#x}")
+    assert fabric.output(borrower, "python3 /root/page.py look") == "unchanged"
     assert len(faults(borrower, NTB)) > before

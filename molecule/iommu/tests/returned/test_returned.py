@@ -24,5 +24,5 @@ def test_without_the_iommu_the_device_does_reach_memory(owner: Host, page: Calla
     """That it could not while it was lent is the IOMMU's doing."""
     address = next(lease["device"]["address"] for lease in fabric.leases() if lease["name"] == "probe")
     fabric.output(owner, f"echo identity > /sys/bus/pci/devices/{address}/iommu_group/type")
-    fabric.output(owner, f"/root/edu.py {address} write {page(owner):#x}")
-    assert fabric.output(owner, "/root/page.py look") == "changed"
+    fabric.output(owner, f"python3 /root/edu.py {address} write {page(owner):#x}")
+    assert fabric.output(owner, "python3 /root/page.py look") == "changed"
