@@ -56,6 +56,11 @@ class Kernel:
         """The package with the sources."""
         return f"linux-source-{self.series.name}"
 
+    @property
+    def companions(self) -> list[str]:
+        """What the image needs in a newer version than the Debian release itself has."""
+        return [f"linux-base/{self.series.codename}-backports"] if self.series.backports else []
+
     def pinned(self, *packages: str) -> list[str]:
         """Packages of this kernel as apt wants them, in exactly this version."""
         return [f"{package}={self.version}" for package in packages]

@@ -44,7 +44,7 @@ def require_tools() -> None:
 
 def guest_packages(kernel: Kernel) -> list[str]:
     """What a guest consists of."""
-    return [*kernel.pinned(kernel.image), *GUEST_PACKAGES]
+    return [*kernel.pinned(kernel.image), *kernel.companions, *GUEST_PACKAGES]
 
 
 def _mmdebstrap(target: Path, codename: str, packages: list[str], sources: list[str], options: list[str]) -> None:
