@@ -15,7 +15,7 @@ help: ## Say what there is
 demo: setup ## See it work: two virtual hosts, one lends its NVMe drive to the other (KERNEL as for test)
 	@. tools/lib.sh && use_tools && python -m tools.demo
 
-test: setup ## Run all tests and linters (KERNEL=6.1|6.12|7.2: on that kernel)
+test: setup ## Run the tests and linters (KERNEL=6.1|6.12|7.2: on that kernel; EXTENDED=1: all scenarios)
 	@tools/run test
 
 lint: setup ## Run the linters alone

@@ -25,7 +25,7 @@ from tools.demo.hosts import STATE, DemoError
 from . import attach, bridge, drives, modules, report, rounds
 from .drives import Drive
 from .hosts import BenchError, Host
-from .jobs import JOBS
+from .jobs import JOBS, MESSAGE_JOBS
 
 OWNER, BORROWER, MESSAGE = "node-a", "node-b", "node-c"
 TOPOLOGY = Path(__file__).with_name("topology.yml")
@@ -107,7 +107,8 @@ class Bench:
 
     def _iommu(self) -> dict[str, str]:
         found = {}
-        for role, host in (("owner", self.owner), ("borrower", self.borrower)):
+        roles = {"owner": self.owner, "borrower": self.borrower, "borrower_message": self.third}
+        for role, host in roles.items():
             links = json.loads(host.run("devlend --json links"))["links"]
             found[role] = "translating" if any(link["iommu"] for link in links) else "none"
         return found
@@ -125,7 +126,7 @@ class Bench:
         self.say("message windows, which are slow")
         self.run["message"] = rounds.run(
             self.message,
-            JOBS,
+            MESSAGE_JOBS,
             2.0,
             1 if self.quick else 2,
             {OWNER: self.owner, MESSAGE: self.third},
@@ -155,7 +156,11 @@ class Bench:
 
     def besides_message(self) -> dict[str, Any]:
         """What else belongs to each round with message windows."""
-        return self._bridge_rounds(self.third, "BENCH-MESSAGE")
+        device = drives.address_of(self.third, "BENCH-MESSAGE")
+        return {
+            **self._bridge_rounds(self.third, "BENCH-MESSAGE"),
+            "map_one": self.third.measure("map", device, NTB, "one", 3, 1000),
+        }
 
     def conditions(self, load: tuple[float, float, float]) -> None:
         """Say under what conditions it was measured."""

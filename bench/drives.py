@@ -86,17 +86,3 @@ def connect_over_tcp(borrower: Host, address: str) -> str:
             return f"/dev/{new[0]}"
         time.sleep(0.2)
     raise BenchError(f"{borrower.name}: no block device came over NVMe/TCP")
-
-
-def disconnect_over_tcp(borrower: Host) -> None:
-    """End the borrower's use."""
-    borrower.run(f"nvme disconnect -n {SUBSYSTEM}")
-
-
-def withdraw_over_tcp(owner: Host) -> None:
-    """End the owner's offer."""
-    subsystem, port = f"{TARGET}/subsystems/{SUBSYSTEM}", f"{TARGET}/ports/1"
-    owner.run(
-        f"rm {port}/subsystems/{SUBSYSTEM}; rmdir {port}; echo 0 > {subsystem}/namespaces/1/enable; "
-        f"rmdir {subsystem}/namespaces/1 {subsystem}"
-    )

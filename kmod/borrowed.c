@@ -455,9 +455,11 @@ int lend_borrowed_attach(struct lend_link *link, u32 remote_id, u64 epoch,
 
 	mutex_lock(&link->lock);
 	ret = lend_borrowed_attach_locked(b, extack);
-	/* Nobody else may detach what has failed. */
+	/* Nobody else may detach what has failed; it may be gone as soon as the lock is. */
 	if (ret)
 		b->state = NTB_LEND_BORROWED_STATE_DETACHING;
+	else
+		lend_borrowed_set_state(b, NTB_LEND_BORROWED_STATE_ATTACHED);
 	mutex_unlock(&link->lock);
 	trace_lend_lease(dev_name(&link->ntb->dev), link->id, epoch, "attach", ret);
 	if (ret) {
@@ -465,7 +467,6 @@ int lend_borrowed_attach(struct lend_link *link, u32 remote_id, u64 epoch,
 		lend_borrowed_put(b);
 		return ret;
 	}
-	lend_borrowed_set_state(b, NTB_LEND_BORROWED_STATE_ATTACHED);
 	dev_info(&link->ntb->dev, "borrowed device %u attached as %05x:00:00.0\n", b->id,
 		 b->sysdata.domain);
 	*out = b;

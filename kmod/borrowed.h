@@ -186,6 +186,7 @@ void lend_dma_stats_sum(struct lend_borrowed *b, struct lend_dma_stats *sum);
 int lend_msi_init(struct lend_borrowed *b);
 void lend_msi_exit(struct lend_borrowed *b);
 void lend_msi_compose_for(struct lend_borrowed *b, struct irq_data *data, struct msi_msg *msg);
+int lend_msi_set_affinity(struct irq_data *data, const struct cpumask *mask, bool force);
 
 /* msi_domain.c or msi_parent.c */
 struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode_handle *fwnode,

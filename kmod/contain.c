@@ -48,7 +48,7 @@ static int lend_contain_used_here(struct device *dev, void *arg)
 	return 1;
 }
 
-/* Process context; link and list locks held. */
+/* Process context; lease and list locks held. */
 static int lend_contain_lent_elsewhere(struct lend_lent *other, void *arg)
 {
 	struct lend_neighbours *n = arg;
@@ -72,7 +72,7 @@ static int lend_contain_lent_elsewhere(struct lend_lent *other, void *arg)
  * @link: the borrower's link
  * @result: the answer
  *
- * Context: process; caller holds the device lock and @link->lock, not
+ * Context: process; caller holds the device lock and @link->lease_lock, not
  * @lent->lock.
  */
 void lend_contain_probe(struct lend_lent *lent, struct lend_link *link,
@@ -118,7 +118,7 @@ static dma_addr_t lend_contain_map(struct device *dev, const struct lend_window 
  * @how: what lend_contain_probe() found
  * @extack: says what is wrong
  *
- * Context: process; caller holds @link->lock and @lent->lock.
+ * Context: process; caller holds @link->lease_lock and @lent->lock.
  * Return: 0; -EPERM it would not be contained; -ENOSPC no room in its domain.
  */
 int lend_contain_open(struct lend_lent *lent, struct lend_link *link,

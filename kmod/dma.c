@@ -2,7 +2,9 @@
 /*
  * DMA of borrowed devices: every mapping is made through the NTB function,
  * whose DMA address space is what the owner's window shows, and the window's
- * base on the owner is added.
+ * base on the owner is added. Where that mapping would be the address and
+ * nothing else, the address is taken: going through the DMA layer a second time
+ * takes as long as all the rest.
  */
 
 #include <linux/dma-map-ops.h>
@@ -14,27 +16,9 @@
 #include "compat.h"
 #include "dma.h"
 #include "pool.h"
-#include "trace.h"
 
 /* How long a detach waits for mappings that the driver has left behind. */
 #define LEND_DRAIN_TIMEOUT	(5 * HZ)
-
-/**
- * lend_dma_enter() - begin a mapping
- * @b: the borrowed device
- *
- * Every mapping holds a reference.
- *
- * Context: any.
- * Return: false once the device is going.
- */
-bool lend_dma_enter(struct lend_borrowed *b)
-{
-	if (percpu_ref_tryget_live(&b->dma_ref))
-		return true;
-	this_cpu_inc(b->dma_stats->errors);
-	return false;
-}
 
 /**
  * lend_dma_refuse() - a mapping that has begun cannot be made
@@ -49,43 +33,6 @@ void lend_dma_refuse(struct lend_borrowed *b, struct device *dev, size_t size, c
 {
 	this_cpu_inc(b->dma_stats->errors);
 	dev_warn_ratelimited(dev, "no DMA mapping of %zu octets: %s\n", size, why);
-	percpu_ref_put(&b->dma_ref);
-}
-
-/**
- * lend_dma_made() - a mapping is made
- * @b: the borrowed device
- * @addr: in the DMA address space of the NTB function
- * @size: octets
- * @dir: who writes to it
- *
- * Context: any.
- * Return: what to tell the device.
- */
-dma_addr_t lend_dma_made(struct lend_borrowed *b, dma_addr_t addr, size_t size,
-			 enum dma_data_direction dir)
-{
-	this_cpu_inc(b->dma_stats->maps);
-	this_cpu_add(b->dma_stats->mapped, size);
-	trace_lend_map(b->id, b->dma_base + addr, size, dir, true);
-	return b->dma_base + addr;
-}
-
-/**
- * lend_dma_ended() - a mapping is no more
- * @b: the borrowed device
- * @addr: what lend_dma_made() has returned
- * @size: octets
- * @dir: who wrote to it
- *
- * Context: any.
- */
-void lend_dma_ended(struct lend_borrowed *b, dma_addr_t addr, size_t size,
-		    enum dma_data_direction dir)
-{
-	this_cpu_inc(b->dma_stats->unmaps);
-	this_cpu_add(b->dma_stats->unmapped, size);
-	trace_lend_map(b->id, addr, size, dir, false);
 	percpu_ref_put(&b->dma_ref);
 }
 
@@ -109,7 +56,7 @@ static void lend_unmap(struct lend_borrowed *b, dma_addr_t addr, size_t size,
 {
 	if (b->link->pool && lend_is_bounced(b->link->pool, addr))
 		lend_bounce_unmap(b->link->pool, addr, size, dir, attrs);
-	else
+	else if (!b->link->plain)
 		dma_unmap_page_attrs(lend_dma_ntb(b), addr, size, dir, attrs);
 }
 
@@ -123,7 +70,9 @@ static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned 
 
 	if (!lend_dma_enter(b))
 		return DMA_MAPPING_ERROR;
-	if (b->link->translated || lend_dma_fits(b, phys, size))
+	if (b->link->plain && lend_dma_fits(b, phys, size))
+		addr = phys;
+	else if (b->link->translated || lend_dma_fits(b, phys, size))
 		addr = dma_map_page_attrs(ntb, page, offset, size, dir, attrs);
 	else
 		addr = lend_map_bounced(b, phys, size, attrs);
@@ -215,7 +164,7 @@ static void lend_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
 	if (b->link->pool && lend_is_bounced(b->link->pool, addr)) {
 		if (dir != DMA_TO_DEVICE)
 			lend_bounce_sync(b->link->pool, addr, size, true);
-	} else {
+	} else if (!b->link->plain) {
 		dma_sync_single_for_cpu(lend_dma_ntb(b), addr, size, dir);
 	}
 }
@@ -229,7 +178,7 @@ static void lend_sync_for_device(struct device *dev, dma_addr_t addr, size_t siz
 	if (b->link->pool && lend_is_bounced(b->link->pool, addr)) {
 		if (dir != DMA_FROM_DEVICE)
 			lend_bounce_sync(b->link->pool, addr, size, false);
-	} else {
+	} else if (!b->link->plain) {
 		dma_sync_single_for_device(lend_dma_ntb(b), addr, size, dir);
 	}
 }

@@ -5,9 +5,11 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/pci.h>
+#include <linux/percpu-refcount.h>
 
 #include "borrowed.h"
 #include "link.h"
+#include "trace.h"
 
 static inline struct lend_borrowed *lend_dma_of(struct device *dev)
 {
@@ -32,12 +34,67 @@ static inline bool lend_dma_reaches(const struct lend_borrowed *b, u64 mask, dma
 	return b->dma_base + addr + size - 1 <= mask;
 }
 
-bool lend_dma_enter(struct lend_borrowed *b);
+/*
+ * The three that follow are in every map and unmap, which without an IOMMU is
+ * little more than calls: so they are none.
+ */
+
+/**
+ * lend_dma_enter() - begin a mapping
+ * @b: the borrowed device
+ *
+ * Every mapping holds a reference.
+ *
+ * Context: any.
+ * Return: false once the device is going.
+ */
+static inline bool lend_dma_enter(struct lend_borrowed *b)
+{
+	if (percpu_ref_tryget_live(&b->dma_ref))
+		return true;
+	this_cpu_inc(b->dma_stats->errors);
+	return false;
+}
+
+/**
+ * lend_dma_made() - a mapping is made
+ * @b: the borrowed device
+ * @addr: in the DMA address space of the NTB function
+ * @size: octets
+ * @dir: who writes to it
+ *
+ * Context: any.
+ * Return: what to tell the device.
+ */
+static inline dma_addr_t lend_dma_made(struct lend_borrowed *b, dma_addr_t addr, size_t size,
+				       enum dma_data_direction dir)
+{
+	this_cpu_inc(b->dma_stats->maps);
+	this_cpu_add(b->dma_stats->mapped, size);
+	trace_lend_map(b->id, b->dma_base + addr, size, dir, true);
+	return b->dma_base + addr;
+}
+
+/**
+ * lend_dma_ended() - a mapping is no more
+ * @b: the borrowed device
+ * @addr: what lend_dma_made() has returned
+ * @size: octets
+ * @dir: who wrote to it
+ *
+ * Context: any.
+ */
+static inline void lend_dma_ended(struct lend_borrowed *b, dma_addr_t addr, size_t size,
+				  enum dma_data_direction dir)
+{
+	this_cpu_inc(b->dma_stats->unmaps);
+	this_cpu_add(b->dma_stats->unmapped, size);
+	trace_lend_map(b->id, addr, size, dir, false);
+	percpu_ref_put(&b->dma_ref);
+}
+
+/* dma.c */
 void lend_dma_refuse(struct lend_borrowed *b, struct device *dev, size_t size, const char *why);
-dma_addr_t lend_dma_made(struct lend_borrowed *b, dma_addr_t addr, size_t size,
-			 enum dma_data_direction dir);
-void lend_dma_ended(struct lend_borrowed *b, dma_addr_t addr, size_t size,
-		    enum dma_data_direction dir);
 
 /* coherent.c */
 void *lend_alloc(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp,

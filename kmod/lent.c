@@ -4,7 +4,9 @@
  * lease of a function.
  *
  * Locks, in this order: the function's device lock (held across resets, so
- * that it cannot be unbound meanwhile), lend_link.lock, lend_lent.lock.
+ * that it cannot be unbound meanwhile), lend_link.lease_lock, lend_lent.lock.
+ * Never lend_link.lock: who holds it, to attach or detach, waits for the PCI
+ * core's lock, which whoever removes a lent function holds.
  */
 
 #include <linux/idr.h>
@@ -198,7 +200,7 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 	lend_lent_build_filter(lent);
 	lend_filter_set_pin(lent->filter, lend_lent_intx_pin(lent));
 
-	mutex_lock(&link->lock);
+	mutex_lock(&link->lease_lock);
 	/* Leases of this link only come and go under its lock. */
 	in_use = lend_lent_for_each(0, lend_lent_uses_bar_window, &others);
 	lend_contain_probe(lent, link, &containment);
@@ -225,7 +227,7 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 		lent->state = NTB_LEND_LENT_STATE_LENT;
 	}
 	mutex_unlock(&lent->lock);
-	mutex_unlock(&link->lock);
+	mutex_unlock(&link->lease_lock);
 	return ret;
 }
 
@@ -245,7 +247,7 @@ static void lend_lent_log_limits(struct lend_lent *lent)
  * @epoch: of the lease
  * @extack: says what is wrong
  *
- * Context: process; takes the device, link and lent locks, may take seconds.
+ * Context: process; takes the device, lease and lent locks, may take seconds.
  * Return: 0 or a negative errno; see the netlink spec.
  */
 int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
@@ -285,14 +287,14 @@ static void lend_lent_end_lease(struct lend_lent *lent)
 
 	if (!link)
 		return;
-	mutex_lock(&link->lock);
+	mutex_lock(&link->lease_lock);
 	mutex_lock(&lent->lock);
 	lend_lent_cut_off(lent);
 	lend_lent_unplace(lent, link);
 	lent->link = NULL;
 	lent->epoch = 0;
 	mutex_unlock(&lent->lock);
-	mutex_unlock(&link->lock);
+	mutex_unlock(&link->lease_lock);
 	module_put(link->bridge);
 	module_put(THIS_MODULE);
 	lend_link_put(link);
@@ -340,7 +342,7 @@ static int lend_lent_unlend_locked(struct lend_lent *lent, bool force,
  * @force: also while it is attached at the borrower
  * @extack: says what is wrong
  *
- * Context: process; takes the device, link and lent locks, may take seconds.
+ * Context: process; takes the device, lease and lent locks, may take seconds.
  * Return: 0, also when quarantined; -EBUSY attached; -ENODEV unbound.
  */
 int lend_lent_unlend(struct lend_lent *lent, bool force, struct netlink_ext_ack *extack)
@@ -380,7 +382,7 @@ static int lend_lent_session_over(struct lend_lent *lent, void *arg)
  *
  * The devices stay cut off until user space takes them back.
  *
- * Context: process; caller holds @link->lock.
+ * Context: process; caller holds @link->lease_lock.
  */
 void lend_lent_link_lost(struct lend_link *link)
 {

@@ -51,7 +51,7 @@ static u32 lend_bar_flags(const struct resource *res)
 	return flags;
 }
 
-/* Process context, link and lent locks held. */
+/* Process context, lease and lent locks held. */
 static int lend_lent_map_bar(struct lend_lent *lent, struct lend_link *link, int i)
 {
 	struct resource *res = &lent->pdev->resource[i];
@@ -74,7 +74,7 @@ static int lend_lent_map_bar(struct lend_lent *lent, struct lend_link *link, int
 	return 0;
 }
 
-/* Process context, link and lent locks held. */
+/* Process context, lease and lent locks held. */
 static void lend_lent_unmap_bar(struct lend_lent *lent, struct lend_link *link, int i)
 {
 	struct lend_lent_bar *bar = &lent->bar[i];
@@ -89,7 +89,7 @@ static void lend_lent_unmap_bar(struct lend_lent *lent, struct lend_link *link, 
  * @lent: the lent device
  * @link: the borrower's link
  *
- * Context: process; link and lent locks held.
+ * Context: process; lease and lent locks held.
  */
 void lend_lent_unplace(struct lend_lent *lent, struct lend_link *link)
 {
@@ -115,7 +115,7 @@ static bool lend_lent_holds_bar_window(const struct lend_lent *lent, const struc
  * @lent: a lent device
  * @arg: struct lend_in_use: the link, and the device that does not count
  *
- * Context: process; @arg's link lock held.
+ * Context: process; @arg's lease lock held.
  * Return: 1 if it does, else 0.
  */
 int lend_lent_uses_bar_window(struct lend_lent *lent, void *arg)
@@ -126,7 +126,31 @@ int lend_lent_uses_bar_window(struct lend_lent *lent, void *arg)
 	       lend_lent_holds_bar_window(lent, in_use->link);
 }
 
-/* Process context, link and lent locks held. A place in a window for each BAR. */
+/* Process context, lease lock held. What fits no window, wherever it lies. */
+static int lend_lent_check_sizes(struct lend_lent *lent, const struct lend_link *link,
+				 struct netlink_ext_ack *extack)
+{
+	u64 most = max(link->win[link->dma_win].inbound_max, link->win[link->bar_win].inbound_max);
+	int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		struct resource *res = &lent->pdev->resource[i];
+
+		if (!(res->flags & IORESOURCE_MEM) || resource_size(res) <= most)
+			continue;
+		/* Newer kernels cut messages with values at 80 octets. */
+		NL_SET_ERR_MSG_FMT(extack,
+				   "BAR %d of %llu MiB is larger than the windows, of %llu MiB at most",
+				   i, (u64)resource_size(res) >> 20, most >> 20);
+		pci_warn(lent->pdev,
+			 "cannot be lent: BAR %d of %llu MiB is larger than the windows, of %llu MiB at most\n",
+			 i, (u64)resource_size(res) >> 20, most >> 20);
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+/* Process context, lease and lent locks held. A place in a window for each BAR. */
 static int lend_lent_place_bars(struct lend_lent *lent, struct lend_link *link,
 				bool in_use, struct netlink_ext_ack *extack)
 {
@@ -178,7 +202,7 @@ static int lend_lent_place_bars(struct lend_lent *lent, struct lend_link *link,
 }
 
 /*
- * Process context, link and lent locks held. The borrower reads the ROM like a
+ * Process context, lease and lent locks held. The borrower reads the ROM like a
  * BAR and switches its decoder itself; one that no window reaches is hidden.
  */
 static void lend_lent_place_rom(struct lend_lent *lent, struct lend_link *link, bool in_use)
@@ -215,7 +239,7 @@ static void lend_lent_place_rom(struct lend_lent *lent, struct lend_link *link, 
  * @containment: what lend_contain_probe() found
  * @extack: says what does not fit
  *
- * Context: process; link and lent locks held.
+ * Context: process; lease and lent locks held.
  * Return: 0 or a negative errno, then nothing is placed.
  */
 int lend_lent_place(struct lend_lent *lent, struct lend_link *link, bool in_use,
@@ -228,7 +252,9 @@ int lend_lent_place(struct lend_lent *lent, struct lend_link *link, bool in_use,
 			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
 		return -EOPNOTSUPP;
 	}
-	ret = lend_lent_place_bars(lent, link, in_use, extack);
+	ret = lend_lent_check_sizes(lent, link, extack);
+	if (!ret)
+		ret = lend_lent_place_bars(lent, link, in_use, extack);
 	if (!ret)
 		ret = lend_contain_open(lent, link, containment, extack);
 	if (ret) {

@@ -58,6 +58,7 @@ static void lend_link_free(struct kref *ref)
 	ida_free(&lend_link_ids, link->id);
 	lend_pool_destroy(link->pool);
 	pci_dev_put(link->pdev);
+	mutex_destroy(&link->lease_lock);
 	mutex_destroy(&link->lock);
 	kfree(link->relay);
 	kfree(link);
@@ -221,7 +222,10 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 		usleep_range(50, 100);
 
 	lend_borrowed_link_lost(link);
+	/* A lease that begins later finds that the link is not ready. */
+	mutex_lock(&link->lease_lock);
 	lend_lent_link_lost(link);
+	mutex_unlock(&link->lease_lock);
 	lend_windows_unclaim(link);
 	if (link->peer_chan)
 		iounmap(link->peer_chan);
@@ -230,7 +234,9 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	link->peer_protocol = 0;
 	link->peer_told = 0;
 	link->proofs = 0;
+	mutex_lock(&link->lease_lock);
 	lend_windows_close(link);
+	mutex_unlock(&link->lease_lock);
 	if (was_ready)
 		lend_link_new_epoch(link);
 	lend_channel_reset(link);
@@ -322,7 +328,9 @@ static void lend_link_work(struct work_struct *work)
 		goto requeue;
 
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
+		mutex_lock(&link->lease_lock);
 		ret = lend_windows_open(link);
+		mutex_unlock(&link->lease_lock);
 		if (ret) {
 			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN,
 					    lend_windows_error(ret));
@@ -396,6 +404,7 @@ static int lend_link_make_pool(struct lend_link *link)
 	struct device *dev = &link->pdev->dev;
 
 	link->translated = lend_is_translated(dev);
+	link->plain = lend_is_plain(dev);
 	if (link->translated || dma_get_required_mask(dev) < size)
 		return 0;
 	link->pool = lend_pool_create(size);
@@ -419,6 +428,7 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 		return -ENOMEM;
 	kref_init(&link->ref);
 	mutex_init(&link->lock);
+	mutex_init(&link->lease_lock);
 	INIT_DELAYED_WORK(&link->work, lend_link_work);
 	INIT_DELAYED_WORK(&link->hb_work, lend_link_heartbeat);
 	lend_mailbox_init(link);

@@ -69,6 +69,8 @@ struct lend_counters {
  * @pidx: the NTB API's peer index
  * @lock: serialises state changes, attach and detach; may be held for as long
  *	as a driver's probe takes
+ * @lease_lock: serialises what begins and ends leases to the peer, and what its
+ *	windows show here; taken after @lock
  * @state: see the netlink spec; written under @lock, read anywhere
  * @message: why it is not ready; written under @lock
  * @physical: the bridge reports the link as up
@@ -93,6 +95,7 @@ struct lend_counters {
  * @bar_win: index of the window for BARs; equals @dma_win with one window only
  * @dma_mask: what the NTB function's DMA mask was before
  * @translated: an IOMMU translates the NTB function's DMA
+ * @plain: its DMA address is memory's physical one, and mapping does nothing
  * @pool: memory that the window shows, where it does not show all; or NULL
  * @chan: own channel memory, written by the peer
  * @chan_dma: its DMA address for the NTB function
@@ -119,6 +122,7 @@ struct lend_link {
 	int pidx;
 
 	struct mutex lock; /* state changes, attach, detach */
+	struct mutex lease_lock; /* leases, inbound windows */
 	enum ntb_lend_link_state state;
 	const char *message;
 	bool physical;
@@ -143,6 +147,7 @@ struct lend_link {
 	int bar_win;
 	u64 dma_mask;
 	bool translated;
+	bool plain;
 	struct lend_pool *pool;
 
 	struct lend_chan *chan;

@@ -13,6 +13,17 @@
 #include "borrowed.h"
 #include "link.h"
 
+/* The message of the nearest level that can compose one, from @data on. */
+static void lend_msi_compose_from(struct irq_data *data, struct msi_msg *msg)
+{
+	for (; data; data = data->parent_data) {
+		if (data->chip && data->chip->irq_compose_msi_msg) {
+			data->chip->irq_compose_msi_msg(data, msg);
+			return;
+		}
+	}
+}
+
 /**
  * lend_msi_compose_for() - make the message of an interrupt of a borrowed device
  * @b: the borrowed device
@@ -23,19 +34,43 @@
  */
 void lend_msi_compose_for(struct lend_borrowed *b, struct irq_data *data, struct msi_msg *msg)
 {
-	struct irq_data *parent;
 	u64 addr;
 
-	/* The nearest parent that can compose wins. */
-	for (parent = data->parent_data; parent; parent = parent->parent_data) {
-		if (parent->chip && parent->chip->irq_compose_msi_msg) {
-			parent->chip->irq_compose_msi_msg(parent, msg);
-			break;
-		}
-	}
+	lend_msi_compose_from(data->parent_data, msg);
 	addr = b->dma_base + ((u64)msg->address_hi << 32 | msg->address_lo);
 	msg->address_hi = upper_32_bits(addr);
 	msg->address_lo = lower_32_bits(addr);
+}
+
+/**
+ * lend_msi_set_affinity() - move an interrupt of a borrowed device to another CPU
+ * @data: the interrupt at the level of the device's domain
+ * @mask: the CPUs to choose from
+ * @force: also those that are not online
+ *
+ * Without interrupt remapping the message changes, its address before its data.
+ * Where it cannot be masked meanwhile, the device may send it half changed, and
+ * nobody gets it: an interrupt of our own stands in for it. If none got lost, it
+ * is one that handlers find nothing to do for.
+ *
+ * Context: any; irq_desc lock held.
+ * Return: as irq_set_affinity of &struct irq_chip.
+ */
+int lend_msi_set_affinity(struct irq_data *data, const struct cpumask *mask, bool force)
+{
+	int ret = irq_chip_set_affinity_parent(data, mask, force);
+	struct msi_desc *desc = irq_data_get_msi_desc(data);
+	struct msi_msg old = desc->msg, msg = {};
+
+	if (ret < 0 || ret == IRQ_SET_MASK_OK_DONE)
+		return ret;
+	lend_msi_compose_from(data, &msg);
+	data->chip->irq_write_msi_msg(data, &msg);
+	if (!desc->pci.msi_attrib.is_msix && !desc->pci.msi_attrib.can_mask &&
+	    desc->msg.address_lo != old.address_lo && desc->msg.data != old.data &&
+	    irqd_is_started(data))
+		irq_chip_retrigger_hierarchy(data);
+	return ret;
 }
 
 /* The domain that the NTB function's own interrupts come from, or NULL. */

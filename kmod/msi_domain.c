@@ -43,6 +43,7 @@ static struct msi_domain_ops lend_msi_ops = {
 static const struct irq_chip lend_msi_chip = {
 	.name = "NTB-LEND",
 	.irq_ack = irq_chip_ack_parent,
+	.irq_set_affinity = lend_msi_set_affinity,
 	.irq_retrigger = irq_chip_retrigger_hierarchy,
 	.irq_compose_msi_msg = lend_msi_compose,
 	.flags = IRQCHIP_SKIP_SET_WAKE | IRQCHIP_AFFINITY_PRE_STARTUP,

@@ -78,6 +78,7 @@ static bool lend_msi_init_dev(struct device *dev, struct irq_domain *domain,
 	if (!msi_lib_init_dev_msi_info(dev, domain, real_parent, info))
 		return false;
 	info->ops->msi_prepare = lend_msi_prepare;
+	info->chip->irq_set_affinity = lend_msi_set_affinity;
 	info->chip->irq_retrigger = irq_chip_retrigger_hierarchy;
 	if (b->msi_relayed)
 		lend_msi_relay_chip(info->chip);

@@ -7,12 +7,15 @@
  */
 
 #include <linux/align.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/netlink.h>
 #include <linux/pci.h>
+#include <linux/swiotlb.h>
 
 #include "link.h"
 #include "window.h"
@@ -28,6 +31,20 @@ bool lend_is_translated(struct device *dev)
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
 
 	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
+}
+
+/**
+ * lend_is_plain() - is mapping memory for this device nothing but its address
+ * @dev: the device
+ *
+ * It is more where memory is translated, encrypted, copied or flushed.
+ *
+ * Context: process.
+ */
+bool lend_is_plain(struct device *dev)
+{
+	return !lend_is_translated(dev) && dev_is_dma_coherent(dev) &&
+	       !is_swiotlb_force_bounce(dev) && !phys_to_dma(dev, 0);
 }
 
 static void lend_window_find_bar(struct lend_link *link, struct lend_window *win)
@@ -108,7 +125,7 @@ int lend_windows_probe(struct lend_link *link)
 	return 0;
 }
 
-/* Process context, @link->lock held. What the bridge demands of a translation. */
+/* Process context, @link->lease_lock held. What the bridge demands of a translation. */
 static int lend_window_get_align(struct lend_link *link, int i, u64 *align, u64 *size)
 {
 	resource_size_t addr_align, size_align, size_max;
@@ -130,7 +147,7 @@ static int lend_window_get_align(struct lend_link *link, int i, u64 *align, u64 
 	return 0;
 }
 
-/* Process context, @link->lock held. */
+/* Process context, @link->lease_lock held. */
 static int lend_window_set(struct lend_link *link, int i, u64 base, u64 size)
 {
 	struct lend_window *win = &link->win[i];
@@ -154,7 +171,7 @@ static int lend_window_set(struct lend_link *link, int i, u64 base, u64 size)
  *
  * The BAR window stays closed until a device is lent.
  *
- * Context: process; caller holds @link->lock. May sleep: some bridges take a
+ * Context: process; caller holds @link->lease_lock. May sleep: some bridges take a
  * translation as a command.
  * Return: 0; an errno for lend_windows_error().
  */
@@ -205,7 +222,7 @@ const char *lend_windows_error(int error)
  * lend_windows_close() - let the peer reach nothing
  * @link: the link
  *
- * Context: process; caller holds @link->lock.
+ * Context: process; caller holds @link->lease_lock.
  */
 void lend_windows_close(struct lend_link *link)
 {
@@ -231,7 +248,7 @@ void lend_windows_close(struct lend_link *link)
  * then devices that are neighbours find their place later, and bridges that
  * demand it are content.
  *
- * Context: process; caller holds @link->lock.
+ * Context: process; caller holds @link->lease_lock.
  * Return: 0; -ENOSPC does not fit; or what the bridge driver says.
  */
 int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use,
@@ -279,7 +296,7 @@ int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use,
  * @size: octets
  * @offset: where in the window it is
  *
- * Context: process; caller holds @link->lock.
+ * Context: process; caller holds @link->lease_lock.
  * Return: index of the window; -ENOSPC none.
  */
 int lend_window_of(const struct lend_link *link, u64 bus, u64 size, u64 *offset)

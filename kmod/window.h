@@ -10,6 +10,7 @@ struct lend_link;
 struct netlink_ext_ack;
 
 bool lend_is_translated(struct device *dev);
+bool lend_is_plain(struct device *dev);
 int lend_windows_probe(struct lend_link *link);
 int lend_windows_open(struct lend_link *link);
 const char *lend_windows_error(int error);

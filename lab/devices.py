@@ -203,8 +203,8 @@ def _add(machine: _Machine, device: Device, identity: str, place: dict[str, str]
 
 
 def _bus(device: Device, identity: str) -> str:
-    # A drive controller of this kind names its bus like itself; nearly all others number their buses.
-    return identity if device.model == "nvme" else f"{identity}.0"
+    # Controllers of these kinds name their bus like themselves; nearly all others number their buses.
+    return identity if device.model in ("nvme", "ufs") else f"{identity}.0"
 
 
 def _network(machine: _Machine, network: str, identity: str) -> dict[str, str]:

@@ -13,7 +13,10 @@ import yaml
 from .topology import BUILDER, Topology
 
 # Emulated hosts stand still for seconds when the machine below them is busy, which is no reason to lose a peer.
-PATIENCE = {"heartbeat_timeout_ms": 20000, "request_timeout_ms": 5000}
+PATIENCE = {
+    "device_lending_kmod_parameters": {"heartbeat_timeout_ms": 20000, "request_timeout_ms": 5000},
+    "device_lending_attach_timeout": 300,
+}
 
 
 def ssh_options(state: Path) -> str:
@@ -66,7 +69,7 @@ def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
             {"ntb": topology.ntb_address(host.name, link), "peer": link.peer(host.name)}
             for link in topology.links_of(host.name)
         ]
-        hosts[host.name] = {**connection(host.name), "device_lending_links": links}
+        hosts[host.name] = {**connection(host.name), "device_lending_links": links, **host.variables}
     data = {
         "all": {
             "vars": {
@@ -82,7 +85,7 @@ def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
                     "vars": {
                         "device_lending_build_host": BUILDER,
                         "device_lending_leases": list(topology.leases),
-                        "device_lending_kmod_parameters": dict(PATIENCE),
+                        **PATIENCE,
                     },
                 }
             },

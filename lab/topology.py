@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ WINDOWS_DEFAULT = (1024, 4096)
 IOMMUS = ("none", "intel", "amd")
 BUILDER = "builder"
 ROOT_PORTS = 15
+SELECTOR = ("address", "serial", "vendor", "device", "physical_function", "index")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Nvme:
 
 @dataclass(frozen=True)
 class Host:
-    """One machine; memory in MiB."""
+    """One machine; memory in MiB; what its inventory says of it beside the lab's own."""
 
     name: str
     index: int
@@ -43,6 +44,7 @@ class Host:
     nvme: tuple[Nvme, ...] = ()
     devices: tuple[devices.Slot, ...] = ()
     iommu: str = "none"
+    variables: dict[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -120,7 +122,7 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     check.name(name, key)
     if name == BUILDER:
         raise check.fail(key, "is the name of the build host; choose another")
-    fields = check.mapping(value, key, ("memory", "cpus", "iommu", "nvme", "devices"))
+    fields = check.mapping(value, key, ("memory", "cpus", "iommu", "nvme", "devices", "variables"))
     drives = []
     for number, item in enumerate(check.sequence(fields.get("nvme"), f"{key}.nvme")):
         where = f"{key}.nvme[{number}]"
@@ -133,7 +135,8 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     cpus = check.number(fields.get("cpus", 2), f"{key}.cpus", 1, 64)
     iommu = check.choice(fields.get("iommu", "none"), f"{key}.iommu", IOMMUS)
     slots = devices.parse(check, fields.get("devices"), f"{key}.devices")
-    return Host(name, index, memory, cpus, tuple(drives), slots, iommu)
+    variables = check.mapping(fields.get("variables"), f"{key}.variables", ())
+    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables)
 
 
 def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Link:
@@ -173,7 +176,7 @@ def _lease(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> d
     for role in ("owner", "borrower"):
         if lease[role] not in hosts:
             raise check.fail(f"{key}.{role}", f"there is no host {lease[role]!r}")
-    check.mapping(lease["device"], f"{key}.device", ("address", "serial", "vendor", "device"))
+    check.mapping(lease["device"], f"{key}.device", SELECTOR)
     return lease
 
 

@@ -28,11 +28,10 @@ LINT = ("ruff", "mypy", "reuse", "shellcheck", "yamllint", "changelog", "docs", 
 
 
 class Step(NamedTuple):
-    """One script, the steps that must be through before it starts, and whether it wants the machine for itself."""
+    """One script, and the steps that must be through before it starts."""
 
     name: str
     after: tuple[str, ...] = ()
-    alone: bool = False
 
     @property
     def script(self) -> Path:
@@ -41,7 +40,7 @@ class Step(NamedTuple):
 
 
 # In the order in which they are started: the long ones first, so that the short ones fill the gaps.
-TEST = (
+SHORT = (
     Step("kunit"),
     Step("kernel"),
     Step("sanity"),
@@ -50,7 +49,13 @@ TEST = (
     Step("units", after=("sanity",)),
     Step("integration", after=("units",)),
     *(Step(name) for name in LINT),
-    Step("molecule", alone=True),
+)
+# Labs take all of the machine; two at a time use what the other leaves while it waits.
+LABS = ("molecule-labs", "molecule", "molecule-kernels")
+TEST = (
+    *SHORT,
+    *(Step(name, after=tuple(step.name for step in SHORT)) for name in LABS),
+    Step("matrix", after=LABS),
 )
 
 GROUPS = {"test": TEST, "lint": tuple(Step(name) for name in LINT)}
@@ -134,10 +139,8 @@ class Runner:
         ended = {result.name for result in self.results}
         planned = {step.name for step in self.waiting} | {one.step.name for one in self.running} | ended
         for step in list(self.waiting):
-            if len(self.running) >= self.parallel or any(one.step.alone for one in self.running):
+            if len(self.running) >= self.parallel:
                 return
-            if step.alone and self.running:
-                continue
             if all(name in ended for name in step.after if name in planned):
                 self.waiting.remove(step)
                 self.start(step)
@@ -178,7 +181,7 @@ class Runner:
         print()
         for result in sorted(self.results, key=lambda result: result.ok, reverse=True):
             numbers = f"{result.passed} passed, {result.failed} failed"
-            print(f"{'pass' if result.ok else 'FAIL'}  {result.name:14} {result.seconds:7.1f} s  {numbers}")
+            print(f"{'pass' if result.ok else 'FAIL'}  {result.name:16} {result.seconds:7.1f} s  {numbers}")
         passed, failed = sum(r.passed for r in self.results), sum(r.failed for r in self.results)
         print(f"\n{passed} passed, {failed} failed in {time.monotonic() - self.began:.1f}s")
         return 1 if failed else 0

@@ -18,7 +18,7 @@ from device_lending.ticker import Ticker
 from device_lending.watch import Watch
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
 
 logger = logging.getLogger("device_lending.daemon")
 
@@ -32,7 +32,7 @@ EX_UNAVAILABLE = 69
 class Parts:
     """A daemon ready to run; `stop` ends what blocks, `close` comes last."""
 
-    app: FastAPI
+    app: Starlette
     watch: Watch
     ticker: Ticker
     start: Callable[[], None]

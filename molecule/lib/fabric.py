@@ -19,6 +19,9 @@ import testinfra
 import yaml
 from testinfra.host import Host
 
+from lab.instance import Instance
+from lab.topology import Topology
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("LAB_STATE") or CHECKOUT / ".lab").resolve()
 INVENTORY = STATE / "inventory.yml"
@@ -31,7 +34,7 @@ class Connection(http.client.HTTPConnection):
         self.sock.settimeout(60)
         self.sock.connect(sys.argv[1])
 connection = Connection("localhost")
-connection.request("GET", sys.argv[2])
+connection.request(sys.argv[2], sys.argv[3], *sys.argv[4:], headers={"Content-Type": "application/json"})
 print(connection.getresponse().read().decode())
 """
 
@@ -42,6 +45,9 @@ TROUBLE = re.compile(
     r"AER: .*error|refcount_t|use-after-free|scheduling while atomic|Bad page|memory leak"
 )
 
+# Left in a kernel log when something was broken on purpose and is whole again.
+WHOLE_AGAIN = "what was broken on purpose is whole again"
+
 
 def inventory() -> dict[str, Any]:
     """The inventory of the lab."""
@@ -51,6 +57,11 @@ def inventory() -> dict[str, Any]:
 def leases() -> list[dict[str, Any]]:
     """The leases that the inventory of the lab declares."""
     return inventory()["all"]["children"]["ntb_fabric"]["vars"]["device_lending_leases"]
+
+
+def topology() -> Topology:
+    """What the lab consists of."""
+    return Instance(STATE).topology
 
 
 def lab(*arguments: str) -> None:
@@ -73,10 +84,19 @@ def output(host: Host, command: str) -> str:
 
 def ask(host: Host, daemon: str, what: str) -> Any:
     """What a daemon answers: ask(host, "borrowerd", "attachments")."""
+    return _answer(host, daemon, "GET", what)[what]
+
+
+def put(host: Host, daemon: str, what: str, entries: list[dict[str, Any]], **options: Any) -> None:
+    """Have a daemon set what it is told: put(host, "ownerd", "grants", [...], purge=True)."""
+    _answer(host, daemon, "PUT", what, json.dumps({what: entries, **options}))
+
+
+def _answer(host: Host, daemon: str, method: str, what: str, *body: str) -> dict[str, Any]:
     socket = f"/run/device-lending/{daemon}.sock"
-    answer = json.loads(output(host, f"python3 -c {shlex.quote(ASK)} {socket} /v1/{what}"))
+    answer = json.loads(output(host, shlex.join(["python3", "-c", ASK, socket, method, f"/v1/{what}", *body])))
     assert "error" not in answer, answer
-    return answer[what]
+    return answer
 
 
 def attachment(host: Host, name: str) -> dict[str, Any] | None:
@@ -106,13 +126,17 @@ def is_block(host: Host, node: str) -> bool:
     return host.run("test -b %s", node).rc == 0
 
 
-def trouble(host: Host, since: str = "") -> list[str]:
+def disks(host: Host, address: str) -> list[str]:
+    """The block devices that are behind a function."""
+    script = 'for disk in /sys/block/*; do case $(readlink -f "$disk") in */{0}/*) echo "/dev/${{disk##*/}}";; esac; done'
+    return output(host, script.format(address)).split()
+
+
+def trouble(host: Host, since: str = WHOLE_AGAIN) -> list[str]:
     """What the kernel of a host has complained about, after the last line that contains `since`."""
     lines = output(host, "dmesg").splitlines()
-    if since:
-        marks = [number for number, line in enumerate(lines) if since in line]
-        lines = lines[marks[-1]:] if marks else lines
-    return [line for line in lines if TROUBLE.search(line)]
+    marks = [number for number, line in enumerate(lines) if since in line]
+    return [line for line in lines[marks[-1] if marks else 0 :] if TROUBLE.search(line)]
 
 
 def mark(host: Host, text: str) -> None:
@@ -135,6 +159,18 @@ def playbook(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> 
     )
 
 
+def refused(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> str:
+    """Run a playbook that must fail without changing anything; what it printed, on one line."""
+    result = playbook(name, *arguments, inventories=inventories)
+    printed = result.stdout + result.stderr
+    assert result.returncode != 0, printed
+    changed = dict(re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", printed, re.MULTILINE))
+    assert changed, printed
+    assert set(changed.values()) == {"0"}, f"something was changed: {changed}\n{printed}"
+    assert "Traceback" not in printed
+    return " ".join(printed.split())
+
+
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """Wait until a condition gives something true."""
     end = time.monotonic() + seconds
@@ -144,3 +180,9 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
             return found
         assert time.monotonic() < end, f"not within {seconds:g} seconds: {what}"
         time.sleep(2)
+
+
+def drive(host: Host, serial: str) -> str:
+    """The drive with a serial number, as soon as a host has it."""
+    command = f"lsblk --nodeps --noheadings --output PATH,SERIAL | awk '$2 == \"{serial}\" {{print $1}}'"
+    return str(until(lambda: output(host, command), 30, f"there is a drive {serial}"))

@@ -223,9 +223,11 @@ def apply_present(
     _sync_units(host, before["units"], after["units"])
     restart = any(before[key] != after[key] for key in ("release", "config", "units"))
     touched = []
+    # In one go: systemd reads all units again each time.
+    disabled = [unit for unit, state in before["services"].items() if not state["enabled"]]
+    if disabled:
+        _command(host, ["systemctl", "enable", *disabled])
     for unit, state in before["services"].items():
-        if not state["enabled"]:
-            _command(host, ["systemctl", "enable", unit])
         if restart or not state["active"]:
             # One that is still starting is left to it, unless what it starts with has changed. A unit that has failed too
             # often refuses both until that is forgotten.
@@ -249,7 +251,7 @@ def apply_absent(host: Host, before: dict[str, t.Any], purge_store: bool) -> Non
         shutil.rmtree(host.path(path), ignore_errors=True)
 
 
-def wait_until_served(host: Host, seconds: float, pause: float = 0.5) -> None:
+def wait_until_served(host: Host, seconds: float, pause: float = 1.0) -> None:
     """Return once every daemon answers, or fail with what its journal says last."""
     deadline = time.monotonic() + seconds
     for name, daemon in host.daemons.items():
@@ -258,15 +260,19 @@ def wait_until_served(host: Host, seconds: float, pause: float = 0.5) -> None:
                 daemon.get("/v1/status")
                 break
             except ApiError as exc:
+                # One that has failed for good will not answer, however long one waits.
+                if host.run(["systemctl", "is-failed", "--quiet", service(name)])[0] == 0:
+                    raise DaemonError(_no_answer(host, f"{name} has failed", name, exc)) from exc
                 if time.monotonic() >= deadline:
-                    raise DaemonError(_no_answer(host, name, seconds, exc)) from exc
+                    what = f"{name} does not answer within {seconds:g} seconds after its start"
+                    raise DaemonError(_no_answer(host, what, name, exc)) from exc
                 time.sleep(pause)
 
 
-def _no_answer(host: Host, daemon: str, seconds: float, exc: ApiError) -> str:
+def _no_answer(host: Host, what: str, daemon: str, exc: ApiError) -> str:
     journal = host.run(["journalctl", "--no-pager", "--lines=15", "--output=cat", f"--unit={service(daemon)}"])[1]
     said = f" Its journal ends with:\n{journal.strip()}" if journal.strip() else ""
-    return f"{daemon} does not answer within {seconds:g} seconds after its start ({exc.message}).{said}"
+    return f"{what} ({exc.message}).{said}"
 
 
 def _unpack(host: Host, release: Release) -> None:

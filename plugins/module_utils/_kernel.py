@@ -15,6 +15,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._elf import (
     ModuleFile,
     note_build_id,
 )
+from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import NTB_DRIVERS, NTB_IDS
 
 LEND = "ntb_lend"
 
@@ -100,15 +101,10 @@ class Sysfs:
         return sorted(result)
 
     def drives_hardware(self, module: ModuleFile) -> bool:
-        """Tell whether a module's PCI aliases match a device of this host."""
+        """Tell whether a module is the driver of a device of this host."""
         directory = self.path("sys/bus/pci/devices")
         present = {_read(os.path.join(directory, name, "modalias")) for name in _listdir(directory)}
-        return any(
-            fnmatch.fnmatchcase(device, alias)
-            for alias in module.info.get("alias", [])
-            if alias.startswith("pci:")
-            for device in present
-        )
+        return any(fnmatch.fnmatchcase(device, alias) for alias in _pci_aliases(module) for device in present)
 
     def shipped_modules(self, release: str) -> set[str]:
         """Return the modules the kernel package itself brings, built in or not."""
@@ -129,6 +125,19 @@ class Sysfs:
             if path.startswith("kernel/"):
                 result.add(os.path.basename(path).split(".ko")[0].replace("-", "_"))
         return result
+
+
+def _pci_aliases(module: ModuleFile) -> list[str]:
+    """Return which PCI functions a module says it drives, or is known to: ntb_hw_epf does not say it."""
+    told = [alias for alias in module.info.get("alias", []) if alias.startswith("pci:")]
+    name = os.path.basename(module.path).split(".ko")[0].replace("-", "_")
+    return told or [
+        f"pci:v0000{vendor.upper()}d0000{device.upper()}sv*"
+        for vendor, devices in NTB_IDS.items()
+        if NTB_DRIVERS[vendor] == name
+        for device in devices
+        if device
+    ]
 
 
 def is_wanted_build(loaded: dict[str, str] | None, wanted: ModuleFile) -> bool:

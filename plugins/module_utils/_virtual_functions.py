@@ -79,7 +79,11 @@ def plan(
         if not 0 <= entry["count"] <= total:
             raise VirtualFunctionsError(
                 f"device_lending_virtual_functions: {entry['count']} virtual functions of {address} are wanted, but it "
-                + (f"has at most {total}." if total else "has no SR-IOV.")
+                + (
+                    f"has at most {total}. Set count to a number from 0 to {total}."
+                    if total
+                    else "has no SR-IOV. Take it out of the list."
+                )
             )
         after[address] = entry["count"]
     for address in declared:

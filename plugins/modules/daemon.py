@@ -70,7 +70,7 @@ options:
     description:
       - How many seconds the daemons may take after a start until they answer.
     type: int
-    default: 180
+    default: 600
   purge_store:
     description:
       - Whether O(state=absent) also removes what the daemons have stored, such as the epochs of leases.
@@ -176,7 +176,7 @@ def main():
                 ),
             ),
             keep=dict(type="int", default=1),
-            wait=dict(type="int", default=180),
+            wait=dict(type="int", default=600),
             purge_store=dict(type="bool", default=False),
             ownerd_socket=dict(type="path", default=OWNERD_SOCKET),
             borrowerd_socket=dict(type="path", default=BORROWERD_SOCKET),

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 PAGE = 4096
 
+# Linux takes no DMA mask of fewer than 24 bits where no IOMMU translates, and ntb_lend limits it to the window.
+LEAST_WINDOW = 1 << 24
+
 
 def size_words(octets):
     """A size the way people write it."""
@@ -171,6 +174,31 @@ def check_links(findings, probe, plan, hosts, links):
                 peer,
                 ", ".join(sorted(str(other) for other in peers)),
             )
+
+
+def check_windows(findings, probe, plan, links):
+    """Whether DMA goes through the windows at all. Behind an IOMMU it does, whatever their size."""
+    if (probe.get("iommu") or {}).get("units"):
+        return
+    largest = {
+        function["address"]: max(function["ntb"]["windows"], default=0)
+        for function in probe["functions"]
+        if function.get("ntb")
+    }
+    for name, peer in wanted_peers(plan):
+        ntbs = [normal_address(link.get("ntb", "")) for link in links or [] if link.get("peer") == peer]
+        # A size of 0 is one that is not known.
+        if not ntbs or not all(0 < largest.get(ntb, 0) < LEAST_WINDOW for ntb in ntbs):
+            continue
+        findings.error(
+            "lease %s needs the link to %s, but the largest window of the NTB function %s is %s, and without an IOMMU no DMA "
+            "goes through one of less than %s. Enlarge the windows in the firmware, or turn the IOMMU on.",
+            name,
+            peer,
+            ntbs[0],
+            size_words(largest[ntbs[0]]),
+            size_words(LEAST_WINDOW),
+        )
 
 
 def wanted_peers(plan):
@@ -338,12 +366,14 @@ def declare(findings, functions, wanted):
             continue
         function = physical[0]
         total = function.get("virtual_total", 0)
-        if entry["count"] > total:
+        if not 0 <= entry["count"] <= total:
             findings.error(
                 "device_lending_virtual_functions: %d virtual functions of %s are wanted, but it %s.",
                 entry["count"],
-                words,
-                "has at most %d" % total if total else "has no SR-IOV",
+                function["address"],
+                "has at most %d. Set count to a number from 0 to %d" % (total, total)
+                if total
+                else "has no SR-IOV. Take it out of the list",
             )
             continue
         for index in range(function.get("virtual_functions", 0), entry["count"]):
@@ -442,6 +472,11 @@ def unreached(function, windows, translated):
     return [entry for entry in bars if entry.get("start", 0) + entry["size"] > first]
 
 
+def bar_words(entry):
+    """A BAR with its size."""
+    return "BAR %d (%s)" % (entry["index"], size_words(entry["size"]))
+
+
 def check_fit(findings, probe, plan, right, peers):
     """Whether the borrowers' windows can show the BARs of what is lent to them."""
     translated = bool((probe.get("iommu") or {}).get("units"))
@@ -458,6 +493,18 @@ def check_fit(findings, probe, plan, right, peers):
         low = high = None
         taken: list = []
         for name, function in wanted:
+            large = [entry for entry in function["bars"] if entry["memory"] and entry["size"] > max(windows)]
+            if large:
+                findings.error(
+                    "lease %s: device %s cannot be lent: %s larger than the NTB windows of %s, which are %s. Enlarge the "
+                    "windows in the firmware, or lend a device with smaller BARs.",
+                    name,
+                    function["address"],
+                    ", ".join(bar_words(entry) for entry in large) + (" is" if len(large) == 1 else " are"),
+                    whose,
+                    " and ".join(size_words(size) for size in windows),
+                )
+                continue
             bars = unreached(function, windows, translated)
             if not bars:
                 continue
@@ -468,7 +515,7 @@ def check_fit(findings, probe, plan, right, peers):
                     "lease %s: %s of device %s cannot be reached through the NTB windows of %s, which are %s. Enlarge the "
                     "windows in the firmware, or lend a device with smaller BARs.",
                     name,
-                    ", ".join("BAR %d (%s)" % (entry["index"], size_words(entry["size"])) for entry in bars),
+                    ", ".join(bar_words(entry) for entry in bars),
                     function["address"],
                     whose,
                     " and ".join(size_words(size) for size in windows),
@@ -598,6 +645,7 @@ def evaluate(
     check_security(findings, probe, signed)
     check_iommu(findings, probe, plan, require_iommu)
     check_links(findings, probe, plan, hosts, links)
+    check_windows(findings, probe, plan, links)
     announced_wrong(findings, probe, links)
     check_link_states(findings, probe, plan)
     right = check_devices(findings, probe, plan, virtual_functions)

@@ -2,39 +2,44 @@
 # Copyright: (c) 2026, the pcie.device_lending authors
 """borrowerd's HTTP API, as docs/development/interfaces.md has it."""
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from __future__ import annotations
 
-from device_lending.api import common, metrics, models
+from typing import Any
+
+from starlette.applications import Starlette
+
+from device_lending.api import bodies, common, metrics
+from device_lending.api.operation import Operation
 from device_lending.borrower.service import Borrower
 from device_lending.kernel import KernelPort
 
 
-def create(borrower: Borrower, port: KernelPort) -> FastAPI:
-    """The application; handlers run in threads, as the kernel calls below them block."""
-    app = common.create(
+def create(borrower: Borrower, port: KernelPort) -> Starlette:
+    """The application."""
+
+    def offers() -> dict[str, Any]:
+        return {"offers": borrower.offers()}
+
+    def attachments() -> dict[str, Any]:
+        return {"attachments": borrower.attachments()}
+
+    def put_attachments(body: bodies.AttachmentsIn) -> dict[str, Any]:
+        common.limit(body.attachments, "attachments")
+        items = [{"name": item.name, "owner": item.owner} for item in body.attachments]
+        return borrower.put_attachments(items, purge=body.purge, force=body.force, wait=body.wait, dry_run=body.dry_run)
+
+    path = "/v1/attachments"
+    operations = [
+        Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", offers),
+        Operation("GET", path, "What this host borrows or waits for", "Attachments", attachments),
+        Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
+    ]
+    return common.create(
         "borrowerd",
         borrower.config.host,
         port,
         borrower.peerings,
         lambda: borrower.endpoint.malformed,
         lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
+        operations,
     )
-
-    @app.get("/v1/offers", response_model=models.Offers, summary="What the owners offer to this host")
-    def offers() -> JSONResponse:
-        return common.answer({"offers": borrower.offers()})
-
-    @app.get("/v1/attachments", response_model=models.Attachments, summary="What this host borrows or waits for")
-    def attachments() -> JSONResponse:
-        return common.answer({"attachments": borrower.attachments()})
-
-    @app.put("/v1/attachments", response_model=models.Change, summary="Set what is wanted, all or nothing")
-    def put_attachments(body: models.AttachmentsIn) -> JSONResponse:
-        common.limit(body.attachments, "attachments")
-        items = [{"name": item.name, "owner": item.owner} for item in body.attachments]
-        return common.answer(
-            borrower.put_attachments(items, purge=body.purge, force=body.force, wait=body.wait, dry_run=body.dry_run)
-        )
-
-    return app

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from device_lending.notify import notify
 
@@ -73,7 +73,7 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
 
-def server(app: FastAPI, on_exit: Callable[[], None]) -> Server:
+def server(app: Starlette, on_exit: Callable[[], None]) -> Server:
     """A server for `app`. Its parts are named: what else is installed must not change what runs here."""
     return Server(
         uvicorn.Config(app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False),
@@ -81,7 +81,7 @@ def server(app: FastAPI, on_exit: Callable[[], None]) -> Server:
     )
 
 
-def run(app: FastAPI, path: str, group: str | None, on_exit: Callable[[], None]) -> None:
+def run(app: Starlette, path: str, group: str | None, on_exit: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; the socket file is removed afterwards when it is still ours. Raises OSError."""
     # Newer uvicorn raises the signal again once it has shut down; it must not cut the way down short.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -77,7 +77,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the kernel and sysfs show of the borrowed device; `id` is None when there is none."""
+    """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more."""
 
     now: float
     id: int | None
@@ -85,6 +85,7 @@ class Seen:
     address: str | None = None
     driver: str | None = None
     nodes: tuple[str, ...] = ()
+    missing: int | None = None
 
 
 @dataclass(frozen=True)
@@ -275,8 +276,8 @@ def _look(old: Attachment, event: Look) -> Result:
 
 def _seen(old: Attachment, event: Seen) -> Result:
     if event.id is None:
-        # An attach under way has no borrowed device yet; an attachment that had one has lost it.
-        if old.borrowed is None or old.state == "detaching":
+        # An attach under way has no borrowed device yet, and one that has just ended has another than was looked for.
+        if old.borrowed is None or old.borrowed != event.missing or old.state == "detaching":
             return old, ()
         return _detached(replace(old, message="the borrowed device went away"), event.now)
     if old.state in ("waiting", "requesting", "failed") or (old.state == "attaching" and old.borrowed is None):

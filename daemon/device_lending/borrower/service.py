@@ -269,12 +269,14 @@ class Borrower:
     def look(self) -> list[kernel.Link]:
         """Compare attachments with the kernel and start what is due; the links seen. Raises KernelError."""
         peerings = self.peerings()
+        # Before the kernel is asked: what is attached after that is missing in its answer, and yet is not gone.
+        items = self._table.all()
         present: Present = {}
         with contextlib.suppress(kernel.NotLoaded):
             present = {(row.link, row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
         owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
-        for item in self._table.all():
+        for item in items:
             self._see(item, present)
             link = owners.get(item.owner)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
@@ -290,7 +292,7 @@ class Borrower:
         row = present.get((item.link, item.handle, item.epoch))
         now = self._clock.monotonic()
         if row is None:
-            self._table.apply(item.key, Seen(now, None))
+            self._table.apply(item.key, Seen(now, None, missing=item.borrowed))
         elif row.state != "attaching":  # while it is being attached, the attach under way tells how it went
             driver = driver_of(self._roots, row.address) if row.address else None
             made = tuple(nodes(self._roots, row.address)) if row.address else ()

@@ -39,12 +39,13 @@ class Binder:
         self._patience = patience
 
     def bind(self, address: str) -> None:
-        """Give the function to ntb_lend. On failure its own driver is put back and BindError raised."""
+        """Give the function to ntb_lend. On failure its own driver is put back and BindError raised, DeviceGone when
+        it went meanwhile.
+        """
         before = driver_of(self._roots, address)
         if before == self._driver:
             return
-        if not self._roots.device(address).exists():
-            raise DeviceGone(f"{address} is not there any more")
+        self._check_there(address)
         if not (self._roots.sys / "bus/pci/drivers" / self._driver).is_dir():
             raise BindError(f"driver {self._driver} is not there; load the kernel module")
         try:
@@ -59,6 +60,8 @@ class Binder:
             problem = f"{address} did not bind to {self._driver}: {error}"
         try:
             self.restore(address, before)
+        except DeviceGone:
+            raise
         except BindError as error:
             raise BindError(f"{problem}; moreover {error}") from error
         raise BindError(f"{problem}; it has its driver {before or '(none)'} back")
@@ -67,11 +70,24 @@ class Binder:
         """Give the function back to its own driver, `native` where known; the driver it has now.
 
         A function that has another driver of its own by now (another device may be there after a reboot) is left
-        with it. Raises BindError when it ends up without although it had one, DeviceGone when it is not there.
+        with it. Raises BindError when it ends up without although it had one, DeviceGone when it is not there, or
+        goes meanwhile.
         """
-        path = self._roots.device(address)
-        if not path.exists():
+        try:
+            self._check_there(address)
+            return self._restore(address, native)
+        except DeviceGone:
+            raise
+        except BindError:
+            self._check_there(address)
+            raise
+
+    def _check_there(self, address: str) -> None:
+        if not self._roots.device(address).exists():
             raise DeviceGone(f"{address} is not there any more")
+
+    def _restore(self, address: str, native: str | None) -> str | None:
+        path = self._roots.device(address)
         try:
             if text(path / "driver_override") == self._driver:
                 self._write(path / "driver_override", "\n")
@@ -113,7 +129,7 @@ class Binder:
     def _wait(self, address: str, driver: str, patience: float) -> bool:
         deadline = time.monotonic() + patience
         while driver_of(self._roots, address) != driver:
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or not self._roots.device(address).exists():
                 return False
             time.sleep(0.05)
         return True

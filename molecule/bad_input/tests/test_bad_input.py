@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,18 +81,6 @@ CASES = (
 )
 
 
-def refused(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> str:
-    """Run a playbook that must fail without changing anything; what it printed, on one line."""
-    result = fabric.playbook(name, *arguments, inventories=inventories)
-    printed = result.stdout + result.stderr
-    assert result.returncode != 0, printed
-    changed = dict(re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", printed, re.MULTILINE))
-    assert changed, printed
-    assert set(changed.values()) == {"0"}, f"something was changed: {changed}\n{printed}"
-    assert "Traceback" not in printed
-    return " ".join(printed.split())
-
-
 @pytest.fixture
 def untouched(borrower: Host, owner: Host) -> Iterator[None]:
     """The lease is live before, and the very same afterwards."""
@@ -115,7 +102,7 @@ def untouched(borrower: Host, owner: Host) -> Iterator[None]:
 def test_bad_input(case: Case) -> None:
     variables = {**case.variables, "device_lending_leases": [*fabric.leases(), *case.leases]}
     inventories = (INVENTORIES / case.inventory,) if case.inventory else ()
-    printed = refused("site.yml", "-e", json.dumps(variables), inventories=inventories)
+    printed = fabric.refused("site.yml", "-e", json.dumps(variables), inventories=inventories)
     for word in case.words:
         assert word in printed, f"no {word!r} in:\n{printed}"
 
@@ -123,7 +110,7 @@ def test_bad_input(case: Case) -> None:
 @pytest.mark.usefixtures("untouched")
 def test_check_mode_says_the_same() -> None:
     variables = {"device_lending_leases": [*fabric.leases(), lease()]}
-    assert "no device 0000:7f:00.0" in refused("site.yml", "--check", "-e", json.dumps(variables))
+    assert "no device 0000:7f:00.0" in fabric.refused("site.yml", "--check", "-e", json.dumps(variables))
 
 
 @pytest.mark.usefixtures("untouched")
@@ -132,7 +119,7 @@ def test_a_device_in_use_is_not_taken_away(borrower: Host, attached: dict[str, A
     node = attached["nodes"][0]
     fabric.output(borrower, f"mkfs.ext4 -q -F {node} 65536 && mkdir -p /mnt/borrowed && mount {node} /mnt/borrowed")
     try:
-        printed = refused("site.yml", "-e", json.dumps({"device_lending_leases": []}))
+        printed = fabric.refused("site.yml", "-e", json.dumps({"device_lending_leases": []}))
         assert LIVE["name"] in printed
         assert "/mnt/borrowed" in printed
         fabric.output(borrower, "echo still there > /mnt/borrowed/file && sync && cat /mnt/borrowed/file")
@@ -142,7 +129,7 @@ def test_a_device_in_use_is_not_taken_away(borrower: Host, attached: dict[str, A
 
 @pytest.mark.usefixtures("untouched")
 def test_a_name_that_means_no_lease_cannot_be_released() -> None:
-    printed = refused("release.yml", "-e", json.dumps({"device_lending_release": ["nobody"]}))
+    printed = fabric.refused("release.yml", "-e", json.dumps({"device_lending_release": ["nobody"]}))
     assert "device_lending_release names nobody" in printed
 
 

@@ -10,11 +10,8 @@ from typing import Any
 
 import fabric
 import pytest
+import reader
 from testinfra.host import Host
-
-# There as long as the drive shall be read, and as long as reading meets no error.
-GO_ON = "/run/read-the-drive"
-NO_ERROR = "/run/drive-is-read"
 
 # Asks the kernel for something that it must refuse, and prints the error number.
 REFUSED = """
@@ -50,23 +47,15 @@ def live(borrower: Host, lease: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def reading(borrower: Host, live: dict[str, Any]) -> Iterator[None]:
     """The drive is read all the time, block by block."""
-    read = f"dd if={live['nodes'][0]} of=/dev/null bs=64k count=64 iflag=direct status=none"
-    loop = f"while [ -e {GO_ON} ]; do {read} || {{ rm {NO_ERROR}; break; }}; done"
-    fabric.output(borrower, f"touch {GO_ON} {NO_ERROR}; nohup sh -c {shlex.quote(loop)} >/dev/null 2>&1 &")
+    reader.start(borrower, live["nodes"][0])
     yield
-    fabric.output(borrower, f"rm -f {GO_ON}")
-    fabric.until(lambda: borrower.run("pgrep -x dd").rc != 0, 60, "reading ends")
+    reader.stop(borrower)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def marked(owner: Host, borrower: Host) -> None:
     for host in (owner, borrower):
         fabric.mark(host, "faults begin")
-
-
-def still_read(borrower: Host) -> bool:
-    """The reading has met no error."""
-    return borrower.file(NO_ERROR).exists
 
 
 @pytest.mark.usefixtures("reading")
@@ -76,7 +65,7 @@ def test_modules_under_a_lease_stay(owner: Host, borrower: Host) -> None:
             result = host.run(f"rmmod {module}")
             assert result.rc != 0
             assert "in use" in result.stderr
-    assert still_read(borrower)
+    assert reader.goes_on(borrower)
 
 
 @pytest.mark.usefixtures("reading")
@@ -91,7 +80,7 @@ def test_a_refused_attach_leaves_nothing(borrower: Host, live: dict[str, Any]) -
     assert refused(borrower, "kernel.detach(4711)") == "NotFound"
     assert fabric.output(borrower, "ls /sys/bus/pci/devices") == functions
     assert refused(borrower, "len(kernel.borrowed())") == "1"
-    assert still_read(borrower)
+    assert reader.goes_on(borrower)
 
 
 @pytest.mark.usefixtures("reading")
@@ -100,7 +89,7 @@ def test_a_refused_lend_changes_nothing(owner: Host, borrower: Host, live: dict[
     assert refused(owner, f"kernel.lend('{address}', 0, 1 << 62)") == "DeviceBusy"
     assert refused(owner, f"kernel.unlend('{address}', False)") == "DeviceBusy"
     assert refused(owner, "kernel.lend('0000:7f:00.0', 0, 1)") == "NotFound"
-    assert still_read(borrower)
+    assert reader.goes_on(borrower)
 
 
 @pytest.mark.usefixtures("reading")
@@ -113,7 +102,7 @@ def test_daemons_may_be_killed(owner: Host, borrower: Host, lease: dict[str, Any
     assert (found["epoch"], found["address"]) == (live["epoch"], live["address"])
     (kept,) = fabric.ask(owner, "ownerd", "leases")
     assert (kept["name"], kept["epoch"]) == (lease["name"], live["epoch"])
-    assert still_read(borrower)
+    assert reader.goes_on(borrower)
 
 
 @pytest.mark.usefixtures("reading")
@@ -122,7 +111,7 @@ def test_a_lost_link_ends_reads_and_comes_back(
 ) -> None:
     fabric.lab("link", "down")
     try:
-        fabric.until(lambda: not still_read(borrower), 60, "reading ends with an error")
+        fabric.until(lambda: not reader.goes_on(borrower), 60, "reading ends with an error")
         functions = f"/sys/bus/pci/devices/{live['address']}"
         fabric.until(lambda: not borrower.file(functions).exists, 60, "the borrowed function goes")
     finally:
@@ -138,7 +127,7 @@ def test_a_forced_recall_ends_reads_at_once(
 ) -> None:
     # Not through the daemons, which would tell the borrower's daemon first.
     assert "state" in refused(owner, f"kernel.unlend('{live['remote_address']}', True)")
-    fabric.until(lambda: not still_read(borrower), 30, "reading ends with an error")
+    fabric.until(lambda: not reader.goes_on(borrower), 30, "reading ends with an error")
     found = fabric.until(lambda: whole(borrower, lease["name"]), 180, "the lease is attached again")
     assert found["epoch"] > live["epoch"]
 

@@ -151,7 +151,7 @@ def a_run() -> dict:
             "processors": 2,
             "load": [0.1, 0, 0],
             "load_end": [2.0, 0, 0],
-            "iommu": {"owner": "none", "borrower": "none"},
+            "iommu": {"owner": "none", "borrower": "none", "borrower_message": "translating"},
         },
     }
 
@@ -169,6 +169,14 @@ def test_the_bridges_part_is_what_its_operations_take_one_after_the_other():
     assert row.reached is False
 
 
+def test_less_than_nothing_left_without_the_bridge_is_no_result():
+    run = a_run()
+    run["doorbell"]["fast"] = [300.0]
+    row = the_row(run, "Software", f"{JOBS[0].title}: (borrowed − bridge)")
+    assert "no result" in row.title
+    assert row.reached is None
+
+
 def test_the_softwares_share_is_what_mapping_adds():
     row = the_row(a_run(), "Software", f"{JOBS[0].title}: (local + our code)")
     assert row.value.median == pytest.approx(1.0005)
@@ -182,6 +190,9 @@ def test_ratios_and_aims_of_the_table():
     assert (row.value.median, row.reached) == (0.5, True)
     row = the_row(run, "NVMe/TCP", JOBS[0].title)
     assert (row.value.median, row.aim, row.reached) == (5.0, "≥ 3", True)
+    row = the_row(run, "Other", "map and unmap ÷ the same on the bridge's function, behind")
+    assert (row.value.median, row.reached) == (1.5, False)
+    assert the_row(run, "What the machine", JOBS[0].title).value.high == 1.0
     row = the_row(run, "Other", "configuration read ÷")
     assert (row.value.median, row.reached) == (pytest.approx(0.9), True)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / "daemon"), str(Path(__file__).resolve().parent)]
-MISSING = [name for name in ("fastapi", "uvicorn", "yaml", "hypothesis") if importlib.util.find_spec(name) is None]
+NEEDED = ("pydantic", "starlette", "uvicorn", "yaml", "hypothesis")
+MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 if MISSING:
     collect_ignore_glob = ["test_*.py"]
 

@@ -127,6 +127,26 @@ def test_a_device_that_was_pulled_out_leaves_no_row(bench):
     assert bench.store.leases() == []
 
 
+def test_a_device_that_goes_while_it_is_bound_leaves_no_row(bench, monkeypatch):
+    monkeypatch.setattr(bench.binder, "_probe", bench.tree.remove)
+    failure = refused(bench.give)
+    assert (failure.code, failure.message) == ("bind_failed", f"lease scratch: {NVME} is not there any more")
+    assert bench.store.leases() == []
+
+
+def test_a_device_that_goes_between_binding_and_lending_leaves_no_row(bench, monkeypatch):
+    lend = bench.kernel.lend
+
+    def late(*arguments):
+        bench.kernel.bound(NVME, False)
+        bench.tree.remove(NVME)
+        return lend(*arguments)
+
+    monkeypatch.setattr(bench.kernel, "lend", late)
+    assert refused(bench.give).message.startswith(f"lease scratch: the kernel did not lend {NVME} of host node-a")
+    assert bench.store.leases() == []
+
+
 def test_a_quarantined_device_that_was_pulled_out_can_be_cleared(bench):
     bench.kernel.sick.add(NVME)
     refused(bench.give)

@@ -51,7 +51,7 @@ FITTING = {
     ),
     "attached": st.one_of(
         st.builds(borrowing.Seen, NOW, st.just(1), st.just(True)),
-        st.builds(borrowing.Seen, NOW, st.none()),
+        st.builds(borrowing.Seen, NOW, st.none(), missing=st.integers(1, 2) | st.none()),
         st.builds(borrowing.Recall, NOW, EPOCH, st.floats(0, 60)),
         st.builds(borrowing.Ended, EPOCH),
     ),
@@ -146,6 +146,15 @@ def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(data):
         if state.state == "detaching":
             state, _actions = borrowing.step(state, borrowing.Detached(now))
     raise AssertionError(f"never attached: {state}")
+
+
+def test_a_look_that_began_before_the_device_was_attached_does_not_lose_it():
+    state = Attachment("scratch", "node-a", state="attaching", epoch=7)
+    attached, _actions = borrowing.step(state, borrowing.Seen(1.0, 9, False, "1ff00:00:00.0"))
+    assert attached.borrowed == 9
+    assert borrowing.step(attached, borrowing.Seen(2.0, None, missing=state.borrowed)) == (attached, ())
+    gone, _actions = borrowing.step(attached, borrowing.Seen(2.0, None, missing=9))
+    assert (gone.state, gone.borrowed) == ("waiting", None)
 
 
 @given(st.text(max_size=5), st.integers(0, 10**6))

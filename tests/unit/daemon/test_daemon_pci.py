@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from device_lending.errors import LendingError
 from device_lending.pci import busy, lendable, selector
-from device_lending.pci.binding import BindError
+from device_lending.pci.binding import BindError, DeviceGone
 from device_lending.pci.nodes import nodes
 from device_lending.pci.scan import Bar, Scanner, bars_of, serial_in_config
 
@@ -373,6 +373,28 @@ def test_an_orphan_is_reported(tree, binder):
 def test_a_device_that_is_gone_is_reported(tree, binder):
     with pytest.raises(BindError, match="is not there any more"):
         binder.restore("0000:09:00.0", "nvme")
+
+
+def test_a_device_that_goes_while_it_is_bound_is_not_waited_for(tree, monkeypatch):
+    tree.add_nvme(NVME, "S")
+    tree.driver("ntb_lend")
+    binder = BusBinder(tree, patience=60)
+    monkeypatch.setattr(binder, "_probe", tree.remove)
+    with pytest.raises(DeviceGone, match=f"{NVME} is not there any more"):
+        binder.bind(NVME)
+
+
+@pytest.mark.parametrize("step", ["_unbind", "_probe"])
+def test_a_device_that_goes_while_it_is_given_back_is_no_orphan(tree, binder, monkeypatch, step):
+    binder.bind(NVME)
+
+    def vanish(address):
+        tree.remove(address)
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(binder, step, vanish)
+    with pytest.raises(DeviceGone):
+        binder.restore(NVME, "nvme")
 
 
 def test_a_driverless_device_may_be_driverless_again(tree):

@@ -156,3 +156,13 @@ def test_inventory():
     assert "UserKnownHostsFile=/s/known_hosts" in data["vars"]["ansible_ssh_common_args"]
     assert inventory.known_hosts(ports, "ssh-ed25519 KEY").splitlines()[0] == "[127.0.0.1]:1 ssh-ed25519 KEY"
     assert "Host node-a\n" in inventory.ssh_config(Path("/s"), ports)
+
+
+def test_variables_of_a_host_are_in_the_inventory():
+    functions = [{"device": {"address": "0000:02:00.0"}, "count": 2}]
+    hosts = {"a": {"variables": {"device_lending_virtual_functions": functions}}, "b": None}
+    two = topology.parse({"hosts": hosts, "links": [{"between": ["a", "b"]}]}, "two.yml")
+    data = yaml.safe_load(inventory.inventory(two, Path("/s"), {"a": 1, "b": 2, "builder": 3}))["all"]
+    group = data["children"]["ntb_fabric"]["hosts"]
+    assert group["a"]["device_lending_virtual_functions"] == functions
+    assert set(group["b"]) == {"ansible_host", "ansible_port", "device_lending_links"}

@@ -68,7 +68,7 @@ def test_what_a_step_says_last(tmp_path):
     assert run_steps.last_line(log) == ""
 
 
-def test_order_and_solitude(steps, tmp_path):
+def test_order(steps, tmp_path):
     trace = tmp_path / "trace"
 
     def body(name):
@@ -77,13 +77,11 @@ def test_order_and_solitude(steps, tmp_path):
     made = (
         steps("later", body("later"), after=("first",)),
         steps("first", body("first")),
-        steps("alone", body("alone"), alone=True),
         steps("after-what-is-not-run", body("free"), after=("absent",)),
     )
     assert Runner(made, parallel=2).run() == 0
     lines = trace.read_text().split()
     assert lines.index("-first") < lines.index("+later")
-    assert lines[lines.index("+alone") + 1] == "-alone"
 
 
 def test_every_step_of_the_groups_is_there():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import evidence
 import fabric
 import pattern
 from testinfra.host import Host
@@ -98,7 +99,7 @@ def test_capabilities(borrower: Host, attached: dict[str, Any]) -> None:
     assert "Kernel driver in use: nvme" in listing
 
 
-def test_what_is_written_can_be_read(borrower: Host, attached: dict[str, Any]) -> None:
+def test_what_is_written_can_be_read(borrower: Host, attached: dict[str, Any], lease: dict[str, Any]) -> None:
     node = attached["nodes"][0]
     fabric.output(
         borrower,
@@ -109,6 +110,7 @@ def test_what_is_written_can_be_read(borrower: Host, attached: dict[str, Any]) -
         borrower, f"dd if={node} bs=512 skip={pattern.BLOCKS * 2048} count=1 iflag=direct status=none | head -c 23"
     )
     assert read == "written by the borrower"
+    evidence.record(lease["name"], "nvme")
 
 
 def test_no_kernel_complains(owner: Host, borrower: Host) -> None:

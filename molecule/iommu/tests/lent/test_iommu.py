@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import evidence
 import fabric
 import pattern
 import pytest
@@ -69,12 +70,13 @@ def test_what_is_written_can_be_read(borrower: Host, attached: dict[str, Any]) -
     assert fabric.output(borrower, written.read(attached["nodes"][0])) == written.checksum()
 
 
-def test_random_writes_are_verified(borrower: Host, attached: dict[str, Any]) -> None:
+def test_random_writes_are_verified(borrower: Host, attached: dict[str, Any], lease: dict[str, Any]) -> None:
     fabric.output(
         borrower,
         f"fio --name=verify --filename={attached['nodes'][0]} --offset=200m --size=128k --rw=randwrite --bs=4k "
         "--direct=1 --ioengine=libaio --iodepth=8 --verify=crc32c --verify_fatal=1",
     )
+    evidence.record(lease["name"], "nvme")
 
 
 def test_no_kernel_complains(owner: Host, borrower: Host) -> None:

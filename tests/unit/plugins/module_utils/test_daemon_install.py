@@ -45,6 +45,8 @@ class Scene:
         """Answer for systemctl, remember the rest."""
         if command[:2] in (["systemctl", "is-enabled"], ["systemctl", "is-active"]):
             return int(command[1][3:] not in self.units.get(command[-1], ())), "", ""
+        if command[:2] == ["systemctl", "is-failed"]:
+            return int("failed" not in self.units.get(command[-1], ())), "", ""
         return self.commands(command)
 
     def effect(self, command):
@@ -52,7 +54,8 @@ class Scene:
         if command[0] == "groupadd":
             self.group = True
         elif command[:2] == ["systemctl", "enable"]:
-            self.units.setdefault(command[-1], set()).add("enabled")
+            for unit in command[2:]:
+                self.units.setdefault(unit, set()).add("enabled")
         elif command[:2] in (["systemctl", "restart"], ["systemctl", "start"]):
             self.units.setdefault(command[-1], set()).add("active")
         elif command[:2] == ["systemctl", "disable"]:
@@ -155,6 +158,14 @@ def test_a_daemon_that_does_not_answer(scene):
     scene.commands.failures["journalctl"] = (0, "Traceback: no such table\n", "")
     with pytest.raises(DaemonError, match=r"(?s)borrowerd does not answer within 0 seconds.*no such table"):
         scene.converge(scene.archive())
+
+
+def test_a_daemon_that_has_failed_is_not_waited_for(scene):
+    scene.daemons["borrowerd"] = AbsentDaemon()
+    scene.units["device-lending-borrowerd.service"] = {"failed"}
+    scene.commands.failures["journalctl"] = (0, "wrong configuration\n", "")
+    with pytest.raises(DaemonError, match=r"(?s)borrowerd has failed .*wrong configuration"):
+        scene.converge(scene.archive(), wait=3600)
 
 
 def test_waiting_for_a_slow_daemon(scene):

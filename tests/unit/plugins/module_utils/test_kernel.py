@@ -28,9 +28,9 @@ def kernel_fixture(tmp_path):
     return FakeKernel(tmp_path)
 
 
-def module(tmp_path, **properties):
+def module(tmp_path, name="file", **properties):
     """Return a module file."""
-    path = tmp_path / "file.ko"
+    path = tmp_path / f"{name}.ko"
     path.write_bytes(kernel_module(**properties))
     return read_module(str(path))
 
@@ -71,6 +71,15 @@ def test_hardware_is_found_by_its_alias(kernel, tmp_path):
     assert not sysfs.drives_hardware(module(tmp_path, aliases=[AMD]))
     kernel.device("0000:02:00.0", "pci:v00001022d0000148Bsv00001022sd00001022bc06sc80i00")
     assert sysfs.drives_hardware(module(tmp_path, aliases=[AMD]))
+
+
+def test_a_bridge_driver_without_aliases_is_known_by_its_name(kernel, tmp_path):
+    sysfs = Sysfs(str(tmp_path))
+    kernel.device("0000:01:00.0", "pci:v00001022d0000148Bsv00001022sd00001022bc06sc80i00")
+    assert not sysfs.drives_hardware(module(tmp_path, name="ntb_hw_epf"))
+    kernel.device("0000:02:00.0", "pci:v0000104Cd0000B00Dsv00000000sd00000000bc05sc00i00")
+    assert sysfs.drives_hardware(module(tmp_path, name="ntb_hw_epf"))
+    assert not sysfs.drives_hardware(module(tmp_path, name="ntb_hw_idt"))
 
 
 def test_borrowed_devices_are_those_below_a_bridge(kernel, tmp_path):

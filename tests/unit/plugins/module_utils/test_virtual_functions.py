@@ -96,7 +96,8 @@ def test_the_number_of_lent_ones_does_not_change(machine):
 
 
 def test_more_than_the_device_has_is_refused(machine):
-    assert "it has at most 7" in refused(machine, [{"device": {"address": PHYSICAL}, "count": 8}])
+    message = refused(machine, [{"device": {"address": PHYSICAL}, "count": 8}])
+    assert "it has at most 7. Set count to a number from 0 to 7." in message
 
 
 def test_a_device_that_is_not_there_is_refused(machine):

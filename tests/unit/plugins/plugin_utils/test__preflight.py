@@ -170,6 +170,24 @@ def test_no_link_to_the_borrower(probe):
     only([finding["message"] for finding in found], "needs a link to node-c", "leads to node-b only")
 
 
+def test_no_dma_goes_through_the_windows(probe):
+    windows(probe, 1 << 20, 1 << 12)["iommu"]["units"] = []
+    plan = {"grants": [], "borrows": [{"name": "scratch", "owner": "node-b"}]}
+    only(run(probe, plan), "lease scratch", "link to node-b", "NTB function 0000:01:00.0 is 1 MiB", "less than 16 MiB")
+    assert run(windows(probe, 1 << 24, 1 << 12), plan) == []
+    assert run(windows(probe), plan) == []
+    windows(probe, 1 << 20)["iommu"]["units"] = ["dmar0"]
+    assert run(probe, plan) == []
+
+
+def test_one_large_window_to_a_peer_is_enough(probe):
+    probe["iommu"]["units"] = []
+    small = dict(NTB, address="0000:02:00.0", ntb={"driver": "ntb_hw_amd", "windows": [1 << 20]})
+    probe["functions"].append(small)
+    plan = {"grants": [], "borrows": [{"name": "scratch", "owner": "node-b"}]}
+    assert run(probe, plan, links=[*LINKS, {"ntb": "0000:02:00.0", "peer": "node-b"}]) == []
+
+
 @pytest.mark.parametrize("state", ["down", "incompatible"])
 def test_the_link_is_not_usable(probe, state):
     probe["ownerd"] = {"links": [{"ntb": "0000:01:00.0", "peer": "node-b", "state": state, "message": "cable"}]}
@@ -205,7 +223,23 @@ def test_bar_does_not_fit_the_windows_of_the_borrower(probe):
     probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 30)]
     probe["iommu"]["units"] = []
     small = windows(copy.deepcopy(PROBE), 1 << 28, 1 << 26)
-    only(run(probe, peers={"node-b": small}), "0000:03:00.0", "BAR 0 (1 GiB)", "of node-b", "256 MiB and 64 MiB")
+    only(
+        run(probe, peers={"node-b": small}),
+        "lease scratch: device 0000:03:00.0 cannot be lent: BAR 0 (1 GiB) is larger than the NTB windows of node-b, which "
+        "are 256 MiB and 64 MiB. Enlarge",
+    )
+
+
+def test_a_bar_that_the_first_window_misses_must_fit_the_second(probe):
+    windows(probe, 1 << 28, 1 << 26)["iommu"]["units"] = []
+    probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 27)]
+    only(run(probe), "BAR 0 (128 MiB) of device 0000:03:00.0 cannot be reached", "256 MiB and 64 MiB")
+
+
+def test_all_bars_that_are_too_large_are_named(probe):
+    windows(probe, 1 << 28, 1 << 26)
+    probe["functions"][1]["bars"] = [region(0, 1 << 29), dict(region(0, 1 << 30), index=2), dict(region(0, 4096), index=4)]
+    only(run(probe), "BAR 0 (512 MiB), BAR 2 (1 GiB) are larger than the NTB windows of this host")
 
 
 def test_a_bar_below_the_first_window_needs_no_second(probe):
@@ -359,7 +393,15 @@ def test_a_declared_virtual_function_that_is_not_there_yet_can_be_lent(probe):
 def test_more_virtual_functions_than_the_device_has(probe):
     probe["functions"].append(NIC)
     wanted = [{"device": {"address": "0000:05:00.0"}, "count": 8}]
-    only(run(probe, virtual_functions=wanted), "8 virtual functions of 0000:05:00.0 are wanted, but it has at most 7")
+    words = "virtual functions of 0000:05:00.0 are wanted, but it has at most 7. Set count to a number from 0 to 7."
+    only(run(probe, virtual_functions=wanted), f"device_lending_virtual_functions: 8 {words}")
+    wanted[0]["count"] = -1
+    only(run(probe, virtual_functions=wanted), f"device_lending_virtual_functions: -1 {words}")
+
+
+def test_virtual_functions_of_a_device_without_sr_iov(probe):
+    wanted = [{"device": {"address": "0000:03:00.0"}, "count": 1}]
+    only(run(probe, virtual_functions=wanted), "it has no SR-IOV. Take it out of the list.")
 
 
 def test_a_physical_function_with_virtual_ones_is_not_lent(probe):

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Request bodies, checked. Works with pydantic 1 and 2."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import pydantic
+from pydantic import BaseModel, Field, StrictBool, StrictStr
+
+if pydantic.VERSION.startswith("1."):
+
+    class Body(BaseModel):
+        """A request body: unknown keys are errors."""
+
+        class Config:
+            extra = "forbid"
+
+else:
+
+    class Body(BaseModel):  # type: ignore[no-redef]
+        """A request body: unknown keys are errors."""
+
+        model_config = {"extra": "forbid"}
+
+
+class GrantIn(Body):
+    name: StrictStr = Field(..., description="Name of the lease, unique on this owner.")
+    device: Dict[str, Any] = Field(
+        ..., description="{address}, {serial}, {vendor, device} or {physical_function, index}; must match one function."
+    )
+    borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+
+
+class GrantsIn(Body):
+    grants: List[GrantIn]
+    purge: StrictBool = Field(False, description="Revoke grants that are not in the list.")
+    force: StrictBool = Field(False, description="Recall live leases of grants that go or change.")
+    dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
+
+
+class AttachmentIn(Body):
+    name: StrictStr = Field(..., description="Name of the lease.")
+    owner: StrictStr = Field(..., description="The host that lends the device.")
+
+
+class AttachmentsIn(Body):
+    attachments: List[AttachmentIn]
+    purge: StrictBool = Field(False, description="Return what is not in the list.")
+    force: StrictBool = Field(False, description="Return devices even when they are in use here.")
+    wait: float = Field(0, ge=0, le=3600, description="Seconds to wait until all in the list are attached.")
+    dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
+
+
+class RecallIn(Body):
+    force: StrictBool = Field(False, description="Take the device at once; reset a quarantined one again.")

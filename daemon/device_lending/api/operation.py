@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""One operation of an API: what it is called by, what it takes, what it answers; and how it is served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from device_lending.api.bodies import Body
+from device_lending.errors import LendingError
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A method of a path.
+
+    `answer` names the answer's form in api/answers.py, or is None for plain text. `run` gets the parts of the path by
+    name and, with `body`, the checked request body as `body`; it returns a JSON document or a response. It runs in a
+    thread, as what it calls may block. It may raise LendingError or KernelError.
+    """
+
+    method: str
+    path: str
+    summary: str
+    answer: str | None
+    run: Callable[..., dict[str, Any] | Response]
+    body: type[Body] | None = None
+
+    def route(self) -> Route:
+        """The operation for Starlette."""
+
+        async def endpoint(request: Request) -> Response:
+            arguments: dict[str, Any] = dict(request.path_params)
+            if self.body is not None:
+                arguments["body"] = parse(await request.body(), self.body)
+            found = await run_in_threadpool(self.run, **arguments)
+            return found if isinstance(found, Response) else JSONResponse(found)
+
+        return Route(self.path, endpoint, methods=[self.method])
+
+
+def parse(text: bytes, form: type[Body]) -> Body:
+    """A request body in its form. Raises LendingError with the first problem, the path to it and the entry's name."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:  # which json.JSONDecodeError and UnicodeDecodeError are
+        raise LendingError("invalid_request", f"body: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise LendingError("invalid_request", "body: must be an object")
+    try:
+        return form(**document)
+    except pydantic.ValidationError as error:
+        raise _invalid(error.errors()[0], document) from error
+
+
+def _invalid(problem: Any, document: Any) -> LendingError:
+    path = ""
+    name = None
+    place = document
+    for part in problem["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        try:
+            place = place[part]
+        except (KeyError, IndexError, TypeError):
+            place = None
+        if isinstance(place, dict) and isinstance(place.get("name"), str):
+            name = place["name"]
+    return LendingError("invalid_request", f"{path or 'body'}: {problem['msg']}", name=name)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Devices that disappear, before, while and after they are lent: an error at once, nothing is left, and they come back.
+
+Comes after all other tests of what is lent: reads that are cut off are errors in the kernel log.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import dma_api
+import fabric
+import pytest
+import reader
+from testinfra.host import Host
+from together import together
+
+BEGIN = "devices begin to disappear"
+# Seconds after which a device goes that is just being lent: while it is bound and reset, while its driver is bound.
+MOMENTS = (0.2, 0.7, 1.5)
+
+Pull = Callable[[Host, str], Callable[[], None]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def marked(hosts: dict[str, Host]) -> Iterator[None]:
+    for host in hosts.values():
+        fabric.mark(host, BEGIN)
+    yield
+    for host in hosts.values():
+        fabric.mark(host, fabric.WHOLE_AGAIN)
+
+
+def remove(owner: Host, address: str) -> Callable[[], None]:
+    """Remove a function in the owner's kernel, as before it is unplugged; what brings it back."""
+    fabric.output(owner, f"echo 1 >/sys/bus/pci/devices/{address}/remove")
+    return partial(fabric.output, owner, "echo 1 >/sys/bus/pci/rescan")
+
+
+def pull(owner: Host, address: str) -> Callable[[], None]:
+    """Let a function be gone before the owner's kernel notices; what brings it back.
+
+    Its root port passes nothing on to it any more; then the kernel removes it, as it does when a slot says that it is empty.
+    """
+    port = fabric.output(owner, f"basename $(dirname $(readlink -f /sys/bus/pci/devices/{address}))")
+    command, bus = fabric.output(owner, f"setpci -s {port} COMMAND SECONDARY_BUS").split()
+    fabric.output(owner, f"setpci -s {port} COMMAND=0:7 SECONDARY_BUS=0")
+    assert fabric.output(owner, f"setpci -s {address} VENDOR_ID 2>/dev/null || echo ffff") == "ffff"
+    back = remove(owner, address)
+
+    def plug() -> None:
+        fabric.output(owner, f"setpci -s {port} COMMAND={command} SECONDARY_BUS={bus}")
+        back()
+
+    return plug
+
+
+def lease_of(name: str) -> dict[str, Any]:
+    """The lease of a name."""
+    return next(lease for lease in fabric.leases() if lease["name"] == name)
+
+
+def whole(borrower: Host, name: str) -> dict[str, Any] | None:
+    """The attachment if it is complete."""
+    found = fabric.attachment(borrower, name)
+    return found if found and found["state"] == "attached" and found["driver"] else None
+
+
+def absence(lease: dict[str, Any]) -> str:
+    """What the owner says of a device that is not there."""
+    return f"grant {lease['name']}: host {lease['owner']} has no PCI function {lease['device']['address']}"
+
+
+def assert_nothing_is_lent(owner: Host, lease: dict[str, Any]) -> None:
+    """The owner has no lease of the name any more, and says why."""
+    assert lease["name"] not in [row["name"] for row in fabric.ask(owner, "ownerd", "leases")]
+    (grant,) = [row for row in fabric.ask(owner, "ownerd", "grants") if row["name"] == lease["name"]]
+    assert grant["state"] == "unresolved"
+    assert grant["message"].startswith(absence(lease))
+
+
+@pytest.mark.parametrize(
+    ("name", "go", "said"),
+    [
+        pytest.param("nvme-small", remove, "unbound under a lease", id="removed"),
+        pytest.param("nvme", pull, "removed under a lease", id="pulled"),
+    ],
+)
+def test_a_drive_goes_while_it_is_read(hosts: dict[str, Host], name: str, go: Pull, said: str) -> None:
+    lease = lease_of(name)
+    owner, borrower, address = hosts[lease["owner"]], hosts[lease["borrower"]], lease["device"]["address"]
+    live = whole(borrower, name)
+    assert live is not None
+    reader.start(borrower, live["nodes"][0])
+    time.sleep(1)
+    assert reader.goes_on(borrower)
+
+    come_back = go(owner, address)
+    try:
+        fabric.until(lambda: not reader.goes_on(borrower), 30, "reading ends with an error")
+        function = f"/sys/bus/pci/devices/{live['address']}"
+        fabric.until(lambda: not borrower.file(function).exists, 30, "the borrowed function goes")
+        reader.stop(borrower)
+
+        def refused() -> bool:
+            found = fabric.attachment(borrower, name)
+            return found is not None and f"{lease['owner']} refused: {absence(lease)}" in found["message"]
+
+        fabric.until(refused, 30, "the borrower says why it has nothing")
+        assert_nothing_is_lent(owner, lease)
+        assert f"{address}: {said}: the borrower loses it" in fabric.output(owner, "dmesg")
+    finally:
+        come_back()
+    found = fabric.until(lambda: whole(borrower, name), 120, "the lease is attached again")
+    assert found["epoch"] > live["epoch"]
+    fabric.output(borrower, f"dd if={found['nodes'][0]} of=/dev/null bs=64k count=4 iflag=direct status=none")
+
+
+def test_a_device_goes_before_it_is_lent(hosts: dict[str, Host]) -> None:
+    lease = lease_of("edu")
+    owner, borrower = hosts[lease["owner"]], hosts[lease["borrower"]]
+    fabric.output(borrower, "devlend return edu")
+    functions = fabric.output(borrower, "ls /sys/bus/pci/devices")
+    come_back = remove(owner, lease["device"]["address"])
+    try:
+        result = borrower.run(f"devlend borrow edu --owner {lease['owner']} --wait 5")
+        assert result.rc != 0
+        assert f"edu of {lease['owner']} is waiting" in result.stderr, result.stderr
+        assert f"{lease['owner']} refused: {absence(lease)}" in result.stderr, result.stderr
+        assert fabric.output(borrower, "ls /sys/bus/pci/devices") == functions
+        assert_nothing_is_lent(owner, lease)
+    finally:
+        come_back()
+    fabric.output(borrower, "devlend borrow edu")
+    assert dma_api.run(borrower, "streaming", 0) == ""
+
+
+def test_a_device_goes_while_it_is_being_lent(hosts: dict[str, Host]) -> None:
+    """Meanwhile the owner gives back and borrows another device, over the same bridge."""
+    lease, other = lease_of("edu"), lease_of("nvme-back")
+    owner, borrower, address = hosts[lease["owner"]], hosts[lease["borrower"]], lease["device"]["address"]
+    assert (other["owner"], other["borrower"]) == (lease["borrower"], lease["owner"])
+
+    def go(moment: float) -> None:
+        time.sleep(moment)
+        remove(owner, address)()
+
+    for moment in MOMENTS:
+        fabric.output(borrower, "devlend return edu")
+        together(
+            partial(borrower.run, f"timeout 120 devlend borrow edu --owner {lease['owner']}"),
+            partial(fabric.output, owner, "timeout 120 devlend return nvme-back"),
+            partial(go, moment),
+        )
+        together(
+            partial(fabric.output, borrower, f"timeout 120 devlend borrow edu --owner {lease['owner']}"),
+            partial(fabric.output, owner, f"timeout 120 devlend borrow nvme-back --owner {other['owner']}"),
+        )
+        assert dma_api.run(borrower, "streaming", 0) == ""
+
+
+def test_no_kernel_complains(hosts: dict[str, Host]) -> None:
+    # Reads that are cut off are errors, and reported as such; nothing else may be.
+    trouble = {name: fabric.trouble(host, BEGIN) for name, host in hosts.items()}
+    assert {name: [line for line in lines if "I/O error" not in line] for name, lines in trouble.items()} == {
+        name: [] for name in hosts
+    }

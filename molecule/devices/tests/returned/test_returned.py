@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""All devices are back with their owners, with the owners' own drivers and with what the borrowers wrote."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import fabric
+import networks
+import written
+from testinfra.host import Host
+
+
+def place(host: Host, name: str) -> str:
+    """Where the owner of a lease has the device."""
+    device = next(lease["device"] for lease in fabric.leases() if lease["name"] == name)
+    if "address" in device:
+        return str(device["address"])
+    link = f"/sys/bus/pci/devices/{device['physical_function']['address']}/virtfn{device['index']}"
+    return fabric.output(host, f"basename $(readlink {link})")
+
+
+def test_the_borrowers_have_nothing_left(hosts: dict[str, Host]) -> None:
+    for host in hosts.values():
+        assert fabric.ask(host, "borrowerd", "attachments") == []
+        addresses = fabric.output(host, "ls /sys/bus/pci/devices").split()
+        assert [address for address in addresses if len(address.split(":")[0]) > 4] == []
+
+
+def test_the_owner_has_its_own_driver(hosts: dict[str, Host], loan: dict[str, Any]) -> None:
+    owner = hosts[loan["owner"]]
+    driver = f"/sys/bus/pci/devices/{place(owner, loan['name'])}/driver"
+    fabric.until(lambda: owner.run(f"test -e {driver}").rc == 0, 30, f"{loan['name']} has a driver")
+    assert fabric.output(owner, f"basename $(readlink {driver})") == loan["driver"]
+
+
+def test_the_owner_reads_what_the_borrower_wrote(hosts: dict[str, Host], disk: dict[str, Any]) -> None:
+    owner = hosts[disk["owner"]]
+    find = partial(fabric.disks, owner, place(owner, disk["name"]))
+    (node,) = fabric.until(find, 60, f"the owner has the disk of {disk['name']}")
+    assert fabric.output(owner, written.read(node)) == written.checksum()
+
+
+def test_the_owner_has_its_network_card(hosts: dict[str, Host], card: dict[str, Any]) -> None:
+    owner = hosts[card["owner"]]
+    assert networks.interface(owner, place(owner, card["name"]))
+
+
+def test_the_owner_reads_the_same_rom(hosts: dict[str, Host]) -> None:
+    owner = hosts["node-a"]
+    rom = f"/sys/bus/pci/devices/{place(owner, 'e1000e')}/rom"
+    fabric.output(owner, f"echo 1 >{rom} && cat {rom} >/root/rom && echo 0 >{rom}")
+    same = [fabric.output(hosts[name], "sha256sum </root/rom") for name in ("node-a", "node-b")]
+    assert same[0] == same[1]
+
+
+def test_no_kernel_complains(hosts: dict[str, Host]) -> None:
+    assert {name: fabric.trouble(host) for name, host in hosts.items()} == {name: [] for name in hosts}
