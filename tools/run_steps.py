@@ -4,7 +4,8 @@
 
 Usage: run_steps.py GROUP | STEP...
 
-A step is a script in tools/steps. Its output goes to .build/logs; the end of it is shown when the step fails. The last
+A step is a script in tools/steps. Its output goes to .build/logs; the end of it is shown when the step fails. Below the
+table of steps, what failed is said once more in a few lines: who sees only the end of the output shall know, too. The last
 line says how many tests passed and failed: those that the tools behind the steps counted, and one for a step that
 counts none of its own.
 """
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".build" / "logs"
 HEARTBEAT = 30.0
 TAIL = 40
+CAUSES = 5
+CAUSE_WIDTH = 200
 
 LINT = ("ruff", "mypy", "reuse", "shellcheck", "yamllint", "changelog", "docs", "ansible-lint")
 
@@ -63,6 +66,9 @@ GROUPS = {"test": TEST, "lint": tuple(Step(name) for name in LINT)}
 # "== 12 passed, 1 failed in 3.21s ==", with pytest's -q as well; and a step's own "RESULT: 3 passed, 0 failed".
 SUMMARY = re.compile(r"^(?:=+ |RESULT: )?((?:\d+ [a-z]+(?:, )?)+)(?: in [\d.]+s.*)?$")
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)")
+# How pytest, Ansible and make say what went wrong; Ansible's reason comes in a line of its own below it.
+CAUSE = re.compile(r"(?:FAILED|ERROR) \S|(?:fatal|failed): \[|\[ERROR\]|make: \*\*\*|\S+:\d+:.* error: ")
+REASON = re.compile(r"\s+(?:msg|stderr): *(?P<text>.*\S)")
 
 
 class Running(NamedTuple):
@@ -82,6 +88,21 @@ class Result(NamedTuple):
     seconds: float
     passed: int
     failed: int
+    causes: list[str]
+
+
+def causes(log: str) -> list[str]:
+    """Return the lines of a log that say what failed, the last of them if they are many, each cut to a width."""
+    found: list[str] = []
+    fatal = False
+    for line in log.splitlines():
+        reason = REASON.match(line) if fatal else None
+        if CAUSE.match(line):
+            found.append(line)
+        elif reason:
+            found[-1] += f" {reason.group('text')}"
+        fatal = line.startswith(("fatal:", "failed:")) or (fatal and not reason and line.startswith(" "))
+    return [line[:CAUSE_WIDTH] for line in found[-CAUSES:]]
 
 
 def count(log: str, ok: bool) -> tuple[int, int]:
@@ -167,7 +188,7 @@ class Runner:
             self.running.remove(one)
             ok = one.process.returncode == 0
             text = one.log.read_text(encoding="utf-8", errors="replace")
-            result = Result(one.step.name, ok, time.monotonic() - one.started, *count(text, ok))
+            result = Result(one.step.name, ok, time.monotonic() - one.started, *count(text, ok), [] if ok else causes(text))
             self.results.append(result)
             self.say(f"{'pass' if ok else 'FAIL':7} {result.name} in {result.seconds:.1f} s")
             if not ok:
@@ -182,6 +203,8 @@ class Runner:
         for result in sorted(self.results, key=lambda result: result.ok, reverse=True):
             numbers = f"{result.passed} passed, {result.failed} failed"
             print(f"{'pass' if result.ok else 'FAIL'}  {result.name:16} {result.seconds:7.1f} s  {numbers}")
+            for cause in result.causes:
+                print(f"      {cause}")
         passed, failed = sum(r.passed for r in self.results), sum(r.failed for r in self.results)
         print(f"\n{passed} passed, {failed} failed in {time.monotonic() - self.began:.1f}s")
         return 1 if failed else 0

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from tools import run_steps
-from tools.run_steps import Runner, Step, count
+from tools.run_steps import CAUSES, Runner, Step, causes, count
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,29 @@ from tools.run_steps import Runner, Step, count
 )
 def test_count(log, ok, counted):
     assert count(log, ok) == counted
+
+
+@pytest.mark.parametrize(
+    ("log", "found"),
+    [
+        ("=== FAILURES ===\nFAILED a.py::test_b - assert 1 == 2\n=== 1 failed ===", ["FAILED a.py::test_b - assert 1 == 2"]),
+        (
+            "fatal: [node-a]: FAILED! =>\n    changed: false\n    msg: no such device\n  msg: of something else",
+            ["fatal: [node-a]: FAILED! => no such device"],
+        ),
+        ("ok: [node-a] =>\n    msg: all is well", []),
+        ("no failure: [here]", []),
+        ("kmod/pool.c:12:3: error: no such field", ["kmod/pool.c:12:3: error: no such field"]),
+    ],
+)
+def test_causes(log, found):
+    assert causes(log) == found
+
+
+def test_only_the_last_causes():
+    found = causes("".join(f"FAILED {number} - {'x' * 999}\n" for number in range(20)))
+    assert [line.split()[1] for line in found] == [str(number) for number in range(20)][-CAUSES:]
+    assert max(len(line) for line in found) < 250
 
 
 @pytest.fixture(name="steps")
@@ -58,6 +81,13 @@ def test_a_failure_shows_the_end_of_its_log_and_stops_nothing(steps, capsys):
     said = capsys.readouterr().out
     assert "here is why" in said
     assert said.rstrip().splitlines()[-1].startswith("1 passed, 1 failed")
+
+
+def test_the_causes_are_said_at_the_end(steps, capsys):
+    made = (steps("bad", "echo FAILED in the middle; seq 100; exit 3"), steps("good", "echo FAILED but fine"))
+    assert Runner(made, parallel=1).run() == 1
+    end = capsys.readouterr().out.rstrip().splitlines()[-4:]
+    assert [line.strip() for line in end if "FAILED" in line] == ["FAILED in the middle"]
 
 
 def test_what_a_step_says_last(tmp_path):
