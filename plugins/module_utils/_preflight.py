@@ -101,8 +101,12 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.unix_path)
 
 
-def ask_daemon(path, request, timeout=5.0):
-    """The answer to one GET as data, or None when there is no daemon that gives one."""
+class UnansweredError(Exception):
+    """A daemon runs, but has not answered in time."""
+
+
+def ask_daemon(path, request, timeout=30.0):
+    """The answer to one GET as data, or None when there is no daemon that gives one; UnansweredError after seconds."""
     connection = UnixConnection(path, timeout)
     try:
         connection.request("GET", request, headers={"Accept": "application/json"})
@@ -111,6 +115,8 @@ def ask_daemon(path, request, timeout=5.0):
         if answer.status != 200:
             return None
         return json.loads(body.decode("utf-8"))
+    except socket.timeout as exc:
+        raise UnansweredError("GET %s within %g seconds" % (request, timeout)) from exc
     except (OSError, ValueError, http.client.HTTPException):
         return None
     finally:
@@ -501,13 +507,17 @@ class Host:
     # The daemons
 
     def daemon(self, name, directory, requests):
-        """The answers of a daemon by request, or None when it does not run."""
+        """The answers of a daemon by request, or None when it does not run; `unanswered` says what it kept back."""
         path = "%s/%s.sock" % (directory, name)
         if not os.path.exists(self.path(path)):
             return None
         answers: dict = {}
         for request in requests:
-            answer = self.ask(self.path(path), "/v1/" + request)
+            try:
+                answer = self.ask(self.path(path), "/v1/" + request)
+            except UnansweredError as exc:
+                answers["unanswered"] = str(exc)
+                return answers
             if answer is None:
                 return answers or None
             answers[request] = answer.get(request, answer)

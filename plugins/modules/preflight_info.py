@@ -129,10 +129,12 @@ host:
       type: list
       elements: str
     ownerd:
-      description: What C(ownerd) says of links, devices, grants and leases. Null when it does not run.
+      description:
+        - What C(ownerd) says of links, devices, grants and leases. Null when it does not run.
+        - Its key C(unanswered) is there when it runs, but has not answered in time; it names the request.
       type: dict
     borrowerd:
-      description: What C(borrowerd) says of links and attachments. Null when it does not run.
+      description: What C(borrowerd) says of links and attachments, in the same way. Null when it does not run.
       type: dict
 build:
   description: What the build host has.

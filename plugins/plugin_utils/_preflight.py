@@ -208,6 +208,23 @@ def wanted_peers(plan):
     ]
 
 
+def check_daemons(findings, probe):
+    """Whether the daemons that run have answered: who does not know what they hold takes it for missing."""
+    answered = True
+    for daemon in ("ownerd", "borrowerd"):
+        unanswered = (probe.get(daemon) or {}).get("unanswered")
+        if unanswered:
+            answered = False
+            findings.error(
+                "%s runs, but has not answered %s. See journalctl -u device-lending-%s on this host; try again when "
+                "the host is less busy.",
+                daemon,
+                unanswered,
+                daemon,
+            )
+    return answered
+
+
 def known_links(probe):
     """The links as the daemons of a host know them, by peer."""
     found = {}
@@ -647,10 +664,11 @@ def evaluate(
     check_links(findings, probe, plan, hosts, links)
     check_windows(findings, probe, plan, links)
     announced_wrong(findings, probe, links)
-    check_link_states(findings, probe, plan)
-    right = check_devices(findings, probe, plan, virtual_functions)
-    check_fit(findings, probe, plan, right, peers or {})
-    check_quarantine(findings, probe, plan)
-    check_releases(findings, probe, plan, force)
+    if check_daemons(findings, probe):
+        check_link_states(findings, probe, plan)
+        right = check_devices(findings, probe, plan, virtual_functions)
+        check_fit(findings, probe, plan, right, peers or {})
+        check_quarantine(findings, probe, plan)
+        check_releases(findings, probe, plan, force)
     check_build(findings, probe, build, build_host)
     return sorted(findings.found, key=lambda finding: finding["severity"] != "error")

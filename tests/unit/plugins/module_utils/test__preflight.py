@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 
 import pytest
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import (
     Host,
+    ask_daemon,
     look,
     look_for_builds,
     ntb_bars,
@@ -253,6 +255,18 @@ def test_daemons_are_asked_where_they_run(tree):
     assert found["borrowerd"] is None
     assert found["ownerd"]["links"] == ["/v1/links"]
     assert "/v1/devices" in asked
+
+
+def test_a_silent_daemon(tree):
+    path = tree.root + "/run/device-lending/ownerd.sock"
+    os.makedirs(os.path.dirname(path))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        found = Host(tree.root, ask=lambda path, request: ask_daemon(path, request, timeout=0.1)).daemon(
+            "ownerd", "/run/device-lending", ("status", "links")
+        )
+    assert found == {"unanswered": "GET /v1/status within 0.1 seconds"}
 
 
 def test_a_daemon_that_does_not_answer_is_none(tree):

@@ -313,6 +313,12 @@ def test_quarantined_device(probe):
     only(run(probe), "quarantined (all ones)")
 
 
+def test_a_daemon_that_has_not_answered(probe):
+    probe["functions"] = [function for function in probe["functions"] if function["class"] != NVME["class"]]
+    probe["ownerd"] = {"links": [], "unanswered": "GET /v1/devices within 30 seconds"}
+    only(run(probe), "ownerd runs, but has not answered GET /v1/devices within 30 seconds", "device-lending-ownerd")
+
+
 def test_what_is_to_be_given_back_is_in_use(probe):
     probe["functions"].append(dict(NVME, address="1ff00:00:00.0", busy=["/dev/nvme1n1 is mounted on /srv"]))
     probe["borrowerd"] = {"attachments": [{"name": "data", "owner": "node-b", "address": "1ff00:00:00.0"}]}
