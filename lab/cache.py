@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-KINDS = ("qemu", "image", "builder", "index", "keys")
+KINDS = ("qemu", "image", "builder", "index", "keys", "compiled")
 
 
 def root() -> Path:

@@ -27,7 +27,7 @@ QEMU_PACKAGES = ["qemu-system-x86", "qemu-utils", "ipxe-qemu", "seabios"]
 GUEST_PACKAGES = """initramfs-tools systemd systemd-sysv udev openssh-server python3 kmod pciutils
     nvme-cli fio e2fsprogs iproute2 iputils-ping procps psmisc mount passwd less ca-certificates ethtool
     python3-pydantic python3-starlette python3-uvicorn python3-yaml python3-h11 python3-argcomplete""".split()
-BUILDER_PACKAGES = """gcc make sparse openssh-server python3 xz-utils
+BUILDER_PACKAGES = """gcc ccache make sparse openssh-server python3 xz-utils
     libelf-dev bc cpio kmod openssl patch rsync diffutils""".split()
 
 

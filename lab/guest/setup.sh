@@ -27,8 +27,9 @@ printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=64M\n' > "$root/etc/systemd/j
 printf 'path-exclude=/usr/share/doc/*\npath-exclude=/usr/share/man/*\n' > "$root/etc/dpkg/dpkg.cfg.d/lab"
 rm -rf "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/var/cache/apt/*
 
-# The kernel is Debian's, but drivers of what no machine of the lab can have go: depmod, which every installation of a
-# module runs, takes 40 s under emulation with all of them.
+# The kernel is Debian's, but drivers of what no machine of the lab can have go, and the others are unpacked: depmod, which
+# every installation of a module runs, takes 40 s of processor time under emulation with all of them, 14 s with those that
+# stay, and 4 s when they are not compressed.
 for kernel in "$root"/lib/modules/*/kernel; do
     for name in drivers/accessibility drivers/atm drivers/bluetooth drivers/comedi drivers/gpu/drm/amd \
         drivers/gpu/drm/i915 drivers/gpu/drm/nouveau drivers/gpu/drm/radeon drivers/gpu/drm/xe drivers/hwmon \
@@ -43,6 +44,7 @@ for kernel in "$root"/lib/modules/*/kernel; do
             *) rm -rf "$driver" ;;
         esac
     done
+    find "$kernel" -name '*.ko.xz' -exec unxz {} +
     release=$(basename "$(dirname "$kernel")")
     chroot "$root" depmod -a "$release"
 done
