@@ -6,6 +6,7 @@ set -eu
 root="$1"
 
 : > "$root/etc/machine-id"
+mkdir -p "$root/var/cache/lab-bytecode"
 rm -f "$root/etc/hostname" "$root"/etc/update-motd.d/* "$root"/etc/ssh/ssh_host_*
 # The kernel command line mounts the root; with an entry here systemd would wait for udev to announce the disk.
 : > "$root/etc/fstab"
