@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from device_lending import kernel
 from device_lending.clock import Clock
@@ -57,8 +57,11 @@ class Reconciler:
         """When the lease ends unless it is renewed; None for a quarantined device."""
         return self._clock.at(self.life(lease).seen + self._config.lease_ttl) if lease.live else None
 
-    def step(self, lents: Sequence[Lent], peerings: Sequence[Peering], functions: Sequence[Function]) -> None:
-        """Judge every lease once, adopt what only the kernel knows, free what nobody holds."""
+    def step(self, lents: Sequence[Lent], peerings: Sequence[Peering], scan: Callable[[], Sequence[Function]]) -> None:
+        """Judge every lease once, adopt what only the kernel knows, free what nobody holds.
+
+        `scan` gives this host's functions. It reads a dozen files for each, so it is called only for what is unknown.
+        """
         now = self._clock.monotonic()
         leases = self._store.leases()
         by_address = {lent.address: lent for lent in lents}
@@ -84,9 +87,9 @@ class Reconciler:
         known = {lease.address: lease for lease in leases}
         for lent in lents:
             if lent.address not in known:
-                self._unknown(lent, peerings, functions)
+                self._unknown(lent, peerings, scan)
             elif known[lent.address].name.startswith(LOST_PREFIX):
-                self._name(known[lent.address], functions)
+                self._name(known[lent.address], scan())
         epochs = {lease.epoch for lease in self._store.leases()}
         self._lives = {epoch: life for epoch, life in self._lives.items() if epoch in epochs}
 
@@ -96,7 +99,7 @@ class Reconciler:
         except LendingError as error:
             log.warning("%s", error)
 
-    def _unknown(self, lent: Lent, peerings: Sequence[Peering], functions: Sequence[Function]) -> None:
+    def _unknown(self, lent: Lent, peerings: Sequence[Peering], scan: Callable[[], Sequence[Function]]) -> None:
         """A function bound to ntb_lend without a row: after a lost store, or a crash between two steps."""
         peer = next((peering for peering in peerings if peering.link.id == lent.link), None)
         lease = Lease(
@@ -112,7 +115,7 @@ class Reconciler:
         )
         if lent.leased or lent.state == "quarantined":
             self._leasing.adopt(lease)
-            self._name(lease, functions)
+            self._name(lease, scan())
         else:
             log.info("device %s: bound to ntb_lend without a lease", lent.address)
             self._leasing.free(lent.address)

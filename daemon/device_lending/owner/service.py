@@ -368,7 +368,7 @@ class Owner:
             leases = self._store.leases()
             if leases or lents:
                 peerings = self._announcements.peerings(self.config, links)
-                self._reconciler.step(lents, peerings, self._devices.scan(leases))
+                self._reconciler.step(lents, peerings, lambda: self._devices.scan(leases))
             return links
 
 

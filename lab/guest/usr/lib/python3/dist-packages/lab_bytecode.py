@@ -14,7 +14,7 @@ import sys
 import zipimport
 
 DIRECTORY = "/var/cache/lab-bytecode"
-_compile = zipimport._compile_source
+_compile = zipimport._compile_source  # type: ignore[attr-defined]
 
 
 def compile_source(pathname, source):
@@ -35,4 +35,4 @@ def compile_source(pathname, source):
     return code
 
 
-zipimport._compile_source = compile_source
+zipimport._compile_source = compile_source  # type: ignore[attr-defined]
