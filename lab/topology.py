@@ -54,7 +54,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Link:
-    """One bridge: the primary and the secondary host, sizes of its one or two windows in MiB, its family.
+    """One bridge: the primary and the secondary host, sizes of its windows in MiB, its family.
 
     `mapped`: whether a lab with fast windows maps this link's.
     """
@@ -149,14 +149,15 @@ def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Li
         if host not in hosts:
             raise check.fail(f"{key}.between", f"there is no host {host!r}")
     windows = check.sequence(fields.get("windows", list(WINDOWS_DEFAULT)), f"{key}.windows")
-    if not 1 <= len(windows) <= 2:
-        raise check.fail(f"{key}.windows", "must be the sizes of one or two windows")
+    bridge = check.choice(fields.get("bridge", DEFAULT), f"{key}.bridge", tuple(FAMILIES))
+    most = FAMILIES[bridge].windows_max
+    if not 1 <= len(windows) <= most:
+        raise check.fail(f"{key}.windows", f"must be the sizes of one to {most} windows")
     for index, size in enumerate(windows):
         check.number(size, f"{key}.windows[{index}]", 1, 64 << 10)
         if size & (size - 1):
             raise check.fail(f"{key}.windows[{index}]", f"must be a power of two, not {size}")
     name = check.name(fields.get("name", f"{between[0]}--{between[1]}"), f"{key}.name")
-    bridge = check.choice(fields.get("bridge", DEFAULT), f"{key}.bridge", tuple(FAMILIES))
     try:
         FAMILIES[bridge].layout(tuple(size << 20 for size in windows))
     except ValueError as error:

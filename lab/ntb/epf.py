@@ -2,12 +2,12 @@
 # Copyright: (c) 2026, the pcie.device_lending authors
 """An endpoint bridge 104c:b00d: a SoC with two endpoint controllers, one in each machine, that runs Linux' pci-epf-ntb.
 
-Of the layouts that ntb_hw_epf knows this one is meant for two machines (1957:0809 has the SoC itself as the other
-end). Registers are plain memory of the SoC; a command is found by polling, so it takes a while. Window 0 lies behind the
-doorbells in their BAR, so it is no power of two, and the SoC refuses to translate as much as the whole BAR, which is what
-the driver takes for its size. A translation that is set again without having been torn down changes nothing: the SoC's
-first matching rule wins. Nobody tells the machines that a cable was pulled out or that the other machine was reset, and
-the two ends cannot be told apart.
+Of the layouts that ntb_hw_epf knows this one is meant for two machines (1957:0809 has the SoC itself as the other end). It
+has up to four windows, each in a BAR of its own, if these BARs are of 32 bits. Registers are plain memory of the SoC; a
+command is found by polling, so it takes a while. Window 0 lies behind the doorbells in their BAR, so it is no power of two,
+and the SoC refuses to translate as much as the whole BAR, which is what the driver takes for its size. A translation that
+is set again without having been torn down changes nothing: the SoC's first matching rule wins. Nobody tells the machines
+that a cable was pulled out or that the other machine was reset, and the two ends cannot be told apart.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ FIRST_DATA = 0x4100
 POLL = 0.005  # seconds between two looks at the command register
 PAGE = 4096
 
+_WINDOW_BARS = (2, 3, 4, 5)
 _NARROW_MAX = 1 << 30  # a BAR of 32 bits is not larger; what is needs one of 64 bits, and with it the next one's place
 _MEMORY = 0x2000
 
@@ -92,6 +93,7 @@ class Epf(Model):
     doorbells = VECTORS
     vectors = VECTORS
     fast_bar = None
+    windows_max = len(_WINDOW_BARS)
 
     def __init__(self, window_sizes: tuple[int, ...]) -> None:
         super().__init__(window_sizes)
@@ -100,20 +102,23 @@ class Epf(Model):
 
     @classmethod
     def layout(cls, window_sizes: tuple[int, ...]) -> dict[int, Bar]:
-        """BAR 0: registers and own scratchpads, 1: the peer's, 2: doorbells and window 0, 3: window 1."""
-        shared = Bar(window_sizes[0], wide=window_sizes[0] > _NARROW_MAX)
-        bars = {0: Bar(BAR0_SIZE, wide=False), 1: Bar(PAGE, wide=False), 2: shared}
-        if len(window_sizes) > 1:
-            if shared.wide or window_sizes[1] > _NARROW_MAX:
-                raise ValueError("an endpoint bridge has two windows only if both are of 1024 MiB at most")
-            bars[3] = Bar(window_sizes[1], wide=False)
-        return bars
+        """BAR 0: registers and own scratchpads, 1: the peer's, 2: doorbells and window 0, from 3 on: more windows."""
+        wide = max(window_sizes) > _NARROW_MAX
+        if wide and len(window_sizes) > 1:
+            raise ValueError("an endpoint bridge has several windows only if all are of 1024 MiB at most")
+        windows = zip(_WINDOW_BARS, window_sizes, strict=False)
+        return {0: Bar(BAR0_SIZE, wide=False), 1: Bar(PAGE, wide=False)} | {
+            region: Bar(size, wide=wide) for region, size in windows
+        }
 
     def place(self, region: int, offset: int) -> tuple[int, int] | None:
         """Window 0 begins behind the doorbells."""
-        if region == 2 and offset >= DOORBELL_AREA:
-            return 0, offset - DOORBELL_AREA
-        return (1, offset) if region == 3 else None
+        if region not in _WINDOW_BARS or region not in self.bars:
+            return None
+        window = _WINDOW_BARS.index(region)
+        if window:
+            return window, offset
+        return (0, offset - DOORBELL_AREA) if offset >= DOORBELL_AREA else None
 
     # -- accesses ---------------------------------------------------------------------------------------------------
 

@@ -84,6 +84,7 @@ class Model(abc.ABC):
     vectors: ClassVar[int]
     # The BAR that may show the other machine's RAM directly, of the last window; None: there is none.
     fast_bar: ClassVar[int | None]
+    windows_max: ClassVar[int]
 
     def __init__(self, window_sizes: tuple[int, ...]) -> None:
         self.window_sizes = window_sizes
@@ -166,6 +167,7 @@ class RegisterModel(Model):
     """A bridge with registers of fixed widths in BAR 0, and windows that are all of BARs 2 and 4."""
 
     fast_bar = 4
+    windows_max = 2
     window_bars: ClassVar[tuple[int, ...]] = (2, 4)
 
     @classmethod

@@ -156,14 +156,15 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, required=True, help="where the sockets are made")
     parser.add_argument("--name", required=True, help="the link's name, the stem of the sockets' names")
     parser.add_argument("--bridge", choices=FAMILIES, default=DEFAULT, help=f"which family; default: {DEFAULT}")
-    parser.add_argument("--sizes", type=int, nargs="+", required=True, help="sizes of one or two windows in octets")
+    parser.add_argument("--sizes", type=int, nargs="+", required=True, help="the windows' sizes in octets")
     parser.add_argument(
         "--fast", type=int, choices=(0, 1), action="append", default=[], help="map the peer's RAM as window 1 of a side"
     )
     parser.add_argument("--weak", action="store_true", help="drop PCIe's ordering rules")
     arguments = parser.parse_args()
-    if len(arguments.sizes) > 2:
-        parser.error("there are at most two windows")
+    most = FAMILIES[arguments.bridge].windows_max
+    if len(arguments.sizes) > most:
+        parser.error(f"a bridge of the family {arguments.bridge} has at most {most} windows")
     for size in arguments.sizes:
         if size < SMALLEST or size & (size - 1):
             parser.error(f"window size {size} is not a power of two of at least {SMALLEST}")

@@ -131,12 +131,34 @@ def test_nobody_tells_of_a_pulled_cable_or_a_reset(model):
     assert put(model, 0, 0, 1, region=1) == []
 
 
-def test_second_window_needs_small_ones():
+def test_several_windows_need_small_ones():
     bars = r.Epf((256 << 20, 128 << 20)).bars
     assert [bars[number].size >> 20 for number in (2, 3)] == [256, 128]
     assert not bars[2].wide
-    with pytest.raises(ValueError, match="1024 MiB"):
-        r.Epf((2 << 30, 1 << 30))
+    for sizes in ((2 << 30, 1 << 30), (1 << 30, 1 << 30, 1 << 30, 2 << 30)):
+        with pytest.raises(ValueError, match="1024 MiB"):
+            r.Epf(sizes)
+
+
+def test_each_of_four_windows_is_translated_by_itself():
+    sizes = (256 << 20, 64 << 20, 128 << 20, 32 << 20)
+    model = r.Epf(sizes)
+    assert get(model, 0, r.MW_COUNT) == 4
+    assert [model.bars[number].size for number in (2, 3, 4, 5)] == list(sizes)
+    assert not any(bar.wide for bar in model.bars.values())
+    assert model.place(2, r.DOORBELL_AREA) == (0, 0)
+    assert [model.place(number, 5) for number in (0, 1, 2, 3, 4, 5)] == [None, None, None, (1, 5), (2, 5), (3, 5)]
+    for window in (1, 2, 3):
+        assert configure(model, 1, window, window << 28, sizes[window]) == r.OK
+        assert model.translate(0, window, 16, 4) == (window << 28) + 16
+    assert configure(model, 1, 3, 0, sizes[1]) == r.ERROR
+    assert configure(model, 1, 4, 0, 4096) == r.ERROR
+    assert model.translate(0, 0, 16, 4) is None
+
+
+def test_bars_without_a_window_are_not_there(model):
+    assert [number for number in range(6) if number in model.bars] == [0, 1, 2]
+    assert model.place(3, 0) is None
 
 
 def test_fabric_lets_the_soc_take_its_time(model):
