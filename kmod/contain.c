@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Owner side: what of this host a lent device can reach by DMA. With an IOMMU
- * the window is mapped into the device's own domain, and is all there is in it.
+ * the windows that the borrower may show its memory through are mapped into the
+ * device's own domain, and are all there is in it.
  */
 
 #include <linux/dma-mapping.h>
@@ -111,8 +112,43 @@ static dma_addr_t lend_contain_map(struct device *dev, const struct lend_window 
 	return DMA_MAPPING_ERROR;
 }
 
+/* Process context; lease and lent locks held. False if its domain has no room for it. */
+static bool lend_contain_show(struct lend_lent *lent, const struct lend_link *link, int i,
+			      bool translated)
+{
+	const struct lend_window *win = &link->win[i];
+	u64 bus = win->bus;
+
+	if (translated)
+		bus = lend_contain_map(&lent->pdev->dev, win);
+	if (bus == DMA_MAPPING_ERROR)
+		return false;
+	lent->window[i] = (struct lend_lent_window) {
+		.bus = bus, .size = win->size, .mapped = translated,
+	};
+	return true;
+}
+
+/* Process context; lease and lent locks held. One that is left out is not missed. */
+static void lend_contain_show_free(struct lend_lent *lent, const struct lend_link *link,
+				   bool translated)
+{
+	int i;
+
+	for (i = 0; i < link->nwin; i++) {
+		if (!link->win[i].size || !lend_window_is_free(link, i))
+			continue;
+		if (lend_contain_show(lent, link, i, translated))
+			pci_info(lent->pdev, "reaches window %d at 0x%llx as well\n", i,
+				 lent->window[i].bus);
+		else
+			pci_info(lent->pdev, "does not reach window %d: no room in its domain\n",
+				 i);
+	}
+}
+
 /**
- * lend_contain_open() - let a device reach the DMA window
+ * lend_contain_open() - let a device reach the DMA window, and free ones
  * @lent: the device
  * @link: the borrower's link
  * @how: what lend_contain_probe() found
@@ -124,8 +160,7 @@ static dma_addr_t lend_contain_map(struct device *dev, const struct lend_window 
 int lend_contain_open(struct lend_lent *lent, struct lend_link *link,
 		      const struct lend_containment *how, struct netlink_ext_ack *extack)
 {
-	struct lend_window *win = &link->win[link->dma_win];
-	dma_addr_t addr;
+	const struct lend_lent_window *dma = &lent->window[link->dma_win];
 
 	if (require_iommu && how->why[0]) {
 		NL_SET_ERR_MSG_FMT(extack,
@@ -133,42 +168,38 @@ int lend_contain_open(struct lend_lent *lent, struct lend_link *link,
 				   how->why);
 		return -EPERM;
 	}
-	lent->dma_size = win->size;
-	if (!how->translated) {
-		lent->dma_base = win->bus;
-		goto opened;
-	}
-	addr = lend_contain_map(&lent->pdev->dev, win);
-	if (addr == DMA_MAPPING_ERROR) {
+	if (!lend_contain_show(lent, link, link->dma_win, how->translated)) {
 		NL_SET_ERR_MSG(extack, "the IOMMU cannot map the window for this device");
 		return -ENOSPC;
 	}
-	lent->dma_mapped = true;
-	lent->dma_base = addr;
 	lent->contained = !how->why[0];
-opened:
 	if (lent->contained)
 		pci_info(lent->pdev, "reaches the window at 0x%llx, and nothing else\n",
-			 lent->dma_base);
+			 dma->bus);
 	else
 		pci_warn(lent->pdev, "reaches more than the window at 0x%llx: %s\n",
-			 lent->dma_base, how->why);
+			 dma->bus, how->why);
+	lend_contain_show_free(lent, link, how->translated);
 	return 0;
 }
 
 /**
- * lend_contain_close() - take the DMA window away from a device
+ * lend_contain_close() - take the windows away from a device
  * @lent: the device, cut off
  *
  * Context: process; caller holds @lent->lock.
  */
 void lend_contain_close(struct lend_lent *lent)
 {
-	if (lent->dma_mapped)
-		dma_unmap_resource(&lent->pdev->dev, lent->dma_base, lent->dma_size,
-				   DMA_BIDIRECTIONAL, 0);
-	lent->dma_mapped = false;
+	struct lend_lent_window *win;
+	int i;
+
+	for (i = 0; i < LEND_WINDOWS_MAX; i++) {
+		win = &lent->window[i];
+		if (win->mapped)
+			dma_unmap_resource(&lent->pdev->dev, win->bus, win->size,
+					   DMA_BIDIRECTIONAL, 0);
+	}
+	memset(lent->window, 0, sizeof(lent->window));
 	lent->contained = false;
-	lent->dma_base = 0;
-	lent->dma_size = 0;
 }

@@ -10,6 +10,7 @@
 #include "filter.h"
 #include "lent_irq.h"
 #include "proto.h"
+#include "region.h"
 #include "uapi/ntb_lend.h"
 
 struct lend_containment;
@@ -31,6 +32,18 @@ struct lend_lent_bar {
 	u64 bus;
 	u64 offset;
 	int window;
+	bool mapped;
+};
+
+/**
+ * struct lend_lent_window - an outbound window as a lent device finds it
+ * @bus: bus address, for the device
+ * @size: octets; 0: it does not find it
+ * @mapped: @bus is a mapping in its IOMMU domain
+ */
+struct lend_lent_window {
+	u64 bus;
+	u64 size;
 	bool mapped;
 };
 
@@ -58,11 +71,9 @@ enum lend_limit {
  * @epoch: of the lease; 0 without
  * @last_epoch: greatest epoch ever given for this binding
  * @ended: the session of the lease is over; requests are refused until unlend
- * @contained: its IOMMU domain limits it to the window
- * @dma_mapped: @dma_base is a mapping in its IOMMU domain
+ * @contained: its IOMMU domain limits it to the windows
  * @limits: bits of enum lend_limit
- * @dma_base: bus address of the owner's DMA window, for the device
- * @dma_size: octets of it
+ * @window: the DMA window and free ones, by index
  * @bar: its memory BARs and its expansion ROM
  * @filter: what of its configuration space the borrower may see and write
  * @saved: configuration at bind time
@@ -87,10 +98,8 @@ struct lend_lent {
 	u64 last_epoch;
 	bool ended;
 	bool contained;
-	bool dma_mapped;
 	unsigned long limits;
-	u64 dma_base;
-	u64 dma_size;
+	struct lend_lent_window window[LEND_WINDOWS_MAX];
 	struct lend_lent_bar bar[LEND_BARS];
 	struct lend_filter *filter;
 	struct pci_saved_state *saved;

@@ -13,12 +13,12 @@
 #include <linux/workqueue.h>
 
 #include "proto.h"
+#include "region.h"
 #include "relay.h"
 #include "uapi/ntb_lend.h"
 
 struct lend_pool;
 
-#define LEND_WINDOWS_MAX	2
 #define LEND_ALL_DB		(BIT_ULL(LEND_DB_COUNT) - 1)
 
 /**
@@ -92,7 +92,8 @@ struct lend_counters {
  * @hb_changed: when that was, in jiffies
  * @win: windows; @nwin of them
  * @dma_win: index of the window for DMA, interrupts and channel
- * @bar_win: index of the window for BARs; equals @dma_win with one window only
+ * @bar_win: index of the window for BARs; equals @dma_win with one window only.
+ *	Those that are neither are free
  * @dma_mask: what the NTB function's DMA mask was before
  * @translated: an IOMMU translates the NTB function's DMA
  * @plain: its DMA address is memory's physical one, and mapping does nothing

@@ -18,7 +18,7 @@
 #include <linux/build_bug.h>
 #include <linux/types.h>
 
-#define LEND_PROTOCOL	2
+#define LEND_PROTOCOL	3
 #define LEND_MAGIC	0x4e4c	/* "LN" */
 
 /*
@@ -64,6 +64,7 @@ enum lend_op {
 	LEND_OP_REVOKE,		/* owner to borrower: the lease is over, by force */
 	LEND_OP_IRQ_OPEN,	/* relay an interrupt; arg: see LEND_IRQ() */
 	LEND_OP_IRQ_CLOSE,
+	LEND_OP_WINDOW,		/* arg: index of a window; where does the device find it */
 };
 
 /* Interrupts of a device that the owner takes and passes on by doorbell. */
@@ -136,6 +137,7 @@ enum lend_open_val {
 	LEND_OPEN_DMA_BASE,	/* bus address of the owner's DMA window, for the device */
 	LEND_OPEN_DMA_SIZE,
 	LEND_OPEN_CFG_SIZE,	/* 256 or 4096 */
+	LEND_OPEN_DMA_WINDOW,	/* its index, which is the same on both hosts */
 };
 
 /* Index of the expansion ROM behind the BARs, as in struct pci_dev. */
@@ -147,6 +149,12 @@ enum lend_bar_val {
 	LEND_BAR_SIZE,		/* 0: not there */
 	LEND_BAR_OFFSET,	/* in the borrower's window */
 	LEND_BAR_PLACE,		/* flags << 8 | window index */
+};
+
+/* lend_response.val of LEND_OP_WINDOW */
+enum lend_window_val {
+	LEND_WINDOW_BASE,	/* bus address of that window of the owner, for the device */
+	LEND_WINDOW_SIZE,	/* 0: the device does not find it */
 };
 
 /* lend_response.val of LEND_OP_IRQ_OPEN */

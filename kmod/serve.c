@@ -18,16 +18,29 @@
 /* Process context, @lent->lock held. */
 static enum lend_status lend_serve_open(struct lend_lent *lent, struct lend_response *resp)
 {
+	const struct lend_lent_window *dma = &lent->window[lent->link->dma_win];
 	struct pci_dev *pdev = lent->pdev;
 
 	if (lent->state == NTB_LEND_LENT_STATE_ATTACHED)
 		return LEND_ERR_BUSY;
 	resp->val[LEND_OPEN_ADDRESS] = cpu_to_le64((u64)pci_domain_nr(pdev->bus) << 16 |
 						   pci_dev_id(pdev));
-	resp->val[LEND_OPEN_DMA_BASE] = cpu_to_le64(lent->dma_base);
-	resp->val[LEND_OPEN_DMA_SIZE] = cpu_to_le64(lent->dma_size);
+	resp->val[LEND_OPEN_DMA_BASE] = cpu_to_le64(dma->bus);
+	resp->val[LEND_OPEN_DMA_SIZE] = cpu_to_le64(dma->size);
 	resp->val[LEND_OPEN_CFG_SIZE] = cpu_to_le64(lent->filter->size);
+	resp->val[LEND_OPEN_DMA_WINDOW] = cpu_to_le64(lent->link->dma_win);
 	lent->state = NTB_LEND_LENT_STATE_ATTACHED;
+	return LEND_OK;
+}
+
+/* Process context, @lent->lock held. */
+static enum lend_status lend_serve_window(struct lend_lent *lent, u32 index,
+					  struct lend_response *resp)
+{
+	if (index >= LEND_WINDOWS_MAX)
+		return LEND_ERR_INVALID;
+	resp->val[LEND_WINDOW_BASE] = cpu_to_le64(lent->window[index].bus);
+	resp->val[LEND_WINDOW_SIZE] = cpu_to_le64(lent->window[index].size);
 	return LEND_OK;
 }
 
@@ -109,7 +122,8 @@ static enum lend_status lend_serve_config(struct lend_lent *lent,
 					  struct lend_response *resp)
 {
 	u32 where = le32_to_cpu(req->arg), value = le32_to_cpu(req->value), raw;
-	const struct lend_filter_range range = { lent->dma_base, lent->dma_size };
+	const struct lend_lent_window *dma = &lent->window[lent->link->dma_win];
+	const struct lend_filter_range range = { dma->bus, dma->size };
 	const struct lend_filter *f = lent->filter;
 	int ret;
 
@@ -179,6 +193,9 @@ static enum lend_status lend_serve_lent(struct lend_link *link, struct lend_lent
 		break;
 	case LEND_OP_BAR:
 		status = lend_serve_bar(lent, le32_to_cpu(req->arg), resp);
+		break;
+	case LEND_OP_WINDOW:
+		status = lend_serve_window(lent, le32_to_cpu(req->arg), resp);
 		break;
 	case LEND_OP_CLOSE:
 		lend_lent_cut_off(lent);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory windows. Two per direction: the larger one shows the DMA address
+ * Memory windows. Two per direction: the largest one shows the DMA address
  * space of the NTB function (translation 0), for DMA, interrupts and the
- * channel; the other one is laid over the BARs of lent devices that the first
- * does not reach. A bridge with one window only can lend what that shows.
+ * channel; the second one is laid over the BARs of lent devices that the first
+ * does not reach. A bridge with one window only can lend what that shows. Others
+ * are free.
  */
 
 #include <linux/align.h>
@@ -111,7 +112,7 @@ int lend_windows_probe(struct lend_link *link)
 		if (best < 0 || link->win[i].size >= link->win[best].size) {
 			second = best;
 			best = i;
-		} else {
+		} else if (second < 0 || link->win[i].size >= link->win[second].size) {
 			second = i;
 		}
 	}
@@ -125,8 +126,17 @@ int lend_windows_probe(struct lend_link *link)
 	return 0;
 }
 
-/* Process context, @link->lease_lock held. What the bridge demands of a translation. */
-static int lend_window_get_align(struct lend_link *link, int i, u64 *align, u64 *size)
+/**
+ * lend_window_get_align() - what the bridge demands of a translation
+ * @link: the link, physically up
+ * @i: index of the window
+ * @align: result, for the address
+ * @size: result: most octets
+ *
+ * Context: process; caller holds @link->lease_lock.
+ * Return: 0; or what the bridge driver says.
+ */
+int lend_window_get_align(struct lend_link *link, int i, u64 *align, u64 *size)
 {
 	resource_size_t addr_align, size_align, size_max;
 	struct lend_window *win = &link->win[i];
@@ -147,8 +157,17 @@ static int lend_window_get_align(struct lend_link *link, int i, u64 *align, u64 
 	return 0;
 }
 
-/* Process context, @link->lease_lock held. */
-static int lend_window_set(struct lend_link *link, int i, u64 base, u64 size)
+/**
+ * lend_window_set() - translate an inbound window
+ * @link: the link, physically up
+ * @i: index of the window
+ * @base: the DMA address that its first octet becomes
+ * @size: octets of it that the peer may use
+ *
+ * Context: process; caller holds @link->lease_lock.
+ * Return: 0; or what the bridge driver says, then the window is closed.
+ */
+int lend_window_set(struct lend_link *link, int i, u64 base, u64 size)
 {
 	struct lend_window *win = &link->win[i];
 	int ret;
@@ -182,7 +201,7 @@ int lend_windows_open(struct lend_link *link)
 	int i, ret;
 
 	for (i = 0; i < link->nwin; i++) {
-		if (!link->win[i].size)
+		if (!link->win[i].size || lend_window_is_free(link, i))
 			continue;
 		ret = lend_window_get_align(link, i, &align, &size);
 		if (ret)
@@ -296,6 +315,8 @@ int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use,
  * @size: octets
  * @offset: where in the window it is
  *
+ * Free windows do not count, although one may happen to show it.
+ *
  * Context: process; caller holds @link->lease_lock.
  * Return: index of the window; -ENOSPC none.
  */
@@ -306,8 +327,8 @@ int lend_window_of(const struct lend_link *link, u64 bus, u64 size, u64 *offset)
 
 	for (i = 0; i < link->nwin; i++) {
 		win = &link->win[i];
-		if (!win->inbound_size || bus < win->inbound_base ||
-		    bus + size > win->inbound_base + win->inbound_size)
+		if (lend_window_is_free(link, i) || !win->inbound_size ||
+		    bus < win->inbound_base || bus + size > win->inbound_base + win->inbound_size)
 			continue;
 		*offset = bus - win->inbound_base;
 		return i;
