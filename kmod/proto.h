@@ -64,7 +64,7 @@ enum lend_op {
 	LEND_OP_REVOKE,		/* owner to borrower: the lease is over, by force */
 	LEND_OP_IRQ_OPEN,	/* relay an interrupt; arg: see LEND_IRQ() */
 	LEND_OP_IRQ_CLOSE,
-	LEND_OP_WINDOW,		/* arg: index of a window; where does the device find it */
+	LEND_OP_WINDOW,		/* arg: see LEND_PLACE(); where does the device find a window */
 };
 
 /* Interrupts of a device that the owner takes and passes on by doorbell. */
@@ -79,6 +79,16 @@ enum lend_irq_kind {
 #define LEND_IRQ(kind, index)	((u32)(kind) << 16 | (index))
 #define LEND_IRQ_KIND(arg)	((arg) >> 16)
 #define LEND_IRQ_INDEX(arg)	((arg) & 0xffff)
+
+/*
+ * lend_request.arg of LEND_OP_WINDOW: a window, and a page in it, into which the
+ * owner writes lend_request.value: so the borrower sees that it translates.
+ */
+#define LEND_PLACE(window, page)	((u32)(window) << 28 | (page))
+#define LEND_PLACE_WINDOW(arg)		((arg) >> 28)
+#define LEND_PLACE_PAGE(arg)		((arg) & LEND_PLACE_PAGE_MAX)
+#define LEND_PLACE_PAGE_MAX		GENMASK(27, 0)
+#define LEND_PLACE_SHIFT		12
 
 /* Response status. */
 enum lend_status {

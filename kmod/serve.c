@@ -5,6 +5,7 @@
  * the filter.
  */
 
+#include <linux/io.h>
 #include <linux/pci.h>
 
 #include "borrowed.h"
@@ -14,6 +15,7 @@
 #include "netlink.h"
 #include "serve.h"
 #include "trace.h"
+#include "window.h"
 
 /* Process context, @lent->lock held. */
 static enum lend_status lend_serve_open(struct lend_lent *lent, struct lend_response *resp)
@@ -33,14 +35,33 @@ static enum lend_status lend_serve_open(struct lend_lent *lent, struct lend_resp
 	return LEND_OK;
 }
 
-/* Process context, @lent->lock held. */
-static enum lend_status lend_serve_window(struct lend_lent *lent, u32 index,
+/*
+ * Process context, @lent->lock held. What is written goes to the borrower, or
+ * nowhere: the response, which follows it, says where to look for it.
+ */
+static enum lend_status lend_serve_window(struct lend_lent *lent, u32 place, u32 value,
 					  struct lend_response *resp)
 {
-	if (index >= LEND_WINDOWS_MAX)
-		return LEND_ERR_INVALID;
-	resp->val[LEND_WINDOW_BASE] = cpu_to_le64(lent->window[index].bus);
-	resp->val[LEND_WINDOW_SIZE] = cpu_to_le64(lent->window[index].size);
+	u64 offset = (u64)LEND_PLACE_PAGE(place) << LEND_PLACE_SHIFT;
+	const struct lend_lent_window *found;
+	u32 i = LEND_PLACE_WINDOW(place);
+	void __iomem *at;
+
+	/* Windows of ours that are for something else are none that it finds. */
+	if (i >= lent->link->nwin || !lend_window_is_free(lent->link, i))
+		return LEND_OK;
+	found = &lent->window[i];
+	if (!found->size || offset > found->size - sizeof(value))
+		return LEND_OK;
+	at = ioremap_wc(lent->link->win[i].base + offset, sizeof(value));
+	if (!at)
+		return LEND_ERR_DEVICE;
+	writel(value, at);
+	/* Out of the write-combining buffer, and before the response. */
+	wmb();
+	iounmap(at);
+	resp->val[LEND_WINDOW_BASE] = cpu_to_le64(found->bus);
+	resp->val[LEND_WINDOW_SIZE] = cpu_to_le64(found->size);
 	return LEND_OK;
 }
 
@@ -195,7 +216,8 @@ static enum lend_status lend_serve_lent(struct lend_link *link, struct lend_lent
 		status = lend_serve_bar(lent, le32_to_cpu(req->arg), resp);
 		break;
 	case LEND_OP_WINDOW:
-		status = lend_serve_window(lent, le32_to_cpu(req->arg), resp);
+		status = lend_serve_window(lent, le32_to_cpu(req->arg), le32_to_cpu(req->value),
+					   resp);
 		break;
 	case LEND_OP_CLOSE:
 		lend_lent_cut_off(lent);
