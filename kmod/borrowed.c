@@ -164,13 +164,14 @@ static int lend_borrowed_open(struct lend_borrowed *b, struct netlink_ext_ack *e
 	}
 	b->opened = true;
 	b->remote_address = call.val[LEND_OPEN_ADDRESS];
-	b->dma_base = call.val[LEND_OPEN_DMA_BASE];
-	b->dma_size = call.val[LEND_OPEN_DMA_SIZE];
 	b->cfg_size = call.val[LEND_OPEN_CFG_SIZE];
 	if (b->cfg_size != PCI_CFG_SPACE_SIZE && b->cfg_size != PCI_CFG_SPACE_EXP_SIZE)
 		return -EPROTO;
-	if (!b->dma_size || b->dma_base + b->dma_size < b->dma_base)
-		return -EPROTO;
+	ret = lend_borrowed_ask_views(b, call.val[LEND_OPEN_DMA_WINDOW],
+				      call.val[LEND_OPEN_DMA_BASE], call.val[LEND_OPEN_DMA_SIZE],
+				      extack);
+	if (ret)
+		return ret;
 	return lend_borrowed_ask_bars(b, extack);
 }
 
@@ -419,6 +420,8 @@ static int lend_borrowed_attach_locked(struct lend_borrowed *b, struct netlink_e
 	if (ret)
 		return ret;
 	ret = lend_borrowed_open(b, extack);
+	if (!ret)
+		ret = lend_dma_reserve(b);
 	if (!ret)
 		ret = lend_msi_init(b);
 	if (!ret)

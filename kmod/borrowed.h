@@ -14,6 +14,7 @@
 
 #include "proto.h"
 #include "relay.h"
+#include "view.h"
 #include "uapi/ntb_lend.h"
 
 struct lend_link;
@@ -75,8 +76,8 @@ struct lend_borrowed_bar {
  * @int_line: interrupt line register, kept here
  * @ids: registers that never change, read once
  * @cfg_size: 256 or 4096
- * @dma_base: bus address of the owner's DMA window
- * @dma_size: octets of it
+ * @views: where it finds this host's memory; constant once it has a bus
+ * @pool_used: the pool keeps something for it
  * @dma_ref: mappings alive and mapping under way
  * @dma_drained: completed when @dma_ref has reached zero
  * @dma_stats: per CPU
@@ -121,8 +122,8 @@ struct lend_borrowed {
 	u32 ids[4];
 	u32 cfg_size;
 
-	u64 dma_base;
-	u64 dma_size;
+	struct lend_views views;
+	bool pool_used;
 	struct percpu_ref dma_ref;
 	struct completion dma_drained;
 	struct lend_dma_stats __percpu *dma_stats;
@@ -171,12 +172,17 @@ int lend_borrowed_ask_bars(struct lend_borrowed *b, struct netlink_ext_ack *exta
 void lend_borrowed_place(struct lend_borrowed *b, struct pci_dev *pdev);
 bool lend_borrowed_bars_claimed(struct lend_borrowed *b, struct pci_dev *pdev);
 
+/* borrowed_view.c */
+int lend_borrowed_ask_views(struct lend_borrowed *b, u64 window, u64 bus, u64 size,
+			    struct netlink_ext_ack *extack);
+
 /* config.c */
 extern struct pci_ops lend_config_ops;
 int lend_config_init(struct lend_borrowed *b);
 
 /* dma.c */
 int lend_dma_init(struct lend_borrowed *b);
+int lend_dma_reserve(struct lend_borrowed *b);
 void lend_dma_adopt(struct pci_dev *pdev);
 bool lend_dma_drain(struct lend_borrowed *b);
 void lend_dma_exit(struct lend_borrowed *b);

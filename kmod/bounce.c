@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Copies of memory that the window does not show. */
+/* Copies of memory that no window shows. */
 
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
@@ -34,8 +34,9 @@ static void lend_bounce_copy(struct lend_pool *pool, struct lend_chunk *chunk, p
 }
 
 /**
- * lend_bounce_map() - make a copy that the window shows
+ * lend_bounce_map() - make a copy that a window shows
  * @pool: the pool
+ * @set: bits of the windows that will do
  * @orig: what it is a copy of: memory that the kernel has mapped
  * @size: octets
  * @attrs: DMA_ATTR_SKIP_CPU_SYNC is respected
@@ -47,8 +48,8 @@ static void lend_bounce_copy(struct lend_pool *pool, struct lend_chunk *chunk, p
  * Context: any.
  * Return: address of the copy, or LEND_POOL_NONE.
  */
-phys_addr_t lend_bounce_map(struct lend_pool *pool, phys_addr_t orig, size_t size,
-			    unsigned long attrs)
+phys_addr_t lend_bounce_map(struct lend_pool *pool, unsigned int set, phys_addr_t orig,
+			    size_t size, unsigned long attrs)
 {
 	size_t offset = offset_in_page(orig);
 	unsigned int i, first, pages = PAGE_ALIGN(offset + size) >> PAGE_SHIFT;
@@ -57,7 +58,7 @@ phys_addr_t lend_bounce_map(struct lend_pool *pool, phys_addr_t orig, size_t siz
 
 	if (size > lend_bounce_max())
 		return LEND_POOL_NONE;
-	addr = lend_pool_take(pool, offset + size, false, GFP_ATOMIC);
+	addr = lend_pool_take(pool, set, offset + size, false, GFP_ATOMIC);
 	if (addr == LEND_POOL_NONE)
 		return addr;
 	chunk = lend_pool_find(pool, addr);

@@ -7,13 +7,15 @@
  * lend_chunk_init() - a chunk with all pages free
  * @chunk: the chunk, zeroed
  * @phys: where it is
+ * @window: index of the window that shows it
  *
  * Context: any.
  */
-void lend_chunk_init(struct lend_chunk *chunk, phys_addr_t phys)
+void lend_chunk_init(struct lend_chunk *chunk, phys_addr_t phys, unsigned int window)
 {
 	spin_lock_init(&chunk->lock);
 	chunk->phys = phys;
+	chunk->window = window;
 	chunk->free = LEND_CHUNK_PAGES;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Chunks of memory that the window shows, given out by the page. */
+/* Chunks of memory that a window shows, given out by the page. */
 #ifndef LEND_CHUNK_H
 #define LEND_CHUNK_H
 
@@ -16,6 +16,7 @@
  * struct lend_chunk - naturally aligned memory, LEND_CHUNK_SIZE octets
  * @rcu: for who looked it up just before it went
  * @phys: where it is
+ * @window: index of the window that shows it
  * @lock: protects all below but @orig
  * @free: pages that can be taken
  * @closed: no more pages are given out: it is about to go
@@ -27,6 +28,7 @@
 struct lend_chunk {
 	struct rcu_head rcu;
 	phys_addr_t phys;
+	unsigned int window;
 	spinlock_t lock; /* all below but @orig */
 	unsigned int free;
 	bool closed;
@@ -35,7 +37,7 @@ struct lend_chunk {
 	phys_addr_t orig[LEND_CHUNK_PAGES];
 };
 
-void lend_chunk_init(struct lend_chunk *chunk, phys_addr_t phys);
+void lend_chunk_init(struct lend_chunk *chunk, phys_addr_t phys, unsigned int window);
 int lend_chunk_take(struct lend_chunk *chunk, unsigned int pages, unsigned int align);
 void lend_chunk_give(struct lend_chunk *chunk, unsigned int first, unsigned int pages);
 void lend_chunk_forget(struct lend_chunk *chunk, unsigned int page);

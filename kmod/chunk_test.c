@@ -11,7 +11,7 @@ static struct lend_chunk *chunk_new(struct kunit *test)
 	struct lend_chunk *chunk = kunit_kzalloc(test, sizeof(*chunk), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, chunk);
-	lend_chunk_init(chunk, 64 * LEND_CHUNK_SIZE);
+	lend_chunk_init(chunk, 64 * LEND_CHUNK_SIZE, 0);
 	return chunk;
 }
 

@@ -15,19 +15,21 @@
 #include "pool.h"
 
 /* Any context. Memory that is one block, wherever it is. */
-static dma_addr_t lend_coherent_map(struct lend_borrowed *b, void *cpu, size_t size,
+static dma_addr_t lend_coherent_map(struct lend_borrowed *b, u64 mask, void *cpu, size_t size,
 				    unsigned long attrs)
 {
 	struct device *ntb = lend_dma_ntb(b);
 	phys_addr_t phys = virt_to_phys(cpu);
 	dma_addr_t addr;
 
+	if (b->link->plain)
+		return phys;
 	addr = dma_map_page_attrs(ntb, virt_to_page(cpu), 0, size, DMA_BIDIRECTIONAL,
 				  attrs | DMA_ATTR_SKIP_CPU_SYNC);
 	if (dma_mapping_error(ntb, addr))
 		return DMA_MAPPING_ERROR;
 	/* A copy that the core has made would not be coherent. */
-	if (lend_dma_fits(b, addr, size) && (b->link->translated || addr == phys))
+	if (lend_views_show(&b->views, mask, addr, size) && (b->link->translated || addr == phys))
 		return addr;
 	dma_unmap_page_attrs(ntb, addr, size, DMA_BIDIRECTIONAL, attrs | DMA_ATTR_SKIP_CPU_SYNC);
 	return DMA_MAPPING_ERROR;
@@ -48,8 +50,8 @@ static void *lend_get_pages(int node, size_t size, gfp_t gfp)
 }
 
 /* Any context, if @gfp does not allow to block. Without IOMMU luck decides. */
-static void *lend_coherent_from_pages(struct lend_borrowed *b, size_t size, dma_addr_t *addr,
-				      gfp_t gfp, unsigned long attrs)
+static void *lend_coherent_from_pages(struct lend_borrowed *b, u64 mask, size_t size,
+				      dma_addr_t *addr, gfp_t gfp, unsigned long attrs)
 {
 	void *cpu;
 
@@ -57,8 +59,8 @@ static void *lend_coherent_from_pages(struct lend_borrowed *b, size_t size, dma_
 			     gfp | __GFP_ZERO | __GFP_NOWARN);
 	if (!cpu)
 		return NULL;
-	if (b->link->translated || lend_dma_fits(b, virt_to_phys(cpu), size)) {
-		*addr = lend_coherent_map(b, cpu, size, attrs);
+	if (b->link->translated || lend_views_show(&b->views, mask, virt_to_phys(cpu), size)) {
+		*addr = lend_coherent_map(b, mask, cpu, size, attrs);
 		if (*addr != DMA_MAPPING_ERROR)
 			return cpu;
 	}
@@ -67,12 +69,12 @@ static void *lend_coherent_from_pages(struct lend_borrowed *b, size_t size, dma_
 }
 
 /* Any context, if @gfp does not allow to block. */
-static void *lend_coherent_from_pool(struct lend_borrowed *b, size_t size, dma_addr_t *addr,
-				     gfp_t gfp)
+static void *lend_coherent_from_pool(struct lend_borrowed *b, u64 mask, size_t size,
+				     dma_addr_t *addr, gfp_t gfp)
 {
 	phys_addr_t phys;
 
-	phys = lend_pool_take(b->link->pool, size, true, gfp);
+	phys = lend_pool_take(b->link->pool, lend_dma_windows(b, mask), size, true, gfp);
 	if (phys == LEND_POOL_NONE)
 		return NULL;
 	memset(phys_to_virt(phys), 0, size);
@@ -81,20 +83,20 @@ static void *lend_coherent_from_pool(struct lend_borrowed *b, size_t size, dma_a
 }
 
 /* Any context, if @gfp does not allow to block. @size is in whole pages. */
-static void *lend_coherent_get(struct lend_borrowed *b, size_t size, dma_addr_t *addr, gfp_t gfp,
-			       unsigned long attrs)
+static void *lend_coherent_get(struct lend_borrowed *b, u64 mask, size_t size, dma_addr_t *addr,
+			       gfp_t gfp, unsigned long attrs)
 {
 	void *cpu;
 
 	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
-	cpu = lend_coherent_from_pages(b, size, addr, gfp, attrs);
+	cpu = lend_coherent_from_pages(b, mask, size, addr, gfp, attrs);
 	if (!cpu && b->link->pool)
-		cpu = lend_coherent_from_pool(b, size, addr, gfp);
+		cpu = lend_coherent_from_pool(b, mask, size, addr, gfp);
 	if (!cpu && b->link->translated && gfpflags_allow_blocking(gfp) &&
 	    !(attrs & DMA_ATTR_FORCE_CONTIGUOUS)) {
 		/* The IOMMU makes one block of many small ones, of single pages, too. */
 		cpu = dma_alloc_attrs(lend_dma_ntb(b), size, addr, gfp, attrs);
-		if (cpu && !lend_dma_fits(b, *addr, size)) {
+		if (cpu && !lend_views_show(&b->views, mask, *addr, size)) {
 			dma_free_attrs(lend_dma_ntb(b), size, cpu, *addr, attrs);
 			cpu = NULL;
 		}
@@ -113,8 +115,9 @@ static void lend_coherent_put(struct lend_borrowed *b, size_t size, void *cpu, d
 	} else if (pool && lend_pool_owns(pool, addr)) {
 		lend_pool_give(pool, addr, size);
 	} else {
-		dma_unmap_page_attrs(lend_dma_ntb(b), addr, size, DMA_BIDIRECTIONAL,
-				     attrs | DMA_ATTR_SKIP_CPU_SYNC);
+		if (!b->link->plain)
+			dma_unmap_page_attrs(lend_dma_ntb(b), addr, size, DMA_BIDIRECTIONAL,
+					     attrs | DMA_ATTR_SKIP_CPU_SYNC);
 		free_pages_exact(cpu, size);
 	}
 }
@@ -124,19 +127,17 @@ static void *lend_coherent_alloc(struct device *dev, size_t size, dma_addr_t *ha
 				 enum dma_data_direction dir, unsigned long attrs)
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
+	u64 mask = dev->coherent_dma_mask;
 	size_t whole = PAGE_ALIGN(size);
 	void *cpu;
 
 	if (!lend_dma_enter(b))
 		return NULL;
-	cpu = lend_coherent_get(b, whole, handle, gfp, attrs);
+	cpu = lend_coherent_get(b, mask, whole, handle, gfp, attrs);
 	if (!cpu) {
-		lend_dma_refuse(b, dev, size, "no coherent memory that the window shows");
-		return NULL;
-	}
-	if (!lend_dma_reaches(b, dev->coherent_dma_mask, *handle, whole)) {
-		lend_coherent_put(b, whole, cpu, *handle, attrs);
-		lend_dma_refuse(b, dev, size, "the device's mask does not reach the window");
+		lend_dma_refuse(b, dev, size, lend_dma_windows(b, mask) ?
+				"no coherent memory that the window shows" :
+				"the device's mask does not reach the window");
 		return NULL;
 	}
 	*handle = lend_dma_made(b, *handle, size, dir);
@@ -148,7 +149,7 @@ static void lend_coherent_free(struct device *dev, size_t size, void *cpu, dma_a
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	lend_coherent_put(b, PAGE_ALIGN(size), cpu, handle - b->dma_base, attrs);
+	lend_coherent_put(b, PAGE_ALIGN(size), cpu, lend_views_to_ours(&b->views, handle), attrs);
 	lend_dma_ended(b, handle, size, dir);
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * DMA of borrowed devices: every mapping is made through the NTB function,
- * whose DMA address space is what the owner's window shows, and the window's
- * base on the owner is added. Where that mapping would be the address and
- * nothing else, the address is taken: going through the DMA layer a second time
- * takes as long as all the rest.
+ * whose DMA address space is what the owner's windows show, and becomes an
+ * address in one of these, see view.h. Where that mapping would be the address
+ * and nothing else, the address is taken: going through the DMA layer a second
+ * time takes as long as all the rest.
  */
 
 #include <linux/dma-map-ops.h>
@@ -36,15 +36,15 @@ void lend_dma_refuse(struct lend_borrowed *b, struct device *dev, size_t size, c
 	percpu_ref_put(&b->dma_ref);
 }
 
-/* Any context. A copy that the window shows. */
-static dma_addr_t lend_map_bounced(struct lend_borrowed *b, phys_addr_t phys, size_t size,
+/* Any context. A copy that a window shows. */
+static dma_addr_t lend_map_bounced(struct lend_borrowed *b, u64 mask, phys_addr_t phys, size_t size,
 				   unsigned long attrs)
 {
 	phys_addr_t addr;
 
 	if (!b->link->pool)
 		return DMA_MAPPING_ERROR;
-	addr = lend_bounce_map(b->link->pool, phys, size, attrs);
+	addr = lend_bounce_map(b->link->pool, lend_dma_windows(b, mask), phys, size, attrs);
 	if (addr == LEND_POOL_NONE)
 		return DMA_MAPPING_ERROR;
 	this_cpu_add(b->dma_stats->bounced, size);
@@ -66,22 +66,25 @@ static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned 
 	phys_addr_t phys = page_to_phys(page) + offset;
 	struct lend_borrowed *b = lend_dma_of(dev);
 	struct device *ntb = lend_dma_ntb(b);
+	u64 mask = dma_get_mask(dev);
 	dma_addr_t addr;
+	bool shown;
 
 	if (!lend_dma_enter(b))
 		return DMA_MAPPING_ERROR;
-	if (b->link->plain && lend_dma_fits(b, phys, size))
-		addr = phys;
-	else if (b->link->translated || lend_dma_fits(b, phys, size))
+	shown = lend_views_show(&b->views, mask, phys, size);
+	if (b->link->plain && shown)
+		return lend_dma_made(b, phys, size, dir);
+	if (b->link->translated || shown)
 		addr = dma_map_page_attrs(ntb, page, offset, size, dir, attrs);
 	else
-		addr = lend_map_bounced(b, phys, size, attrs);
+		addr = lend_map_bounced(b, mask, phys, size, attrs);
 	if (dma_mapping_error(ntb, addr)) {
-		lend_dma_refuse(b, dev, size, "no space left");
+		lend_dma_refuse(b, dev, size, lend_dma_windows(b, mask) ?
+				"no space left" : "the device does not reach the window");
 		return DMA_MAPPING_ERROR;
 	}
-	if (unlikely(!lend_dma_fits(b, addr, size) ||
-		     !lend_dma_reaches(b, dma_get_mask(dev), addr, size))) {
+	if (unlikely(!lend_views_show(&b->views, mask, addr, size))) {
 		lend_unmap(b, addr, size, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
 		lend_dma_refuse(b, dev, size, "the device does not reach the window");
 		return DMA_MAPPING_ERROR;
@@ -94,7 +97,7 @@ static void lend_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	lend_unmap(b, addr - b->dma_base, size, dir, attrs);
+	lend_unmap(b, lend_views_to_ours(&b->views, addr), size, dir, attrs);
 	lend_dma_ended(b, addr, size, dir);
 }
 
@@ -109,8 +112,8 @@ static dma_addr_t lend_map_resource(struct device *dev, phys_addr_t phys, size_t
 	if (!lend_dma_enter(b))
 		return DMA_MAPPING_ERROR;
 	addr = dma_map_resource(ntb, phys, size, dir, attrs);
-	if (!dma_mapping_error(ntb, addr) && lend_dma_fits(b, addr, size) &&
-	    lend_dma_reaches(b, dma_get_mask(dev), addr, size))
+	if (!dma_mapping_error(ntb, addr) &&
+	    lend_views_show(&b->views, dma_get_mask(dev), addr, size))
 		return lend_dma_made(b, addr, size, dir);
 	if (!dma_mapping_error(ntb, addr))
 		dma_unmap_resource(ntb, addr, size, dir, attrs);
@@ -123,7 +126,8 @@ static void lend_unmap_resource(struct device *dev, dma_addr_t addr, size_t size
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	dma_unmap_resource(lend_dma_ntb(b), addr - b->dma_base, size, dir, attrs);
+	dma_unmap_resource(lend_dma_ntb(b), lend_views_to_ours(&b->views, addr), size, dir,
+			   attrs);
 	lend_dma_ended(b, addr, size, dir);
 }
 
@@ -160,7 +164,7 @@ static void lend_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	addr -= b->dma_base;
+	addr = lend_views_to_ours(&b->views, addr);
 	if (b->link->pool && lend_is_bounced(b->link->pool, addr)) {
 		if (dir != DMA_TO_DEVICE)
 			lend_bounce_sync(b->link->pool, addr, size, true);
@@ -174,7 +178,7 @@ static void lend_sync_for_device(struct device *dev, dma_addr_t addr, size_t siz
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	addr -= b->dma_base;
+	addr = lend_views_to_ours(&b->views, addr);
 	if (b->link->pool && lend_is_bounced(b->link->pool, addr)) {
 		if (dir != DMA_FROM_DEVICE)
 			lend_bounce_sync(b->link->pool, addr, size, false);
@@ -203,15 +207,24 @@ static void lend_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
 		lend_sync_for_device(dev, sg_dma_address(sg), sg_dma_len(sg), dir);
 }
 
-/* A device reaches the whole window or none of it: mappings can be anywhere. */
+/* A device reaches a whole window or none of it: mappings can be anywhere in it. */
 static int lend_dma_supported(struct device *dev, u64 mask)
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
+	unsigned int i, windows = lend_dma_windows(b, mask);
+	const struct lend_view *v;
 
-	if (lend_dma_reaches(b, mask, 0, b->dma_size))
+	if (windows) {
+		if (b->link->pool)
+			lend_pool_expect(b->link->pool, windows);
 		return 1;
-	dev_warn(dev, "a DMA mask of %d bits does not reach the owner's window at 0x%llx-0x%llx\n",
-		 fls64(mask), b->dma_base, b->dma_base + b->dma_size - 1);
+	}
+	for (i = 0; i < b->views.count; i++) {
+		v = &b->views.view[i];
+		dev_warn(dev,
+			 "a DMA mask of %d bits does not reach the owner's window at 0x%llx-0x%llx\n",
+			 fls64(mask), v->bus, v->bus + v->size - 1);
+	}
 	return 0;
 }
 
@@ -219,7 +232,7 @@ static u64 lend_get_required_mask(struct device *dev)
 {
 	struct lend_borrowed *b = lend_dma_of(dev);
 
-	return DMA_BIT_MASK(fls64(b->dma_base + b->dma_size - 1));
+	return DMA_BIT_MASK(fls64(lend_views_last(&b->views)));
 }
 
 static size_t lend_max_mapping_size(struct device *dev)
@@ -285,20 +298,26 @@ int lend_dma_init(struct lend_borrowed *b)
 		return -ENOMEM;
 	init_completion(&b->dma_drained);
 	ret = percpu_ref_init(&b->dma_ref, lend_dma_drained, 0, GFP_KERNEL);
-	if (ret)
-		goto free;
-	if (b->link->pool) {
-		ret = lend_pool_use(b->link->pool);
-		if (ret)
-			goto exit;
+	if (ret) {
+		free_percpu(b->dma_stats);
+		b->dma_stats = NULL;
 	}
-	return 0;
+	return ret;
+}
 
-exit:
-	percpu_ref_exit(&b->dma_ref);
-free:
-	free_percpu(b->dma_stats);
-	b->dma_stats = NULL;
+/**
+ * lend_dma_reserve() - have the pool keep something for a device
+ * @b: the borrowed device, opened
+ *
+ * Context: process.
+ * Return: 0; -ENOMEM no memory that a window shows could be had.
+ */
+int lend_dma_reserve(struct lend_borrowed *b)
+{
+	struct lend_pool *pool = b->link->pool;
+	int ret = pool ? lend_pool_use(pool, lend_dma_windows(b, U64_MAX)) : 0;
+
+	b->pool_used = pool && !ret;
 	return ret;
 }
 
@@ -326,7 +345,7 @@ void lend_dma_exit(struct lend_borrowed *b)
 {
 	if (!b->dma_stats)
 		return;
-	if (b->link->pool)
+	if (b->pool_used)
 		lend_pool_unuse(b->link->pool);
 	percpu_ref_exit(&b->dma_ref);
 	free_percpu(b->dma_stats);

@@ -21,17 +21,12 @@ static inline struct device *lend_dma_ntb(const struct lend_borrowed *b)
 	return &b->link->pdev->dev;
 }
 
-/* Does the window show these addresses of the NTB function's DMA address space? */
-static inline bool lend_dma_fits(const struct lend_borrowed *b, dma_addr_t addr, size_t size)
+/* Bits of the windows in which memory may lie anywhere for a device with this mask. */
+static inline unsigned int lend_dma_windows(const struct lend_borrowed *b, u64 mask)
 {
-	return size <= b->dma_size && addr <= b->dma_size - size;
-}
+	unsigned int reached = lend_views_reached(&b->views, mask);
 
-/* Can a device with this mask reach them? */
-static inline bool lend_dma_reaches(const struct lend_borrowed *b, u64 mask, dma_addr_t addr,
-				    size_t size)
-{
-	return b->dma_base + addr + size - 1 <= mask;
+	return b->link->pool ? reached & b->views.whole : reached;
 }
 
 /*
@@ -69,10 +64,12 @@ static inline bool lend_dma_enter(struct lend_borrowed *b)
 static inline dma_addr_t lend_dma_made(struct lend_borrowed *b, dma_addr_t addr, size_t size,
 				       enum dma_data_direction dir)
 {
+	dma_addr_t bus = lend_views_to_device(&b->views, addr);
+
 	this_cpu_inc(b->dma_stats->maps);
 	this_cpu_add(b->dma_stats->mapped, size);
-	trace_lend_map(b->id, b->dma_base + addr, size, dir, true);
-	return b->dma_base + addr;
+	trace_lend_map(b->id, bus, size, dir, true);
+	return bus;
 }
 
 /**

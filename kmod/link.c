@@ -407,7 +407,7 @@ static int lend_link_make_pool(struct lend_link *link)
 	link->plain = lend_is_plain(dev);
 	if (link->translated || dma_get_required_mask(dev) < size)
 		return 0;
-	link->pool = lend_pool_create(size);
+	link->pool = lend_pool_create();
 	return link->pool ? 0 : -ENOMEM;
 }
 

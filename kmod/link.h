@@ -93,11 +93,12 @@ struct lend_counters {
  * @win: windows; @nwin of them
  * @dma_win: index of the window for DMA, interrupts and channel
  * @bar_win: index of the window for BARs; equals @dma_win with one window only.
- *	Those that are neither are free
+ *	Those that are neither are free, see window_free.c
  * @dma_mask: what the NTB function's DMA mask was before
  * @translated: an IOMMU translates the NTB function's DMA
  * @plain: its DMA address is memory's physical one, and mapping does nothing
- * @pool: memory that the window shows, where it does not show all; or NULL
+ * @pool: memory that windows show, where the DMA window does not show all; or
+ *	NULL
  * @chan: own channel memory, written by the peer
  * @chan_dma: its DMA address for the NTB function
  * @peer_chan: the peer's channel memory through the window, or NULL

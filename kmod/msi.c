@@ -37,7 +37,8 @@ void lend_msi_compose_for(struct lend_borrowed *b, struct irq_data *data, struct
 	u64 addr;
 
 	lend_msi_compose_from(data->parent_data, msg);
-	addr = b->dma_base + ((u64)msg->address_hi << 32 | msg->address_lo);
+	/* The DMA window shows the interrupt controller, if any does. */
+	addr = b->views.view[0].bus + ((u64)msg->address_hi << 32 | msg->address_lo);
 	msg->address_hi = upper_32_bits(addr);
 	msg->address_lo = lower_32_bits(addr);
 }

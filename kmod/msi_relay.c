@@ -45,7 +45,7 @@ struct lend_msi_sink {
 bool lend_msi_needs_relay(const struct lend_borrowed *b)
 {
 	const struct lend_window *win = &b->link->win[b->link->dma_win];
-	u64 shown = min_t(u64, win->inbound_size, b->dma_size);
+	u64 shown = b->views.view[0].size;
 
 	return READ_ONCE(relay_msi) || LEND_MSI_BASE < win->inbound_base ||
 	       LEND_MSI_BASE + LEND_MSI_SIZE - win->inbound_base > shown;

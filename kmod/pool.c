@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bounce pool of a link whose window does not show all memory, on a host
- * without IOMMU. It is made of chunks, grows when little is left, and gives
- * idle chunks back.
+ * The bounce pool of a link whose DMA window does not show all memory, on a host
+ * without IOMMU. It is made of chunks in the regions that windows show, grows
+ * when little is left, and gives idle chunks back.
  */
 
 #include <linux/dma-mapping.h>
@@ -28,16 +28,49 @@ MODULE_PARM_DESC(bounce_max_mib,
 
 static unsigned int lend_pool_max(const struct lend_pool *pool)
 {
-	u64 size = min((u64)READ_ONCE(bounce_max_mib) << 20, pool->limit);
+	u64 size = 0;
+	int i;
 
-	return size >> LEND_CHUNK_SHIFT;
+	for (i = 0; i < LEND_WINDOWS_MAX; i++)
+		size += pool->region[i].size;
+	return min((u64)READ_ONCE(bounce_max_mib) << 20, size) >> LEND_CHUNK_SHIFT;
 }
 
-static bool lend_pool_is_low(struct lend_pool *pool)
+static unsigned int lend_pool_count(struct lend_pool *pool, unsigned int set)
 {
-	long total = (long)atomic_read(&pool->count) * LEND_CHUNK_PAGES;
+	unsigned int i, count = 0;
 
-	return atomic_long_read(&pool->used) > total - total / 4;
+	for (i = 0; i < LEND_WINDOWS_MAX; i++)
+		if (set & BIT(i))
+			count += atomic_read(&pool->part[i].count);
+	return count;
+}
+
+static bool lend_pool_is_low(struct lend_pool *pool, unsigned int set)
+{
+	long total = (long)lend_pool_count(pool, set) * LEND_CHUNK_PAGES;
+	unsigned int i;
+	long used = 0;
+
+	for (i = 0; i < LEND_WINDOWS_MAX; i++)
+		if (set & BIT(i))
+			used += atomic_long_read(&pool->part[i].used);
+	return used >= total - total / 4;
+}
+
+/**
+ * lend_pool_expect() - see to it that something is left
+ * @pool: the pool
+ * @set: bits of the windows that will do; not none
+ *
+ * Context: any.
+ */
+void lend_pool_expect(struct lend_pool *pool, unsigned int set)
+{
+	if (!lend_pool_is_low(pool, set))
+		return;
+	set_bit(set, &pool->low);
+	queue_work(system_unbound_wq, &pool->grow_work);
 }
 
 /**
@@ -72,19 +105,30 @@ bool lend_pool_owns(struct lend_pool *pool, phys_addr_t phys)
 	return owns;
 }
 
+static bool lend_pool_is_below_4g(const struct lend_pool *pool, unsigned int set)
+{
+	u64 end = 0;
+	int i;
+
+	for (i = 0; i < LEND_WINDOWS_MAX; i++)
+		if (set & BIT(i))
+			end = max(end, pool->region[i].first + pool->region[i].size);
+	return end <= DMA_BIT_MASK(32) + 1;
+}
+
 /* Process context. Single pages, LEND_CHUNK_PAGES of them; 0 is no memory of ours. */
-static phys_addr_t lend_pool_get_free_block(struct lend_pool *pool)
+static phys_addr_t lend_pool_get_free_block(struct lend_pool *pool, unsigned int set)
 {
 	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY;
 	unsigned int order = get_order(LEND_CHUNK_SIZE);
 	struct page *page;
 
-	if (pool->limit <= DMA_BIT_MASK(32) + 1)
+	if (lend_pool_is_below_4g(pool, set))
 		gfp |= GFP_DMA32;
 	page = alloc_pages(gfp, order);
 	if (!page)
 		return 0;
-	if (page_to_phys(page) + LEND_CHUNK_SIZE > pool->limit) {
+	if (lend_region_of(pool->region, set, page_to_phys(page), LEND_CHUNK_SIZE) < 0) {
 		__free_pages(page, order);
 		return 0;
 	}
@@ -93,23 +137,29 @@ static phys_addr_t lend_pool_get_free_block(struct lend_pool *pool)
 }
 
 /* Process context, pool lock held. As above, moving away what can be moved. */
-static phys_addr_t lend_pool_get_contig(struct lend_pool *pool)
+static phys_addr_t lend_pool_get_contig(struct lend_pool *pool, unsigned int window)
 {
-	unsigned long tries = pool->limit >> LEND_CHUNK_SHIFT;
-	phys_addr_t phys = pool->cursor;
+	const struct lend_region *region = &pool->region[window];
+	struct lend_pool_part *part = &pool->part[window];
+	unsigned long tries = region->size >> LEND_CHUNK_SHIFT;
+	/* Memory at 0 would be taken for none. */
+	phys_addr_t start = max_t(u64, round_up(region->first, LEND_CHUNK_SIZE), LEND_CHUNK_SIZE);
+	phys_addr_t phys = part->cursor;
 	unsigned long pfn;
 
+	if (!lend_region_holds(region, start, LEND_CHUNK_SIZE))
+		return 0;
 	for (; tries; tries--) {
 		phys += LEND_CHUNK_SIZE;
-		if (phys + LEND_CHUNK_SIZE > pool->limit)
-			phys = LEND_CHUNK_SIZE;
+		if (!lend_region_holds(region, phys, LEND_CHUNK_SIZE))
+			phys = start;
 		pfn = PHYS_PFN(phys);
 		if (!pfn_to_online_page(pfn) ||
 		    !pfn_to_online_page(pfn + LEND_CHUNK_PAGES - 1) ||
 		    lend_pool_find(pool, phys))
 			continue;
 		if (!lend_alloc_contig_range(pfn, pfn + LEND_CHUNK_PAGES)) {
-			pool->cursor = phys;
+			part->cursor = phys;
 			return phys;
 		}
 		cond_resched();
@@ -127,11 +177,12 @@ static void lend_pool_free_memory(struct lend_chunk *chunk)
 			__free_page(page + i);
 }
 
-/* Process context, pool lock held. */
-static int lend_pool_grow(struct lend_pool *pool)
+/* Process context, pool lock held. A chunk in one of the windows' regions. */
+static int lend_pool_grow(struct lend_pool *pool, unsigned int set)
 {
 	struct lend_chunk *chunk;
 	phys_addr_t phys;
+	unsigned int i;
 	int ret;
 
 	if (atomic_read(&pool->count) >= lend_pool_max(pool))
@@ -139,20 +190,22 @@ static int lend_pool_grow(struct lend_pool *pool)
 	chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL);
 	if (!chunk)
 		return -ENOMEM;
-	phys = lend_pool_get_free_block(pool);
-	if (!phys)
-		phys = lend_pool_get_contig(pool);
+	phys = lend_pool_get_free_block(pool, set);
+	for (i = 0; i < LEND_WINDOWS_MAX && !phys; i++)
+		if (set & BIT(i))
+			phys = lend_pool_get_contig(pool, i);
 	if (!phys) {
 		kvfree(chunk);
 		return -ENOMEM;
 	}
-	lend_chunk_init(chunk, phys);
+	lend_chunk_init(chunk, phys, lend_region_of(pool->region, set, phys, LEND_CHUNK_SIZE));
 	ret = xa_err(xa_store(&pool->chunks, phys >> LEND_CHUNK_SHIFT, chunk, GFP_KERNEL));
 	if (ret) {
 		lend_pool_free_memory(chunk);
 		kvfree(chunk);
 		return ret;
 	}
+	atomic_inc(&pool->part[chunk->window].count);
 	atomic_inc(&pool->count);
 	return 0;
 }
@@ -161,6 +214,7 @@ static int lend_pool_grow(struct lend_pool *pool)
 static void lend_pool_drop(struct lend_pool *pool, struct lend_chunk *chunk)
 {
 	xa_erase(&pool->chunks, chunk->phys >> LEND_CHUNK_SHIFT);
+	atomic_dec(&pool->part[chunk->window].count);
 	atomic_dec(&pool->count);
 	lend_pool_free_memory(chunk);
 	kvfree_rcu(chunk, rcu);
@@ -170,10 +224,15 @@ static void lend_pool_drop(struct lend_pool *pool, struct lend_chunk *chunk)
 static void lend_pool_grow_work(struct work_struct *work)
 {
 	struct lend_pool *pool = container_of(work, struct lend_pool, grow_work);
+	unsigned int set;
 
 	mutex_lock(&pool->lock);
-	while (lend_pool_is_low(pool) && !lend_pool_grow(pool))
-		cond_resched();
+	for (set = 1; set < BIT(LEND_WINDOWS_MAX); set++) {
+		if (!test_and_clear_bit(set, &pool->low))
+			continue;
+		while (lend_pool_is_low(pool, set) && !lend_pool_grow(pool, set))
+			cond_resched();
+	}
 	mutex_unlock(&pool->lock);
 }
 
@@ -187,11 +246,15 @@ static void lend_pool_shrink_work(struct work_struct *work)
 
 	mutex_lock(&pool->lock);
 	xa_for_each(&pool->chunks, index, chunk) {
-		long total = ((long)atomic_read(&pool->count) - 1) * LEND_CHUNK_PAGES;
+		struct lend_pool_part *part = &pool->part[chunk->window];
+		long left = ((long)atomic_read(&part->count) - 1) * LEND_CHUNK_PAGES;
 
-		if (atomic_read(&pool->count) <= pool->wanted ||
-		    atomic_long_read(&pool->used) > total / 2)
+		if (atomic_read(&pool->count) <= pool->wanted)
 			break;
+		/* The last one may be all that a device with few address bits reaches. */
+		if (atomic_long_read(&part->used) > left / 2 ||
+		    (!left && pool->wanted))
+			continue;
 		if (lend_chunk_close(chunk))
 			lend_pool_drop(pool, chunk);
 	}
@@ -199,7 +262,8 @@ static void lend_pool_shrink_work(struct work_struct *work)
 }
 
 /* Any context. Begins where other CPUs do not, so that they seldom meet. */
-static phys_addr_t lend_pool_try(struct lend_pool *pool, unsigned int pages, unsigned int align)
+static phys_addr_t lend_pool_try(struct lend_pool *pool, unsigned int set, unsigned int pages,
+				 unsigned int align)
 {
 	unsigned int skip, count = atomic_read(&pool->count);
 	phys_addr_t phys = LEND_POOL_NONE;
@@ -217,9 +281,12 @@ static phys_addr_t lend_pool_try(struct lend_pool *pool, unsigned int pages, uns
 				skip--;
 				continue;
 			}
+			if (!(set & BIT(chunk->window)))
+				continue;
 			first = lend_chunk_take(chunk, pages, align);
 			if (first >= 0) {
 				phys = chunk->phys + PFN_PHYS(first);
+				atomic_long_add(pages, &pool->part[chunk->window].used);
 				break;
 			}
 		}
@@ -229,8 +296,9 @@ static phys_addr_t lend_pool_try(struct lend_pool *pool, unsigned int pages, uns
 }
 
 /**
- * lend_pool_take() - take memory that the window shows
+ * lend_pool_take() - take memory that a window shows
  * @pool: the pool
+ * @set: bits of the windows that will do
  * @size: octets; at most LEND_CHUNK_SIZE
  * @aligned: naturally aligned, as coherent memory is
  * @gfp: whether the pool may grow now
@@ -238,27 +306,25 @@ static phys_addr_t lend_pool_try(struct lend_pool *pool, unsigned int pages, uns
  * Context: any, if @gfp does not allow to block.
  * Return: physical address of whole pages, or LEND_POOL_NONE.
  */
-phys_addr_t lend_pool_take(struct lend_pool *pool, size_t size, bool aligned, gfp_t gfp)
+phys_addr_t lend_pool_take(struct lend_pool *pool, unsigned int set, size_t size, bool aligned,
+			   gfp_t gfp)
 {
 	unsigned int pages = PAGE_ALIGN(size) >> PAGE_SHIFT;
 	unsigned int align = aligned ? roundup_pow_of_two(pages) : 1;
 	phys_addr_t phys;
 
-	if (!pages || pages > LEND_CHUNK_PAGES)
+	if (!set || !pages || pages > LEND_CHUNK_PAGES)
 		return LEND_POOL_NONE;
-	phys = lend_pool_try(pool, pages, align);
+	phys = lend_pool_try(pool, set, pages, align);
 	if (phys == LEND_POOL_NONE && gfpflags_allow_blocking(gfp)) {
 		mutex_lock(&pool->lock);
-		if (!lend_pool_grow(pool))
-			phys = lend_pool_try(pool, pages, align);
+		if (!lend_pool_grow(pool, set))
+			phys = lend_pool_try(pool, set, pages, align);
 		mutex_unlock(&pool->lock);
 	}
 	if (phys == LEND_POOL_NONE)
 		atomic64_inc(&pool->exhausted);
-	else
-		atomic_long_add(pages, &pool->used);
-	if (lend_pool_is_low(pool))
-		queue_work(system_unbound_wq, &pool->grow_work);
+	lend_pool_expect(pool, set);
 	return phys;
 }
 
@@ -286,7 +352,7 @@ void lend_pool_give(struct lend_pool *pool, phys_addr_t phys, size_t size)
 		lend_chunk_forget(chunk, first + i);
 		__free_page(page + i);
 	}
-	atomic_long_sub(pages, &pool->used);
+	atomic_long_sub(pages, &pool->part[chunk->window].used);
 	lend_chunk_give(chunk, first, pages);
 	if (atomic_read(&pool->count) > READ_ONCE(pool->wanted))
 		queue_delayed_work(system_unbound_wq, &pool->shrink_work, LEND_POOL_IDLE);
@@ -295,20 +361,21 @@ void lend_pool_give(struct lend_pool *pool, phys_addr_t phys, size_t size)
 /**
  * lend_pool_use() - a borrowed device begins to use the pool
  * @pool: the pool
+ * @set: bits of the windows that it sees
  *
  * Context: process; takes the pool's lock.
- * Return: 0; -ENOMEM no memory that the window shows could be had.
+ * Return: 0; -ENOMEM no memory that a window shows could be had.
  */
-int lend_pool_use(struct lend_pool *pool)
+int lend_pool_use(struct lend_pool *pool, unsigned int set)
 {
 	int ret = 0;
 
 	mutex_lock(&pool->lock);
 	WRITE_ONCE(pool->wanted, pool->wanted + LEND_POOL_RESERVE);
-	while (!ret && atomic_read(&pool->count) < pool->wanted)
-		ret = lend_pool_grow(pool);
+	while (!ret && (atomic_read(&pool->count) < pool->wanted || !lend_pool_count(pool, set)))
+		ret = lend_pool_grow(pool, set);
 	/* Fewer chunks will do, none will not. */
-	if (atomic_read(&pool->count))
+	if (lend_pool_count(pool, set))
 		ret = 0;
 	else
 		WRITE_ONCE(pool->wanted, pool->wanted - LEND_POOL_RESERVE);
@@ -354,19 +421,33 @@ void lend_pool_space(struct lend_pool *pool, struct lend_pool_space *space)
 }
 
 /**
- * lend_pool_create() - a pool without chunks
- * @limit: first address that the window does not show
+ * lend_pool_add_region() - say what a window shows when it is open
+ * @pool: the pool
+ * @window: index of the window
+ * @region: its region; changes nothing where there is one already
+ *
+ * Context: process; takes the pool's lock.
+ */
+void lend_pool_add_region(struct lend_pool *pool, int window, const struct lend_region *region)
+{
+	mutex_lock(&pool->lock);
+	if (!pool->region[window].size)
+		pool->region[window] = *region;
+	mutex_unlock(&pool->lock);
+}
+
+/**
+ * lend_pool_create() - a pool without chunks, in no region
  *
  * Context: process.
  * Return: the pool, or NULL.
  */
-struct lend_pool *lend_pool_create(u64 limit)
+struct lend_pool *lend_pool_create(void)
 {
 	struct lend_pool *pool = kzalloc(sizeof(*pool), GFP_KERNEL);
 
 	if (!pool)
 		return NULL;
-	pool->limit = limit;
 	xa_init(&pool->chunks);
 	mutex_init(&pool->lock);
 	INIT_WORK(&pool->grow_work, lend_pool_grow_work);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Memory that the window shows, for what lies outside of it. */
+/* Memory that windows show, for what lies outside of them. */
 #ifndef LEND_POOL_H
 #define LEND_POOL_H
 
@@ -9,32 +9,49 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "region.h"
+
 #define LEND_POOL_NONE	(~(phys_addr_t)0)
 
 /**
- * struct lend_pool - the bounce pool of a link
- * @limit: first address that the window does not show
- * @chunks: by address >> LEND_CHUNK_SHIFT; looked up under RCU
+ * struct lend_pool_part - what of a pool lies in the region of one window
  * @count: chunks there are
- * @wanted: chunks that are kept though idle
  * @used: pages taken
+ * @cursor: where the next chunk is looked for
+ */
+struct lend_pool_part {
+	atomic_t count;
+	atomic_long_t used;
+	phys_addr_t cursor;
+};
+
+/**
+ * struct lend_pool - the bounce pool of a link
+ * @region: by window, what windows show when they are open; once there is one
+ *	it does not change
+ * @part: by window
+ * @chunks: by address >> LEND_CHUNK_SHIFT; looked up under RCU
+ * @count: chunks there are, of all parts
+ * @wanted: chunks that are kept though idle
  * @bounced: octets copied, both ways
  * @exhausted: requests that found no place
  * @lock: serialises growing and shrinking
- * @cursor: where the next chunk is looked for
- * @grow_work: makes one chunk more
+ * @low: a bit for each set of windows in which little is left
+ * @grow_work: makes chunks in the sets of @low
  * @shrink_work: gives idle chunks back
+ *
+ * Who takes memory says from which windows' regions: a set is their bits.
  */
 struct lend_pool {
-	u64 limit;
+	struct lend_region region[LEND_WINDOWS_MAX];
+	struct lend_pool_part part[LEND_WINDOWS_MAX];
 	struct xarray chunks;
 	atomic_t count;
 	unsigned int wanted;
-	atomic_long_t used;
 	atomic64_t bounced;
 	atomic64_t exhausted;
 	struct mutex lock; /* growing and shrinking */
-	phys_addr_t cursor;
+	unsigned long low;
 	struct work_struct grow_work;
 	struct delayed_work shrink_work;
 };
@@ -51,12 +68,15 @@ struct lend_pool_space {
 	u64 largest;
 };
 
-struct lend_pool *lend_pool_create(u64 limit);
+struct lend_pool *lend_pool_create(void);
 void lend_pool_destroy(struct lend_pool *pool);
-int lend_pool_use(struct lend_pool *pool);
+void lend_pool_add_region(struct lend_pool *pool, int window, const struct lend_region *region);
+int lend_pool_use(struct lend_pool *pool, unsigned int set);
 void lend_pool_unuse(struct lend_pool *pool);
+void lend_pool_expect(struct lend_pool *pool, unsigned int set);
 
-phys_addr_t lend_pool_take(struct lend_pool *pool, size_t size, bool aligned, gfp_t gfp);
+phys_addr_t lend_pool_take(struct lend_pool *pool, unsigned int set, size_t size, bool aligned,
+			   gfp_t gfp);
 void lend_pool_give(struct lend_pool *pool, phys_addr_t phys, size_t size);
 void lend_pool_space(struct lend_pool *pool, struct lend_pool_space *space);
 struct lend_chunk *lend_pool_find(struct lend_pool *pool, phys_addr_t phys);
@@ -64,8 +84,8 @@ bool lend_pool_owns(struct lend_pool *pool, phys_addr_t phys);
 
 /* bounce.c */
 size_t lend_bounce_max(void);
-phys_addr_t lend_bounce_map(struct lend_pool *pool, phys_addr_t orig, size_t size,
-			    unsigned long attrs);
+phys_addr_t lend_bounce_map(struct lend_pool *pool, unsigned int set, phys_addr_t orig,
+			    size_t size, unsigned long attrs);
 void lend_bounce_unmap(struct lend_pool *pool, phys_addr_t addr, size_t size,
 		       enum dma_data_direction dir, unsigned long attrs);
 bool lend_is_bounced(struct lend_pool *pool, phys_addr_t addr);

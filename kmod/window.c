@@ -3,8 +3,8 @@
  * Memory windows. Two per direction: the largest one shows the DMA address
  * space of the NTB function (translation 0), for DMA, interrupts and the
  * channel; the second one is laid over the BARs of lent devices that the first
- * does not reach. A bridge with one window only can lend what that shows. Others
- * are free.
+ * does not reach. A bridge with one window only can lend what that shows. What
+ * more windows are for, see window_free.c.
  */
 
 #include <linux/align.h>
@@ -185,7 +185,7 @@ int lend_window_set(struct lend_link *link, int i, u64 base, u64 size)
 }
 
 /**
- * lend_windows_open() - translate the inbound DMA window
+ * lend_windows_open() - translate the inbound DMA window, and free ones
  * @link: the link, physically up
  *
  * The BAR window stays closed until a device is lent.
@@ -214,7 +214,10 @@ int lend_windows_open(struct lend_link *link)
 		return -ENOSPC;
 	if (win->inbound_max <= dma_get_mask(&link->pdev->dev))
 		return -ERANGE;
-	return lend_window_set(link, link->dma_win, 0, win->inbound_max);
+	ret = lend_window_set(link, link->dma_win, 0, win->inbound_max);
+	if (!ret)
+		lend_windows_open_free(link);
+	return ret;
 }
 
 /**

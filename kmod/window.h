@@ -24,6 +24,9 @@ int lend_window_of(const struct lend_link *link, u64 bus, u64 size, u64 *offset)
 int lend_window_claim(struct lend_link *link, int widx);
 void lend_windows_unclaim(struct lend_link *link);
 
+/* window_free.c */
+void lend_windows_open_free(struct lend_link *link);
+
 /**
  * lend_window_is_free() - is this window neither for DMA nor for BARs
  * @link: the link
