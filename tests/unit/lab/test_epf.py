@@ -145,7 +145,7 @@ def test_each_of_four_windows_is_translated_by_itself():
     model = r.Epf(sizes)
     assert get(model, 0, r.MW_COUNT) == 4
     assert [model.bars[number].size for number in (2, 3, 4, 5)] == list(sizes)
-    assert not any(bar.wide for bar in model.bars.values())
+    assert not any(region.wide for region in model.bars.values())
     assert model.place(2, r.DOORBELL_AREA) == (0, 0)
     assert [model.place(number, 5) for number in (0, 1, 2, 3, 4, 5)] == [None, None, None, (1, 5), (2, 5), (3, 5)]
     for window in (1, 2, 3):

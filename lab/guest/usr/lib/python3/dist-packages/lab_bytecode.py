@@ -24,7 +24,8 @@ def compile_source(pathname, source):
         with open(name, "rb") as file:
             return marshal.loads(file.read())
     except (OSError, ValueError, EOFError, TypeError):
-        code = _compile(pathname, source)
+        pass
+    code = _compile(pathname, source)
     try:
         partial = f"{name}.{os.getpid()}"
         with open(partial, "wb") as file:
