@@ -165,7 +165,7 @@ def test_a_device_goes_while_it_is_being_lent(hosts: dict[str, Host]) -> None:
 
 def test_no_kernel_complains(hosts: dict[str, Host]) -> None:
     # Reads that are cut off are errors, and reported as such; nothing else may be.
-    trouble = {name: fabric.trouble(host, BEGIN) for name, host in hosts.items()}
-    assert {name: [line for line in lines if "I/O error" not in line] for name, lines in trouble.items()} == {
+    found = fabric.complaints(hosts, BEGIN)
+    assert {name: [line for line in lines if "I/O error" not in line] for name, lines in found.items()} == {
         name: [] for name in hosts
     }

@@ -57,4 +57,4 @@ def test_the_owner_reads_the_same_rom(hosts: dict[str, Host]) -> None:
 
 
 def test_no_kernel_complains(hosts: dict[str, Host]) -> None:
-    assert {name: fabric.trouble(host) for name, host in hosts.items()} == {name: [] for name in hosts}
+    assert fabric.complaints(hosts) == {name: [] for name in hosts}
