@@ -66,8 +66,8 @@ GROUPS = {"test": TEST, "lint": tuple(Step(name) for name in LINT)}
 # "== 12 passed, 1 failed in 3.21s ==", with pytest's -q as well; and a step's own "RESULT: 3 passed, 0 failed".
 SUMMARY = re.compile(r"^(?:=+ |RESULT: )?((?:\d+ [a-z]+(?:, )?)+)(?: in [\d.]+s.*)?$")
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)")
-# How pytest, Ansible and make say what went wrong; Ansible's reason comes in a line of its own below it.
-CAUSE = re.compile(r"(?:FAILED|ERROR) \S|(?:fatal|failed): \[|\[ERROR\]|make: \*\*\*|\S+:\d+:.* error: ")
+# How pytest, ansible-test, Ansible and make say what went wrong; Ansible's reason comes in a line of its own below it.
+CAUSE = re.compile(r"(?:FAILED|ERROR|FATAL):? +\S|(?:fatal|failed): \[|\[ERROR\]|make: \*\*\*|\S+:\d+:.* error: ")
 REASON = re.compile(r"\s+(?:msg|stderr): *(?P<text>.*\S)")
 
 
