@@ -67,7 +67,7 @@ GROUPS = {"test": TEST, "lint": tuple(Step(name) for name in LINT)}
 SUMMARY = re.compile(r"^(?:=+ |RESULT: )?((?:\d+ [a-z]+(?:, )?)+)(?: in [\d.]+s.*)?$")
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)")
 # How pytest, ansible-test, Ansible and make say what went wrong; Ansible's reason comes in a line of its own below it.
-CAUSE = re.compile(r"(?:FAILED|ERROR|FATAL):? +\S|(?:fatal|failed): \[|\[ERROR\]|make: \*\*\*|\S+:\d+:.* error: ")
+CAUSE = re.compile(r"(?:FAILED|ERROR|FATAL):? \S|(?:fatal|failed): \[|\[ERROR\]|make: \*\*\*|\S+:\d+:.* error: ")
 REASON = re.compile(r"\s+(?:msg|stderr): *(?P<text>.*\S)")
 
 
