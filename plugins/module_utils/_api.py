@@ -42,6 +42,10 @@ class DaemonAbsent(ApiError):
     """Nobody listens on the socket."""
 
 
+class DaemonSilent(ApiError):
+    """Somebody listens on the socket, but has not answered in time."""
+
+
 class Daemon:
     """One daemon of this host."""
 
@@ -107,7 +111,7 @@ class Daemon:
                 f"{self.socket_path}: permission denied. Run as root (become: true) or join the group device-lending."
             )
         if isinstance(reason, socket.timeout):
-            return ApiError(f"{method} {path} on {self.socket_path}: no answer within {seconds:g} seconds.")
+            return DaemonSilent(f"{method} {path} on {self.socket_path}: no answer within {seconds:g} seconds.")
         return ApiError(f"{method} {path} on {self.socket_path}: {reason}")
 
 

@@ -11,12 +11,11 @@ test can show this code a host that does not exist.
 from __future__ import annotations
 
 import glob
-import http.client
-import json
 import os
 import re
-import socket
 import struct
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonSilent
 
 # The PCI functions that the NTB drivers of Linux bind: vendor -> {device: indexes of the BARs that are windows}.
 # None stands for every function of that vendor with the class "other bridge"; an empty tuple for "not fixed".
@@ -88,39 +87,18 @@ COMPLETE = ".complete"
 PCI_EXT_CAP_ID_DSN = 0x0003
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """An HTTP connection to a UNIX socket."""
-
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.unix_path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.unix_path)
-
-
 class UnansweredError(Exception):
     """A daemon runs, but has not answered in time."""
 
 
 def ask_daemon(path, request, timeout=30.0):
     """The answer to one GET as data, or None when there is no daemon that gives one; UnansweredError after seconds."""
-    connection = UnixConnection(path, timeout)
     try:
-        connection.request("GET", request, headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            return None
-        return json.loads(body.decode("utf-8"))
-    except socket.timeout as exc:
+        return Daemon(path, timeout).get(request)
+    except DaemonSilent as exc:
         raise UnansweredError("GET %s within %g seconds" % (request, timeout)) from exc
-    except (OSError, ValueError, http.client.HTTPException):
+    except ApiError:
         return None
-    finally:
-        connection.close()
 
 
 def parse_resource(text):
