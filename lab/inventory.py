@@ -16,6 +16,7 @@ from .topology import BUILDER, Topology
 PATIENCE = {
     "device_lending_kmod_parameters": {"heartbeat_timeout_ms": 20000, "request_timeout_ms": 5000},
     "device_lending_attach_timeout": 300,
+    "device_lending_release_timeout": 300,
 }
 
 

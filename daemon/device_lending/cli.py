@@ -88,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
                         help="seconds to wait until it is attached; 0: do not wait (default: %(default)g)")  # fmt: skip
     back = named("return", "give a borrowed device back to its owner", _name_completer)
     back.add_argument("--force", action="store_true", help="even when it is in use here")
+    back.add_argument("--wait", type=_seconds, default=60.0, metavar="S",
+                      help="seconds to wait until its owner has it; 0: do not wait (default: %(default)g)")  # fmt: skip
     recall = named("recall", "take a lent device back, and hold its grant until it is put again", _name_completer)
     recall.add_argument("--force", action="store_true", help="at once; also resets a quarantined device and clears it")
     sub("status", "show the daemons, the kernel module and the links")

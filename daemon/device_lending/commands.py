@@ -129,8 +129,8 @@ def _return(daemons: Daemons, options: argparse.Namespace) -> Shown:
     if all(item["name"] != options.name for item in wanted):
         raise NotFound(f"this host does not borrow {options.name}; see devlend list")
     kept = [{"name": row["name"], "owner": row["owner"]} for row in _wanted(daemons) if row["name"] != options.name]
-    body = {"attachments": kept, "purge": True, "force": options.force}
-    change = daemons.borrower.call("PUT", "/v1/attachments", body, _SLOW)
+    body = {"attachments": kept, "purge": True, "force": options.force, "wait_returned": options.wait}
+    change = daemons.borrower.call("PUT", "/v1/attachments", body, options.wait + _SLOW)
     return change, "\n".join(change["actions"]) or f"{options.name} is being returned already"
 
 

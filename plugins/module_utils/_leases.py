@@ -19,6 +19,9 @@ Warn = t.Callable[[str], None]
 
 RELEASE, ATTACH, ALL = "release", "attach", "all"
 
+# Seconds that ownerd may take beyond the usual: it gives borrowers their grace, resets devices and waits for drivers.
+_TAKING_BACK = 180
+
 _SELECTOR_KEYS = ("address", "serial", "vendor", "device", "physical_function", "index")
 
 
@@ -29,7 +32,7 @@ def apply_grants(
     wanted = canonical([dict(grant, device=compact(grant["device"])) for grant in grants])
     body = {"grants": wanted, "purge": purge, "force": force, "dry_run": check_mode}
     try:
-        answer = daemon.put("/v1/grants", body)
+        answer = daemon.put("/v1/grants", body, extra_time=_TAKING_BACK)
     except DaemonAbsent:
         if not check_mode:
             raise
@@ -53,7 +56,11 @@ def apply_attachments(
     wait: int,
     check_mode: bool,
 ) -> dict[str, t.Any]:
-    """Make the daemon's attachments those wanted, or do the half of it that C(phase) names."""
+    """Make the daemon's attachments those wanted, or do the half of it that C(phase) names.
+
+    C(wait) is in seconds, for what goes and, again, for what comes.
+    """
+    wait_returned = wait
     wanted = canonical(attachments)
     if phase == RELEASE:
         try:
@@ -66,9 +73,16 @@ def apply_attachments(
         wait = 0
     elif phase == ATTACH:
         purge = False
-    body = {"attachments": wanted, "purge": purge, "force": force, "wait": wait, "dry_run": check_mode}
+    body = {
+        "attachments": wanted,
+        "purge": purge,
+        "force": force,
+        "wait_returned": wait_returned,
+        "wait": wait,
+        "dry_run": check_mode,
+    }
     try:
-        return _result(daemon.put("/v1/attachments", body, extra_time=wait))
+        return _result(daemon.put("/v1/attachments", body, extra_time=wait_returned + wait))
     except DaemonAbsent:
         if not check_mode:
             raise

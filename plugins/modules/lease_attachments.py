@@ -59,8 +59,10 @@ options:
     default: false
   wait:
     description:
-      - How many seconds to wait until all O(attachments) are attached and their drivers bound.
-        The module fails if they are not by then; C(borrowerd) goes on trying.
+      - How many seconds to wait until what is not in O(attachments) is detached and its owners, as far as they
+        can be reached, have it back.
+      - As many seconds are allowed, after that, until all O(attachments) are attached and their drivers bound.
+      - The module fails if it is not so by then; C(borrowerd) goes on trying.
       - With V(0) it does not wait.
     type: int
     default: 60

@@ -49,7 +49,8 @@ class AttachmentsIn(Body):
     attachments: List[AttachmentIn]
     purge: StrictBool = Field(False, description="Return what is not in the list.")
     force: StrictBool = Field(False, description="Return devices even when they are in use here.")
-    wait: float = Field(0, ge=0, le=3600, description="Seconds to wait until all in the list are attached.")
+    wait_returned: float = Field(30, ge=0, le=3600, description="Seconds to wait until what goes has been returned.")
+    wait: float = Field(0, ge=0, le=3600, description="Seconds to wait then until all in the list are attached.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 

@@ -26,7 +26,14 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
     def put_attachments(body: bodies.AttachmentsIn) -> dict[str, Any]:
         common.limit(body.attachments, "attachments")
         items = [{"name": item.name, "owner": item.owner} for item in body.attachments]
-        return borrower.put_attachments(items, purge=body.purge, force=body.force, wait=body.wait, dry_run=body.dry_run)
+        return borrower.put_attachments(
+            items,
+            purge=body.purge,
+            force=body.force,
+            wait_returned=body.wait_returned,
+            wait=body.wait,
+            dry_run=body.dry_run,
+        )
 
     path = "/v1/attachments"
     operations = [

@@ -36,8 +36,6 @@ Present = dict[tuple[int | None, int | None, int | None], kernel.Borrowed]
 
 _OFFERS_TIMEOUT = 10.0
 _OFFERS_PAGES = 64
-# Seconds a PUT waits for what it takes away to be detached and acknowledged, where `wait` asks for less.
-RETURN_WAIT = 30.0
 
 
 class Borrower:
@@ -171,12 +169,20 @@ class Borrower:
     # Changes asked for by people
 
     def put_attachments(
-        self, items: list[dict[str, Any]], *, purge: bool, force: bool, wait: float, dry_run: bool
+        self,
+        items: list[dict[str, Any]],
+        *,
+        purge: bool,
+        force: bool,
+        wait_returned: float,
+        wait: float,
+        dry_run: bool,
     ) -> dict[str, Any]:
         """Set what is wanted. All checks come first; a PUT refused by them has changed nothing.
 
-        With `wait` (seconds) the answer comes when all named are attached; the error attach_timeout says which are
-        not and why, and they go on being tried.
+        The answer comes when what goes has been returned, for which it waits `wait_returned` seconds, and then, for
+        `wait` more, when all named are attached. The errors detach_timeout and attach_timeout say which are not and
+        why; they go on being tried.
         """
         peers = {item.peer for item in self.config.links} if self.config.links is not None else None
         wanted = planning.parse(items, self.config.host, peers)
@@ -199,7 +205,8 @@ class Borrower:
                 self._table.apply((item.owner, item.name), Want(now))
         with contextlib.suppress(kernel.KernelError):  # what is wanted stands; the regular look goes on trying
             self.look()
-        self._wait_returned(plan, max(wait, RETURN_WAIT))
+        if wait_returned > 0:
+            self._wait_returned(plan, wait_returned)
         if wait > 0:
             self._wait_attached(plan, wait)
         return plan.document()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import queue
+import threading
 from dataclasses import replace
 
 from daemon_tree import Tree
@@ -50,6 +51,8 @@ class FakeKernel:
         self.sick: set[str] = set()
         self.fail: dict[str, list[Exception]] = {}
         self.lose_messages = 0
+        self.drivers_let_go = threading.Event()
+        self.drivers_let_go.set()
         self.epochs: dict[str, int] = {}
         self.numbers = iter(range(1, 10000))
 
@@ -144,6 +147,7 @@ class FakeKernel:
         return made
 
     def detach(self, borrowed_id):
+        self.drivers_let_go.wait()
         self._check("detach")
         if borrowed_id not in self.borrows:
             raise kernel.NotFound("no such device", errno.ENODEV)

@@ -74,6 +74,15 @@ def test_return_leaves_other_attachments(pair, capsys):
     assert [item["name"] for item in borrower.put_attachments(dry_run=True)["after"]] == ["scratch"]
 
 
+def test_return_waits_as_long_as_asked(pair, capsys):
+    _owner, borrower = pair
+    devlend(capsys, borrower, "borrow", "scratch")
+    borrower.kernel.drivers_let_go.clear()
+    code, _out, err = devlend(capsys, borrower, "return", "scratch", "--wait", "0.2")
+    assert code == 5 and "not detached after 0.2 s" in err
+    borrower.kernel.drivers_let_go.set()
+
+
 def test_recall_and_status(pair, capsys):
     owner, borrower = pair
     devlend(capsys, borrower, "borrow", "scratch")

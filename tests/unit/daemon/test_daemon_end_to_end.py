@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -81,6 +82,31 @@ def test_what_was_returned_is_not_taken_back(fabric):
     time.sleep(1.5)
     assert owner.leases() == []
     assert borrower.attachment("scratch") is None
+
+
+def test_a_slow_driver_is_waited_for_as_long_as_asked(fabric):
+    owner, borrower = lend(fabric)
+    borrower.kernel.drivers_let_go.clear()
+    with pytest.raises(Failed) as failure:
+        borrower.put_attachments(purge=True, wait_returned=0.2)
+    assert (failure.value.status, failure.value.code) == (504, "detach_timeout")
+    assert "not detached after 0.2 s" in str(failure.value)
+    borrower.kernel.drivers_let_go.set()
+    until(lambda: borrower.attachment("scratch") is None)  # it went on by itself
+    until(lambda: owner.leases() == [])
+
+    borrower.put_attachments(BORROW, wait=10)
+    borrower.kernel.drivers_let_go.clear()
+    assert borrower.put_attachments(purge=True, wait_returned=0)["changed"] is True
+    assert borrower.attachment("scratch") is not None
+    borrower.kernel.drivers_let_go.set()
+    until(lambda: owner.leases() == [])
+
+    borrower.put_attachments(BORROW, wait=10)
+    borrower.kernel.drivers_let_go.clear()
+    threading.Timer(0.3, borrower.kernel.drivers_let_go.set).start()
+    borrower.put_attachments(purge=True, wait_returned=20)
+    assert borrower.attachment("scratch") is None and owner.leases() == []
 
 
 def test_a_device_in_use_is_not_returned_without_force(fabric):

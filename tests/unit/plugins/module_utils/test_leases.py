@@ -123,7 +123,7 @@ def test_attachments_are_put_and_waited_for():
     daemon = FakeDaemon({"PUT /v1/attachments": dict(ANSWER, after=[ATTACHMENT])})
     assert attach(daemon, wait=90)["after"] == [ATTACHMENT]
     body = daemon.requests[0][2]
-    assert (body["purge"], body["wait"], body["extra_time"]) == (True, 90, 90)
+    assert (body["purge"], body["wait_returned"], body["wait"], body["extra_time"]) == (True, 90, 90, 180)
 
 
 def test_release_attaches_nothing_new():
@@ -134,10 +134,10 @@ def test_release_attaches_nothing_new():
     ]
     daemon = FakeDaemon({"GET /v1/attachments": {"attachments": current}, "PUT /v1/attachments": ANSWER})
     wanted = [ATTACHMENT, {"name": "moved", "owner": "node-c"}, {"name": "new", "owner": "node-c"}]
-    attach(daemon, wanted, phase="release")
+    attach(daemon, wanted, phase="release", wait=90)
     body = daemon.requests[-1][2]
     assert body["attachments"] == [ATTACHMENT]
-    assert (body["purge"], body["wait"]) == (True, 0)
+    assert (body["purge"], body["wait_returned"], body["wait"], body["extra_time"]) == (True, 90, 0, 90)
 
 
 def test_attach_detaches_nothing():
