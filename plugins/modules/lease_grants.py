@@ -14,6 +14,8 @@ author:
 description:
   - Declares on an owner which of its devices other hosts may borrow.
   - The daemon C(ownerd) decides what has to change; it applies all of it or nothing.
+  - Where a live lease has to end, its borrower gets time for that and the device is reset; beside O(timeout),
+    the daemon may take three minutes for it.
   - In check mode on a host where the daemon is not installed yet, everything is reported as to be granted.
 extends_documentation_fragment:
   - pcie.device_lending._attributes
