@@ -193,7 +193,8 @@ int lend_put_lent(struct sk_buff *skb, void *object)
 	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_EPOCH, lent->epoch, NTB_LEND_A_LENT_PAD) ||
 	    nla_put_u8(skb, NTB_LEND_A_LENT_CONTAINED, lent->contained) ||
 	    (lent->message && nla_put_string(skb, NTB_LEND_A_LENT_MESSAGE, lent->message)) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_READS, lent->config_reads,
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_READS,
+			      atomic64_read(&lent->config_reads),
 			      NTB_LEND_A_LENT_PAD) ||
 	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_WRITES, lent->config_writes,
 			      NTB_LEND_A_LENT_PAD) ||

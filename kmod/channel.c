@@ -68,6 +68,89 @@ static void lend_slots_reclaim(struct lend_link *link)
 	}
 }
 
+/*
+ * Any context. Answers the request in @slot, if there is a new one; without
+ * @wait, only if that can be done now.
+ */
+static bool lend_serve_slot(struct lend_link *link, int slot, bool wait)
+{
+	struct lend_request *from = &link->chan->req[slot];
+	struct lend_response __iomem *to = &link->peer_chan->resp[slot];
+	struct lend_response resp = {};
+	struct lend_request req;
+	u32 seq = le32_to_cpu(READ_ONCE(from->seq)), served = READ_ONCE(link->served_seq[slot]);
+
+	if (!seq || seq == served)
+		return false;
+	/* Sequence number before body. */
+	dma_rmb();
+	/* The peer may go on writing: look at each field once, in the copy. */
+	memcpy(&req, from, sizeof(req));
+	barrier();
+	if (!wait && req.op != LEND_OP_CONFIG_READ)
+		return false;
+	/* Another processor may be at it, or done with it: then the copy may be of two requests. */
+	if (cmpxchg(&link->served_seq[slot], served, seq) != served)
+		return false;
+
+	if (le64_to_cpu(req.session) != link->peer_epoch)
+		resp.status = cpu_to_le32(LEND_ERR_STALE);
+	else
+		resp.status = cpu_to_le32(wait ? lend_serve(link, &req, &resp) :
+						 lend_serve_now(link, &req, &resp));
+	if (resp.status)
+		atomic64_inc(&link->counters.rejected);
+	else
+		atomic64_inc(&link->counters.served);
+
+	memcpy_toio(&to->status, &resp.status,
+		    sizeof(resp) - offsetof(struct lend_response, status));
+	/* Body before sequence number. */
+	wmb();
+	writel(seq, &to->seq);
+	/* Out of the write-combining buffer now: the peer's CPU spins. */
+	wmb();
+	return true;
+}
+
+/* Context as lend_serve_slot(). */
+static bool lend_serve_all(struct lend_link *link, bool wait)
+{
+	bool any = false;
+	int slot;
+
+	for (slot = 0; slot < LEND_SLOTS; slot++) {
+		if (!lend_link_enter(link))
+			return false;
+		any |= lend_serve_slot(link, slot, wait);
+		lend_link_leave(link);
+	}
+	return any;
+}
+
+static int lend_serve_all_now(struct lend_link *link, void *arg)
+{
+	lend_serve_all(link, false);
+	return 0;
+}
+
+/*
+ * Any context. Who waits with interrupts off may keep the server from this
+ * processor, and with it a peer that waits in the same way. Two hosts that read
+ * each other's devices, or three in a ring, would wait for each other until their
+ * time is over; so who waits serves what others wait for. Where the PCI core takes
+ * its lock for each access, the waiting one may hold that lock.
+ */
+static void lend_serve_while_waiting(void)
+{
+	if (!IS_ENABLED(CONFIG_PCI_LOCKLESS_CONFIG))
+		return;
+	/* A request that is taken here is not left lying. */
+	preempt_disable();
+	lend_link_visit_all(lend_serve_all_now, NULL);
+	preempt_enable();
+}
+
 /* Any context. Returns a slot, or -EBUSY when none comes free by @deadline. */
 static int lend_slot_get(struct lend_link *link, u64 deadline)
 {
@@ -83,6 +166,7 @@ static int lend_slot_get(struct lend_link *link, u64 deadline)
 		}
 		if (READ_ONCE(link->dead) || ktime_get_mono_fast_ns() > deadline)
 			return -EBUSY;
+		lend_serve_while_waiting();
 		cpu_relax();
 	}
 }
@@ -124,7 +208,8 @@ static bool lend_server_polls(const struct lend_link *link, u64 now)
  * @link: the link
  * @call: the request; its answer is put into @call->val
  *
- * Spins until the answer is there or request_timeout_ms are over.
+ * Spins until the answer is there or request_timeout_ms are over, and serves reads
+ * of registers meanwhile.
  *
  * Context: any, with interrupts on or off. Takes no lock.
  * Return: 0; -ENODEV the link is not ready or was lost; -ETIMEDOUT no answer in
@@ -190,6 +275,8 @@ int lend_channel_call(struct lend_link *link, struct lend_call *call)
 			rering *= 2;
 			next_ring = now + rering;
 		}
+		if (now - start > LEND_QUIET_NS)
+			lend_serve_while_waiting();
 		cpu_relax();
 	}
 
@@ -202,57 +289,6 @@ leave:
 	return ret;
 }
 
-/* Server thread. Answers the request in @slot, if there is a new one. */
-static bool lend_serve_slot(struct lend_link *link, int slot)
-{
-	struct lend_request *from = &link->chan->req[slot];
-	struct lend_response __iomem *to = &link->peer_chan->resp[slot];
-	struct lend_response resp = {};
-	struct lend_request req;
-	u32 seq = le32_to_cpu(READ_ONCE(from->seq));
-
-	if (!seq || seq == link->served_seq[slot])
-		return false;
-	/* Sequence number before body. */
-	dma_rmb();
-	/* The peer may go on writing: look at each field once, in the copy. */
-	memcpy(&req, from, sizeof(req));
-	barrier();
-	link->served_seq[slot] = seq;
-
-	if (le64_to_cpu(req.session) != link->peer_epoch)
-		resp.status = cpu_to_le32(LEND_ERR_STALE);
-	else
-		resp.status = cpu_to_le32(lend_serve(link, &req, &resp));
-	if (resp.status)
-		atomic64_inc(&link->counters.rejected);
-	else
-		atomic64_inc(&link->counters.served);
-
-	memcpy_toio(&to->status, &resp.status,
-		    sizeof(resp) - offsetof(struct lend_response, status));
-	/* Body before sequence number. */
-	wmb();
-	writel(seq, &to->seq);
-	/* Out of the write-combining buffer now: the peer's CPU spins. */
-	wmb();
-	return true;
-}
-
-static bool lend_serve_all(struct lend_link *link)
-{
-	bool any = false;
-	int slot;
-
-	for (slot = 0; slot < LEND_SLOTS; slot++) {
-		if (!lend_link_enter(link))
-			return false;
-		any |= lend_serve_slot(link, slot);
-		lend_link_leave(link);
-	}
-	return any;
-}
-
 /* Hybrid: polls for a while after each request, then sleeps. */
 static int lend_server(void *data)
 {
@@ -263,7 +299,7 @@ static int lend_server(void *data)
 		atomic_set(&link->server_kick, 0);
 		/* The kick is cleared before the slots are looked at. */
 		smp_mb();
-		if (lend_serve_all(link)) {
+		if (lend_serve_all(link, true)) {
 			idle_since = ktime_get_mono_fast_ns();
 			continue;
 		}

@@ -7,6 +7,10 @@
  * that it cannot be unbound meanwhile), lend_link.lease_lock, lend_lent.lock.
  * Never lend_link.lock: who holds it, to attach or detach, waits for the PCI
  * core's lock, which whoever removes a lent function holds.
+ *
+ * The peer's reads of registers are served in any context, so they cannot take
+ * lend_lent.lock. They see the list of open functions, under a lock of its own,
+ * the innermost one: a function is on it while the peer has it attached.
  */
 
 #include <linux/idr.h>
@@ -27,6 +31,10 @@
 static LIST_HEAD(lend_lents);
 static DEFINE_MUTEX(lend_lents_lock);
 static DEFINE_IDA(lend_lent_ids);
+
+static LIST_HEAD(lend_lents_open);
+/* Whoever reads a borrowed device for user space holds the raw pci_lock. */
+static DEFINE_RAW_SPINLOCK(lend_lents_open_lock);
 
 static void lend_lent_free(struct kref *ref)
 {
@@ -121,6 +129,64 @@ int lend_lent_for_each(u32 start, int (*fn)(struct lend_lent *lent, void *arg), 
 	}
 	mutex_unlock(&lend_lents_lock);
 	return ret;
+}
+
+/**
+ * lend_lent_open() - let the peer read the function's registers
+ * @lent: the lent device, whose lease does not change while it is open
+ *
+ * Context: process; caller holds @lent->lock.
+ */
+void lend_lent_open(struct lend_lent *lent)
+{
+	raw_spin_lock_irq(&lend_lents_open_lock);
+	list_add_tail(&lent->open, &lend_lents_open);
+	raw_spin_unlock_irq(&lend_lents_open_lock);
+}
+
+/**
+ * lend_lent_close() - let it read them no longer, if it may
+ * @lent: the lent device
+ *
+ * No read is under way afterwards.
+ *
+ * Context: process; caller holds @lent->lock.
+ */
+void lend_lent_close(struct lend_lent *lent)
+{
+	raw_spin_lock_irq(&lend_lents_open_lock);
+	list_del_init(&lent->open);
+	raw_spin_unlock_irq(&lend_lents_open_lock);
+}
+
+/**
+ * lend_lent_with_open() - do something with a lent device that the peer has open
+ * @link: the peer's link
+ * @id: handle
+ * @epoch: of the lease
+ * @fn: called with interrupts off and @arg while it stays open; what it returns
+ * @arg: for @fn
+ *
+ * Context: any.
+ * Return: what @fn returns, or LEND_ERR_STALE.
+ */
+enum lend_status lend_lent_with_open(struct lend_link *link, u32 id, u64 epoch,
+				     enum lend_status (*fn)(struct lend_lent *lent, void *arg),
+				     void *arg)
+{
+	enum lend_status status = LEND_ERR_STALE;
+	struct lend_lent *lent;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&lend_lents_open_lock, flags);
+	list_for_each_entry(lent, &lend_lents_open, open) {
+		if (lent->id == id && lent->link == link && lent->epoch == epoch) {
+			status = fn(lent, arg);
+			break;
+		}
+	}
+	raw_spin_unlock_irqrestore(&lend_lents_open_lock, flags);
+	return status;
 }
 
 /**
@@ -220,7 +286,7 @@ static int lend_lent_lend_locked(struct lend_lent *lent, struct lend_link *link,
 		lent->epoch = epoch;
 		lent->last_epoch = epoch;
 		lent->ended = false;
-		lent->config_reads = 0;
+		atomic64_set(&lent->config_reads, 0);
 		lent->config_writes = 0;
 		lent->config_denied = 0;
 		lend_lent_irq_begin(lent);
@@ -320,6 +386,7 @@ static int lend_lent_unlend_locked(struct lend_lent *lent, bool force,
 	}
 	/* From here on the peer's requests are refused. */
 	attached = lent->state == NTB_LEND_LENT_STATE_ATTACHED;
+	lend_lent_close(lent);
 	lent->ended = true;
 	lent->state = NTB_LEND_LENT_STATE_RETURNING;
 	mutex_unlock(&lent->lock);
@@ -364,6 +431,7 @@ static int lend_lent_session_over(struct lend_lent *lent, void *arg)
 
 	mutex_lock(&lent->lock);
 	if (lent->link == arg && !lent->ended) {
+		lend_lent_close(lent);
 		lend_lent_cut_off(lent);
 		lent->ended = true;
 		lent->message = "the borrower is lost";
@@ -440,6 +508,7 @@ static int lend_lent_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	lent->id = ret;
 	kref_init(&lent->ref);
 	mutex_init(&lent->lock);
+	INIT_LIST_HEAD(&lent->open);
 	lent->pdev = pci_dev_get(pdev);
 	lend_lent_irq_init(lent);
 	pci_set_drvdata(pdev, lent);
@@ -471,6 +540,7 @@ static void lend_lent_remove(struct pci_dev *pdev)
 	list_del(&lent->node);
 	mutex_unlock(&lend_lents_lock);
 	mutex_lock(&lent->lock);
+	lend_lent_close(lent);
 	lent->gone = true;
 	mutex_unlock(&lent->lock);
 	if (lent->link) {

@@ -59,6 +59,7 @@ enum lend_limit {
 /**
  * struct lend_lent - a function bound to ntb_lend
  * @node: on the list of lent devices
+ * @open: on the list of those whose registers the peer may read, or empty
  * @ref: the driver's binding and everyone who looks at it
  * @id: handle
  * @pdev: the function
@@ -75,16 +76,18 @@ enum lend_limit {
  * @limits: bits of enum lend_limit
  * @window: the DMA window and free ones, by index
  * @bar: its memory BARs and its expansion ROM
- * @filter: what of its configuration space the borrower may see and write
+ * @filter: what of its configuration space the borrower may see and write; does
+ *	not change while it is open
  * @saved: configuration at bind time
  * @intx: its INTx, relayed
  * @vectors: its messages, relayed
- * @config_reads: served
+ * @config_reads: served, in any context
  * @config_writes: served
  * @config_denied: writes of which the filter dropped a bit
  */
 struct lend_lent {
 	struct list_head node;
+	struct list_head open;
 	struct kref ref;
 	u32 id;
 	struct pci_dev *pdev;
@@ -105,7 +108,7 @@ struct lend_lent {
 	struct pci_saved_state *saved;
 	struct lend_lent_intx intx;
 	struct lend_lent_vectors vectors;
-	u64 config_reads;
+	atomic64_t config_reads;
 	u64 config_writes;
 	u64 config_denied;
 };
@@ -123,6 +126,12 @@ int lend_lent_lend(struct lend_lent *lent, struct lend_link *link, u64 epoch,
 int lend_lent_unlend(struct lend_lent *lent, bool force, struct netlink_ext_ack *extack);
 void lend_lent_link_lost(struct lend_link *link);
 u32 lend_lent_filter_read(void *ctx, u32 where, u32 size);
+
+void lend_lent_open(struct lend_lent *lent);
+void lend_lent_close(struct lend_lent *lent);
+enum lend_status lend_lent_with_open(struct lend_link *link, u32 id, u64 epoch,
+				     enum lend_status (*fn)(struct lend_lent *lent, void *arg),
+				     void *arg);
 
 /* lent_reset.c */
 void lend_lent_cut_off(struct lend_lent *lent);

@@ -263,13 +263,13 @@ u8 lend_lent_intx_pin(struct lend_lent *lent)
  * @size: octets of it
  * @raw: what the device says
  *
- * Context: process; caller holds @lent->lock.
+ * Context: any.
  */
 u32 lend_lent_command_shown(struct lend_lent *lent, u32 where, u32 size, u32 raw)
 {
 	u32 bit = lend_part(PCI_COMMAND_INTX_DISABLE, where, size);
 
-	return lent->intx.level.off ? raw | bit : raw & ~bit;
+	return READ_ONCE(lent->intx.level.off) ? raw | bit : raw & ~bit;
 }
 
 /**

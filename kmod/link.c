@@ -21,6 +21,7 @@
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/random.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
 
 #include "borrowed.h"
@@ -122,6 +123,25 @@ int lend_link_for_each(u32 start, int (*fn)(struct lend_link *link, void *arg), 
 	}
 	mutex_unlock(&lend_links_lock);
 	return ret;
+}
+
+/**
+ * lend_link_visit_all() - look at the links without waiting
+ * @fn: called for each with @arg, until it returns non-zero; one that comes or goes
+ *	is not ready
+ * @arg: for @fn
+ *
+ * Context: any; @fn runs in an RCU read-side section.
+ */
+void lend_link_visit_all(int (*fn)(struct lend_link *link, void *arg), void *arg)
+{
+	struct lend_link *link;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(link, &lend_links, node)
+		if (fn(link, arg))
+			break;
+	rcu_read_unlock();
 }
 
 /**
@@ -411,6 +431,15 @@ static int lend_link_make_pool(struct lend_link *link)
 	return link->pool ? 0 : -ENOMEM;
 }
 
+/* Process context. Nobody finds the link on the list afterwards. */
+static void lend_link_unlist(struct lend_link *link)
+{
+	mutex_lock(&lend_links_lock);
+	list_del_rcu(&link->node);
+	mutex_unlock(&lend_links_lock);
+	synchronize_rcu();
+}
+
 static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 {
 	struct lend_link *link;
@@ -477,7 +506,7 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 		goto free_wq;
 
 	mutex_lock(&lend_links_lock);
-	list_add_tail(&link->node, &lend_links);
+	list_add_tail_rcu(&link->node, &lend_links);
 	mutex_unlock(&lend_links_lock);
 
 	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
@@ -501,9 +530,7 @@ clear_ctx:
 	ntb_clear_ctx(ntb);
 	cancel_delayed_work_sync(&link->work);
 unlist:
-	mutex_lock(&lend_links_lock);
-	list_del(&link->node);
-	mutex_unlock(&lend_links_lock);
+	lend_link_unlist(link);
 	lend_channel_stop(link);
 free_wq:
 	destroy_workqueue(link->wq);
@@ -524,10 +551,7 @@ static void lend_link_remove(struct ntb_client *client, struct ntb_dev *ntb)
 {
 	struct lend_link *link = ntb->ctx;
 
-	mutex_lock(&lend_links_lock);
-	list_del(&link->node);
-	mutex_unlock(&lend_links_lock);
-
+	lend_link_unlist(link);
 	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
 	ntb_clear_ctx(ntb);
 

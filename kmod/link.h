@@ -106,7 +106,8 @@ struct lend_counters {
  * @slots_stuck: those whose request timed out and is not answered yet
  * @slot_seq: last sequence number used in each slot
  * @answered_at: when the peer's server last answered; anyone writes it
- * @served_seq: last sequence number of the peer's requests served
+ * @served_seq: last sequence number of the peer's requests served, by slot; who
+ *	sets it serves it
  * @server: thread that serves the peer's requests
  * @server_wait: where it sleeps
  * @server_kick: a doorbell has rung since it looked
@@ -183,6 +184,8 @@ struct lend_link *lend_link_get(u32 id);
 void lend_link_put(struct lend_link *link);
 /* Calls @fn for each link from @start on until it returns non-zero. */
 int lend_link_for_each(u32 start, int (*fn)(struct lend_link *link, void *arg), void *arg);
+/* The same for all links, in any context. */
+void lend_link_visit_all(int (*fn)(struct lend_link *link, void *arg), void *arg);
 
 /**
  * lend_link_is_ready() - may the peer be asked anything

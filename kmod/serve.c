@@ -32,6 +32,7 @@ static enum lend_status lend_serve_open(struct lend_lent *lent, struct lend_resp
 	resp->val[LEND_OPEN_CFG_SIZE] = cpu_to_le64(lent->filter->size);
 	resp->val[LEND_OPEN_DMA_WINDOW] = cpu_to_le64(lent->link->dma_win);
 	lent->state = NTB_LEND_LENT_STATE_ATTACHED;
+	lend_lent_open(lent);
 	return LEND_OK;
 }
 
@@ -137,30 +138,63 @@ static bool lend_is_command(u32 where)
 	return (where & ~3U) == PCI_COMMAND;
 }
 
+/*
+ * Any context, @lent->lock held or @lent open: what a register says, to the owner
+ * (@raw).
+ */
+static enum lend_status lend_serve_raw(struct lend_lent *lent, const struct lend_request *req,
+				       u32 *raw)
+{
+	u32 where = le32_to_cpu(req->arg);
+
+	if (!lend_filter_valid(lent->filter, where, req->size))
+		return LEND_ERR_INVALID;
+	if (lend_raw_read(lent->pdev, where, req->size, raw))
+		return LEND_ERR_DEVICE;
+	if (lend_is_command(where))
+		*raw = lend_lent_command_shown(lent, where, req->size, *raw);
+	return LEND_OK;
+}
+
+/**
+ * struct lend_read - for lend_serve_open_read()
+ * @req: the request
+ * @resp: its answer
+ */
+struct lend_read {
+	const struct lend_request *req;
+	struct lend_response *resp;
+};
+
+/* Any context, interrupts off; @lent is open. */
+static enum lend_status lend_serve_open_read(struct lend_lent *lent, void *arg)
+{
+	const struct lend_read *read = arg;
+	u32 raw, where = le32_to_cpu(read->req->arg);
+	enum lend_status status;
+
+	status = lend_serve_raw(lent, read->req, &raw);
+	if (status)
+		return status;
+	atomic64_inc(&lent->config_reads);
+	read->resp->val[0] = cpu_to_le64(lend_filter_read(lent->filter, where, read->req->size,
+							  raw));
+	return LEND_OK;
+}
+
 /* Process context, @lent->lock held. */
-static enum lend_status lend_serve_config(struct lend_lent *lent,
-					  const struct lend_request *req,
-					  struct lend_response *resp)
+static enum lend_status lend_serve_write(struct lend_lent *lent, const struct lend_request *req)
 {
 	u32 where = le32_to_cpu(req->arg), value = le32_to_cpu(req->value), raw;
 	const struct lend_lent_window *dma = &lent->window[lent->link->dma_win];
 	const struct lend_filter_range range = { dma->bus, dma->size };
 	const struct lend_filter *f = lent->filter;
+	enum lend_status status;
 	int ret;
 
-	if (!lend_filter_valid(f, where, req->size))
-		return LEND_ERR_INVALID;
-	if (lend_raw_read(lent->pdev, where, req->size, &raw))
-		return LEND_ERR_DEVICE;
-	if (lend_is_command(where))
-		raw = lend_lent_command_shown(lent, where, req->size, raw);
-
-	if (req->op == LEND_OP_CONFIG_READ) {
-		lent->config_reads++;
-		resp->val[0] = cpu_to_le64(lend_filter_read(f, where, req->size, raw));
-		return LEND_OK;
-	}
-
+	status = lend_serve_raw(lent, req, &raw);
+	if (status)
+		return status;
 	lent->config_writes++;
 	if (lend_filter_denied(f, where, req->size, raw, value))
 		lent->config_denied++;
@@ -220,14 +254,14 @@ static enum lend_status lend_serve_lent(struct lend_link *link, struct lend_lent
 					   resp);
 		break;
 	case LEND_OP_CLOSE:
+		lend_lent_close(lent);
 		lend_lent_cut_off(lent);
 		lent->state = NTB_LEND_LENT_STATE_LENT;
 		event = true;
 		status = LEND_OK;
 		break;
-	case LEND_OP_CONFIG_READ:
 	case LEND_OP_CONFIG_WRITE:
-		status = lend_serve_config(lent, req, resp);
+		status = lend_serve_write(lent, req);
 		break;
 	case LEND_OP_IRQ_OPEN:
 		status = lend_lent_irq_open(lent, le32_to_cpu(req->arg), resp);
@@ -246,6 +280,28 @@ unlock:
 }
 
 /**
+ * lend_serve_now() - answer a request that needs no waiting
+ * @link: where it came from
+ * @req: a copy of it that the peer cannot change; LEND_OP_CONFIG_READ
+ * @resp: val is filled in
+ *
+ * Context: any.
+ * Return: what to answer.
+ */
+enum lend_status lend_serve_now(struct lend_link *link, const struct lend_request *req,
+				struct lend_response *resp)
+{
+	u32 handle = le32_to_cpu(req->handle);
+	struct lend_read read = { req, resp };
+	enum lend_status status;
+
+	status = lend_lent_with_open(link, handle, le64_to_cpu(req->epoch), lend_serve_open_read,
+				     &read);
+	trace_lend_serve(link->id, req->op, handle, le32_to_cpu(req->arg), status);
+	return status;
+}
+
+/**
  * lend_serve() - answer one request of the peer
  * @link: where it came from
  * @req: a copy of it that the peer cannot change
@@ -260,6 +316,8 @@ enum lend_status lend_serve(struct lend_link *link, const struct lend_request *r
 	struct lend_lent *lent;
 	enum lend_status status;
 
+	if (req->op == LEND_OP_CONFIG_READ)
+		return lend_serve_now(link, req, resp);
 	if (req->op == LEND_OP_REVOKE) {
 		lend_borrowed_revoke(link, le32_to_cpu(req->handle), le64_to_cpu(req->epoch));
 		return LEND_OK;

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import listed
 import yaml
 
 DEVICES = Path(__file__).resolve().parent / "devices.yml"
@@ -44,7 +45,7 @@ def topology(data: dict[str, Any]) -> dict[str, Any]:
 
 def main(target: str) -> None:
     """Write the topology."""
-    data = yaml.safe_load(DEVICES.read_text(encoding="utf-8"))
+    data = listed.load(DEVICES)
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     Path(target).write_text(yaml.safe_dump(topology(data), sort_keys=False), encoding="utf-8")
 

@@ -77,7 +77,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more."""
+    """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more.
+
+    `complete` says that the driver has made what the device's users wait for, as far as one can tell.
+    """
 
     now: float
     id: int | None
@@ -85,6 +88,7 @@ class Seen:
     address: str | None = None
     driver: str | None = None
     nodes: tuple[str, ...] = ()
+    complete: bool = False
     missing: int | None = None
 
 
@@ -302,7 +306,7 @@ def _seen(old: Attachment, event: Seen) -> Result:
     if old.state == "attaching":
         if first_driver:
             seen = replace(seen, settle_by=min(old.settle_by, event.now + NODES_AFTER_DRIVER))
-        if (event.driver and event.nodes) or event.now >= seen.settle_by:
+        if (event.driver and event.complete) or event.now >= seen.settle_by:
             seen = replace(seen, state="attached", attempt=0)
     if seen.state == "attached" and seen.recall_by is None:
         seen = replace(seen, message="" if event.driver else "no driver took the device")

@@ -24,7 +24,7 @@ from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Envelope, Malformed, PeerError
 from device_lending.pci import busy
-from device_lending.pci.nodes import driver_of, nodes
+from device_lending.pci.nodes import complete, driver_of, nodes
 from device_lending.pci.sysfs import Roots
 from device_lending.store.borrower import BorrowerStore, Wanted
 from device_lending.workers import Workers
@@ -303,7 +303,8 @@ class Borrower:
         elif row.state != "attaching":  # while it is being attached, the attach under way tells how it went
             driver = driver_of(self._roots, row.address) if row.address else None
             made = tuple(nodes(self._roots, row.address)) if row.address else ()
-            self._table.apply(item.key, Seen(now, row.id, row.state == "gone", row.address, driver, made))
+            done = complete(self._roots, row.address, made) if row.address else False
+            self._table.apply(item.key, Seen(now, row.id, row.state == "gone", row.address, driver, made, done))
 
     def settling(self) -> bool:
         """True while something changes soon, so that looking often is worth while."""

@@ -5,9 +5,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 from device_lending.pci.busy import disks
-from device_lending.pci.sysfs import Roots, lines, link_name, members, real
+from device_lending.pci.sysfs import Roots, lines, link_name, members, real, text
+
+# As sysfs has it: PCI Code and ID Assignment, base class 01h.
+_STORAGE = "0x01"
 
 
 def driver_of(roots: Roots, address: str) -> str | None:
@@ -29,3 +33,13 @@ def nodes(roots: Roots, address: str) -> list[str]:
         is_block = link_name(roots.sys / directory / "subsystem") == "block"
         (block if is_block else char).add("/dev/" + uevent["DEVNAME"].removeprefix("/dev/"))
     return sorted(block) + members(roots, "class/net", address) + sorted(char)
+
+
+def complete(roots: Roots, address: str, made: Collection[str]) -> bool:
+    """Whether `made`, the nodes of a function, are what its users wait for: any, but of storage a disk.
+
+    A driver of storage may make a node for its controller some time before it has found the disks.
+    """
+    if text(roots.device(address) / "class").startswith(_STORAGE):
+        return bool(disks(roots, address))
+    return bool(made)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import fabric
+import listed
 import networks
 import pytest
-import yaml
 from testinfra.host import Host
 
-DEVICES = yaml.safe_load((Path(__file__).resolve().parents[1] / "devices.yml").read_text(encoding="utf-8"))
+DEVICES = listed.load(Path(__file__).resolve().parents[1] / "devices.yml")
 
 
 def loans() -> list[dict[str, Any]]:

@@ -135,7 +135,7 @@ def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(data):
         if state.state == "attached" and state.recall_by is None:
             return
         if state.state in ("attaching", "attached") and state.borrowed is not None:
-            seen = borrowing.Seen(now, state.borrowed, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",))
+            seen = borrowing.Seen(now, state.borrowed, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",), True)
             state, _actions = borrowing.step(state, seen)
         state, _actions = borrowing.step(state, borrowing.Look(now, 0))
         if state.state == "requesting":
@@ -155,6 +155,17 @@ def test_a_look_that_began_before_the_device_was_attached_does_not_lose_it():
     assert borrowing.step(attached, borrowing.Seen(2.0, None, missing=state.borrowed)) == (attached, ())
     gone, _actions = borrowing.step(attached, borrowing.Seen(2.0, None, missing=9))
     assert (gone.state, gone.borrowed) == ("waiting", None)
+
+
+def test_it_is_attached_when_its_nodes_are_complete_or_take_too_long():
+    state = Attachment("scratch", "node-a", state="attaching", epoch=7)
+    for now, nodes in ((1.0, ()), (2.0, ("/dev/nvme0",))):
+        state, _actions = borrowing.step(state, borrowing.Seen(now, 9, False, "1ff00:00:00.0", "nvme", nodes))
+        assert state.state == "attaching"
+    whole = borrowing.Seen(3.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1", "/dev/nvme0"), True)
+    assert borrowing.step(state, whole)[0].state == "attached"
+    late = borrowing.Seen(1.0 + borrowing.NODES_AFTER_DRIVER, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0",))
+    assert borrowing.step(state, late)[0].state == "attached"
 
 
 @given(st.text(max_size=5), st.integers(0, 10**6))

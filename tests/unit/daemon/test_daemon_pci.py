@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from device_lending.errors import LendingError
 from device_lending.pci import busy, lendable, selector
 from device_lending.pci.binding import BindError, DeviceGone
-from device_lending.pci.nodes import nodes
+from device_lending.pci.nodes import complete, nodes
 from device_lending.pci.scan import Bar, Scanner, bars_of, serial_in_config
 
 NVME = "0000:03:00.0"
@@ -316,6 +316,18 @@ def test_nodes_are_disks_then_interfaces_then_characters(tree):
     assert nodes(tree.roots, NVME) == ["/dev/nvme0n1", "/dev/nvme0"]
     add_nic(tree)
     assert nodes(tree.roots, "0000:04:00.0") == ["enp4s0"]
+
+
+def test_nodes_of_a_storage_controller_are_complete_with_a_disk(tree):
+    tree.add_nvme(NVME, "S")
+    made = nodes(tree.roots, NVME)
+    assert complete(tree.roots, NVME, made)
+    for path in ("sys/block/nvme0n1", "sys/class/block/nvme0n1"):
+        (tree.base / path).unlink()
+    assert not complete(tree.roots, NVME, ["/dev/nvme0"])
+    add_nic(tree)
+    assert complete(tree.roots, "0000:04:00.0", ["enp4s0"])
+    assert not complete(tree.roots, "0000:04:00.0", [])
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import fabric
 import interrupts
@@ -46,6 +47,24 @@ def move(
 )
 def test_at_once(move: Callable[[str], Callable[[], None]], names: tuple[str, ...]) -> None:
     together(*(move(name) for name in names))
+
+
+def test_registers_are_read_on_all_sides_at_once(hosts: dict[str, Host], addresses: dict[str, str]) -> None:
+    """Each processor of a host waits for a host whose processors wait for it, or for the third, with interrupts off."""
+    borrowers = {lease["name"]: hosts[lease["borrower"]] for lease in fabric.leases()}
+
+    def read(name: str) -> str:
+        registers = f"/sys/bus/pci/devices/{addresses[name]}/config"
+        return fabric.output(borrowers[name], f"for turn in 1 2 3; do cat {registers}; done | wc --bytes")
+
+    def timeouts() -> dict[str, list[int]]:
+        links = {name: fabric.ask(host, "borrowerd", "links") for name, host in hosts.items()}
+        return {name: [link["counters"]["timeouts"] for link in found] for name, found in links.items()}
+
+    before = timeouts()
+    names = ("nvme", "e1000e", "nvme-back", "rtl8139", "nvme-small", "igbvf-1")
+    together(*(partial(read, name) for name in names))
+    assert timeouts() == before
 
 
 def test_doorbells_that_get_lost_or_come_twice_lose_no_interrupt_of_a_line(
