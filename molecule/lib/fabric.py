@@ -121,7 +121,8 @@ def counters(host: Host, daemon: str, peer: str) -> dict[str, int]:
 def interrupts(host: Host, address: str) -> dict[str, int]:
     """How often each interrupt of a function, message or INTx, was taken: by number."""
     function = f"/sys/bus/pci/devices/{address}"
-    vectors = output(host, f"ls {function}/msi_irqs 2>/dev/null || cat {function}/irq").split()
+    # Older kernels have the directory also where there are no messages.
+    vectors = output(host, f"ls {function}/msi_irqs 2>/dev/null | grep . || cat {function}/irq").split()
     counts = {}
     for line in output(host, "cat /proc/interrupts").splitlines()[1:]:
         number, separator, rest = line.strip().partition(":")
