@@ -25,8 +25,8 @@ def lease_of(owner: Host, name: str) -> dict[str, Any]:
 
 
 def faults(host: Host, function: str) -> list[str]:
-    """What the IOMMU of a host has refused to a function."""
-    pattern_ = re.compile(rf"DMAR: .*Request device \[{re.escape(function)}\] fault")
+    """What the IOMMU of a host has refused to a function. Newer kernels name its domain, too."""
+    pattern_ = re.compile(rf"DMAR: .*Request device \[(?:0000:)?{re.escape(function)}\] fault")
     return [line for line in fabric.output(host, "dmesg").splitlines() if pattern_.search(line)]
 
 
