@@ -96,8 +96,7 @@ static bool lend_serve_slot(struct lend_link *link, int slot, bool wait)
 	if (le64_to_cpu(req.session) != link->peer_epoch)
 		resp.status = cpu_to_le32(LEND_ERR_STALE);
 	else
-		resp.status = cpu_to_le32(wait ? lend_serve(link, &req, &resp) :
-						 lend_serve_now(link, &req, &resp));
+		resp.status = cpu_to_le32(lend_serve(link, &req, &resp));
 	if (resp.status)
 		atomic64_inc(&link->counters.rejected);
 	else
@@ -128,10 +127,9 @@ static bool lend_serve_all(struct lend_link *link, bool wait)
 	return any;
 }
 
-static int lend_serve_all_now(struct lend_link *link, void *arg)
+static void lend_serve_all_now(struct lend_link *link)
 {
 	lend_serve_all(link, false);
-	return 0;
 }
 
 /*
@@ -147,7 +145,7 @@ static void lend_serve_while_waiting(void)
 		return;
 	/* A request that is taken here is not left lying. */
 	preempt_disable();
-	lend_link_visit_all(lend_serve_all_now, NULL);
+	lend_link_visit_all(lend_serve_all_now);
 	preempt_enable();
 }
 

@@ -127,20 +127,17 @@ int lend_link_for_each(u32 start, int (*fn)(struct lend_link *link, void *arg), 
 
 /**
  * lend_link_visit_all() - look at the links without waiting
- * @fn: called for each with @arg, until it returns non-zero; one that comes or goes
- *	is not ready
- * @arg: for @fn
+ * @fn: called for each; one that comes or goes is not ready
  *
  * Context: any; @fn runs in an RCU read-side section.
  */
-void lend_link_visit_all(int (*fn)(struct lend_link *link, void *arg), void *arg)
+void lend_link_visit_all(void (*fn)(struct lend_link *link))
 {
 	struct lend_link *link;
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(link, &lend_links, node)
-		if (fn(link, arg))
-			break;
+		fn(link);
 	rcu_read_unlock();
 }
 

@@ -184,8 +184,7 @@ struct lend_link *lend_link_get(u32 id);
 void lend_link_put(struct lend_link *link);
 /* Calls @fn for each link from @start on until it returns non-zero. */
 int lend_link_for_each(u32 start, int (*fn)(struct lend_link *link, void *arg), void *arg);
-/* The same for all links, in any context. */
-void lend_link_visit_all(int (*fn)(struct lend_link *link, void *arg), void *arg);
+void lend_link_visit_all(void (*fn)(struct lend_link *link));
 
 /**
  * lend_link_is_ready() - may the peer be asked anything

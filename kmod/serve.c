@@ -279,25 +279,27 @@ unlock:
 	return status;
 }
 
-/**
- * lend_serve_now() - answer a request that needs no waiting
- * @link: where it came from
- * @req: a copy of it that the peer cannot change; LEND_OP_CONFIG_READ
- * @resp: val is filled in
- *
- * Context: any.
- * Return: what to answer.
- */
-enum lend_status lend_serve_now(struct lend_link *link, const struct lend_request *req,
-				struct lend_response *resp)
+/* Any context. */
+static enum lend_status lend_serve_read(struct lend_link *link, const struct lend_request *req,
+					struct lend_response *resp)
 {
-	u32 handle = le32_to_cpu(req->handle);
 	struct lend_read read = { req, resp };
+
+	return lend_lent_with_open(link, le32_to_cpu(req->handle), le64_to_cpu(req->epoch),
+				   lend_serve_open_read, &read);
+}
+
+/* Process context. */
+static enum lend_status lend_serve_handle(struct lend_link *link, const struct lend_request *req,
+					  struct lend_response *resp)
+{
+	struct lend_lent *lent = lend_lent_get(le32_to_cpu(req->handle));
 	enum lend_status status;
 
-	status = lend_lent_with_open(link, handle, le64_to_cpu(req->epoch), lend_serve_open_read,
-				     &read);
-	trace_lend_serve(link->id, req->op, handle, le32_to_cpu(req->arg), status);
+	if (!lent)
+		return LEND_ERR_STALE;
+	status = lend_serve_lent(link, lent, req, resp);
+	lend_lent_put(lent);
 	return status;
 }
 
@@ -307,17 +309,14 @@ enum lend_status lend_serve_now(struct lend_link *link, const struct lend_reques
  * @req: a copy of it that the peer cannot change
  * @resp: val is filled in
  *
- * Context: process; the link's server thread.
+ * Context: process; any for LEND_OP_CONFIG_READ.
  * Return: what to answer.
  */
 enum lend_status lend_serve(struct lend_link *link, const struct lend_request *req,
 			    struct lend_response *resp)
 {
-	struct lend_lent *lent;
 	enum lend_status status;
 
-	if (req->op == LEND_OP_CONFIG_READ)
-		return lend_serve_now(link, req, resp);
 	if (req->op == LEND_OP_REVOKE) {
 		lend_borrowed_revoke(link, le32_to_cpu(req->handle), le64_to_cpu(req->epoch));
 		return LEND_OK;
@@ -326,13 +325,10 @@ enum lend_status lend_serve(struct lend_link *link, const struct lend_request *r
 		resp->val[0] = cpu_to_le64(le32_to_cpu(req->value));
 		return LEND_OK;
 	}
-	lent = lend_lent_get(le32_to_cpu(req->handle));
-	if (!lent) {
-		status = LEND_ERR_STALE;
-	} else {
-		status = lend_serve_lent(link, lent, req, resp);
-		lend_lent_put(lent);
-	}
+	if (req->op == LEND_OP_CONFIG_READ)
+		status = lend_serve_read(link, req, resp);
+	else
+		status = lend_serve_handle(link, req, resp);
 	trace_lend_serve(link->id, req->op, le32_to_cpu(req->handle),
 			 le32_to_cpu(req->arg), status);
 	return status;

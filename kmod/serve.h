@@ -10,8 +10,6 @@ struct pci_dev;
 
 enum lend_status lend_serve(struct lend_link *link, const struct lend_request *req,
 			    struct lend_response *resp);
-enum lend_status lend_serve_now(struct lend_link *link, const struct lend_request *req,
-				struct lend_response *resp);
 int lend_raw_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw);
 int lend_raw_write(struct pci_dev *pdev, u32 where, u32 size, u32 value);
 
