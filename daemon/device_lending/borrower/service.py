@@ -301,9 +301,14 @@ class Borrower:
         if row is None:
             self._table.apply(item.key, Seen(now, None, missing=item.borrowed))
         elif row.state != "attaching":  # while it is being attached, the attach under way tells how it went
-            driver = driver_of(self._roots, row.address) if row.address else None
-            made = tuple(nodes(self._roots, row.address)) if row.address else ()
-            done = complete(self._roots, row.address, made) if row.address else False
+            driver: str | None = None
+            made: tuple[str, ...] = ()
+            done = False
+            if row.address:
+                driver = driver_of(self._roots, row.address)
+                made = tuple(nodes(self._roots, row.address))
+                # Only an attach under way asks for it.
+                done = item.state != "attached" and complete(self._roots, row.address, made)
             self._table.apply(item.key, Seen(now, row.id, row.state == "gone", row.address, driver, made, done))
 
     def settling(self) -> bool:
