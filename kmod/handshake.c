@@ -10,6 +10,7 @@
 #include <linux/io.h>
 
 #include "handshake.h"
+#include "hello.h"
 #include "link.h"
 
 /* After so many looks at it a window is not slow any more, but broken. */
@@ -24,69 +25,45 @@
  */
 void lend_link_publish(struct lend_link *link, enum lend_hello hello)
 {
-	const u32 val[LEND_SPAD_COUNT] = {
-		[LEND_SPAD_STATE] = LEND_MAGIC << 16 | LEND_PROTOCOL << 8 | hello,
-		[LEND_SPAD_EPOCH_LO] = lower_32_bits(link->epoch),
-		[LEND_SPAD_EPOCH_HI] = upper_32_bits(link->epoch),
-		[LEND_SPAD_CHAN_LO] = lower_32_bits(link->chan_dma),
-		[LEND_SPAD_CHAN_HI] = upper_32_bits(link->chan_dma) | link->dma_win << 24,
-		[LEND_SPAD_ECHO_LO] = lower_32_bits(link->peer_epoch),
-		[LEND_SPAD_ECHO_HI] = upper_32_bits(link->peer_epoch),
+	const struct lend_hello_said said = {
+		.hello = hello,
+		.epoch = link->epoch,
+		.echo = link->peer_epoch,
+		.chan = link->chan_dma,
+		.window = link->dma_win,
 	};
+	u32 spad[LEND_SPAD_COUNT];
 	int i;
 
+	lend_hello_pack(&said, spad);
 	for (i = LEND_SPAD_COUNT - 1; i >= 0; i--)
-		ntb_peer_spad_write(link->ntb, link->pidx, i, val[i]);
+		ntb_peer_spad_write(link->ntb, link->pidx, i, spad[i]);
 	lend_link_ring(link, LEND_DB_HELLO);
 }
 
-struct lend_hello_seen {
-	u32 protocol;
-	enum lend_hello hello;
-	u64 epoch;
-	u64 echo;
-	u64 chan;
-	int window;
-};
-
-static u64 lend_spad_read64(struct lend_link *link, enum lend_spad lo)
+/* What follows from what the peer says. Process context, @link->lock held. */
+static enum lend_hello_step lend_link_listen(struct lend_link *link, struct lend_hello_said *said)
 {
-	u64 low = ntb_spad_read(link->ntb, lo);
+	u32 look[2][LEND_SPAD_COUNT];
+	int i, j;
 
-	return low | (u64)ntb_spad_read(link->ntb, lo + 1) << 32;
-}
-
-/* What the peer says; false while it says nothing, or is changing it. */
-static bool lend_link_read_hello(struct lend_link *link, struct lend_hello_seen *seen)
-{
-	u32 state = ntb_spad_read(link->ntb, LEND_SPAD_STATE);
-	u64 chan;
-
-	if (state >> 16 != LEND_MAGIC)
-		return false;
-	seen->protocol = state >> 8 & 0xff;
-	seen->hello = state & 0xff;
-	seen->epoch = lend_spad_read64(link, LEND_SPAD_EPOCH_LO);
-	seen->echo = lend_spad_read64(link, LEND_SPAD_ECHO_LO);
-	chan = lend_spad_read64(link, LEND_SPAD_CHAN_LO);
-	seen->window = chan >> 56;
-	seen->chan = chan & GENMASK_ULL(55, 0);
-	return ntb_spad_read(link->ntb, LEND_SPAD_STATE) == state &&
-	       lend_spad_read64(link, LEND_SPAD_EPOCH_LO) == seen->epoch;
+	for (i = 0; i < 2; i++)
+		for (j = 0; j < LEND_SPAD_COUNT; j++)
+			look[i][j] = ntb_spad_read(link->ntb, j);
+	return lend_hello_next(link->epoch, link->peer_epoch, look[0], look[1], said);
 }
 
 /* Process context, @link->lock held. */
-static int lend_link_map_peer(struct lend_link *link, const struct lend_hello_seen *seen)
+static int lend_link_map_peer(struct lend_link *link, const struct lend_hello_said *said)
 {
 	const struct lend_window *win;
 
-	if (seen->window < 0 || seen->window >= link->nwin ||
-	    !IS_ALIGNED(seen->chan, 64))
+	if (said->window >= link->nwin || !IS_ALIGNED(said->chan, 64))
 		return -EPROTO;
-	win = &link->win[seen->window];
-	if (seen->chan > win->size || win->size - seen->chan < sizeof(struct lend_chan))
+	win = &link->win[said->window];
+	if (said->chan > win->size || win->size - said->chan < sizeof(struct lend_chan))
 		return -EPROTO;
-	link->peer_chan = ioremap_wc(win->base + seen->chan, sizeof(struct lend_chan));
+	link->peer_chan = ioremap_wc(win->base + said->chan, sizeof(struct lend_chan));
 	return link->peer_chan ? 0 : -ENOMEM;
 }
 
@@ -126,6 +103,21 @@ static bool lend_link_prove_window(struct lend_link *link)
 	return false;
 }
 
+/* Process context, @link->lock held. */
+static void lend_link_meet(struct lend_link *link, const struct lend_hello_said *said)
+{
+	if (lend_link_map_peer(link, said)) {
+		lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
+				    "the peer's channel memory is outside the window");
+		lend_link_publish(link, LEND_HELLO_HERE);
+		return;
+	}
+	link->peer_epoch = said->epoch;
+	link->peer_protocol = said->protocol;
+	lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE, "the peer has not answered yet");
+	lend_link_publish(link, LEND_HELLO_READY);
+}
+
 /**
  * lend_link_shake_hands() - take the handshake as far as the peer lets us
  * @link: the link, physically up
@@ -134,52 +126,40 @@ static bool lend_link_prove_window(struct lend_link *link)
  */
 void lend_link_shake_hands(struct lend_link *link)
 {
-	struct lend_hello_seen seen;
-	int ret;
+	struct lend_hello_said said;
 
-	if (!lend_link_read_hello(link, &seen) || seen.hello == LEND_HELLO_NONE) {
-		if (link->state == NTB_LEND_LINK_STATE_READY) {
-			lend_link_restart(link, "ntb_lend was unloaded on the peer");
-			return;
-		}
+	switch (lend_link_listen(link, &said)) {
+	case LEND_STEP_WAIT:
+		break;
+	case LEND_STEP_CALL:
 		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE,
 				    "no ntb_lend on the peer yet");
-		goto publish;
-	}
-	if (seen.protocol != LEND_PROTOCOL) {
-		if (link->state == NTB_LEND_LINK_STATE_READY) {
-			lend_link_restart(link, "the peer changed its protocol version");
-			return;
-		}
-		link->peer_protocol = seen.protocol;
+		lend_link_publish(link, LEND_HELLO_HERE);
+		break;
+	case LEND_STEP_INCOMPATIBLE:
+		link->peer_protocol = said.protocol;
 		lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
 				    "the peer speaks another protocol version: load the same ntb_lend on both hosts");
-		goto publish;
-	}
-	if (link->peer_epoch && link->peer_epoch != seen.epoch) {
+		lend_link_publish(link, LEND_HELLO_HERE);
+		break;
+	case LEND_STEP_GONE:
+		lend_link_restart(link, "ntb_lend was unloaded on the peer");
+		break;
+	case LEND_STEP_CHANGED:
+		lend_link_restart(link, "the peer changed its protocol version");
+		break;
+	case LEND_STEP_RENEWED:
 		lend_link_restart(link, "the peer has started a new session");
-		return;
-	}
-	if (!link->peer_epoch) {
-		ret = lend_link_map_peer(link, &seen);
-		if (ret) {
-			lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
-					    "the peer's channel memory is outside the window");
-			goto publish;
-		}
-		link->peer_epoch = seen.epoch;
-		link->peer_protocol = seen.protocol;
+		break;
+	case LEND_STEP_MEET:
+		lend_link_meet(link, &said);
+		break;
+	case LEND_STEP_ECHO:
 		lend_link_publish(link, LEND_HELLO_READY);
-	}
-	if (link->state != NTB_LEND_LINK_STATE_READY) {
-		if (seen.hello != LEND_HELLO_READY || seen.echo != link->epoch)
-			lend_link_publish(link, LEND_HELLO_READY);
-		else if (lend_link_prove_window(link))
+		break;
+	case LEND_STEP_AGREE:
+		if (link->state != NTB_LEND_LINK_STATE_READY && lend_link_prove_window(link))
 			lend_link_become_ready(link);
-	} else if (seen.hello != LEND_HELLO_READY || seen.echo != link->epoch) {
-		lend_link_publish(link, LEND_HELLO_READY);
+		break;
 	}
-	return;
-publish:
-	lend_link_publish(link, LEND_HELLO_HERE);
 }
