@@ -309,7 +309,7 @@ def _seen(old: Attachment, event: Seen) -> Result:
         if (event.driver and event.complete) or event.now >= seen.settle_by:
             seen = replace(seen, state="attached", attempt=0)
     if seen.state == "attached" and seen.recall_by is None:
-        seen = replace(seen, message="" if event.driver else "no driver took the device")
+        seen = replace(seen, message="" if event.driver else "no driver took the device: dmesg says why, if one tried")
     return seen, ()
 
 
