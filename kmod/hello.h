@@ -75,6 +75,11 @@ static inline void lend_hello_pack(const struct lend_hello_said *said, u32 *spad
 	spad[LEND_SPAD_ECHO_HI] = upper_32_bits(said->echo);
 }
 
+static inline u64 lend_hello_join(const u32 *spad, enum lend_spad lo)
+{
+	return spad[lo] | (u64)spad[lo + 1] << 32;
+}
+
 /**
  * lend_hello_unpack() - what scratchpads say
  * @spad: LEND_SPAD_COUNT words
@@ -84,8 +89,8 @@ static inline void lend_hello_pack(const struct lend_hello_said *said, u32 *spad
  */
 static inline void lend_hello_unpack(const u32 *spad, struct lend_hello_said *said)
 {
-	u64 epoch = spad[LEND_SPAD_EPOCH_LO] | (u64)spad[LEND_SPAD_EPOCH_HI] << 32;
-	u64 chan = spad[LEND_SPAD_CHAN_LO] | (u64)spad[LEND_SPAD_CHAN_HI] << 32;
+	u64 epoch = lend_hello_join(spad, LEND_SPAD_EPOCH_LO);
+	u64 chan = lend_hello_join(spad, LEND_SPAD_CHAN_LO);
 
 	memset(said, 0, sizeof(*said));
 	if (spad[LEND_SPAD_STATE] >> 16 != LEND_MAGIC || !epoch)
@@ -93,7 +98,7 @@ static inline void lend_hello_unpack(const u32 *spad, struct lend_hello_said *sa
 	said->protocol = spad[LEND_SPAD_STATE] >> 8 & 0xff;
 	said->hello = spad[LEND_SPAD_STATE] & 0xff;
 	said->epoch = epoch;
-	said->echo = spad[LEND_SPAD_ECHO_LO] | (u64)spad[LEND_SPAD_ECHO_HI] << 32;
+	said->echo = lend_hello_join(spad, LEND_SPAD_ECHO_LO);
 	said->chan = chan & GENMASK_ULL(55, 0);
 	said->window = chan >> 56;
 }

@@ -177,13 +177,12 @@ static enum lend_hello_step hello_next(u64 epoch, u64 peer_epoch, const u32 *spa
 
 static void nothing_follows_from_half_of_it(struct kunit *test)
 {
-	u32 was[LEND_SPAD_COUNT], becomes[LEND_SPAD_COUNT], first[LEND_SPAD_COUNT];
+	u32 first[LEND_SPAD_COUNT], becomes[LEND_SPAD_COUNT];
 	struct lend_hello_said said;
 	int i;
 
-	hello_make(was, LEND_HELLO_HERE, 0x100000002, 0);
+	hello_make(first, LEND_HELLO_HERE, 0x100000002, 0);
 	hello_make(becomes, LEND_HELLO_READY, 0x300000004, 0x500000006);
-	memcpy(first, was, sizeof(first));
 	for (i = 0; i < LEND_SPAD_COUNT; i++) {
 		first[i] = becomes[i];
 		if (!memcmp(first, becomes, sizeof(first)))
