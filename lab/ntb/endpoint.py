@@ -181,11 +181,13 @@ class Endpoint:
         elif message.command == wire.DMA_MAP:
             _argsz, flags, offset, address, size = struct.unpack_from("<IIQQQ", message.payload)
             descriptor = self._descriptors.pop(0) if last and self._descriptors else None
+            self._host.fabric.end_bursts()
             self.memory.map(address, size, flags & 3, offset, descriptor)
             self._answer(message)
             self._host.memory_changed(self)
         elif message.command == wire.DMA_UNMAP:
             _argsz, flags, address, size = struct.unpack_from("<IIQQ", message.payload)
+            self._host.fabric.end_bursts()
             self.memory.unmap(address, size, everything=bool(flags & 2))
             self._answer(message, message.payload[:24])
         elif message.command == wire.SET_IRQS:
@@ -226,11 +228,15 @@ class Endpoint:
             self._host.fabric.read(self.side, region, offset, count, done)
 
     def _region_write(self, message: wire.Message) -> None:
+        fabric = self._host.fabric
         for region, offset, data in wire.region_writes(message):
             if region == wire.REGION_CONFIG:
-                self._config.write(offset, data)
+                fabric.end_bursts()
+                self._config.write(offset, bytes(data))
+            elif isinstance(data, bytes):
+                fabric.write(self.side, region, offset, data)
             else:
-                self._host.fabric.write(self.side, region, offset, data)
+                fabric.write_run(self.side, region, offset, data)
         self._answer(message, message.payload[:16])
 
     def _region_info(self, message: wire.Message) -> None:

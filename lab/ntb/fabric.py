@@ -9,23 +9,27 @@ Strict ordering, the default:
   written after them is shown to the other machine only when a read of that machine, sent after them, has come back;
 * a read through a window is answered after the machine that is read has answered a read of its own: what that machine
   had posted before is then already here and has been passed on. If that machine is itself waiting for a read, all it
-  posted has arrived and its RAM may be read directly.
+  posted has arrived and its RAM may be read directly. Reads in a row may be answered together, see `burst`.
 
 Weak ordering drops all three on purpose, so that a test can show that it would notice.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .burst import Burst
 from .memory import GuestMemory
 from .model import Command, Effect, Interrupt, Model, Ring, SetScratchpad, bits_of
 
 Done = Callable[[bytes], None]
 Later = Callable[[float, Callable[[], None]], None]
+
+PAGE = 4096
 
 
 class Port(Protocol):
@@ -114,14 +118,25 @@ class _Visibility:
 class Fabric:
     """The bridge between two ports. Everything happens in the caller's thread; nothing blocks.
 
-    `later` calls a function after some seconds; without it nothing can be delayed.
+    `later` calls a function after some seconds; without it nothing can be delayed. `sees_all` says that no window is
+    mapped: then every write passes here.
     """
 
-    def __init__(self, model: Model, ports: tuple[Port, Port], strict: bool = True, later: Later | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        ports: tuple[Port, Port],
+        strict: bool = True,
+        later: Later | None = None,
+        sees_all: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.model = model
         self.ports = ports
         self.strict = strict
         self._later = later
+        self.sees_all = sees_all
+        self._bursts = (Burst(clock), Burst(clock))
         self.counters = (_counters(model), _counters(model))
         self.faults = Faults()
         self._reads: tuple[list[_Read], list[_Read]] = ([], [])
@@ -135,12 +150,14 @@ class Fabric:
         if region not in self.model.bars:
             done(b"\xff" * count)
         elif place is None:
+            self._bursts[side].end()
             done(self.model.read(side, region, offset, count))
         else:
             self._window_read(side, *place, count, done)
 
     def write(self, side: int, region: int, offset: int, data: bytes) -> None:
         """A machine writes (a posted write)."""
+        self.end_bursts()
         place = self.model.place(region, offset)
         if place is not None:
             self._window_write(side, *place, data)
@@ -148,12 +165,33 @@ class Fabric:
             for effect in self.model.write(side, region, offset, data):
                 self._take_effect(effect)
 
+    def write_run(self, side: int, region: int, offset: int, items: memoryview) -> None:
+        """A machine writes integers to adjacent offsets, each in an access of its own: in one go if all lead into RAM."""
+        if self._write_run_to_ram(side, region, offset, items):
+            return
+        size = items.itemsize
+        # Behind an IOMMU the other page may be somewhere else, and often ends where a limit lies.
+        cut = (PAGE - offset % PAGE) // size
+        if 0 < cut < len(items):
+            self.write_run(side, region, offset, items[:cut])
+            self.write_run(side, region, offset + cut * size, items[cut:])
+            return
+        for number in range(len(items)):
+            self.write(side, region, offset + number * size, items[number : number + 1].tobytes())
+
+    def end_bursts(self) -> None:
+        """Something has happened that a machine may learn of: what is read from now on is not older than that."""
+        for burst in self._bursts:
+            burst.end()
+
     def set_link(self, up: bool) -> None:
         """Plug in or pull out the cable."""
+        self.end_bursts()
         self._interrupts(self.model.set_link(up))
 
     def reset(self, side: int) -> None:
         """A machine was reset, or its QEMU is gone."""
+        self.end_bursts()
         self.counters[side].resets += 1
         self._visibility[side].queue.clear()
         self._interrupts(self.model.reset(side))
@@ -186,13 +224,34 @@ class Fabric:
         target.post_write(address, data)
         self._visibility[1 - side].unflushed = True
 
+    def _write_run_to_ram(self, side: int, region: int, offset: int, items: memoryview) -> bool:
+        place = self.model.place(region, offset)
+        if place is None or not self.strict or self.faults.write_drop:
+            return False
+        window, start = place
+        octets = len(items) * items.itemsize
+        address = self.model.translate(side, window, start, octets)
+        target = self.ports[1 - side]
+        if address is None or not (target.connected and target.bus_master):
+            return False
+        self.end_bursts()
+        if not target.memory.write_items(address, items):
+            return False
+        counters = self.counters[side].windows[window]
+        counters.writes += len(items)
+        counters.write_octets += octets
+        counters.writes_to_ram += len(items)
+        return True
+
     def _window_read(self, side: int, window: int, offset: int, count: int, done: Done) -> None:
         counters = self.counters[side].windows[window]
         counters.reads += 1
         counters.read_octets += count
         address = self.model.translate(side, window, offset, count)
         target = self.ports[1 - side]
+        burst = self._bursts[side]
         if address is None or not (target.connected and target.bus_master):
+            burst.end()
             counters.closed_reads += 1
             done(b"\xff" * count)
             return
@@ -200,6 +259,13 @@ class Fabric:
             done = self._late(done)
         read = _Read(side, counters, address, count, done)
         self._release_reads_of(1 - side)
+        if not self.strict or self._reads[1 - side] or self.faults.delay or not self.sees_all:
+            burst.end()
+        else:
+            ahead = burst.take(address, count)
+            if ahead is not None:
+                done(ahead)
+                return
         if not self.strict or self._reads[1 - side]:
             data = target.memory.read(address, count)
             if data is not None:
@@ -211,7 +277,12 @@ class Fabric:
                 done(b"\xff" * count)
                 return
         self._reads[side].append(read)
-        target.request_read(address, count, lambda data: self._finish(read, data, failed=data is None))
+        size = burst.size(address, count)
+        if size > count and self.model.translate(side, window, offset, size) is None:
+            size = count
+        if size > count and not target.memory.is_ram(address, size):
+            size = count
+        target.request_read(address, size, lambda data: self._answer(read, data))
 
     def _release_reads_of(self, side: int) -> None:
         """The other machine now waits for a read itself, so reads of its RAM need not wait for it any longer."""
@@ -219,6 +290,14 @@ class Fabric:
             data = self.ports[1 - side].memory.read(read.address, read.count)
             if data is not None:
                 self._finish(read, data)
+
+    def _answer(self, read: _Read, data: bytes | None) -> None:
+        if data is None:
+            self._finish(read, None, failed=True)
+            return
+        if not read.finished:
+            self._bursts[read.side].answered(read.address, data[read.count :])
+        self._finish(read, data[: read.count])
 
     def _finish(self, read: _Read, data: bytes | None, failed: bool = False) -> None:
         if read.finished:
@@ -235,7 +314,7 @@ class Fabric:
             self._interrupts([effect])
             return
         if isinstance(effect, Command):
-            self._in(effect.seconds, lambda: self._interrupts(self.model.apply(effect)))
+            self._in(effect.seconds, lambda: self._apply(effect))
             return
         if isinstance(effect, SetScratchpad):
             self.counters[1 - effect.side].scratchpads += 1
@@ -262,7 +341,11 @@ class Fabric:
             visibility.queue.append(effect)
             self._flush(effect.side)
         else:
-            self._interrupts(self.model.apply(effect))
+            self._apply(effect)
+
+    def _apply(self, effect: Effect) -> None:
+        self.end_bursts()
+        self._interrupts(self.model.apply(effect))
 
     def _late(self, done: Done) -> Done:
         """The same, called only after the delay."""
@@ -281,14 +364,16 @@ class Fabric:
         visibility = self._visibility[side]
         if visibility.flushing:
             return
+        self.end_bursts()
         visibility.flushing, visibility.unflushed = True, False
         covered = len(visibility.queue)
         self.counters[side].flushes += 1
 
         def flushed(_data: bytes | None) -> None:
+            self.end_bursts()
             visibility.flushing = False
             for _number in range(min(covered, len(visibility.queue))):
-                self._interrupts(self.model.apply(visibility.queue.popleft()))
+                self._apply(visibility.queue.popleft())
             if visibility.queue:
                 self._flush(side)
 

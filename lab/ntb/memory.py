@@ -76,6 +76,22 @@ class GuestMemory:
         segment.view[start : start + len(data)] = data
         return True
 
+    def write_items(self, address: int, items: memoryview) -> bool:
+        """The same for integers that lie apart from each other, in one go; False also if they would not be aligned.
+
+        What a device writes in several accesses is seen in their order, so a plain copy, whose order is its own, will not
+        do. Items that lie apart are stored one after the other.
+        """
+        size = len(items) * items.itemsize
+        segment = self._find(address, size, WRITE)
+        if segment is None or segment.view is None:
+            return False
+        start = segment.offset + address - segment.address
+        if start % items.itemsize:
+            return False
+        segment.view[start : start + size].cast(items.format)[:] = items  # type: ignore[call-overload]
+        return True
+
     def is_ram(self, address: int, count: int) -> bool:
         """Whether a range is RAM this process can see."""
         return self._find(address, count, READ) is not None

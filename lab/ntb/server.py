@@ -36,7 +36,7 @@ class Server:
         self._endpoints = (Endpoint(self, 0, model), Endpoint(self, 1, model))
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_numbers = itertools.count()
-        self.fabric = Fabric(model, self._endpoints, strict, self._call_later)
+        self.fabric = Fabric(model, self._endpoints, strict, self._call_later, sees_all=not fast)
         self._stop = False
         for side in (0, 1):
             self._listen(directory / f"{name}.{side}.sock", ("machine", side))

@@ -110,6 +110,9 @@ def test_memory_is_mapped_and_written_through_the_window(host, client):
     client.call(wire.REGION_WRITE, limit)
     other.call(wire.REGION_WRITE, struct.pack("<QII", 0x2000, 4, 4) + b"data")
     assert os.pread(descriptor, 4, 0x2000) == b"data"
+    both = struct.pack("<QII8s", 0x3000, 4, 8, b"adjacent") + struct.pack("<QII8s", 0x3008, 4, 8, b" writes.")
+    other.call(wire.REGION_WRITE_MULTI, struct.pack("<Q", 2) + both)
+    assert os.pread(descriptor, 16, 0x3000) == b"adjacent writes."
     client.call(wire.DMA_UNMAP, struct.pack("<IIQQ", 24, 0, 0, 2 << 20))
     assert memory.read(0x1000, 5) is None
     os.close(descriptor)
