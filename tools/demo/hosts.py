@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from . import children
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("LAB_STATE") or CHECKOUT / ".lab")
@@ -30,17 +31,12 @@ class Host:
 
     def run(self, command: str, stdin: str = "") -> str:
         """Return what a command prints. Raises DemoError with what it said when it fails."""
-        result = subprocess.run(
-            ["ssh", "-F", str(STATE / "ssh_config"), "-o", "ConnectTimeout=30", self.name, command],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode != 0:
-            said = (result.stderr or result.stdout).strip()
-            raise DemoError(f"{self.name}: {command.strip().splitlines()[0]}: exit status {result.returncode}\n{said}")
-        return result.stdout.strip()
+        ssh = ("ssh", "-F", str(STATE / "ssh_config"), "-o", "ConnectTimeout=30", self.name)
+        ended = children.run(*ssh, command, stdin=stdin)
+        if ended.status != 0:
+            said = (ended.err or ended.out).strip()
+            raise DemoError(f"{self.name}: {command.strip().splitlines()[0]}: exit status {ended.status}\n{said}")
+        return ended.out.strip()
 
     def devlend(self, command: str) -> dict[str, Any]:
         """Return what devlend knows."""

@@ -4,13 +4,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 MIB = 1 << 20
 
 
-def draw(lease: dict[str, Any], link: dict[str, Any], granted: dict[str, Any], attached: dict[str, Any]) -> str:
-    """Return the picture of one live lease."""
+class Columns(NamedTuple):
+    """What stands in the left box, between the boxes, and in the right box: as many lines each."""
+
+    left: list[str]
+    middle: list[str]
+    right: list[str]
+
+    def widths(self) -> list[int]:
+        """How wide each is."""
+        return [max(len(line) for line in lines) for lines in self]
+
+
+def lent(lease: dict[str, Any], link: dict[str, Any], granted: dict[str, Any], attached: dict[str, Any]) -> Columns:
+    """Return what there is to say of one live lease."""
     left = [
         f"{lease['owner']} (owner)",
         "",
@@ -27,12 +39,32 @@ def draw(lease: dict[str, Any], link: dict[str, Any], granted: dict[str, Any], a
     ]
     windows = ", ".join(f"{window['size'] // MIB} MiB" for window in link["windows"])
     middle = ["", f"link {link['state']}", f"lease {lease['name']}", f"epoch {attached['epoch']}", f"windows {windows}"]
-    return side_by_side(left, middle, right)
+    return Columns(left, middle, right)
 
 
-def side_by_side(left: list[str], middle: list[str], right: list[str]) -> str:
+def given_back(lease: dict[str, Any], link: dict[str, Any], device: dict[str, Any], disk: str) -> Columns:
+    """Return what there is to say when the owner has its device back."""
+    left = [
+        f"{lease['owner']} (owner)",
+        "",
+        f"{device['address']}  NVMe drive",
+        f"serial {device['serial']}",
+        f"driver {device['driver']}",
+        disk,
+    ]
+    right = [f"{lease['borrower']} (borrower)", "", "nothing borrowed", "", "", ""]
+    return Columns(left, ["", f"link {link['state']}", "nothing lent", "", "", ""], right)
+
+
+def sheet(pictures: dict[str, Columns]) -> str:
+    """Return pictures below each other, each under its title, with boxes of the same widths."""
+    widths = [max(column) for column in zip(*(columns.widths() for columns in pictures.values()), strict=True)]
+    return "\n\n".join(f"  {title}\n{side_by_side(*columns, widths=widths)}" for title, columns in pictures.items())
+
+
+def side_by_side(left: list[str], middle: list[str], right: list[str], widths: list[int] | None = None) -> str:
     """Put two boxes beside each other, with words between them and the second of these on a wire."""
-    wide, between, narrow = (max(len(line) for line in lines) for lines in (left, middle, right))
+    wide, between, narrow = widths or Columns(left, middle, right).widths()
     between += 6
 
     def edge(opening: str, closing: str) -> str:

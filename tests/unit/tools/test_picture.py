@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picture at the end of the demo."""
+"""The pictures of the demo."""
 
 from __future__ import annotations
 
-from tools.demo.picture import draw, side_by_side
+from tools.demo.picture import lent, side_by_side
 
 
 def test_all_lines_are_as_wide_as_the_boxes():
@@ -14,11 +14,12 @@ def test_all_lines_are_as_wide_as_the_boxes():
 
 
 def test_it_says_what_is_lent():
-    picture = draw(
+    columns = lent(
         {"name": "scratch", "owner": "node-a", "borrower": "node-b", "device": {"serial": "S1"}},
         {"state": "ready", "windows": [{"size": 1 << 30}]},
         {"address": "0000:02:00.0"},
         {"address": "1ff00:00:00.0", "driver": "nvme", "nodes": ["/dev/nvme0n1"], "epoch": 7},
     )
+    picture = side_by_side(*columns)
     for words in ("node-a (owner)", "link ready", "1ff00:00:00.0", "/dev/nvme0n1", "serial S1", "epoch 7", "1024 MiB"):
         assert words in picture
