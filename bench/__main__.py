@@ -16,7 +16,7 @@ from typing import Any
 
 from lab import kernels, qemu
 from lab.errors import LabError
-from lab.instance import CHECKOUT, Instance
+from lab.instance import CHECKOUT, OPTIONS, Instance
 from lab.parts import prepare
 from lab.progress import Progress
 from tools.demo.__main__ import playbook
@@ -31,7 +31,6 @@ OWNER, BORROWER, MESSAGE = "node-a", "node-b", "node-c"
 TOPOLOGY = Path(__file__).with_name("topology.yml")
 RESULTS = CHECKOUT / ".build" / "bench"
 PAGES = {CHECKOUT / "README.md": True, CHECKOUT / "docs" / "performance.md": False}
-OPTIONS = {"window": "fast", "ordering": "strict", "accel": "tcg", "kernel": kernels.DEFAULT, "kernel_image": ""}
 NTB = "0000:01:00.0"
 
 

@@ -10,11 +10,12 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-KINDS = ("qemu", "image", "builder", "index", "keys", "compiled")
+KINDS = ("qemu", "image", "saved", "builder", "index", "keys", "compiled")
 
 
 def root() -> Path:
@@ -48,8 +49,9 @@ def entry(
     """
     path = root() / f"{name}-{key_of(recipe)}"
     if path.is_dir():
+        os.utime(path)
         return path
-    with locked(name):
+    with locked(path.name):
         if path.is_dir():
             return path
         tell(f"making {path.name}")
@@ -61,6 +63,16 @@ def entry(
         partial.rename(path)
         tell(f"made {path.name}")
     return path
+
+
+def trim(name: str, kept: int, age: float = 86400.0) -> None:
+    """Remove all entries of a kind but the `kept` that were used last, and those used in the last `age` seconds."""
+    with locked(name):
+        entries = [path for path in root().glob(f"{name}-*") if path.is_dir() and path.suffix != ".partial"]
+        entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in entries[kept:]:
+            if path.stat().st_mtime < time.time() - age:
+                shutil.rmtree(path)
 
 
 def clean() -> list[str]:

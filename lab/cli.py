@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="boot this kernel, without an initrd, instead of Debian's: virtio disk and network, ext4 and the systemd "
         "essentials must be built in; its modules are the user's business",
+    )
+    up.add_argument(
+        "--installed",
+        action="store_true",
+        help="the hosts have the product already: modules and daemons are installed, and belong to no host yet",
+    )
+    up.add_argument(
+        "--cold", action="store_true", help="boot all hosts; otherwise those that can go on from a saved state do so"
     )
     add("down", "end the lab and remove its state; no process and no mount stays behind")
     add("status", "say what runs, and what the bridges' links do", as_json=True)
@@ -138,7 +147,7 @@ def _status(instance: Instance) -> dict[str, Any]:
     return {
         "up": instance.is_up(),
         "topology": wanted.name,
-        **{name: value for name, value in instance.data["options"].items() if not name.startswith("kernel")},
+        **{name: value for name, value in instance.data["options"].items() if name in ("window", "ordering", "accel")},
         "series": instance.data["options"]["kernel"],
         "kernel": instance.data["kernel"],
         "state": str(instance.path),
@@ -193,6 +202,7 @@ def _counters(instance: Instance) -> dict[str, Any]:
 def _up(instance: Instance, arguments: argparse.Namespace) -> None:
     progress = Progress()
     options = {name: getattr(arguments, name) for name in ("window", "ordering", "accel", "kernel")}
+    options |= {name: "yes" if getattr(arguments, name) else "" for name in ("installed", "cold")}
     options["kernel_image"] = str(Path(arguments.kernel_image).resolve()) if arguments.kernel_image else ""
     with instance.locked():
         started = instance.up(arguments.topology, options, progress)
@@ -248,6 +258,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 done, 1 failed, 3 (status only) not up."""
     arguments = parser().parse_args(argv)
+    # Like an interruption from the keyboard, so that what was begun is cleaned up.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         return _run(arguments)
     except LabError as error:

@@ -28,10 +28,11 @@ class Image:
     release: str
 
 
-def _tree_hash(directory: Path) -> str:
+def tree_hash(directory: Path) -> str:
+    """A hash over names and contents of all files below a directory but Python's bytecode."""
     digest = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.suffix != ".pyc":
             digest.update(str(path.relative_to(directory)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -42,7 +43,7 @@ def ensure(source: apt.Archive, kernel: Kernel, keys: Keys, tell: Callable[[str]
         "format": roots.FORMAT,
         "packages": roots.guest_packages(kernel),
         "size": SIZE,
-        "files": _tree_hash(roots.HERE / "guest"),
+        "files": tree_hash(roots.HERE / "guest"),
         "keys": [keys.user_public, keys.host_public],
     }
 

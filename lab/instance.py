@@ -11,27 +11,38 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from . import builder, devices, inventory, keys, process, qemu, qmp, topology
+from . import access, builder, devices, identity, kernels, machine, ports, process, qemu, qmp, saved, topology, waiting
 from .errors import LabError
 from .ntb import control
 from .ntb.families import FAMILIES
 from .parts import Parts, prepare
 from .progress import Progress
-from .topology import BUILDER, Host, Topology
+from .topology import BUILDER, Host, Link, Topology
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-BOOT_TIMEOUT = 900.0
-REMINDER = 20.0
-MACHINE_IDS = uuid.UUID("6b0e2c53-6a0f-4c8b-9d6e-0a53bb1f6f5e")
+PLUG_TIMEOUT = 60.0  # seconds until a guest has found what was plugged in
+# Where each lab that ends says how long it took: see `_record_times`.
+TIMES = "LAB_TIMES"
+
+
+# What a lab can differ in beside its topology; what is not said is so.
+OPTIONS = {
+    "window": "fast",
+    "ordering": "strict",
+    "accel": "tcg",
+    "kernel": kernels.DEFAULT,
+    "kernel_image": "",
+    "installed": "",
+    "cold": "",
+}
 
 
 class Instance:
@@ -93,95 +104,125 @@ class Instance:
             progress("an earlier lab died or did not come up: cleaning up after it")
         self.down()
         _require_memory(sum(host.memory for host in wanted.hosts))
+        begun = time.time()
         parts = prepare(progress, options["kernel"])
         names = [host.name for host in wanted.hosts]
-        ports = dict(zip([*names, BUILDER, "lan"], _free_ports(len(names) + 2), strict=True))
+        numbers = dict(zip([*names, BUILDER, "lan"], ports.free(len(names) + 2), strict=True))
         self.data = {
             "topology": raw,
             "topology_file": str(path),
             "options": options,
-            "ports": ports,
+            "ports": numbers,
             "kernel": parts.image.release,
             "processes": {},
+            "begun": begun,
             "up": False,
         }
         try:
-            self._start(wanted, parts, options, progress)
+            self._start(wanted, parts, progress)
             self._wait(wanted, progress)
         except BaseException:
             self.down(keep_logs=True)
             raise
         self.data["up"] = True
+        self.data["up_seconds"] = time.time() - begun
         self._save()
         return True
 
-    def _start(self, wanted: Topology, parts: Parts, options: dict[str, str], progress: Progress) -> None:
+    def _start(self, wanted: Topology, parts: Parts, progress: Progress) -> None:
         self._save()
-        ports = self.data["ports"]
-        hosts = {name: ports[name] for name in ports if name != "lan"}
-        self._write_access_files(wanted, hosts, parts.keys)
+        numbers = self.data["ports"]
+        states = self._saved_states(wanted, parts, progress)
+        access.write(self.path, wanted, {name: numbers[name] for name in numbers if name != "lan"}, parts.keys)
         progress("starting the build host")
-        self._run(BUILDER, builder.start(parts.builder, self.path / "builder", ports[BUILDER]))
+        self._run(BUILDER, builder.start(parts.builder, self.path / BUILDER, numbers[BUILDER]))
         (self.path / "links").mkdir(exist_ok=True)
         for link in wanted.links:
             progress(f"starting the bridge {link.name} ({link.primary} - {link.secondary})")
-            command = [sys.executable, "-m", "lab.ntb.server", "--directory", str(self.path / "links")]
-            command += [
-                "--name",
-                link.name,
-                "--bridge",
-                link.bridge,
-                "--sizes",
-                *(str(size << 20) for size in link.windows),
-            ]
-            command += [f"--fast={side}" for side in wanted.fast_sides(link)] if options["window"] == "fast" else []
-            command += ["--weak"] if options["ordering"] == "weak" else []
-            log = self.path / "links" / f"{link.name}.log"
-            environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-            self._run(f"link {link.name}", process.spawn(command, log, self.path, environment))
-            self._wait_for_socket(link.name, log)
+            self._start_link(wanted, link)
+        product = saved.installed(parts, progress).disk if self.data["options"]["installed"] else parts.image.disk
         for host in wanted.hosts:
-            progress(f"starting {host.name}")
-            self._make_disks(host, parts)
-            self._start_host(wanted, host, parts)
+            state = states.get(host.name)
+            self._make_disks(host, parts, state.disk if state else product)
+            if state:
+                progress(f"letting {host.name} go on from a saved state")
+                self._resume_host(wanted, host, parts, state)
+            else:
+                progress(f"starting {host.name}")
+                self._start_host(wanted, host, parts)
+        resumed = [host for host in wanted.hosts if host.name in states]
+        if resumed:
+            progress(f"plugging in what {', '.join(host.name for host in resumed)} shall have")
+            self._plug(wanted, resumed)
+            self._wait_for_ssh([host.name for host in resumed], progress)
+            _each(resumed, lambda host: identity.tell(self.path, wanted, host))
 
-    def _make_disks(self, host: Host, parts: Parts) -> None:
+    def _saved_states(self, wanted: Topology, parts: Parts, progress: Progress) -> dict[str, saved.Saved]:
+        """The states that hosts go on from, made first where they are not in the cache; the other hosts have to boot."""
+        options = self.data["options"]
+        if options["cold"] or options["accel"] != "tcg" or options["kernel_image"]:
+            return {}
+        shapes = {host.name: qemu.pluggable_shape(wanted, host) for host in wanted.hosts}
+        return {
+            name: saved.ensure(parts, shape, bool(options["installed"]), progress)
+            for name, shape in shapes.items()
+            if shape is not None
+        }
+
+    def _start_link(self, wanted: Topology, link: Link) -> None:
+        options = self.data["options"]
+        command = [sys.executable, "-m", "lab.ntb.server", "--directory", str(self.path / "links")]
+        command += ["--name", link.name, "--bridge", link.bridge]
+        command += ["--sizes", *(str(size << 20) for size in link.windows)]
+        command += [f"--fast={side}" for side in wanted.fast_sides(link)] if options["window"] == "fast" else []
+        command += ["--weak"] if options["ordering"] == "weak" else []
+        log = self.path / "links" / f"{link.name}.log"
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        self._run(f"link {link.name}", process.spawn(command, log, self.path, environment))
+        self._wait_for_socket(link.name, log)
+
+    def _make_disks(self, host: Host, parts: Parts, base: Path) -> None:
         directory = self.path / host.name
         directory.mkdir(exist_ok=True)
         (directory / "console.log").write_bytes(b"")
-        command = [*parts.qemu.img, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(parts.image.disk)]
-        subprocess.run([*command, str(directory / "disk.qcow2")], check=True, env=qemu.environment(parts.qemu))
+        machine.make_disk(parts.qemu, directory / "disk.qcow2", base)
         sizes = {f"nvme{number}.raw": drive.size for number, drive in enumerate(host.nvme)}
         for name, size in (sizes | devices.drives(host.devices)).items():
             with open(directory / name, "wb") as handle:
                 handle.truncate(size << 20)
 
-    def _start_host(self, wanted: Topology, host: Host, parts: Parts) -> None:
-        machine_id = uuid.uuid5(MACHINE_IDS, host.name).hex
-        ports = self.data["ports"]
-        accel = self.data["options"]["accel"]
+    def _arguments(self, wanted: Topology, host: Host, parts: Parts, shape: qemu.Shape) -> list[str]:
+        numbers, options = self.data["ports"], self.data["options"]
         boot = parts.image
-        if self.data["options"]["kernel_image"]:
-            boot = dataclasses.replace(boot, kernel=Path(self.data["options"]["kernel_image"]), initrd=None)
-        args = qemu.arguments(wanted, host, boot, ports[host.name], ports["lan"], accel, machine_id)
-        log = self.path / host.name / "qemu.log"
-        log.write_text(" ".join([*parts.qemu.system, *args]) + "\n", encoding="utf-8")
-        identity = process.spawn([*parts.qemu.system, *args], log, self.path, qemu.environment(parts.qemu))
-        self._run(host.name, identity)
+        if options["kernel_image"]:
+            boot = dataclasses.replace(boot, kernel=Path(options["kernel_image"]), initrd=None)
+        words = identity.words(wanted, host)
+        return qemu.machine(host, shape, boot, words, numbers[host.name], numbers["lan"], options["accel"])
+
+    def _start_host(self, wanted: Topology, host: Host, parts: Parts) -> None:
+        args = self._arguments(wanted, host, parts, qemu.booted_shape(wanted, host))
+        args += qemu.behind_ports(wanted, host, self.data["ports"]["lan"])
+        self._run(host.name, machine.start(parts.qemu, args, self.path, host.name))
+
+    def _resume_host(self, wanted: Topology, host: Host, parts: Parts, state: saved.Saved) -> None:
+        shape = qemu.pluggable_shape(wanted, host)
+        assert shape is not None
+        backends, _plugged = qemu.split_plugged(qemu.behind_ports(wanted, host, self.data["ports"]["lan"]))
+        args = self._arguments(wanted, host, parts, shape) + backends
+        self._run(host.name, machine.resume(parts.qemu, args, self.path, host.name, state.state))
+
+    def _plug(self, wanted: Topology, hosts: list[Host]) -> None:
+        """Plug in what is behind the root ports of hosts: side by side, as bridges may wait for each other's machines."""
+
+        def plug(host: Host) -> None:
+            _backends, plugged = qemu.split_plugged(qemu.behind_ports(wanted, host, self.data["ports"]["lan"]))
+            machine.plug(self.path / host.name / "qmp.sock", plugged)
+
+        _each(hosts, plug)
 
     def _run(self, name: str, identity: dict[str, int]) -> None:
         self.data["processes"][name] = identity
         self._save()
-
-    def _write_access_files(self, wanted: Topology, ports: dict[str, int], pair: keys.Keys) -> None:
-        shutil.copy(pair.user, self.path / "id_ed25519")
-        (self.path / "id_ed25519").chmod(0o600)
-        for name, text in (
-            ("known_hosts", inventory.known_hosts(ports, pair.host_public)),
-            ("ssh_config", inventory.ssh_config(self.path, ports)),
-            ("inventory.yml", inventory.inventory(wanted, self.path, ports)),
-        ):
-            (self.path / name).write_text(text, encoding="utf-8")
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
@@ -194,63 +235,38 @@ class Instance:
                 return
             except LabError:
                 if not process.alive(self.data["processes"][f"link {link}"]) or time.monotonic() > deadline:
-                    raise LabError(f"the bridge {link} did not start; {log} ends with:\n{_tail(log)}") from None
+                    raise LabError(f"the bridge {link} did not start; {log} ends with:\n{process.tail(log)}") from None
             time.sleep(0.05)
 
     def _wait(self, wanted: Topology, progress: Progress) -> None:
         self._wait_for_ssh([BUILDER, *(host.name for host in wanted.hosts)], progress)
-        for host in wanted.hosts:
-            self._check_host(wanted, host)
+        _each(wanted.hosts, lambda host: self._check_host(wanted, host))
 
-    def _wait_for_ssh(self, waiting: list[str], progress: Progress) -> None:
-        progress(f"waiting for ssh on {', '.join(waiting)}")
-        begin = reminded = time.monotonic()
-        while waiting:
-            for name in list(waiting):
-                self.check_alive()
-                if _answers(self.data["ports"][name]) and self.ssh(name, ["true"], capture=True).returncode == 0:
-                    waiting.remove(name)
-                    progress(f"{name} answers")
-            if waiting and time.monotonic() > begin + BOOT_TIMEOUT:
-                name = waiting[0]
-                raise LabError(f"{name} does not answer after {BOOT_TIMEOUT:.0f} s; {self.why(name)}")
-            if waiting and time.monotonic() > reminded + REMINDER:
-                reminded = time.monotonic()
-                progress(f"still waiting for {', '.join(waiting)} (what they say: {self.path}/HOST/console.log)")
-            time.sleep(0.2)
+    def _wait_for_ssh(self, names: list[str], progress: Progress) -> None:
+        numbers = {name: self.data["ports"][name] for name in names}
+        waiting.wait_for_ssh(self.path, numbers, self.data["processes"], progress)
 
     def _check_host(self, wanted: Topology, host: Host) -> None:
-        found = self.ssh(host.name, ["uname -r; lspci -Dn"], capture=True).stdout.splitlines()
+        expected = []
+        for link in wanted.links_of(host.name):
+            bridge = FAMILIES[link.bridge].identity
+            expected.append((wanted.ntb_address(host.name, link), f"{bridge.vendor:04x}:{bridge.device:04x}"))
+        known = {number for _address, number in expected}
+        deadline = time.monotonic() + PLUG_TIMEOUT
+        while True:
+            release, *functions = self.ssh(host.name, ["uname -r; lspci -Dn"], capture=True).stdout.splitlines()
+            found = [(fields[0], fields[2]) for fields in map(str.split, functions)]
+            bridges = [function for function in found if function[1] in known]
+            behind = sum(address.endswith(":00.0") and not address.startswith("0000:00:") for address, _number in found)
+            if bridges == expected and behind >= qemu.booted_shape(wanted, host).ports:
+                break
+            if time.monotonic() > deadline:
+                raise LabError(f"{host.name} should have its bridges at {expected}, and has {found}")
+            time.sleep(0.5)
         if self.data["options"]["kernel_image"]:
-            self.data["kernel"] = found[0]
-        elif found[:1] != [self.data["kernel"]]:
-            raise LabError(f"{host.name} runs kernel {found[:1]} but was made with {self.data['kernel']}")
-        identities = {link: FAMILIES[link.bridge].identity for link in wanted.links_of(host.name)}
-        known = {f"{identity.vendor:04x}:{identity.device:04x}" for identity in identities.values()}
-        functions = [line.split() for line in found[1:]]
-        addresses = [(fields[0], fields[2]) for fields in functions if fields[2] in known]
-        expected = [
-            (wanted.ntb_address(host.name, link), f"{identity.vendor:04x}:{identity.device:04x}")
-            for link, identity in identities.items()
-        ]
-        if addresses != expected:
-            raise LabError(f"{host.name} should have its bridges at {expected} but has them at {addresses}")
-
-    def check_alive(self) -> None:
-        """Raise LabError with the end of its log if a process of the lab has died."""
-        for name, running in self.processes().items():
-            if not running:
-                raise LabError(f"{name} has died; {self.why(name)}")
-
-    def why(self, name: str) -> str:
-        """Where to look, and what is there, when something of the lab does not work."""
-        if name.startswith("link "):
-            logs = [self.path / "links" / f"{name.removeprefix('link ')}.log"]
-        elif name == BUILDER:
-            logs = [self.path / "builder" / "sshd.log"]
-        else:
-            logs = [self.path / name / "qemu.log", self.path / name / "console.log"]
-        return "\n".join(f"{log} ends with:\n{_tail(log)}" for log in logs if log.exists())
+            self.data["kernel"] = release
+        elif release != self.data["kernel"]:
+            raise LabError(f"{host.name} runs kernel {release} but was made with {self.data['kernel']}")
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
@@ -258,8 +274,7 @@ class Instance:
         """Run a command on a host (none: a shell), by ssh."""
         if host != BUILDER:
             self.topology.host(host)
-        args = ["ssh", "-F", str(self.path / "ssh_config"), "-o", "ConnectTimeout=30", host, *command]
-        return subprocess.run(args, capture_output=capture, text=True, check=False)
+        return access.ssh(self.path, host, command, capture)
 
     def control(self, link: str, request: dict[str, Any]) -> dict[str, Any]:
         """Send a command to the emulator of a link."""
@@ -294,6 +309,7 @@ class Instance:
     def down(self, keep_logs: bool = False) -> bool:
         """End all processes and remove the state; returns False if there was nothing. Logs are kept if asked."""
         existed = bool(self.data)
+        self._record_times()
         identities = self.data.get("processes", {})
         # Machines first: a bridge that goes away under a running machine makes it complain.
         for name in sorted(identities, key=lambda name: name.startswith("link ")):
@@ -306,6 +322,30 @@ class Instance:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         return existed
 
+    def _record_times(self) -> None:
+        """Append a line of JSON to the file that $LAB_TIMES names: the seconds it took until the lab was up, those since it
+        was begun, and the processor time of each of its processes.
+        """
+        path = os.environ.get(TIMES)
+        if not path or "begun" not in self.data:
+            return
+        identities = self.data["processes"]
+        line = {
+            "lab": self.data["topology"].get("name", Path(self.data["topology_file"]).stem),
+            "state": str(self.path),
+            "up": round(self.data.get("up_seconds", 0.0), 1),
+            "wall": round(time.time() - self.data["begun"], 1),
+            "cpu": {name: round(process.cpu_seconds(identities[name]), 1) for name in identities},
+        }
+        with open(path, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(line) + "\n")
+
+
+def _each(hosts: Iterable[Host], work: Callable[[Host], None]) -> None:
+    """Do something with several hosts side by side; raises what it raises."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(work, hosts))
+
 
 def _require_memory(mebibytes: int) -> None:
     """Raise LabError if the machine has not got this much memory to give."""
@@ -313,27 +353,3 @@ def _require_memory(mebibytes: int) -> None:
     available = int(match[1]) >> 10 if match else mebibytes
     if available < mebibytes:
         raise LabError(f"the hosts need {mebibytes} MiB of memory and {available} MiB are available: use smaller hosts")
-
-
-def _free_ports(number: int) -> list[int]:
-    """TCP ports of the loopback interface nobody uses now; all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _number in range(number)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-
-
-def _answers(port: int) -> bool:
-    """Whether an ssh server greets on a loopback port within a moment."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
-            sock.settimeout(2)
-            return sock.recv(4) == b"SSH-"
-    except OSError:
-        return False
-
-
-def _tail(path: Path, lines: int = 15) -> str:
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return "\n".join("    " + line for line in text.splitlines()[-lines:])

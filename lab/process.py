@@ -71,3 +71,21 @@ def stop(identity: dict[str, int] | None, grace: float = 5.0) -> None:
         deadline = time.monotonic() + wait
         while alive(identity) and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def cpu_seconds(identity: dict[str, int]) -> float:
+    """Processor time that a process has used so far, and those of its children that it has waited for; 0 if it is gone."""
+    if not alive(identity):
+        return 0.0
+    try:
+        text = Path(f"/proc/{identity['pid']}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0.0
+    ticks = sum(int(field) for field in text.rpartition(")")[2].split()[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The end of a log, indented for a message."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return "\n".join("    " + line for line in text.splitlines()[-lines:])

@@ -18,7 +18,9 @@ class Progress:
     def __call__(self, text: str) -> None:
         """Print one step."""
         if not self._quiet:
-            print(f"[{time.monotonic() - self._start:6.1f} s] {text}", file=sys.stderr, flush=True)
+            # In one piece, as several threads may have something to say.
+            sys.stderr.write(f"[{time.monotonic() - self._start:6.1f} s] {text}\n")
+            sys.stderr.flush()
 
     @property
     def elapsed(self) -> float:

@@ -15,12 +15,20 @@ from pathlib import Path
 from . import devices
 from .errors import LabError
 from .image import Image
+from .ntb.families import FAMILIES
 from .topology import Host, Topology
 
 NEEDED = (11, 1)
 FIRST_ROOT_PORT = 0x10
 MESSAGE_TIMEOUT = 600_000  # ms; a host may have to wait for its peer to start
 MANAGEMENT_SLOT, LAN_SLOT, DISK_SLOT = 2, 3, 4
+LAN_MAC = "02"
+# Hosts that go on from a saved state: how many root ports they have, and how many of these, the first ones, have room for a
+# bridge; how much there is for the windows of a bridge, for those of other devices, and for registers.
+PLUGGED_PORTS, PLUGGED_LINKS = 8, 3
+LINK_ROOM, DEVICE_ROOM, REGISTER_ROOM = "16G", "1G", "16M"
+PLUGGED_HOLE = "128G"
+HIGH_WINDOW = 1024  # MiB; firmware finds no room for a window of this size below 4 GiB
 # QEMU passes every mapping on to the bridge, which needs to know of it: caching-mode and dma-remap. Messages of the
 # bridge carry no requester ID, and QEMU's AMD IOMMU looks for their interrupts in the table of another device.
 IOMMU_DEVICES = {
@@ -38,6 +46,11 @@ class Qemu:
     system: tuple[str, ...]
     img: tuple[str, ...]
     environment: dict[str, str]
+
+    def identity(self) -> str:
+        """Which build of QEMU it is: its version as it says it, and where it lies."""
+        result = subprocess.run([*self.system, "--version"], capture_output=True, text=True, check=True)
+        return f"{self.system[0]}: {result.stdout.splitlines()[0]}"
 
 
 def parse_version(text: str) -> tuple[int, int] | None:
@@ -76,9 +89,73 @@ def from_root(root: Path) -> Qemu:
     return Qemu(tuple(system), (*loader, str(root / "usr/bin/qemu-img")), environment)
 
 
-def kernel_command_line(topology: Topology, host: Host, machine_id: str) -> str:
-    """What the guest's kernel is told: root disk, console, and who it is."""
+@dataclass(frozen=True)
+class Shape:
+    """What of a machine cannot differ between a saved state and a machine that goes on from it. Memory in MiB.
+
+    `ports`: how many root ports. `pluggable`: each has room for what may be plugged in behind it.
+    """
+
+    memory: int
+    cpus: int
+    iommu: str
+    ports: int
+    pluggable: bool = False
+
+    def arguments(self) -> list[str]:
+        """QEMU's arguments for it."""
+        args = ["-machine", "q35,memory-backend=ram,vmport=off", "-smp", str(self.cpus), "-m", f"{self.memory}M"]
+        args += IOMMU_DEVICES[self.iommu]  # before any device it is to translate for
+        args += ["-object", f"memory-backend-memfd,id=ram,size={self.memory}M,share=on"]
+        if self.pluggable:
+            args += ["-global", f"q35-pcihost.pci-hole64-size={PLUGGED_HOLE}"]
+            # A machine that goes on from a saved state gets a new number, which makes its kernel renew its randomness.
+            args += ["-device", "vmgenid,guid=auto"]
+        for number in range(self.ports):
+            options = f"pcie-root-port,id=rp{number},bus=pcie.0,addr={FIRST_ROOT_PORT + number:#x}"
+            options += f",chassis={number + 1},slot={number + 1}"
+            if self.pluggable:
+                room = LINK_ROOM if number < PLUGGED_LINKS else DEVICE_ROOM
+                options += f",mem-reserve={REGISTER_ROOM},pref64-reserve={room}"
+            args += ["-device", options]
+        return args
+
+
+def booted_shape(topology: Topology, host: Host) -> Shape:
+    """The shape of a host that boots with all it has."""
+    ports = len(topology.links_of(host.name)) + len(host.nvme) + len(host.devices)
+    return Shape(host.memory, host.cpus, host.iommu, ports)
+
+
+def pluggable_shape(topology: Topology, host: Host) -> Shape | None:
+    """The shape of a host that goes on from a saved state and has its devices plugged in; None if it has to boot.
+
+    The kernel puts plugged windows above 4 GiB, so a bridge that firmware would put below has to be there from the start.
+    So has what other devices refer to or hang on; and QEMU cannot save an AMD IOMMU.
+    """
+    links = topology.links_of(host.name)
+    high = all(FAMILIES[link.bridge].fast_bar is not None and max(link.windows) >= HIGH_WINDOW for link in links)
+    fits = len(links) <= PLUGGED_LINKS and booted_shape(topology, host).ports <= PLUGGED_PORTS
+    simple = not any(device.needs or device.children for slot in host.devices for device in slot.functions)
+    if not (high and fits and simple) or host.iommu == "amd":
+        return None
+    return Shape(host.memory, host.cpus, host.iommu, PLUGGED_PORTS, pluggable=True)
+
+
+def identity_words(topology: Topology, host: Host, machine_id: str) -> list[str]:
+    """Who a host is, as its kernel's command line says it: to systemd, and to the guests' own lab-identity."""
     hosts = ",".join(f"{other.name}={other.address}" for other in topology.hosts)
+    return [
+        f"systemd.hostname={host.name}",
+        f"systemd.machine_id={machine_id}",
+        f"lab.address={host.address}/24",
+        f"lab.hosts={hosts}",
+        f"lab.mac={host.mac}:{LAN_MAC}",
+    ]
+
+
+def kernel_command_line(iommu: str, identity: list[str]) -> str:
+    """What the guest's kernel is told: root disk, console, and who it is."""
     words = [
         "root=/dev/vda",
         "rw",
@@ -87,14 +164,11 @@ def kernel_command_line(topology: Topology, host: Host, machine_id: str) -> str:
         "console=ttyS0",
         "loglevel=5",
         "systemd.show_status=no",
-        f"systemd.hostname={host.name}",
-        f"systemd.machine_id={machine_id}",
         "mitigations=off",
         # RAM is written by the bridge without QEMU noticing; zeroed pages keep translated code from going stale.
         "init_on_alloc=1",
-        f"lab.address={host.address}/24",
-        f"lab.hosts={hosts}",
-        *IOMMU_WORDS[host.iommu],
+        *identity,
+        *IOMMU_WORDS[iommu],
     ]
     return " ".join(words)
 
@@ -103,39 +177,39 @@ def _json(**properties: object) -> str:
     return json.dumps({name.replace("_", "-"): value for name, value in properties.items()}, separators=(",", ":"))
 
 
-def _root_port(number: int) -> list[str]:
-    options = f"pcie-root-port,id=rp{number},bus=pcie.0,addr={FIRST_ROOT_PORT + number:#x}"
-    return ["-device", f"{options},chassis={number + 1},slot={number + 1}"]
-
-
-def arguments(
-    topology: Topology, host: Host, image: Image, ssh_port: int, lan_port: int, accel: str, machine_id: str
+def machine(
+    host: Host, shape: Shape, image: Image, identity: list[str], ssh_port: int, lan_port: int, accel: str
 ) -> list[str]:
-    """QEMU's arguments for a host. Relative paths in it are relative to the lab's state directory.
+    """QEMU's arguments for a host without what is behind its root ports. Its files are in a directory of its name.
 
-    Root ports are in the order links, drives, devices, so that the addresses in `topology` are true.
+    Relative paths in it, and in `behind_ports`, are relative to the directory QEMU runs in.
     """
-    directory = host.name
-    args = ["-name", host.name, "-nodefaults", "-no-user-config", "-display", "none"]
+    name, mac = host.name, host.mac
+    args = ["-name", name, "-nodefaults", "-no-user-config", "-display", "none"]
     args += ["-accel", "tcg,thread=multi" if accel == "tcg" else accel, "-cpu", "max" if accel == "tcg" else "host"]
-    args += ["-machine", "q35,memory-backend=ram,vmport=off", "-smp", str(host.cpus), "-m", f"{host.memory}M"]
-    args += IOMMU_DEVICES[host.iommu]  # before any device it is to translate for
-    args += ["-object", f"memory-backend-memfd,id=ram,size={host.memory}M,share=on"]
+    args += shape.arguments()
     args += ["-kernel", str(image.kernel), *(["-initrd", str(image.initrd)] if image.initrd else [])]
-    args += ["-append", kernel_command_line(topology, host, machine_id)]
-    args += ["-chardev", f"file,id=console,path={directory}/console.log,append=on", "-serial", "chardev:console"]
-    args += ["-qmp", f"unix:{directory}/qmp.sock,server=on,wait=off"]
-    args += ["-blockdev", f"file,node-name=root-file,filename={directory}/disk.qcow2,cache.no-flush=on"]
+    args += ["-append", kernel_command_line(shape.iommu, identity)]
+    args += ["-chardev", f"file,id=console,path={name}/console.log,append=on", "-serial", "chardev:console"]
+    args += ["-qmp", f"unix:{name}/qmp.sock,server=on,wait=off"]
+    args += ["-blockdev", f"file,node-name=root-file,filename={name}/disk.qcow2,cache.no-flush=on"]
     args += ["-blockdev", "qcow2,node-name=root,file=root-file,discard=unmap"]
     args += ["-device", f"virtio-blk-pci,drive=root,bus=pcie.0,addr={DISK_SLOT:#x}"]
     args += ["-netdev", f"user,id=mgmt,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
-    mac = f"52:54:00:4c:{host.index:02x}"
     args += ["-device", f"virtio-net-pci,netdev=mgmt,bus=pcie.0,addr={MANAGEMENT_SLOT:#x},mac={mac}:01,romfile="]
     args += ["-netdev", devices.netdev_option("lan", 0, lan_port)]
-    args += ["-device", f"virtio-net-pci,netdev=lan,bus=pcie.0,addr={LAN_SLOT:#x},mac={mac}:02,romfile="]
+    args += ["-device", f"virtio-net-pci,netdev=lan,bus=pcie.0,addr={LAN_SLOT:#x},mac={mac}:{LAN_MAC},romfile="]
+    return args
+
+
+def behind_ports(topology: Topology, host: Host, lan_port: int) -> list[str]:
+    """QEMU's arguments for what is behind a host's root ports: pairs of an option and its value.
+
+    In the order links, drives, devices, so that the addresses in `topology` are true.
+    """
+    args = []
     port = 0
     for link in topology.links_of(host.name):
-        args += _root_port(port)
         socket = {"type": "unix", "path": f"links/{link.name}.{link.side(host.name)}.sock"}
         device = _json(
             driver="vfio-user-pci", id=f"ntb{port}", bus=f"rp{port}", socket=socket, x_msg_timeout=MESSAGE_TIMEOUT
@@ -143,16 +217,24 @@ def arguments(
         args += ["-device", device]
         port += 1
     for number, drive in enumerate(host.nvme):
-        args += _root_port(port)
-        args += ["-blockdev", f"file,node-name=nvme{number}-file,filename={directory}/nvme{number}.raw"]
+        args += ["-blockdev", f"file,node-name=nvme{number}-file,filename={host.name}/nvme{number}.raw"]
         args += ["-blockdev", f"raw,node-name=nvme{number},file=nvme{number}-file,discard=unmap"]
         options = f"nvme,id=nvme-{number},serial={drive.serial},drive=nvme{number},bus=rp{port}"
         args += ["-device", f"{options},x-max-bounce-buffer-size={devices.BOUNCE_BUFFER}"]
         port += 1
-    for number in range(port, port + len(host.devices)):
-        args += _root_port(number)
-    args += devices.arguments(host.devices, port, directory, mac, topology.networks, lan_port)
-    return args
+    return args + devices.arguments(host.devices, port, host.name, host.mac, topology.networks, lan_port)
+
+
+def split_plugged(args: list[str]) -> tuple[list[str], list[str]]:
+    """What of `behind_ports` QEMU starts with, and the devices that can be plugged in later, in that order.
+
+    A slot's first function has to be plugged in last: it is what makes the guest look at the slot.
+    """
+    pairs = list(zip(args[::2], args[1::2], strict=True))
+    backends = [word for option, value in pairs if option != "-device" for word in (option, value)]
+    plugged = [value for option, value in pairs if option == "-device"]
+    first = [value for value in plugged if "addr=0.0,multifunction=on" in value]
+    return backends, [value for value in plugged if value not in first] + first
 
 
 def environment(qemu: Qemu) -> dict[str, str]:

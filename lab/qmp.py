@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +15,57 @@ from .errors import LabError
 from .ntb.control import short_path
 
 
-def command(path: Path, name: str, timeout: float = 10.0) -> Any:
-    """Carry out a command without arguments; returns its result. Raises LabError if QEMU refuses or does not answer."""
-    try:
-        with short_path(path) as short, socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(timeout)
+class Session:
+    """A connection to one QEMU."""
+
+    def __init__(self, path: Path, stream: Any) -> None:
+        self._path = path
+        self._stream = stream
+
+    def execute(self, name: str, **arguments: Any) -> Any:
+        """Carry out a command and return its result. Raises LabError if QEMU refuses or does not answer."""
+        try:
+            self._stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+            self._stream.flush()
+            answer = _answer(self._stream)
+        except (OSError, ValueError) as error:
+            raise _silent(self._path, error) from error
+        if "error" in answer:
+            raise LabError(f"QEMU refused {name}: {answer['error'].get('desc')}")
+        return answer["return"]
+
+    def monitor(self, line: str) -> None:
+        """Carry out a command of QEMU's monitor for people, one that says nothing unless it fails. Raises LabError."""
+        said = self.execute("human-monitor-command", **{"command-line": line})
+        if said.strip():
+            raise LabError(f"QEMU refused {line}: {said.strip()}")
+
+
+@contextlib.contextmanager
+def session(path: Path, timeout: float = 10.0) -> Iterator[Session]:
+    """A session on a socket; each answer has to come within `timeout` seconds. Raises LabError."""
+    with short_path(path) as short, socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(timeout)
+        try:
             sock.connect(short)
-            with sock.makefile("rw", encoding="utf-8") as stream:
-                _answer(stream)
-                for execute in ("qmp_capabilities", name):
-                    stream.write(json.dumps({"execute": execute}) + "\n")
-                    stream.flush()
-                    answer = _answer(stream)
-    except (OSError, ValueError) as error:
-        raise LabError(f"QEMU does not answer on {path}: {error}") from error
-    if "error" in answer:
-        raise LabError(f"QEMU refused {name}: {answer['error'].get('desc')}")
-    return answer["return"]
+            stream = sock.makefile("rw", encoding="utf-8")
+            _answer(stream)  # the greeting
+        except (OSError, ValueError) as error:
+            raise _silent(path, error) from error
+        with stream:
+            opened = Session(path, stream)
+            opened.execute("qmp_capabilities")
+            yield opened
+
+
+def command(path: Path, name: str, timeout: float = 10.0) -> Any:
+    """Carry out one command without arguments; returns its result. Raises LabError."""
+    with session(path, timeout) as opened:
+        return opened.execute(name)
+
+
+def _silent(path: Path, error: Exception) -> LabError:
+    return LabError(f"QEMU does not answer on {path}: {error}")
 
 
 def _answer(stream: Any) -> dict[str, Any]:

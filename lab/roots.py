@@ -50,7 +50,9 @@ def guest_packages(kernel: Kernel) -> list[str]:
 def _mmdebstrap(target: Path, codename: str, packages: list[str], sources: list[str], options: list[str]) -> None:
     log = target.with_name(target.parent.name.removesuffix(".partial") + ".log")
     log = cache.root() / log.name
-    command = ["mmdebstrap", "--mode=root", "--variant=apt", "--architectures=amd64", "--format=directory"]
+    # Its mounts go with it, even if it is killed.
+    command = ["unshare", "--mount", "--propagation", "slave"]
+    command += ["mmdebstrap", "--mode=root", "--variant=apt", "--architectures=amd64", "--format=directory"]
     command += [f"--include={','.join(packages)}", *options]
     command += [f"--aptopt={option}" for option in apt.passed_on_options()]
     command += [codename, str(target), *sources]

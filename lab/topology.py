@@ -17,6 +17,7 @@ from .errors import LabError
 from .ntb.families import DEFAULT, FAMILIES
 
 MEMORY_DEFAULT = 1024
+CPUS_DEFAULT = 2
 MEMORY_MAX = 8192
 WINDOWS_DEFAULT = (1024, 4096)
 IOMMUS = ("none", "intel", "amd")
@@ -50,6 +51,11 @@ class Host:
     def address(self) -> str:
         """The host's address in the private network of the lab."""
         return f"10.77.0.{self.index + 1}"
+
+    @property
+    def mac(self) -> str:
+        """The part of its network cards' addresses that is the host's: all but the last octet."""
+        return f"52:54:00:4c:{self.index:02x}"
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
             raise check.fail(f"{where}.serial", f"must be 1 to 20 letters, digits, '-' or '_', not {serial!r}")
         drives.append(Nvme(serial, check.number(drive.get("size", 1024), f"{where}.size", 1, 1 << 20)))
     memory = check.number(fields.get("memory", MEMORY_DEFAULT), f"{key}.memory", 512, MEMORY_MAX)
-    cpus = check.number(fields.get("cpus", 2), f"{key}.cpus", 1, 64)
+    cpus = check.number(fields.get("cpus", CPUS_DEFAULT), f"{key}.cpus", 1, 64)
     iommu = check.choice(fields.get("iommu", "none"), f"{key}.iommu", IOMMUS)
     slots = devices.parse(check, fields.get("devices"), f"{key}.devices")
     variables = check.mapping(fields.get("variables"), f"{key}.variables", ())

@@ -81,7 +81,10 @@ def test_missing_and_broken_files(tmp_path):
 def arguments(host, **extra):
     two = topology.parse({**TWO, **extra}, "two.yml")
     image = Image(Path("/i/disk.raw"), Path("/i/vmlinuz"), Path("/i/initrd.img"), "6.12")
-    return qemu.arguments(two, two.host(host), image, 2201, 2300, "tcg", "ab" * 16)
+    one = two.host(host)
+    identity = qemu.identity_words(two, one, "ab" * 16)
+    args = qemu.machine(one, qemu.booted_shape(two, one), image, identity, 2201, 2300, "tcg")
+    return args + qemu.behind_ports(two, one, 2300)
 
 
 def test_command_line_of_a_host():

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Waiting until hosts can be used."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import access, process
+from .errors import LabError
+from .topology import BUILDER
+
+BOOT_TIMEOUT = 900.0
+REMINDER = 20.0
+
+
+def why(directory: Path, name: str) -> str:
+    """Where to look, and what is there, when a host or a bridge ("link NAME") does not work."""
+    if name.startswith("link "):
+        logs = [directory / "links" / f"{name.removeprefix('link ')}.log"]
+    elif name == BUILDER:
+        logs = [directory / BUILDER / "sshd.log"]
+    else:
+        logs = [directory / name / "qemu.log", directory / name / "console.log"]
+    return "\n".join(f"{log} ends with:\n{process.tail(log)}" for log in logs if log.exists())
+
+
+def check_alive(directory: Path, processes: dict[str, dict[str, int]]) -> None:
+    """Raise LabError with the end of its log if one of these processes has died."""
+    for name, identity in processes.items():
+        if not process.alive(identity):
+            raise LabError(f"{name} has died; {why(directory, name)}")
+
+
+def wait_for_ssh(
+    directory: Path, ports: dict[str, int], processes: dict[str, dict[str, int]], progress: Callable[[str], None]
+) -> None:
+    """Wait until the hosts at these ports answer. Raises LabError if one does not, or if a process dies meanwhile."""
+    waiting = dict(ports)
+    progress(f"waiting for ssh on {', '.join(waiting)}")
+    begin = reminded = time.monotonic()
+    while waiting:
+        for name, port in list(waiting.items()):
+            check_alive(directory, processes)
+            if access.answers(directory, name, port):
+                del waiting[name]
+                progress(f"{name} answers")
+        now = time.monotonic()
+        if waiting and now > begin + BOOT_TIMEOUT:
+            name = next(iter(waiting))
+            raise LabError(f"{name} does not answer after {BOOT_TIMEOUT:.0f} s; {why(directory, name)}")
+        if waiting and now > reminded + REMINDER:
+            reminded = now
+            progress(f"still waiting for {', '.join(waiting)} (what they say: {directory}/HOST/console.log)")
+        time.sleep(0.2)
