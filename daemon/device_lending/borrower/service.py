@@ -34,6 +34,9 @@ log = logging.getLogger("device_lending.borrower")
 # Borrowed devices by link, handle and epoch.
 Present = dict[tuple[int | None, int | None, int | None], kernel.Borrowed]
 
+# While another device is being attached there is a look each half second, and finding a device's nodes takes a walk
+# through sysfs. Those of attached devices whose driver is still the same are looked for at most every so many seconds.
+_NODES_EVERY = 4.0
 _OFFERS_TIMEOUT = 10.0
 _OFFERS_PAGES = 64
 
@@ -59,6 +62,7 @@ class Borrower:
         self._workers = Workers("actions", count=8, waiting=0)
         self._put_lock = threading.Lock()
         self._stopping = threading.Event()
+        self._nodes_found: dict[tuple[str, str], float] = {}
         self._table = Table(self._carry_out)
         self.endpoint = Endpoint(port, kernel.PORT_OWNER, config.host, announcements, self._serve)
         self._actions = Actions(store, port, self.endpoint, clock, self._peering, self._table.apply)
@@ -306,10 +310,19 @@ class Borrower:
             done = False
             if row.address:
                 driver = driver_of(self._roots, row.address)
-                made = tuple(nodes(self._roots, row.address))
+                made = self._nodes(item, row.address, driver)
                 # Only an attach under way asks for it.
                 done = item.state != "attached" and complete(self._roots, row.address, made)
             self._table.apply(item.key, Seen(now, row.id, row.state == "gone", row.address, driver, made, done))
+
+    def _nodes(self, item: Attachment, address: str, driver: str | None) -> tuple[str, ...]:
+        now = self._clock.monotonic()
+        settled = item.state == "attached" and (item.address, item.driver) == (address, driver)
+        if settled and now - self._nodes_found.get(item.key, float("-inf")) < _NODES_EVERY:
+            return item.nodes
+        # Not from when it was about to be attached: what its driver makes last may have been missing.
+        self._nodes_found[item.key] = now if settled else float("-inf")
+        return tuple(nodes(self._roots, address))
 
     def settling(self) -> bool:
         """True while something changes soon, so that looking often is worth while."""

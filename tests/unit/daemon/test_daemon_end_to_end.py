@@ -14,6 +14,7 @@ from daemon_hosts import until
 from daemon_kernel import join, set_link
 
 from device_lending import kernel
+from device_lending.borrower import service
 from device_lending.client import Failed
 
 DEVICE = {"address": "0000:03:00.0"}
@@ -40,6 +41,22 @@ def test_a_granted_device_is_attached_with_driver_and_nodes(fabric):
     until(lambda: owner.lease("scratch")["state"] == "active")
     assert owner.lease("scratch")["epoch"] == item["epoch"]
     assert owner.grant("scratch")["state"] == "leased"
+
+
+def test_looking_often_does_not_mean_to_look_for_the_nodes_of_what_is_attached(fabric, monkeypatch):
+    _owner, borrower = lend(fabric)
+    walks = []
+    monkeypatch.setattr(service, "nodes", lambda roots, address: walks.append(address) or ["/dev/new"])
+    monkeypatch.setattr(service, "_NODES_EVERY", 0.6)
+    looks = []
+    monkeypatch.setattr(service, "driver_of", lambda roots, address: looks.append(address) or "nvme")
+    until(lambda: len(looks) >= 15)  # every 0.1 s
+    assert 1 <= len(walks) <= len(looks) / 3
+    assert borrower.attachment("scratch")["nodes"] == ["/dev/new"]
+    walked = len(walks)
+    monkeypatch.setattr(service, "_NODES_EVERY", 1000.0)
+    monkeypatch.setattr(service, "driver_of", lambda roots, address: "other")
+    until(lambda: len(walks) > walked)  # whose driver is another one has other nodes
 
 
 @pytest.mark.parametrize("contains", [True, False])
