@@ -23,6 +23,8 @@ FIRST_ROOT_PORT = 0x10
 MESSAGE_TIMEOUT = 600_000  # ms; a host may have to wait for its peer to start
 MANAGEMENT_SLOT, LAN_SLOT, DISK_SLOT = 2, 3, 4
 LAN_MAC = "02"
+# The same on all hosts: the network behind it, of which each has one of its own, remembers the one of the saved state.
+MANAGEMENT_MAC = "52:54:00:4c:ff:01"
 # Hosts that go on from a saved state: how many root ports they have, and how many of these, the first ones, have room for a
 # bridge; how much there is for the windows of a bridge, for those of other devices, and for registers.
 PLUGGED_PORTS, PLUGGED_LINKS = 8, 3
@@ -184,7 +186,7 @@ def machine(
 
     Relative paths in it, and in `behind_ports`, are relative to the directory QEMU runs in.
     """
-    name, mac = host.name, host.mac
+    name = host.name
     args = ["-name", name, "-nodefaults", "-no-user-config", "-display", "none"]
     args += ["-accel", "tcg,thread=multi" if accel == "tcg" else accel, "-cpu", "max" if accel == "tcg" else "host"]
     args += shape.arguments()
@@ -196,9 +198,9 @@ def machine(
     args += ["-blockdev", "qcow2,node-name=root,file=root-file,discard=unmap"]
     args += ["-device", f"virtio-blk-pci,drive=root,bus=pcie.0,addr={DISK_SLOT:#x}"]
     args += ["-netdev", f"user,id=mgmt,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
-    args += ["-device", f"virtio-net-pci,netdev=mgmt,bus=pcie.0,addr={MANAGEMENT_SLOT:#x},mac={mac}:01,romfile="]
+    args += ["-device", f"virtio-net-pci,netdev=mgmt,bus=pcie.0,addr={MANAGEMENT_SLOT:#x},mac={MANAGEMENT_MAC},romfile="]
     args += ["-netdev", devices.netdev_option("lan", 0, lan_port)]
-    args += ["-device", f"virtio-net-pci,netdev=lan,bus=pcie.0,addr={LAN_SLOT:#x},mac={mac}:{LAN_MAC},romfile="]
+    args += ["-device", f"virtio-net-pci,netdev=lan,bus=pcie.0,addr={LAN_SLOT:#x},mac={host.mac}:{LAN_MAC},romfile="]
     return args
 
 
