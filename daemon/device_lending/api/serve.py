@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import grp
 import logging
@@ -19,6 +20,8 @@ from starlette.applications import Starlette
 from device_lending.notify import notify
 
 log = logging.getLogger("device_lending.serve")
+
+_LOOK_FOR_END = 0.5  # seconds
 
 
 def listen(path: str, group: str | None) -> socket.socket:
@@ -67,6 +70,12 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         log.info("ready")
         notify("READY=1")
 
+    async def main_loop(self) -> None:
+        """Wait for the end. uvicorn's own loop wakes ten times a second, and renews a header that nobody reads here."""
+        await self.on_tick(0)
+        while not self.should_exit:
+            await asyncio.sleep(_LOOK_FOR_END)
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         notify("STOPPING=1")
         self._on_exit()
@@ -76,7 +85,16 @@ class Server(uvicorn.Server):  # type: ignore[misc]
 def server(app: Starlette, on_exit: Callable[[], None]) -> Server:
     """A server for `app`. Its parts are named: what else is installed must not change what runs here."""
     return Server(
-        uvicorn.Config(app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False),
+        uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            date_header=False,
+        ),
         on_exit,
     )
 

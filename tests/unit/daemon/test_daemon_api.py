@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from dataclasses import replace
 
 import pytest
 from daemon_kernel import FakeKernel
+from starlette.applications import Starlette
 
 from device_lending.api import metrics, serve
 from device_lending.client import Failed
@@ -326,3 +328,17 @@ def test_a_socket_that_cannot_be_made_leaves_nothing(tmp_path):
     with pytest.raises(OSError):
         serve.listen(str(tmp_path / "d.sock"), None)
     assert os.listdir(tmp_path) == ["d.sock"]
+
+
+def test_an_idle_daemon_wakes_up_twice_a_second_at_most(monkeypatch):
+    slept = []
+    idle = serve.server(Starlette(), lambda: None)
+    idle.config.load()
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        idle.should_exit = sum(slept) >= 10
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(idle.main_loop())
+    assert len(slept) <= 20
