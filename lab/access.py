@@ -42,3 +42,9 @@ def answers(directory: Path, host: str, port: int) -> bool:
     except OSError:
         return False
     return ssh(directory, host, ["true"], capture=True).returncode == 0
+
+
+def hang_up(directory: Path, host: str) -> None:
+    """End the connection to a host that is kept for further commands, if there is one."""
+    args = ["ssh", "-F", str(directory / "ssh_config"), "-O", "exit", host]
+    subprocess.run(args, capture_output=True, check=False)

@@ -297,9 +297,13 @@ class Instance:
                 )
             self._start_host(self.topology, host, prepare(progress, self.data["options"]["kernel"]))
             self._wait_for_ssh([name], progress)
-        elif not running:
+            return
+        if not running:
             raise LabError(f"{name} does not run")
-        elif action == "kill":
+        if action in ("reset", "kill"):
+            # It would not say that it is gone.
+            access.hang_up(self.path, name)
+        if action == "kill":
             process.stop(self.data["processes"][name], grace=0)
         else:
             qmp.command(

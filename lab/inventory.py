@@ -35,8 +35,14 @@ def ssh_options(state: Path) -> str:
         # A host that was reset does not say so: notice after two minutes.
         "ServerAliveInterval=15",
         "ServerAliveCountMax=8",
+        f"ControlPath={_quoted(control_path(state))}",
     ]
     return " ".join(f"-o {shlex.quote(option)}" for option in options)
+
+
+def control_path(state: Path) -> str:
+    """Where ssh keeps the connection to a host, which serves all commands: a new one takes an emulated host a second."""
+    return f"{state}/%p.ssh"
 
 
 def _quoted(path: str) -> str:
@@ -59,6 +65,7 @@ def ssh_config(state: Path, ports: dict[str, int]) -> str:
             f"  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n"
             f"  StrictHostKeyChecking yes\n  LogLevel ERROR\n  KexAlgorithms {KEY_EXCHANGE}\n"
             "  ServerAliveInterval 15\n  ServerAliveCountMax 8\n"
+            f"  ControlMaster auto\n  ControlPersist 60\n  ControlPath {_quoted(control_path(state))}\n"
         )
     return "\n".join(blocks)
 

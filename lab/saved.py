@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 FORMAT = 1  # raise when the way states are made changes without any other part of a recipe changing
 KEPT = 12  # states in the cache; each is about 200 MB
 SEED = "seed"
+HANG_UP = 1.0  # seconds that a machine has to notice that a connection has ended
 # What is installed where a lab is to have hosts with the product: by this playbook, which takes it from these directories.
 PLAYBOOK = "lab/install.yml"
 CONTENT = ("daemon", "kmod", "plugins", "roles")
@@ -49,8 +51,8 @@ def booted(parts: Parts, shape: Shape, disk: Path, tell: Callable[[str], None]) 
     def build(directory: Path) -> None:
         with _seed(parts, shape, directory, disk, None) as seed:
             # A boot that has come to its end, whether all went well or not.
-            seed.run("systemctl is-system-running --wait > /dev/null; sync")
-            machine.save(seed.monitor, directory / "state")
+            seed.run("systemctl is-system-running --wait > /dev/null; true")
+            seed.save()
 
     return _entry(_recipe(parts, shape, disk), build, tell)
 
@@ -62,9 +64,7 @@ def installed(parts: Parts, tell: Callable[[str], None]) -> Saved:
     def build(directory: Path) -> None:
         with _seed(parts, PLAIN, directory, base.disk, base.state) as seed:
             _install(parts, seed)
-            # Until the last connection of Ansible's is closed.
-            seed.run("for _ in $(seq 60); do [ $(pgrep -c sshd-session) -le 2 ] && break; sleep 0.5; done; sync")
-            machine.save(seed.monitor, directory / "state")
+            seed.save()
 
     content = {name: tree_hash(CHECKOUT / name) for name in CONTENT}
     content[PLAYBOOK] = (CHECKOUT / PLAYBOOK).read_text(encoding="utf-8")
@@ -119,15 +119,18 @@ class _Seed:
     directory: Path
     ports: dict[str, int]
 
-    @property
-    def monitor(self) -> Path:
-        return self.directory / SEED / "qmp.sock"
-
     def run(self, command: str) -> None:
         """Run a command on it. Raises LabError."""
         result = access.ssh(self.directory, SEED, [command], capture=True)
         if result.returncode:
             raise LabError(f"a machine to be saved: {command}: exit status {result.returncode}\n{result.stderr}")
+
+    def save(self) -> None:
+        """Save it with all on its disk, and with no connection to anybody. Raises LabError."""
+        self.run("sync")
+        access.hang_up(self.directory, SEED)
+        time.sleep(HANG_UP)
+        machine.save(self.directory / SEED / "qmp.sock", self.directory / "state")
 
 
 @contextlib.contextmanager
@@ -184,6 +187,4 @@ def _ansible_environment() -> dict[str, str]:
     link.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         link.symlink_to(CHECKOUT)
-    # A connection that is kept would be saved, too, with nobody at its other end.
-    arguments = "-o ControlMaster=auto -o ControlPersist=3s"
-    return {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_SSH_ARGS": arguments}
+    return {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections)}
