@@ -6,17 +6,23 @@
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lab lab-down build pin clean clean-cache setup
+.PHONY: help demo test test-long test-turn lint bench lab lab-down build pin clean clean-cache setup
 
 help: ## Say what there is
 	@echo 'make TARGET, with one of:'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## See it work: two virtual hosts, one lends its NVMe drive to the other (KERNEL as for test)
-	@. tools/lib.sh && use_tools && python -m tools.demo
+	@. tools/lib.sh && use_tools && exec python -m tools.demo
 
-test: setup ## Run the tests and linters (KERNEL=6.1|6.12|7.2: on that kernel; EXTENDED=1: all scenarios)
+test: setup ## Run the tests and linters (KERNEL=6.1|6.12|7.2: on that kernel)
 	@tools/run test
+
+test-long: setup ## Run what takes long: other bridges and IOMMUs, load, models, the whole suite on other kernels
+	@tools/run test-long
+
+test-turn: setup ## Run the part of test-long that was seen longest ago
+	@tools/run test-turn
 
 lint: setup ## Run the linters alone
 	@tools/run lint

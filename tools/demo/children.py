@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from lab.process import start_time
+from tools.family import Family
 
 from . import signals
 
@@ -108,42 +108,6 @@ def _follow(process: subprocess.Popen[bytes], seen: Callable[[str], None], tick:
             tick()
     out, err = (text.decode(errors="replace") for text in printed.values())
     return Ended(process.returncode, out, err)
-
-
-class Family:
-    """A process and what it has started, also what has gone into sessions of its own, as Ansible's workers do."""
-
-    def __init__(self, pid: int) -> None:
-        self._session = pid
-        self._known: dict[int, int] = {pid: start_time(pid) or 0}
-
-    def alive(self) -> list[int]:
-        """The process ids of those that run, found anew each time."""
-        table = dict(_processes())
-        found = True
-        while found:
-            found = False
-            running = self._running()
-            for pid, (parent, session) in table.items():
-                if pid not in running and (parent in running or session == self._session):
-                    started = start_time(pid)
-                    if started is not None:
-                        self._known[pid] = started
-                        found = True
-        return self._running()
-
-    def _running(self) -> list[int]:
-        return [pid for pid, started in self._known.items() if start_time(pid) == started]
-
-
-def _processes() -> list[tuple[int, tuple[int, int]]]:
-    """Each process's id, its parent's and its session's."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-            found.append((int(path.parent.name), (int(fields[1]), int(fields[3]))))
-    return found
 
 
 def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:

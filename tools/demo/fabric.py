@@ -48,4 +48,5 @@ class Fabric:
     def down(self) -> bool:
         """End it; returns whether that went well. No signal stops this."""
         words = (*LAB, "down")
-        return subprocess.run(words, cwd=CHECKOUT, capture_output=True, start_new_session=True).returncode == 0
+        ended = subprocess.run(words, cwd=CHECKOUT, capture_output=True, start_new_session=True, check=False)
+        return ended.returncode == 0

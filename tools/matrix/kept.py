@@ -1,21 +1,26 @@
 # SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The records that are kept: what each scenario has seen on each kernel when it ran there last. Pure.
+"""The records that are kept: what each scenario has seen on each kernel when it ran there last.
 
 No run sees all of it: one takes one kernel series, and few take the scenarios that are long. So a run renews what it has
-seen anew, and leaves the rest.
+seen anew, and leaves the rest. All but `begin` is pure.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 Record = Mapping[str, Any]
 
 # What the page says of a record. The rest, such as the kernel's release, differs from run to run.
 FIELDS = ("kernel", "scenario", "bridge", "owner_iommu", "borrower_iommu", "device", "interrupts", "dma")
+# When it was seen. It says nothing about what was seen.
+WHEN = ("commit", "date")
+# That a part of the long tier has passed.
+PART_FIELDS = ("part", "commit", "time", "seconds")
 
 
 def parse(text: str) -> list[dict[str, Any]]:
@@ -23,10 +28,39 @@ def parse(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def render(records: Iterable[Record]) -> str:
-    """The file of records: each once, in order, with nothing but FIELDS."""
-    rows = sorted({tuple(record[field] for field in FIELDS) for record in records})
-    return "".join(json.dumps(dict(zip(FIELDS, row, strict=True))) + "\n" for row in rows)
+def begin(directory: Path, scenario: str, kernel: str, commit: str, date: str) -> None:
+    """Say that a scenario begins to run: what it has recorded so far on this kernel is what it saw the time before."""
+    line = {"begins": scenario, "kernel": kernel, "commit": commit, "date": date}
+    directory.mkdir(parents=True, exist_ok=True)
+    # Added, not written anew: on another kernel the scenario may be running now.
+    with open(directory / f"{scenario}.jsonl", "a", encoding="utf-8") as handle:
+        handle.write(json.dumps(line) + "\n")
+
+
+def last_run(lines: Iterable[Record]) -> list[dict[str, Any]]:
+    """The records of the last run on each kernel in a scenario's file, with the commit and day of its beginning."""
+    when: dict[str, dict[str, Any]] = {}
+    records: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        kernel = line["kernel"]
+        if "begins" in line:
+            when[kernel] = {name: line[name] for name in WHEN}
+            records[kernel] = []
+        else:
+            records.setdefault(kernel, []).append({**line, **when.get(kernel, {})})
+    return [record for group in records.values() for record in group]
+
+
+def dated(records: Iterable[Record], today: str) -> list[Record]:
+    """Records that say when they were seen, and if that is not known, that it was before today."""
+    return [{"commit": "unknown", "date": f"before {today}", **record} for record in records]
+
+
+def render(records: Iterable[Record], fields: Iterable[str] = FIELDS + WHEN) -> str:
+    """The file of records: each once, in order, with nothing but some fields."""
+    fields = tuple(fields)
+    rows = sorted({tuple(record.get(field, "") for field in fields) for record in records})
+    return "".join(json.dumps(dict(zip(fields, row, strict=True))) + "\n" for row in rows)
 
 
 def renew(kept: Iterable[Record], ran: Iterable[Record], scenarios: Collection[str]) -> list[Record]:
@@ -38,3 +72,13 @@ def renew(kept: Iterable[Record], ran: Iterable[Record], scenarios: Collection[s
     anew = {(record["kernel"], record["scenario"]) for record in new}
     old = [record for record in kept if (record["kernel"], record["scenario"]) not in anew]
     return [record for record in old + new if record["scenario"] in scenarios]
+
+
+def newest(records: Iterable[Record], parts: Collection[str]) -> list[Record]:
+    """Of the records of parts of the long tier the newest of each part that there is."""
+    last: dict[str, Record] = {}
+    for record in records:
+        part = record["part"]
+        if part in parts and record["time"] >= last.get(part, record)["time"]:
+            last[part] = record
+    return [last[part] for part in sorted(last)]

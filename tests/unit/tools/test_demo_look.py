@@ -60,11 +60,13 @@ class Host:
         self.devlend = self.run = answers[name].__getitem__
 
 
-def lent(answers=LENT):
+def lent(answers=None):
+    answers = answers or LENT
     return look_lent(LEASE, Host("node-a", answers), Host("node-b", answers))
 
 
-def back(answers=BACK):
+def back(answers=None):
+    answers = answers or BACK
     return look_given_back(LEASE, Host("node-a", answers), Host("node-b", answers), ADDRESS, "/dev/nvme0n1")
 
 

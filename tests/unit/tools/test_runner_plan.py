@@ -1,0 +1,365 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which steps, scenarios and parts of the long tier there are."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lab import kernels
+from tools.runner import long_tier, plan, scenarios, stages
+from tools.runner.plan import Step
+
+ROOT = Path(__file__).resolve().parents[3]
+SCENARIOS = {file.parent.name for file in (ROOT / "molecule").glob("*/molecule.yml")}
+
+
+@pytest.fixture(autouse=True)
+def environment_fixture(monkeypatch):
+    """Neither a kernel nor scenarios are chosen by who runs the tests."""
+    for name in ("KERNEL", "SCENARIOS", "OTHER_KERNEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def names(steps):
+    return [step.name for step in steps]
+
+
+def words(steps):
+    """All the scenarios that steps run."""
+    found = []
+    for step in steps:
+        script, *arguments = step.words or (step.name,)
+        if script in ("molecule", "molecule-own"):
+            found += arguments
+        elif script == "molecule-kernel":
+            found.append("kernels")
+    return found
+
+
+def all_steps():
+    """Whatever a run can consist of."""
+    steps = [*plan.test(), *plan.catalogue().values()]
+    steps += [step for group in plan.groups().values() for step in group]
+    return steps + [step for part in long_tier.names() for step in long_tier.steps(part)]
+
+
+# -- scenarios ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_scenario_is_in_one_tier():
+    short = Counter(words(plan.test()))
+    long = Counter(words([*long_tier.steps("fabrics"), *long_tier.steps("load")]))
+    assert set(short) | set(long) == SCENARIOS
+    assert not set(short) & set(long)
+    assert {name for name, times in (short + long).items() if times > 1} <= {"kernels"}
+    assert short["kernels"] == len(kernels.SERIES) - 1
+
+
+def test_what_is_long_is_there():
+    assert set(scenarios.LONG) <= SCENARIOS
+    assert set(scenarios.ORDER) <= SCENARIOS
+
+
+def test_kinds():
+    known = scenarios.every()
+    assert set(known) == SCENARIOS
+    assert known["kernels"] == "kernels"
+    assert {name for name, kind in known.items() if kind == "shared"} == set(scenarios.ORDER)
+    own = {name for name, kind in known.items() if kind == "own"}
+    assert own == SCENARIOS - {"kernels", *scenarios.ORDER}
+
+
+def test_kinds_are_told_from_how_the_lab_is_made(tmp_path):
+    for name, create in {"a": None, "b": "- command: lab up\n", "c": "- import_playbook: ../lib/own_lab.yml\n"}.items():
+        (tmp_path / "molecule" / name).mkdir(parents=True)
+        (tmp_path / "molecule" / name / "molecule.yml").touch()
+        if create:
+            (tmp_path / "molecule" / name / "create.yml").write_text(create)
+    (tmp_path / "molecule" / "lib").mkdir()
+    assert scenarios.every(tmp_path) == {"a": "shared", "b": "shared", "c": "own"}
+
+
+def test_the_order_in_the_shared_lab():
+    shared = [name for name, kind in scenarios.every().items() if kind == "shared"]
+    assert shared == ["default", "bad_input", "faults", "endurance", "teardown"]
+    assert scenarios.chosen("shared", scenarios.every()) == ["default", "bad_input", "faults", "teardown"]
+    assert scenarios.chosen("shared", scenarios.every(), long=True) == ["endurance"]
+
+
+def test_a_new_scenario_runs_before_those_that_have_a_place(tmp_path):
+    for name in ("zebra", "teardown", "apple", "default"):
+        (tmp_path / "molecule" / name).mkdir(parents=True)
+        (tmp_path / "molecule" / name / "molecule.yml").touch()
+    assert list(scenarios.every(tmp_path)) == ["apple", "zebra", "default", "teardown"]
+
+
+def test_scenarios_that_are_wanted():
+    known = scenarios.every()
+    wanted = ["teardown", "endurance", "families", "no-such"]
+    assert scenarios.chosen("shared", known, wanted) == ["endurance", "teardown"]
+    assert scenarios.chosen("own", known, wanted) == ["families"]
+    assert scenarios.chosen("kernels", known, wanted) == []
+
+
+def test_the_variable_scenarios(monkeypatch):
+    assert scenarios.named() == []
+    monkeypatch.setenv("SCENARIOS", "faults  iommu")
+    assert scenarios.named() == ["faults", "iommu"]
+    assert words(plan.test()) == ["faults", "iommu"]
+    assert plan.test()[0].words == ("lab-build", kernels.DEFAULT)
+    monkeypatch.setenv("SCENARIOS", "kernels")
+    assert set(words(plan.test())) == {"kernels"}
+    assert "molecule" not in names(plan.test())
+
+
+def test_labs_of_scenarios_are_where_an_interrupted_run_looks_for_them():
+    for name, kind in scenarios.every().items():
+        if kind != "shared":
+            text = (ROOT / "molecule" / name / "create.yml").read_text()
+            state = re.search(r"own_lab_state:.*default\('([^']+)'", text)
+            assert state and Path(state[1]).parent == Path(".build"), name
+    assert "LAB_KERNELS_STATE=$BUILD/kernels-$1\n" in (ROOT / "tools" / "steps" / "molecule-kernel").read_text()
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_step_has_a_script():
+    for step in all_steps():
+        script = Path(step.command(ROOT)[0])
+        assert script.parent == ROOT / "tools" / "steps"
+        assert script.is_file() and os.access(script, os.X_OK), step.name
+
+
+def test_every_script_is_a_step_of_some_run():
+    scripts = {path.name for path in (ROOT / "tools" / "steps").iterdir()}
+    assert {Path(step.command(ROOT)[0]).name for step in all_steps()} == scripts
+
+
+@pytest.mark.parametrize("steps", [plan.test, *(lambda part=part: long_tier.steps(part) for part in long_tier.names())])
+def test_names_are_unique_and_known_to_those_that_wait(steps):
+    steps = steps()
+    assert max(Counter(names(steps)).values()) == 1
+    for step in steps:
+        assert set(step.after) <= set(names(steps)), step.name
+
+
+def test_labs_of_other_kernels_have_names_of_their_own():
+    used = [name for part in long_tier.names() for name in names(long_tier.steps(part))]
+    assert max(Counter([*used, *names(plan.test())]).values()) == 1
+
+
+def test_what_is_known_of_times_is_of_steps_that_there_are():
+    known = {name.partition("@")[0] for name in names(all_steps())}
+    assert set(plan.SECONDS) <= known
+
+
+def test_how_long_steps_take():
+    assert Step("unit").seconds == plan.SECONDS["unit"]
+    assert Step("molecule-bridge@6.1", lab=True).seconds == plan.SECONDS["molecule-bridge"]
+    assert Step("molecule-new", lab=True).seconds == plan.LAB_SECONDS
+    assert Step("ruff").seconds < 10
+
+
+def test_what_a_step_runs():
+    assert Step("unit").command(Path("/x")) == ["/x/tools/steps/unit"]
+    assert plan.own_lab("iommu").command(Path("/x")) == ["/x/tools/steps/molecule-own", "iommu"]
+    assert plan.kernel_lab("6.1").command(Path("/x")) == ["/x/tools/steps/molecule-kernel", "6.1"]
+    assert plan.shared_lab(["a", "b"]).command(Path("/x")) == ["/x/tools/steps/molecule", "a", "b"]
+
+
+def test_test_runs_everything_that_is_short():
+    steps = plan.test()
+    assert set(names(plan.SHORT)) <= set(names(steps))
+    assert set(plan.LINT) <= set(names(plan.SHORT))
+    assert {"unit", "units", "kunit", "kernel", "sanity", "integration"} <= set(names(plan.SHORT))
+
+
+def test_what_is_left_by_one_test_of_ansible_is_not_used_by_two_at_once():
+    after = {step.name: step.after for step in plan.SHORT}
+    assert after["units"] == ("sanity",)
+    assert after["integration"] == ("units",)
+
+
+def test_labs_wait_until_what_they_are_made_of_is_there():
+    for step in plan.test():
+        assert step.lab == step.name.startswith("molecule"), step.name
+        assert ("lab-build" in step.after) == step.lab, step.name
+
+
+def test_all_kernels_are_made_that_labs_need():
+    assert plan.test()[0].words == ("lab-build", kernels.DEFAULT, *plan.other_kernels())
+    assert {kernels.DEFAULT, *plan.other_kernels()} == set(kernels.SERIES)
+
+
+def test_on_another_kernel(monkeypatch):
+    monkeypatch.setenv("KERNEL", "6.1")
+    assert plan.test()[0].words == ("lab-build", "6.1", *plan.other_kernels())
+    assert plan.other_kernels() == [name for name in kernels.SERIES if name != "6.1"]
+    assert f"molecule-kernels-{kernels.DEFAULT}" in names(plan.test())
+
+
+@pytest.mark.parametrize("steps", [plan.test, *(lambda part=part: long_tier.steps(part) for part in long_tier.names())])
+def test_the_matrix_is_compared_after_all_labs(steps):
+    steps = steps()
+    (matrix,) = [step for step in steps if step.name.partition("@")[0] == "matrix"]
+    assert set(matrix.after) == {step.name for step in steps if step.lab}
+    assert matrix.after
+
+
+# -- what words stand for ----------------------------------------------------------------------------------------------
+
+
+def test_the_group_test():
+    (stage,) = stages.of_words(["test"])
+    assert stage == (plan.test(), "", None, True)
+
+
+def test_the_group_test_long():
+    made = stages.of_words(["test-long"])
+    assert [stage.part for stage in made] == long_tier.names()
+    # Each of them runs even if one before it fails.
+    assert all(stage.after_failure and stage.seconds is None for stage in made)
+    assert [stage.steps for stage in made] == [long_tier.steps(part) for part in long_tier.names()]
+
+
+def test_the_group_test_turn(tmp_path):
+    parts = long_tier.names()
+    (tmp_path / "docs").mkdir()
+    lines = [
+        f'{{"part": "{part}", "commit": "c", "time": "2026-01-0{day}", "seconds": 1}}\n'
+        for day, part in enumerate(reversed(parts), 1)
+    ]
+    (tmp_path / long_tier.KEPT).write_text("".join(lines))
+    (stage,) = stages.of_words(["test-turn"], tmp_path)
+    assert stage == (long_tier.steps(parts[-1]), parts[-1], long_tier.LIMIT, False)
+
+
+def test_test_and_a_turn():
+    one, two = stages.of_words(["test", "test-turn"])
+    assert one.after_failure
+    assert one.seconds is None
+    assert not two.after_failure
+
+
+@pytest.mark.parametrize("part", long_tier.names())
+def test_a_part_by_its_name(part):
+    (stage,) = stages.of_words([f"long-{part}"])
+    assert stage == (long_tier.steps(part), part, None, True)
+
+
+def test_groups_and_steps_run_side_by_side():
+    (stage,) = stages.of_words(["unit", "lint", "molecule-iommu", "kunit"])
+    assert names(stage.steps) == ["unit", *plan.LINT, "molecule-iommu", "kunit"]
+    assert stage.steps[-2].words == ("molecule-own", "iommu")
+    assert stage.steps[-2].lab
+
+
+def test_a_step_that_is_named_twice_runs_once():
+    (stage,) = stages.of_words(["ruff", "lint", "ruff"])
+    assert sorted(names(stage.steps)) == sorted(plan.LINT)
+
+
+def test_labs_by_their_names():
+    known = plan.catalogue()
+    own = [name for name, kind in scenarios.every().items() if kind == "own"]
+    others = [f"molecule-kernels-{series}" for series in plan.other_kernels()]
+    assert set(known) == {"molecule", *(f"molecule-{name}" for name in own), *others}
+    groups = plan.groups()
+    assert set(groups) == {"lint", "molecule-labs", "molecule-kernels"}
+    assert names(groups["molecule-kernels"]) == others
+    assert set(names(groups["molecule-labs"])) == {f"molecule-{name}" for name in own if name not in scenarios.LONG}
+
+
+def test_words_that_mean_nothing():
+    with pytest.raises(KeyError, match="nothing, long-time, molecule-such"):
+        stages.of_words(["ruff", "nothing", "long-time", "test", "molecule-such"])
+
+
+# -- the long tier -----------------------------------------------------------------------------------------------------
+
+
+def test_the_parts():
+    parts = long_tier.names()
+    assert {"fabrics", "load"} <= set(parts)
+    assert set(parts) - {"fabrics", "load"} == set(kernels.SERIES) - {kernels.DEFAULT}
+    # Otherwise a part is older than five runs of a CI when it has its turn.
+    assert len(parts) <= 5
+
+
+def test_the_part_of_other_fabrics():
+    steps = {step.name: step for step in long_tier.steps("fabrics")}
+    labs = {f"molecule-{name}@fabrics": ("molecule-own", name) for name in ("families", "mixed_iommus")}
+    assert {name: step.words for name, step in steps.items() if step.lab} == labs
+    assert all(step.after == ("lab-build@fabrics",) for step in steps.values() if step.lab)
+    assert steps["lab-build@fabrics"].words == ("lab-build", kernels.DEFAULT)
+
+
+def test_the_part_under_load():
+    steps = {step.name: step for step in long_tier.steps("load")}
+    assert steps["models@load"].words == ("models",)
+    assert steps["molecule@load"].words == ("molecule", "endurance")
+    seconds = dict(steps["molecule@load"].environment)["DEVICE_LENDING_ENDURANCE_SECONDS"]
+    assert 300 <= int(seconds) < long_tier.LIMIT
+    tests = (ROOT / "molecule" / "endurance").rglob("*")
+    assert any(
+        "DEVICE_LENDING_ENDURANCE_SECONDS" in path.read_text() for path in tests if path.suffix in (".py", ".yml")
+    )
+
+
+@pytest.mark.parametrize("series", [name for name in kernels.SERIES if name != kernels.DEFAULT])
+def test_the_parts_of_other_kernels(series):
+    steps = long_tier.steps(series)
+    assert all(dict(step.environment) == {"KERNEL": series} for step in steps)
+    suite = [step for step in plan.test() if step.lab and not step.name.startswith("molecule-kernels-")]
+    assert [step.words for step in steps if step.lab] == [step.words for step in suite]
+    assert steps[0].words == ("lab-build", series)
+
+
+PARTS = ("one", "two", "three")
+
+
+def seen(**times):
+    return [{"part": part, "time": time} for part, time in times.items()]
+
+
+def test_what_was_never_seen_has_its_turn_first():
+    assert long_tier.turn(PARTS, seen(one="2026-01-01", three="2026-01-02"), "c") == "two"
+
+
+def test_then_what_was_seen_longest_ago():
+    records = seen(one="2026-01-02T10:00:00Z", two="2026-01-01T23:00:00Z", three="2026-01-02T09:00:00Z")
+    assert long_tier.turn(PARTS, records, "c") == "two"
+    # The newest record of a part counts, wherever it is; those of parts that are no more count for nothing.
+    records = [*seen(two="2026-01-03T00:00:00Z"), *records, *seen(gone="2020-01-01")]
+    assert long_tier.turn(PARTS, records, "c") == "three"
+
+
+def test_the_commit_decides_between_equals():
+    turns = [long_tier.turn(PARTS, [], f"commit{number}") for number in range(100)]
+    assert set(turns) == set(PARTS)
+    assert turns == [long_tier.turn(reversed(PARTS), [], f"commit{number}") for number in range(100)]
+    # The same on every machine and in every process.
+    assert turns[:6] == ["one", "one", "three", "two", "one", "one"]
+
+
+def test_what_has_passed_is_kept(tmp_path):
+    (tmp_path / ".build").mkdir()
+    (tmp_path / "docs").mkdir()
+    assert long_tier.kept(tmp_path) == []
+    long_tier.keep(tmp_path, long_tier.Passed("one", "c1", "2026-01-01T00:00:00Z", 60))
+    long_tier.keep(tmp_path, long_tier.Passed("two", "c2+", "2026-01-02T00:00:00Z", 61))
+    text = (tmp_path / ".build" / "long-tier.jsonl").read_text()
+    # It counts when it is written into the docs.
+    assert long_tier.kept(tmp_path) == []
+    (tmp_path / "docs" / "long-tier.jsonl").write_text(text)
+    assert long_tier.kept(tmp_path) == [
+        {"part": "one", "commit": "c1", "time": "2026-01-01T00:00:00Z", "seconds": 60},
+        {"part": "two", "commit": "c2+", "time": "2026-01-02T00:00:00Z", "seconds": 61},
+    ]

@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The long tier: its parts, and whose turn it is."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lab import kernels
+
+from . import scenarios
+from .plan import Step, lab_build, own_lab, shared_lab, suite, with_matrix
+
+# A part takes 20 minutes on two processors; one that takes longer than this, in its turn, has failed.
+LIMIT = 25 * 60.0
+ENDURANCE = (("DEVICE_LENDING_ENDURANCE_SECONDS", "600"),)
+KEPT = Path("docs") / "long-tier.jsonl"
+PASSED = Path(".build") / "long-tier.jsonl"
+
+
+def _fabrics() -> list[Step]:
+    """The scenarios of the long tier that have labs of their own: other bridges, other IOMMUs."""
+    names = scenarios.chosen("own", scenarios.every(), long=True)
+    return [lab_build(kernels.chosen()), *with_matrix([own_lab(name) for name in names])]
+
+
+def _load() -> list[Step]:
+    """Those that use the shared lab, for longer; beside them the models of the unit tests, with many histories."""
+    lab = shared_lab(scenarios.chosen("shared", scenarios.every(), long=True))
+    return [lab_build(kernels.chosen()), Step("models"), *with_matrix([lab._replace(environment=ENDURANCE)])]
+
+
+def _whole(series: str) -> list[Step]:
+    """The suite of the short tier on another kernel."""
+    steps = [lab_build(series), *with_matrix(suite(scenarios.every()))]
+    return [step._replace(environment=((kernels.VARIABLE, series),)) for step in steps]
+
+
+# Each fits in 20 minutes on two processors. As many runs see all of them as there are parts: not more than five.
+PARTS: Mapping[str, Callable[[], list[Step]]] = {
+    "fabrics": _fabrics,
+    "load": _load,
+    **{series: functools.partial(_whole, series) for series in kernels.SERIES if series != kernels.DEFAULT},
+}
+
+
+def names() -> list[str]:
+    """The parts there are."""
+    return list(PARTS)
+
+
+def steps(part: str) -> list[Step]:
+    """The steps of a part, with names that no other has."""
+    made = PARTS[part]()
+    return [
+        step._replace(
+            name=f"{step.name}@{part}",
+            words=step.words or (step.name,),
+            after=tuple(f"{name}@{part}" for name in step.after),
+        )
+        for step in made
+    ]
+
+
+class Passed(NamedTuple):
+    """That a part has passed."""
+
+    part: str
+    commit: str
+    time: str  # in UTC, as text that sorts
+    seconds: int
+
+
+def turn(parts: Sequence[str], seen: Iterable[Mapping[str, Any]], commit: str) -> str:
+    """The part that was seen longest ago; of several, such as those never seen, the one that the commit's id says."""
+    last: dict[str, str] = {}
+    for record in seen:
+        last[record["part"]] = max(record["time"], last.get(record["part"], ""))
+
+    def key(part: str) -> tuple[str, str]:
+        return last.get(part, ""), hashlib.sha256(f"{commit} {part}".encode()).hexdigest()
+
+    return min(parts, key=key)
+
+
+def kept(root: Path) -> list[dict[str, Any]]:
+    """What the checkout says of when parts were seen."""
+    path = root / KEPT
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def keep(root: Path, passed: Passed) -> None:
+    """Note that a part has passed; tools/steps/matrix --write puts it into docs."""
+    with open(root / PASSED, "a", encoding="utf-8") as handle:
+        handle.write(json.dumps(passed._asdict()) + "\n")

@@ -1,0 +1,140 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which steps there are, what each waits for, and how long it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from lab import kernels
+
+from . import scenarios
+
+ROOT = Path(__file__).resolve().parents[2]
+LINT = ("ruff", "mypy", "reuse", "shellcheck", "yamllint", "changelog", "docs", "ansible-lint")
+
+# About how long steps take on two processors with another one beside them: the longest start first. What is not here
+# takes a few seconds, or, if it has a lab, LAB_SECONDS.
+SECONDS = {
+    "molecule": 900,
+    "molecule-devices": 900,
+    "molecule-iommu": 600,
+    "molecule-families": 900,
+    "molecule-mixed_iommus": 900,
+    "molecule-bridge": 250,
+    "kernel": 150,
+    "sanity": 100,
+    "models": 400,
+    "unit": 90,
+    "kunit": 60,
+    "integration": 50,
+    "ansible-lint": 25,
+    "units": 10,
+}
+LAB_SECONDS = 400
+
+
+class Step(NamedTuple):
+    """A script in tools/steps with its arguments, and the steps that must be through before it starts."""
+
+    name: str
+    after: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # the script and its arguments, if the script has not the step's name
+    lab: bool = False  # has machines of its own
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def command(self, root: Path = ROOT) -> list[str]:
+        """What is run."""
+        script, *arguments = self.words or (self.name,)
+        return [str(root / "tools" / "steps" / script), *arguments]
+
+    @property
+    def seconds(self) -> int:
+        """About how long it takes."""
+        return SECONDS.get(self.name.partition("@")[0], LAB_SECONDS if self.lab else 5)
+
+
+SHORT = (
+    Step("kunit"),
+    Step("kernel"),
+    Step("sanity"),
+    Step("unit"),
+    # These share what ansible-test leaves in the copy of the tree.
+    Step("units", after=("sanity",)),
+    Step("integration", after=("units",)),
+    *(Step(name) for name in LINT),
+)
+
+
+def lab_build(*series: str) -> Step:
+    """The step that makes what labs are made of, so that no lab's time has that in it."""
+    return Step("lab-build", words=("lab-build", *series))
+
+
+def _lab(name: str, *words: str) -> Step:
+    return Step(name, after=("lab-build",), words=words, lab=True)
+
+
+def shared_lab(names: list[str]) -> Step:
+    """The step of scenarios that use one lab, one after the other."""
+    return _lab("molecule", "molecule", *names)
+
+
+def own_lab(name: str) -> Step:
+    """The step of a scenario with a lab of its own."""
+    return _lab(f"molecule-{name}", "molecule-own", name)
+
+
+def kernel_lab(series: str) -> Step:
+    """The step of the scenario `kernels` on a kernel series."""
+    return _lab(f"molecule-kernels-{series}", "molecule-kernel", series)
+
+
+def other_kernels() -> list[str]:
+    """The kernel series that only the scenario `kernels` runs on."""
+    return [name for name in kernels.SERIES if name != kernels.chosen()]
+
+
+def suite(known: dict[str, str], wanted: list[str] | None = None) -> list[Step]:
+    """One step for each lab of the suite on one kernel: of all scenarios of the short tier, or of those that are wanted."""
+    shared = scenarios.chosen("shared", known, wanted or ())
+    steps = [shared_lab(shared)] if shared else []
+    return steps + [own_lab(name) for name in scenarios.chosen("own", known, wanted or ())]
+
+
+def with_matrix(steps: list[Step]) -> list[Step]:
+    """Steps with the one that compares what their labs have seen."""
+    return [*steps, Step("matrix", after=tuple(step.name for step in steps if step.lab))]
+
+
+def kernel_labs(known: dict[str, str], wanted: list[str]) -> list[Step]:
+    """The short suite on each of the other kernels."""
+    return [kernel_lab(series) for _name in scenarios.chosen("kernels", known, wanted) for series in other_kernels()]
+
+
+def test() -> list[Step]:
+    """What `make test` runs: everything that a change can break."""
+    known, wanted = scenarios.every(), scenarios.named()
+    others = kernel_labs(known, wanted)
+    series = [kernels.chosen(), *(other_kernels() if others else ())]
+    return [lab_build(*series), *SHORT, *with_matrix(suite(known, wanted) + others)]
+
+
+def catalogue() -> dict[str, Step]:
+    """Each step that has arguments, by its name."""
+    known = scenarios.every()
+    steps = [shared_lab(scenarios.chosen("shared", known, scenarios.named()))]
+    steps += [own_lab(name) for name, kind in known.items() if kind == "own"]
+    steps += [kernel_lab(series) for series in other_kernels()]
+    return {step.name: step for step in steps}
+
+
+def groups() -> dict[str, list[Step]]:
+    """Steps that are run together, by a name for them."""
+    known, wanted = scenarios.every(), scenarios.named()
+    return {
+        "lint": [Step(name) for name in LINT],
+        "molecule-labs": [step for step in suite(known, wanted) if step.name != "molecule"],
+        "molecule-kernels": kernel_labs(known, wanted),
+    }
