@@ -113,7 +113,9 @@ def test_a_failure_shows_the_end_of_its_log_and_stops_nothing(steps, tmp_path, c
 def test_the_causes_are_said_at_the_end(steps, tmp_path, capsys):
     made = (steps("bad", "echo FAILED in the middle; seq 100; exit 3"), steps("good", "echo FAILED but fine"))
     assert run(tmp_path, *made, limits=ONE) == 1
-    end = capsys.readouterr().out.rstrip().splitlines()[-4:]
+    said = capsys.readouterr().out
+    assert "but fine" not in said
+    end = said.rstrip().splitlines()[-4:]
     assert [line.strip() for line in end if "FAILED" in line] == ["FAILED in the middle"]
 
 
@@ -132,6 +134,12 @@ def test_order(steps, tmp_path):
     lines = trace.read_text().split()
     assert lines.index("-first") < lines.index("+later")
     assert len(lines) == 6
+
+
+def test_the_longest_starts_first(steps, tmp_path):
+    made = [steps(name, f"echo {name} >>trace") for name in ("ruff", "kernel", "unit")]
+    assert run(tmp_path, *made, limits=ONE) == 0
+    assert (tmp_path / "trace").read_text().split() == ["kernel", "unit", "ruff"]
 
 
 def test_side_by_side_as_the_limits_say(steps, tmp_path):
