@@ -21,6 +21,11 @@ from .topology import Host, Topology
 NEEDED = (11, 1)
 FIRST_ROOT_PORT = 0x10
 MESSAGE_TIMEOUT = 600_000  # ms; a host may have to wait for its peer to start
+# All that QEMU emulates, but what makes emulated programs slower: with wide vectors the C library takes routines for them, each
+# instruction of which is a call for QEMU. Without, hosts boot and run Python with 15 % less processor time.
+EMULATED_CPU = "max," + ",".join(
+    f"{feature}=off" for feature in ("la57", "avx2", "avx", "f16c", "fma", "bmi1", "bmi2", "erms", "fsrm")
+)
 MANAGEMENT_SLOT, LAN_SLOT, DISK_SLOT = 2, 3, 4
 LAN_MAC = "02"
 # The same on all hosts: the network behind it, of which each has one of its own, remembers the one of the saved state.
@@ -188,7 +193,7 @@ def machine(
     """
     name = host.name
     args = ["-name", name, "-nodefaults", "-no-user-config", "-display", "none"]
-    args += ["-accel", "tcg,thread=multi" if accel == "tcg" else accel, "-cpu", "max" if accel == "tcg" else "host"]
+    args += ["-accel", "tcg,thread=multi" if accel == "tcg" else accel, "-cpu", EMULATED_CPU if accel == "tcg" else "host"]
     args += shape.arguments()
     args += ["-kernel", str(image.kernel), *(["-initrd", str(image.initrd)] if image.initrd else [])]
     args += ["-append", kernel_command_line(shape.iommu, identity)]
