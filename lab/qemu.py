@@ -21,8 +21,8 @@ from .topology import Host, Topology
 NEEDED = (11, 1)
 FIRST_ROOT_PORT = 0x10
 MESSAGE_TIMEOUT = 600_000  # ms; a host may have to wait for its peer to start
-# All that QEMU emulates, but what makes emulated programs slower: with wide vectors the C library takes routines for them, each
-# instruction of which is a call for QEMU. Without, hosts boot and run Python with 15 % less processor time.
+# All that QEMU emulates, but for what makes emulated programs slower: with wide vectors the C library takes routines for
+# them, each instruction of which is a call for QEMU. Without, hosts boot and run Python with 15 % less processor time.
 EMULATED_CPU = "max," + ",".join(
     f"{feature}=off" for feature in ("la57", "avx2", "avx", "f16c", "fma", "bmi1", "bmi2", "erms", "fsrm")
 )
