@@ -31,7 +31,7 @@ def leader_fixture():
     def start(script, lines):
         process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
         started.append(process)
-        pids = [int(process.stdout.readline()) for _ in range(lines)]
+        pids = [int(process.stdout.readline()) for _number in range(lines)]
         seen.extend(pids)
         return process, pids
 
