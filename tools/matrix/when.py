@@ -18,7 +18,7 @@ What a scenario has seen on a kernel is from one run of it, at the commit that w
 had been changed since that commit. **Older** is what was seen before {", ".join(f"`{path}`" for path in CODE)}
 or the scenario changed last.
 """
-LONG = """The parts of the long tier (`make test-long`), of which each run of a CI takes the one that was seen longest ago:
+LONG = """The parts of the long tier (`make test-long`), of which `make test-turn` runs the one that passed longest ago:
 """
 
 
