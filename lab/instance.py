@@ -119,8 +119,8 @@ class Instance:
             "up": False,
         }
         try:
-            self._start(wanted, parts, progress)
-            self._wait(wanted, progress)
+            resumed = self._start(wanted, parts, progress)
+            self._wait(wanted, resumed, progress)
         except BaseException:
             self.down(keep_logs=True)
             raise
@@ -129,7 +129,8 @@ class Instance:
         self._save()
         return True
 
-    def _start(self, wanted: Topology, parts: Parts, progress: Progress) -> None:
+    def _start(self, wanted: Topology, parts: Parts, progress: Progress) -> list[Host]:
+        """Start all; returns the hosts that go on from a saved state, and do not know yet who they are."""
         self._save()
         numbers = self.data["ports"]
         states = self._saved_states(wanted, parts, progress)
@@ -154,8 +155,7 @@ class Instance:
         if resumed:
             progress(f"plugging in what {', '.join(host.name for host in resumed)} shall have")
             self._plug(wanted, resumed)
-            self._wait_for_ssh([host.name for host in resumed], progress)
-            _each(resumed, lambda host: identity.tell(self.path, wanted, host))
+        return resumed
 
     def _saved_states(self, wanted: Topology, parts: Parts, progress: Progress) -> dict[str, saved.Saved]:
         """The states that hosts go on from, made first where they are not in the cache; the other hosts have to boot."""
@@ -238,8 +238,9 @@ class Instance:
                     raise LabError(f"the bridge {link} did not start; {log} ends with:\n{process.tail(log)}") from None
             time.sleep(0.05)
 
-    def _wait(self, wanted: Topology, progress: Progress) -> None:
+    def _wait(self, wanted: Topology, resumed: list[Host], progress: Progress) -> None:
         self._wait_for_ssh([BUILDER, *(host.name for host in wanted.hosts)], progress)
+        _each(resumed, lambda host: identity.tell(self.path, wanted, host))
         _each(wanted.hosts, lambda host: self._check_host(wanted, host))
 
     def _wait_for_ssh(self, names: list[str], progress: Progress) -> None:
