@@ -22,6 +22,9 @@ PATIENCE = {
 # The default, which is to withstand quantum computers, takes an emulated host half a second longer at each connection.
 KEY_EXCHANGE = "curve25519-sha256"
 
+# The hosts' Python for Ansible, see lab/guest/usr/local/lib/lab/interpreter.py.
+PYTHON = "/usr/local/lib/lab/python3"
+
 
 def ssh_options(state: Path) -> str:
     """Options for ssh, scp and sftp that make them accept exactly the lab's hosts."""
@@ -96,6 +99,7 @@ def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
                 "ntb_fabric": {
                     "hosts": hosts,
                     "vars": {
+                        "ansible_python_interpreter": PYTHON,
                         "device_lending_build_host": BUILDER,
                         "device_lending_leases": list(topology.leases),
                         **PATIENCE,

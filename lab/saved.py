@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import access, builder, cache, identity, machine, ports, process, qemu, topology
+from . import access, builder, cache, identity, inventory, machine, ports, process, qemu, topology
 from .errors import LabError
 from .image import Image, tree_hash
 from .parts import Parts
@@ -52,6 +52,8 @@ def booted(parts: Parts, shape: Shape, disk: Path, tell: Callable[[str], None]) 
         with _seed(parts, shape, directory, disk, None) as seed:
             # A boot that has come to its end, whether all went well or not.
             seed.run("systemctl is-system-running --wait > /dev/null; true")
+            # Starts what runs Ansible's modules, which imports what they have imported on this disk.
+            seed.run(f"{inventory.PYTHON} /dev/null")
             seed.save()
 
     return _entry(_recipe(parts, shape, disk), build, tell)

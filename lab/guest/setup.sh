@@ -21,7 +21,7 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
     dev-hugepages.mount dev-mqueue.mount ldconfig.service systemd-journal-catalog-update.service systemd-update-done.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
-chroot "$root" systemctl enable lab-identity.service ssh.service
+chroot "$root" systemctl enable lab-identity.service lab-interpreter.socket ssh.service
 ln -sf /lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
 mkdir -p "$root/etc/systemd/journald.conf.d"
 printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=64M\n' > "$root/etc/systemd/journald.conf.d/lab.conf"
