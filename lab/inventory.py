@@ -85,7 +85,8 @@ def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
             {"ntb": topology.ntb_address(host.name, link), "peer": link.peer(host.name)}
             for link in topology.links_of(host.name)
         ]
-        hosts[host.name] = {**connection(host.name), "device_lending_links": links, **host.variables}
+        own = {"ansible_python_interpreter": PYTHON, "device_lending_links": links}
+        hosts[host.name] = {**connection(host.name), **own, **host.variables}
     data = {
         "all": {
             "vars": {
@@ -99,7 +100,6 @@ def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
                 "ntb_fabric": {
                     "hosts": hosts,
                     "vars": {
-                        "ansible_python_interpreter": PYTHON,
                         "device_lending_build_host": BUILDER,
                         "device_lending_leases": list(topology.leases),
                         **PATIENCE,

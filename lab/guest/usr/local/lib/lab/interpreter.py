@@ -213,7 +213,7 @@ def main():
         while True:
             *lines, buffer = (buffer + os.read(requests, 4096)).split(b"\n")
             for line in lines:
-                word, _, what = line.decode().partition(" ")
+                word, what = line.decode().split(" ")
                 if word == "run":
                     if fork(int(what)):
                         child(Caller(int(what)), requests, known)
