@@ -12,10 +12,10 @@ from .hosts import BenchError, Host
 
 # Points in the kernel, by the name they get in the trace: where from, and what.
 PROBES = {
-    "attach": ("p", "lend_borrowed_attach"),
-    "attached": ("r", "lend_borrowed_attach"),
-    "detach": ("p", "lend_borrowed_detach"),
-    "detached": ("r", "lend_borrowed_detach"),
+    "attach": ("p", "borrower_attach"),
+    "attached": ("r", "borrower_attach"),
+    "detach": ("p", "borrower_detach"),
+    "detached": ("r", "borrower_detach"),
     "config": ("p", "lend_config_init"),
     "bus": ("p", "pci_create_root_bus"),
     "scan": ("p", "pci_scan_child_bus"),

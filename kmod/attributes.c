@@ -6,8 +6,10 @@
 
 #include "attributes.h"
 #include "borrowed.h"
-#include "lent.h"
+#include "borrower.h"
+#include "dma.h"
 #include "link.h"
+#include "owner.h"
 #include "pool.h"
 #include "proto.h"
 #include "uapi/ntb_lend.h"
@@ -67,13 +69,13 @@ static int lend_put_space(struct sk_buff *skb, struct lend_link *link)
 	struct lend_pool_space space;
 	struct nlattr *nest;
 
-	if (!pool && !link->translated)
+	if (!pool && !link->windows.translated)
 		return 0;
 	if (pool) {
 		lend_pool_space(pool, &space);
 	} else {
-		space.size = link->win[link->dma_win].size;
-		space.free = space.size - min(space.size, lend_borrowed_mapped(link));
+		space.size = link->windows.win[link->windows.dma].size;
+		space.free = space.size - min(space.size, borrower_mapped(link));
 	}
 	nest = nla_nest_start(skb, NTB_LEND_A_LINK_SPACE);
 	if (!nest ||
@@ -94,7 +96,7 @@ static int lend_put_space(struct sk_buff *skb, struct lend_link *link)
 
 static const char *lend_link_dma(const struct lend_link *link)
 {
-	if (link->translated)
+	if (link->windows.translated)
 		return "iommu";
 	return link->pool ? "bounce" : "direct";
 }
@@ -109,32 +111,33 @@ static const char *lend_link_dma(const struct lend_link *link)
  */
 int lend_put_link(struct sk_buff *skb, void *object)
 {
-	struct lend_link *link = object;
+	struct lend_link *link = container_of(object, struct lend_link, object);
 	const char *message = READ_ONCE(link->message);
 	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_LINK);
 	int i;
 
 	if (!nest ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_ID, link->id) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_ID, link->object.id) ||
 	    nla_put_string(skb, NTB_LEND_A_LINK_NTB, pci_name(link->pdev)) ||
 	    nla_put_u32(skb, NTB_LEND_A_LINK_PORT, ntb_port_number(link->ntb)) ||
 	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PORT,
-			ntb_peer_port_number(link->ntb, link->pidx)) ||
+			ntb_peer_port_number(link->ntb, link->windows.pidx)) ||
 	    nla_put_u32(skb, NTB_LEND_A_LINK_STATE, READ_ONCE(link->state)) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_EPOCH, link->epoch, NTB_LEND_A_LINK_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_PEER_EPOCH, link->peer_epoch,
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_EPOCH, link->channel.epoch,
+			      NTB_LEND_A_LINK_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_PEER_EPOCH, link->channel.peer_epoch,
 			      NTB_LEND_A_LINK_PAD) ||
 	    nla_put_u32(skb, NTB_LEND_A_LINK_PROTOCOL, LEND_PROTOCOL) ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PROTOCOL, link->peer_protocol) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PROTOCOL, link->handshake.peer_protocol) ||
 	    nla_put_u8(skb, NTB_LEND_A_LINK_PHYSICAL, READ_ONCE(link->physical)) ||
-	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, link->translated) ||
+	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, link->windows.translated) ||
 	    nla_put_string(skb, NTB_LEND_A_LINK_DMA, lend_link_dma(link)) ||
 	    (message && nla_put_string(skb, NTB_LEND_A_LINK_MESSAGE, message)))
 		return -EMSGSIZE;
-	for (i = 0; i < link->nwin; i++)
-		if (lend_put_window(skb, i, &link->win[i]))
+	for (i = 0; i < link->windows.count; i++)
+		if (lend_put_window(skb, i, &link->windows.win[i]))
 			return -EMSGSIZE;
-	if (lend_put_space(skb, link) || lend_put_counters(skb, &link->counters))
+	if (lend_put_space(skb, link) || lend_put_counters(skb, &link->channel.counters))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -159,11 +162,11 @@ static int lend_put_bar(struct sk_buff *skb, int type, int i, u64 size, u32 flag
 	return 0;
 }
 
-static int lend_put_limit(struct sk_buff *skb, enum lend_limit limit)
+static int lend_put_limit(struct sk_buff *skb, enum lent_limit limit)
 {
 	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_LENT_LIMIT);
 
-	if (!nest || nla_put_string(skb, NTB_LEND_A_LIMIT_TEXT, lend_lent_limit(limit)))
+	if (!nest || nla_put_string(skb, NTB_LEND_A_LIMIT_TEXT, owner_limit(limit)))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -179,17 +182,17 @@ static int lend_put_limit(struct sk_buff *skb, enum lend_limit limit)
  */
 int lend_put_lent(struct sk_buff *skb, void *object)
 {
-	struct lend_lent *lent = object;
+	struct lent_device *lent = container_of(object, struct lent_device, object);
 	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_LENT);
 	int i, ret = -EMSGSIZE;
 
 	if (!nest)
 		return ret;
 	mutex_lock(&lent->lock);
-	if (nla_put_u32(skb, NTB_LEND_A_LENT_ID, lent->id) ||
+	if (nla_put_u32(skb, NTB_LEND_A_LENT_ID, lent->object.id) ||
 	    nla_put_string(skb, NTB_LEND_A_LENT_ADDRESS, pci_name(lent->pdev)) ||
 	    nla_put_u32(skb, NTB_LEND_A_LENT_STATE, lent->state) ||
-	    (lent->link && nla_put_u32(skb, NTB_LEND_A_LENT_LINK, lent->link->id)) ||
+	    (lent->link && nla_put_u32(skb, NTB_LEND_A_LENT_LINK, lent->link->object.id)) ||
 	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_EPOCH, lent->epoch, NTB_LEND_A_LENT_PAD) ||
 	    nla_put_u8(skb, NTB_LEND_A_LENT_CONTAINED, lent->contained) ||
 	    (lent->message && nla_put_string(skb, NTB_LEND_A_LENT_MESSAGE, lent->message)) ||
@@ -215,7 +218,7 @@ unlock:
 	return ret;
 }
 
-static const char *lend_borrowed_interrupts(struct lend_borrowed *b)
+static const char *lend_borrowed_interrupts(struct borrowed_device *b)
 {
 	const char *way = "none";
 	struct pci_dev *pdev;
@@ -243,7 +246,7 @@ static const char *lend_borrowed_interrupts(struct lend_borrowed *b)
  */
 int lend_put_borrowed(struct sk_buff *skb, void *object)
 {
-	struct lend_borrowed *b = object;
+	struct borrowed_device *b = container_of(object, struct borrowed_device, object);
 	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_BORROWED);
 	struct lend_dma_stats s;
 	char address[32], remote[32];
@@ -255,8 +258,8 @@ int lend_put_borrowed(struct sk_buff *skb, void *object)
 		 b->remote_address >> 8 & 0xff, PCI_SLOT(b->remote_address & 0xff),
 		 PCI_FUNC(b->remote_address & 0xff));
 	if (!nest ||
-	    nla_put_u32(skb, NTB_LEND_A_BORROWED_ID, b->id) ||
-	    nla_put_u32(skb, NTB_LEND_A_BORROWED_LINK, b->link->id) ||
+	    nla_put_u32(skb, NTB_LEND_A_BORROWED_ID, b->object.id) ||
+	    nla_put_u32(skb, NTB_LEND_A_BORROWED_LINK, b->link->object.id) ||
 	    nla_put_u32(skb, NTB_LEND_A_BORROWED_REMOTE_ID, b->remote_id) ||
 	    nla_put_u64_64bit(skb, NTB_LEND_A_BORROWED_EPOCH, b->epoch,
 			      NTB_LEND_A_BORROWED_PAD) ||
@@ -301,10 +304,10 @@ int lend_put_mail(struct sk_buff *skb, void *object)
 	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_MAIN_MAILBOX);
 
 	if (!nest ||
-	    nla_put_u32(skb, NTB_LEND_A_MAILBOX_LINK, mail->link->id) ||
+	    nla_put_u32(skb, NTB_LEND_A_MAILBOX_LINK, mail->link->object.id) ||
 	    nla_put_u32(skb, NTB_LEND_A_MAILBOX_PORT, mail->port) ||
 	    nla_put(skb, NTB_LEND_A_MAILBOX_PAYLOAD, mail->len, mail->data) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_MAILBOX_PEER_EPOCH, mail->link->peer_epoch,
+	    nla_put_u64_64bit(skb, NTB_LEND_A_MAILBOX_PEER_EPOCH, mail->link->channel.peer_epoch,
 			      NTB_LEND_A_MAILBOX_PAD))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Channel: requests are posted writes into the peer's memory, answers are
- * posted writes back; each side polls its own memory only.
+ * posted writes back; each side polls its own memory only. Transport alone: what
+ * a request means is known to who asks and to @serve. Used by link.c, mailbox.c,
+ * relay.c and whoever asks the peer.
+ *
+ * Locks: lend_channels_lock for the list of channels, which is read under RCU.
+ * None on the way of a request.
  */
 
+#include <linux/delay.h>
+#include <linux/dma-mapping.h>
 #include <linux/io.h>
 #include <linux/kthread.h>
 #include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/ntb.h>
 #include <linux/random.h>
+#include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
 
 #include "channel.h"
-#include "link.h"
-#include "serve.h"
 #include "trace.h"
 
 static unsigned int request_timeout_ms = 1000;
@@ -31,6 +39,9 @@ MODULE_PARM_DESC(server_poll_us,
 
 /* How long a server that should be polling may take before its doorbell is rung. */
 #define LEND_QUIET_NS	(20 * NSEC_PER_USEC)
+
+static LIST_HEAD(lend_channels);
+static DEFINE_MUTEX(lend_channels_lock);
 
 static int lend_status_to_errno(u32 status)
 {
@@ -50,21 +61,79 @@ static int lend_status_to_errno(u32 status)
 	}
 }
 
+/**
+ * lend_channel_ring() - ring a doorbell of the peer
+ * @channel: the channel
+ * @db: which
+ *
+ * Context: any.
+ */
+void lend_channel_ring(struct lend_channel *channel, enum lend_doorbell db)
+{
+	ntb_peer_db_set(channel->ntb, BIT_ULL(db));
+	atomic64_inc(&channel->counters.db_sent);
+}
+
+/**
+ * lend_channel_enter() - begin to use the peer's memory
+ * @channel: the channel
+ *
+ * Context: any.
+ * Return: false when the link is not ready. Else lend_channel_leave() must follow.
+ */
+bool lend_channel_enter(struct lend_channel *channel)
+{
+	atomic_inc(&channel->users);
+	/* Either the session's end sees us, or we see that it is dead. */
+	smp_mb__after_atomic();
+	if (lend_channel_is_ready(channel))
+		return true;
+	atomic_dec(&channel->users);
+	return false;
+}
+
+/**
+ * lend_channel_leave() - done with the peer's memory
+ * @channel: the channel
+ *
+ * Context: any.
+ */
+void lend_channel_leave(struct lend_channel *channel)
+{
+	/* The last use of the peer's memory is over before we are gone. */
+	smp_mb__before_atomic();
+	atomic_dec(&channel->users);
+}
+
+/**
+ * lend_channel_quiesce() - wait until nobody uses the peer's memory
+ * @channel: the channel, dead or not ready
+ *
+ * Context: process; sleeps.
+ */
+void lend_channel_quiesce(struct lend_channel *channel)
+{
+	/* Pairs with lend_channel_enter(). */
+	smp_mb();
+	while (atomic_read(&channel->users))
+		usleep_range(50, 100);
+}
+
 /*
  * A slot whose request has timed out stays in use until its answer comes after
  * all: the server might still be reading the request, so it is not overwritten.
  */
-static void lend_slots_reclaim(struct lend_link *link)
+static void lend_slots_reclaim(struct lend_channel *channel)
 {
-	unsigned long stuck = READ_ONCE(link->slots_stuck);
+	unsigned long stuck = READ_ONCE(channel->slots_stuck);
 	unsigned long slot;
 
 	for_each_set_bit(slot, &stuck, LEND_SLOTS) {
-		u32 seq = le32_to_cpu(READ_ONCE(link->chan->resp[slot].seq));
+		u32 seq = le32_to_cpu(READ_ONCE(channel->own->resp[slot].seq));
 
-		if (seq == READ_ONCE(link->slot_seq[slot]) &&
-		    test_and_clear_bit(slot, &link->slots_stuck))
-			clear_bit_unlock(slot, &link->slots_busy);
+		if (seq == READ_ONCE(channel->slot_seq[slot]) &&
+		    test_and_clear_bit(slot, &channel->slots_stuck))
+			clear_bit_unlock(slot, &channel->slots_busy);
 	}
 }
 
@@ -72,13 +141,13 @@ static void lend_slots_reclaim(struct lend_link *link)
  * Any context. Answers the request in @slot, if there is a new one; without
  * @wait, only if that can be done now.
  */
-static bool lend_serve_slot(struct lend_link *link, int slot, bool wait)
+static bool lend_serve_slot(struct lend_channel *channel, int slot, bool wait)
 {
-	struct lend_request *from = &link->chan->req[slot];
-	struct lend_response __iomem *to = &link->peer_chan->resp[slot];
+	struct lend_request *from = &channel->own->req[slot];
+	struct lend_response __iomem *to = &channel->peer->resp[slot];
 	struct lend_response resp = {};
 	struct lend_request req;
-	u32 seq = le32_to_cpu(READ_ONCE(from->seq)), served = READ_ONCE(link->served_seq[slot]);
+	u32 seq = le32_to_cpu(READ_ONCE(from->seq)), served = READ_ONCE(channel->served_seq[slot]);
 
 	if (!seq || seq == served)
 		return false;
@@ -90,17 +159,17 @@ static bool lend_serve_slot(struct lend_link *link, int slot, bool wait)
 	if (!wait && req.op != LEND_OP_CONFIG_READ)
 		return false;
 	/* Another processor may be at it, or done with it: then the copy may be of two requests. */
-	if (cmpxchg(&link->served_seq[slot], served, seq) != served)
+	if (cmpxchg(&channel->served_seq[slot], served, seq) != served)
 		return false;
 
-	if (le64_to_cpu(req.session) != link->peer_epoch)
+	if (le64_to_cpu(req.session) != channel->peer_epoch)
 		resp.status = cpu_to_le32(LEND_ERR_STALE);
 	else
-		resp.status = cpu_to_le32(lend_serve(link, &req, &resp));
+		resp.status = cpu_to_le32(channel->serve(channel, &req, &resp));
 	if (resp.status)
-		atomic64_inc(&link->counters.rejected);
+		atomic64_inc(&channel->counters.rejected);
 	else
-		atomic64_inc(&link->counters.served);
+		atomic64_inc(&channel->counters.served);
 
 	memcpy_toio(&to->status, &resp.status,
 		    sizeof(resp) - offsetof(struct lend_response, status));
@@ -113,23 +182,18 @@ static bool lend_serve_slot(struct lend_link *link, int slot, bool wait)
 }
 
 /* Context as lend_serve_slot(). */
-static bool lend_serve_all(struct lend_link *link, bool wait)
+static bool lend_serve_all(struct lend_channel *channel, bool wait)
 {
 	bool any = false;
 	int slot;
 
 	for (slot = 0; slot < LEND_SLOTS; slot++) {
-		if (!lend_link_enter(link))
+		if (!lend_channel_enter(channel))
 			return false;
-		any |= lend_serve_slot(link, slot, wait);
-		lend_link_leave(link);
+		any |= lend_serve_slot(channel, slot, wait);
+		lend_channel_leave(channel);
 	}
 	return any;
-}
-
-static void lend_serve_all_now(struct lend_link *link)
-{
-	lend_serve_all(link, false);
 }
 
 /*
@@ -141,42 +205,47 @@ static void lend_serve_all_now(struct lend_link *link)
  */
 static void lend_serve_while_waiting(void)
 {
+	struct lend_channel *channel;
+
 	if (!IS_ENABLED(CONFIG_PCI_LOCKLESS_CONFIG))
 		return;
 	/* A request that is taken here is not left lying. */
 	preempt_disable();
-	lend_link_visit_all(lend_serve_all_now);
+	rcu_read_lock();
+	list_for_each_entry_rcu(channel, &lend_channels, node)
+		lend_serve_all(channel, false);
+	rcu_read_unlock();
 	preempt_enable();
 }
 
 /* Any context. Returns a slot, or -EBUSY when none comes free by @deadline. */
-static int lend_slot_get(struct lend_link *link, u64 deadline)
+static int lend_slot_get(struct lend_channel *channel, u64 deadline)
 {
 	unsigned long slot;
 
 	for (;;) {
-		lend_slots_reclaim(link);
-		slot = find_first_zero_bit(&link->slots_busy, LEND_SLOTS);
+		lend_slots_reclaim(channel);
+		slot = find_first_zero_bit(&channel->slots_busy, LEND_SLOTS);
 		if (slot < LEND_SLOTS) {
-			if (!test_and_set_bit_lock(slot, &link->slots_busy))
+			if (!test_and_set_bit_lock(slot, &channel->slots_busy))
 				return slot;
 			continue;
 		}
-		if (READ_ONCE(link->dead) || ktime_get_mono_fast_ns() > deadline)
+		if (READ_ONCE(channel->dead) || ktime_get_mono_fast_ns() > deadline)
 			return -EBUSY;
 		lend_serve_while_waiting();
 		cpu_relax();
 	}
 }
 
-static void lend_slot_post(struct lend_link *link, int slot, u32 seq,
+static void lend_slot_post(struct lend_channel *channel, int slot, u32 seq,
 			   const struct lend_call *call)
 {
-	struct lend_request __iomem *to = &link->peer_chan->req[slot];
+	struct lend_request __iomem *to = &channel->peer->req[slot];
 	struct lend_request req = {
 		.op = call->op,
 		.size = call->size,
-		.session = cpu_to_le64(link->epoch),
+		.session = cpu_to_le64(channel->epoch),
 		.epoch = cpu_to_le64(call->epoch),
 		.handle = cpu_to_le32(call->handle),
 		.arg = cpu_to_le32(call->arg),
@@ -196,14 +265,14 @@ static void lend_slot_post(struct lend_link *link, int slot, u32 seq,
  * request by itself: the doorbell would cost more than the request. A wrong
  * guess costs LEND_QUIET_NS.
  */
-static bool lend_server_polls(const struct lend_link *link, u64 now)
+static bool lend_server_polls(const struct lend_channel *channel, u64 now)
 {
-	return now - READ_ONCE(link->answered_at) < READ_ONCE(server_poll_us) * NSEC_PER_USEC;
+	return now - READ_ONCE(channel->answered_at) < READ_ONCE(server_poll_us) * NSEC_PER_USEC;
 }
 
 /**
  * lend_channel_call() - ask the peer's kernel
- * @link: the link
+ * @channel: the channel
  * @call: the request; its answer is put into @call->val
  *
  * Spins until the answer is there or request_timeout_ms are over, and serves reads
@@ -214,7 +283,7 @@ static bool lend_server_polls(const struct lend_link *link, u64 now)
  * time; -ESTALE the lease is over; -EPERM refused by the owner; -EIO the device
  * did not answer; -EBUSY no free slot in time, or attached already.
  */
-int lend_channel_call(struct lend_link *link, struct lend_call *call)
+int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 {
 	u64 start = ktime_get_mono_fast_ns(), now = start;
 	u64 deadline = start + (u64)READ_ONCE(request_timeout_ms) * NSEC_PER_MSEC;
@@ -223,27 +292,27 @@ int lend_channel_call(struct lend_link *link, struct lend_call *call)
 	int slot, i, ret;
 	u32 seq;
 
-	if (!lend_link_enter(link))
+	if (!lend_channel_enter(channel))
 		return -ENODEV;
 
-	slot = lend_slot_get(link, deadline);
+	slot = lend_slot_get(channel, deadline);
 	if (slot < 0) {
 		ret = slot;
 		goto leave;
 	}
 
-	resp = &link->chan->resp[slot];
-	seq = ++link->slot_seq[slot];
+	resp = &channel->own->resp[slot];
+	seq = ++channel->slot_seq[slot];
 	if (!seq)
-		seq = ++link->slot_seq[slot];
-	atomic64_inc(&link->counters.requests);
-	lend_slot_post(link, slot, seq, call);
-	if (lend_server_polls(link, start)) {
+		seq = ++channel->slot_seq[slot];
+	atomic64_inc(&channel->counters.requests);
+	lend_slot_post(channel, slot, seq, call);
+	if (lend_server_polls(channel, start)) {
 		next_ring = start + LEND_QUIET_NS;
 		rering /= 2;
 	} else {
 		next_ring = start + rering;
-		lend_link_ring(link, LEND_DB_REQUEST);
+		lend_channel_ring(channel, LEND_DB_REQUEST);
 	}
 
 	for (;;) {
@@ -253,23 +322,23 @@ int lend_channel_call(struct lend_link *link, struct lend_call *call)
 			ret = lend_status_to_errno(le32_to_cpu(READ_ONCE(resp->status)));
 			for (i = 0; i < ARRAY_SIZE(call->val); i++)
 				call->val[i] = le64_to_cpu(READ_ONCE(resp->val[i]));
-			atomic64_inc(&link->counters.responses);
-			WRITE_ONCE(link->answered_at, ktime_get_mono_fast_ns());
+			atomic64_inc(&channel->counters.responses);
+			WRITE_ONCE(channel->answered_at, ktime_get_mono_fast_ns());
 			break;
 		}
-		if (READ_ONCE(link->dead)) {
+		if (READ_ONCE(channel->dead)) {
 			ret = -ENODEV;
 			break;
 		}
 		now = ktime_get_mono_fast_ns();
 		if (now > deadline) {
-			atomic64_inc(&link->counters.timeouts);
-			set_bit(slot, &link->slots_stuck);
+			atomic64_inc(&channel->counters.timeouts);
+			set_bit(slot, &channel->slots_stuck);
 			ret = -ETIMEDOUT;
 			goto trace;
 		}
 		if (now > next_ring) {
-			lend_link_ring(link, LEND_DB_REQUEST);
+			lend_channel_ring(channel, LEND_DB_REQUEST);
 			rering *= 2;
 			next_ring = now + rering;
 		}
@@ -278,38 +347,38 @@ int lend_channel_call(struct lend_link *link, struct lend_call *call)
 		cpu_relax();
 	}
 
-	clear_bit_unlock(slot, &link->slots_busy);
+	clear_bit_unlock(slot, &channel->slots_busy);
 trace:
-	trace_lend_call(link->id, call->op, call->handle, call->arg,
+	trace_lend_call(channel->id, call->op, call->handle, call->arg,
 			ktime_get_mono_fast_ns() - start, ret);
 leave:
-	lend_link_leave(link);
+	lend_channel_leave(channel);
 	return ret;
 }
 
 /* Hybrid: polls for a while after each request, then sleeps. */
 static int lend_server(void *data)
 {
-	struct lend_link *link = data;
+	struct lend_channel *channel = data;
 	u64 idle_since = ktime_get_mono_fast_ns();
 
 	while (!kthread_should_stop()) {
-		atomic_set(&link->server_kick, 0);
+		atomic_set(&channel->server_kick, 0);
 		/* The kick is cleared before the slots are looked at. */
 		smp_mb();
-		if (lend_serve_all(link, true)) {
+		if (lend_serve_all(channel, true)) {
 			idle_since = ktime_get_mono_fast_ns();
 			continue;
 		}
-		if (lend_link_is_ready(link) &&
+		if (lend_channel_is_ready(channel) &&
 		    ktime_get_mono_fast_ns() - idle_since < server_poll_us * NSEC_PER_USEC) {
 			cond_resched();
 			cpu_relax();
 			continue;
 		}
-		wait_event_interruptible(link->server_wait,
+		wait_event_interruptible(channel->server_wait,
 					 kthread_should_stop() ||
-					 atomic_read(&link->server_kick));
+					 atomic_read(&channel->server_kick));
 		idle_since = ktime_get_mono_fast_ns();
 	}
 	return 0;
@@ -317,62 +386,96 @@ static int lend_server(void *data)
 
 /**
  * lend_channel_kick() - a request may be there
- * @link: the link
+ * @channel: the channel
  *
  * Context: any; called from the doorbell's interrupt.
  */
-void lend_channel_kick(struct lend_link *link)
+void lend_channel_kick(struct lend_channel *channel)
 {
-	atomic_set(&link->server_kick, 1);
-	wake_up(&link->server_wait);
+	atomic_set(&channel->server_kick, 1);
+	wake_up(&channel->server_wait);
 }
 
 /**
  * lend_channel_reset() - forget the last session's requests and answers
- * @link: the link, not ready
+ * @channel: the channel, not ready
  *
- * Context: process; caller holds @link->lock and no one uses the channel.
+ * Context: process; caller holds @channel->lock and no one uses the channel.
  */
-void lend_channel_reset(struct lend_link *link)
+void lend_channel_reset(struct lend_channel *channel)
 {
-	memset(link->chan, 0, sizeof(*link->chan));
-	memset(link->served_seq, 0, sizeof(link->served_seq));
-	link->slots_busy = 0;
-	link->slots_stuck = 0;
-	get_random_bytes(link->slot_seq, sizeof(link->slot_seq));
+	memset(channel->own, 0, sizeof(*channel->own));
+	memset(channel->served_seq, 0, sizeof(channel->served_seq));
+	channel->slots_busy = 0;
+	channel->slots_stuck = 0;
+	get_random_bytes(channel->slot_seq, sizeof(channel->slot_seq));
+}
+
+/**
+ * lend_channel_alloc() - have memory for the peer to write
+ * @channel: the channel
+ * @dev: the NTB function
+ *
+ * Context: process.
+ * Return: 0; -ENOMEM none that the DMA window shows.
+ */
+int lend_channel_alloc(struct lend_channel *channel, struct device *dev)
+{
+	channel->own = dma_alloc_coherent(dev, sizeof(*channel->own), &channel->dma, GFP_KERNEL);
+	if (!channel->own)
+		return -ENOMEM;
+	lend_channel_reset(channel);
+	return 0;
+}
+
+/**
+ * lend_channel_free() - give it back
+ * @channel: the channel, stopped
+ * @dev: the NTB function
+ *
+ * Context: process.
+ */
+void lend_channel_free(struct lend_channel *channel, struct device *dev)
+{
+	dma_free_coherent(dev, sizeof(*channel->own), channel->own, channel->dma);
 }
 
 /**
  * lend_channel_start() - start the server
- * @link: the link
+ * @channel: the channel
  *
  * Context: process.
  * Return: 0 or a negative errno.
  */
-int lend_channel_start(struct lend_link *link)
+int lend_channel_start(struct lend_channel *channel)
 {
 	struct task_struct *task;
 
-	init_waitqueue_head(&link->server_wait);
-	atomic_set(&link->server_kick, 0);
-	task = kthread_run(lend_server, link, "ntb_lend/%u", link->id);
+	init_waitqueue_head(&channel->server_wait);
+	atomic_set(&channel->server_kick, 0);
+	task = kthread_run(lend_server, channel, "ntb_lend/%u", channel->id);
 	if (IS_ERR(task))
 		return PTR_ERR(task);
 	/* Another host's CPU spins until this thread has answered. */
 	sched_set_fifo_low(task);
-	link->server = task;
+	channel->server = task;
+	mutex_lock(&lend_channels_lock);
+	list_add_tail_rcu(&channel->node, &lend_channels);
+	mutex_unlock(&lend_channels_lock);
 	return 0;
 }
 
 /**
  * lend_channel_stop() - stop the server
- * @link: the link
+ * @channel: the channel, which nobody will answer on any more
  *
  * Context: process.
  */
-void lend_channel_stop(struct lend_link *link)
+void lend_channel_stop(struct lend_channel *channel)
 {
-	if (link->server)
-		kthread_stop(link->server);
-	link->server = NULL;
+	mutex_lock(&lend_channels_lock);
+	list_del_rcu(&channel->node);
+	mutex_unlock(&lend_channels_lock);
+	synchronize_rcu();
+	kthread_stop(channel->server);
 }

@@ -5,31 +5,118 @@
  * address in one of these, see view.h. Where that mapping would be the address
  * and nothing else, the address is taken: going through the DMA layer a second
  * time takes as long as all the rest.
+ *
+ * Coherent memory is made of single pages, so that what a process has still mapped
+ * when the device goes lives on until its last mapping goes, and is freed then:
+ * the page's own count sees to that.
+ *
+ * Called by drivers of borrowed devices through struct dma_map_ops, in any context
+ * and without a lock, and by borrower.c for the device's life.
  */
 
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/gfp.h>
 #include <linux/jiffies.h>
+#include <linux/mm.h>
 #include <linux/pci.h>
+#include <linux/percpu-refcount.h>
 #include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
 
+#include "borrowed.h"
 #include "compat.h"
 #include "dma.h"
+#include "link.h"
 #include "pool.h"
+#include "trace.h"
 
 /* How long a detach waits for mappings that the driver has left behind. */
 #define LEND_DRAIN_TIMEOUT	(5 * HZ)
 
+static inline struct borrowed_device *lend_dma_of(struct device *dev)
+{
+	return lend_borrowed_of(to_pci_dev(dev));
+}
+
+static inline struct device *lend_dma_ntb(const struct borrowed_device *b)
+{
+	return &b->link->pdev->dev;
+}
+
+/* Bits of the windows in which memory may lie anywhere for a device with this mask. */
+static inline unsigned int lend_dma_windows(const struct borrowed_device *b, u64 mask)
+{
+	unsigned int reached = lend_views_reached(&b->views, mask);
+
+	return b->link->pool ? reached & b->views.whole : reached;
+}
+
+/*
+ * The three that follow are in every map and unmap, which without an IOMMU is
+ * little more than calls: so they are none.
+ */
+
 /**
- * lend_dma_refuse() - a mapping that has begun cannot be made
+ * lend_dma_enter() - begin a mapping
  * @b: the borrowed device
- * @dev: the same
+ *
+ * Every mapping holds a reference.
+ *
+ * Context: any.
+ * Return: false once the device is going.
+ */
+static inline bool lend_dma_enter(struct borrowed_device *b)
+{
+	if (percpu_ref_tryget_live(&b->dma_ref))
+		return true;
+	this_cpu_inc(b->dma_stats->errors);
+	return false;
+}
+
+/**
+ * lend_dma_made() - a mapping is made
+ * @b: the borrowed device
+ * @addr: in the DMA address space of the NTB function
  * @size: octets
- * @why: in words
+ * @dir: who writes to it
+ *
+ * Context: any.
+ * Return: what to tell the device.
+ */
+static inline dma_addr_t lend_dma_made(struct borrowed_device *b, dma_addr_t addr, size_t size,
+				       enum dma_data_direction dir)
+{
+	dma_addr_t bus = lend_views_to_device(&b->views, addr);
+
+	this_cpu_inc(b->dma_stats->maps);
+	this_cpu_add(b->dma_stats->mapped, size);
+	trace_lend_map(b->object.id, bus, size, dir, true);
+	return bus;
+}
+
+/**
+ * lend_dma_ended() - a mapping is no more
+ * @b: the borrowed device
+ * @addr: what lend_dma_made() has returned
+ * @size: octets
+ * @dir: who wrote to it
  *
  * Context: any.
  */
-void lend_dma_refuse(struct lend_borrowed *b, struct device *dev, size_t size, const char *why)
+static inline void lend_dma_ended(struct borrowed_device *b, dma_addr_t addr, size_t size,
+				  enum dma_data_direction dir)
+{
+	this_cpu_inc(b->dma_stats->unmaps);
+	this_cpu_add(b->dma_stats->unmapped, size);
+	trace_lend_map(b->object.id, addr, size, dir, false);
+	percpu_ref_put(&b->dma_ref);
+}
+
+/* Any context. A mapping that has begun cannot be made; @why in words. */
+static void lend_dma_refuse(struct borrowed_device *b, struct device *dev, size_t size,
+			    const char *why)
 {
 	this_cpu_inc(b->dma_stats->errors);
 	dev_warn_ratelimited(dev, "no DMA mapping of %zu octets: %s\n", size, why);
@@ -37,8 +124,8 @@ void lend_dma_refuse(struct lend_borrowed *b, struct device *dev, size_t size, c
 }
 
 /* Any context. A copy that a window shows. */
-static dma_addr_t lend_map_bounced(struct lend_borrowed *b, u64 mask, phys_addr_t phys, size_t size,
-				   unsigned long attrs)
+static dma_addr_t lend_map_bounced(struct borrowed_device *b, u64 mask, phys_addr_t phys,
+				   size_t size, unsigned long attrs)
 {
 	phys_addr_t addr;
 
@@ -51,12 +138,12 @@ static dma_addr_t lend_map_bounced(struct lend_borrowed *b, u64 mask, phys_addr_
 	return addr;
 }
 
-static void lend_unmap(struct lend_borrowed *b, dma_addr_t addr, size_t size,
+static void lend_unmap(struct borrowed_device *b, dma_addr_t addr, size_t size,
 		       enum dma_data_direction dir, unsigned long attrs)
 {
 	if (b->link->pool && lend_is_bounced(b->link->pool, addr))
 		lend_bounce_unmap(b->link->pool, addr, size, dir, attrs);
-	else if (!b->link->plain)
+	else if (!b->link->windows.plain)
 		dma_unmap_page_attrs(lend_dma_ntb(b), addr, size, dir, attrs);
 }
 
@@ -64,7 +151,7 @@ static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned 
 				size_t size, enum dma_data_direction dir, unsigned long attrs)
 {
 	phys_addr_t phys = page_to_phys(page) + offset;
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 	struct device *ntb = lend_dma_ntb(b);
 	u64 mask = dma_get_mask(dev);
 	dma_addr_t addr;
@@ -73,9 +160,9 @@ static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned 
 	if (!lend_dma_enter(b))
 		return DMA_MAPPING_ERROR;
 	shown = lend_views_show(&b->views, mask, phys, size);
-	if (b->link->plain && shown)
+	if (b->link->windows.plain && shown)
 		return lend_dma_made(b, phys, size, dir);
-	if (b->link->translated || shown)
+	if (b->link->windows.translated || shown)
 		addr = dma_map_page_attrs(ntb, page, offset, size, dir, attrs);
 	else
 		addr = lend_map_bounced(b, mask, phys, size, attrs);
@@ -95,7 +182,7 @@ static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned 
 static void lend_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 			    enum dma_data_direction dir, unsigned long attrs)
 {
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 
 	lend_unmap(b, lend_views_to_ours(&b->views, addr), size, dir, attrs);
 	lend_dma_ended(b, addr, size, dir);
@@ -105,7 +192,7 @@ static void lend_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 static dma_addr_t lend_map_resource(struct device *dev, phys_addr_t phys, size_t size,
 				    enum dma_data_direction dir, unsigned long attrs)
 {
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 	struct device *ntb = lend_dma_ntb(b);
 	dma_addr_t addr;
 
@@ -124,7 +211,7 @@ static dma_addr_t lend_map_resource(struct device *dev, phys_addr_t phys, size_t
 static void lend_unmap_resource(struct device *dev, dma_addr_t addr, size_t size,
 				enum dma_data_direction dir, unsigned long attrs)
 {
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 
 	dma_unmap_resource(lend_dma_ntb(b), lend_views_to_ours(&b->views, addr), size, dir,
 			   attrs);
@@ -162,13 +249,13 @@ static int lend_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 static void lend_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
 			      enum dma_data_direction dir)
 {
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 
 	addr = lend_views_to_ours(&b->views, addr);
 	if (b->link->pool && lend_is_bounced(b->link->pool, addr)) {
 		if (dir != DMA_TO_DEVICE)
 			lend_bounce_sync(b->link->pool, addr, size, true);
-	} else if (!b->link->plain) {
+	} else if (!b->link->windows.plain) {
 		dma_sync_single_for_cpu(lend_dma_ntb(b), addr, size, dir);
 	}
 }
@@ -176,13 +263,13 @@ static void lend_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
 static void lend_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
 				 enum dma_data_direction dir)
 {
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 
 	addr = lend_views_to_ours(&b->views, addr);
 	if (b->link->pool && lend_is_bounced(b->link->pool, addr)) {
 		if (dir != DMA_FROM_DEVICE)
 			lend_bounce_sync(b->link->pool, addr, size, false);
-	} else if (!b->link->plain) {
+	} else if (!b->link->windows.plain) {
 		dma_sync_single_for_device(lend_dma_ntb(b), addr, size, dir);
 	}
 }
@@ -210,7 +297,7 @@ static void lend_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
 /* A device reaches a whole window or none of it: mappings can be anywhere in it. */
 static int lend_dma_supported(struct device *dev, u64 mask)
 {
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 	unsigned int i, windows = lend_dma_windows(b, mask);
 	const struct lend_view *v;
 
@@ -230,17 +317,241 @@ static int lend_dma_supported(struct device *dev, u64 mask)
 
 static u64 lend_get_required_mask(struct device *dev)
 {
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 
 	return DMA_BIT_MASK(fls64(lend_views_last(&b->views)));
 }
 
 static size_t lend_max_mapping_size(struct device *dev)
 {
-	struct lend_borrowed *b = lend_dma_of(dev);
+	struct borrowed_device *b = lend_dma_of(dev);
 	size_t max = dma_max_mapping_size(lend_dma_ntb(b));
 
 	return b->link->pool ? min(max, lend_bounce_max()) : max;
+}
+
+/* Any context. Memory that is one block, wherever it is. */
+static dma_addr_t lend_coherent_map(struct borrowed_device *b, u64 mask, void *cpu, size_t size,
+				    unsigned long attrs)
+{
+	struct device *ntb = lend_dma_ntb(b);
+	phys_addr_t phys = virt_to_phys(cpu);
+	dma_addr_t addr;
+
+	if (b->link->windows.plain)
+		return phys;
+	addr = dma_map_page_attrs(ntb, virt_to_page(cpu), 0, size, DMA_BIDIRECTIONAL,
+				  attrs | DMA_ATTR_SKIP_CPU_SYNC);
+	if (dma_mapping_error(ntb, addr))
+		return DMA_MAPPING_ERROR;
+	/* A copy that the core has made would not be coherent. */
+	if (lend_views_show(&b->views, mask, addr, size) &&
+	    (b->link->windows.translated || addr == phys))
+		return addr;
+	dma_unmap_page_attrs(ntb, addr, size, DMA_BIDIRECTIONAL, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+	return DMA_MAPPING_ERROR;
+}
+
+/* Any context, if @gfp does not allow to block. Single pages, one after the other. */
+static void *lend_get_pages(int node, size_t size, gfp_t gfp)
+{
+	unsigned int i, order = get_order(size), count = size >> PAGE_SHIFT;
+	struct page *page = alloc_pages_node(node, gfp, order);
+
+	if (!page)
+		return NULL;
+	split_page(page, order);
+	for (i = count; i < 1U << order; i++)
+		__free_page(page + i);
+	return page_address(page);
+}
+
+/* Any context, if @gfp does not allow to block. Without IOMMU luck decides. */
+static void *lend_coherent_from_pages(struct borrowed_device *b, u64 mask, size_t size,
+				      dma_addr_t *addr, gfp_t gfp, unsigned long attrs)
+{
+	void *cpu;
+
+	cpu = lend_get_pages(dev_to_node(lend_dma_ntb(b)), size,
+			     gfp | __GFP_ZERO | __GFP_NOWARN);
+	if (!cpu)
+		return NULL;
+	if (b->link->windows.translated ||
+	    lend_views_show(&b->views, mask, virt_to_phys(cpu), size)) {
+		*addr = lend_coherent_map(b, mask, cpu, size, attrs);
+		if (*addr != DMA_MAPPING_ERROR)
+			return cpu;
+	}
+	free_pages_exact(cpu, size);
+	return NULL;
+}
+
+/* Any context, if @gfp does not allow to block. */
+static void *lend_coherent_from_pool(struct borrowed_device *b, u64 mask, size_t size,
+				     dma_addr_t *addr, gfp_t gfp)
+{
+	phys_addr_t phys;
+
+	phys = lend_pool_take(b->link->pool, lend_dma_windows(b, mask), size, true, gfp);
+	if (phys == LEND_POOL_NONE)
+		return NULL;
+	memset(phys_to_virt(phys), 0, size);
+	*addr = phys;
+	return phys_to_virt(phys);
+}
+
+/* Any context, if @gfp does not allow to block. @size is in whole pages. */
+static void *lend_coherent_get(struct borrowed_device *b, u64 mask, size_t size, dma_addr_t *addr,
+			       gfp_t gfp, unsigned long attrs)
+{
+	void *cpu;
+
+	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
+	cpu = lend_coherent_from_pages(b, mask, size, addr, gfp, attrs);
+	if (!cpu && b->link->pool)
+		cpu = lend_coherent_from_pool(b, mask, size, addr, gfp);
+	if (!cpu && b->link->windows.translated && gfpflags_allow_blocking(gfp) &&
+	    !(attrs & DMA_ATTR_FORCE_CONTIGUOUS)) {
+		/* The IOMMU makes one block of many small ones, of single pages, too. */
+		cpu = dma_alloc_attrs(lend_dma_ntb(b), size, addr, gfp, attrs);
+		if (cpu && !lend_views_show(&b->views, mask, *addr, size)) {
+			dma_free_attrs(lend_dma_ntb(b), size, cpu, *addr, attrs);
+			cpu = NULL;
+		}
+	}
+	return cpu;
+}
+
+/* Process context if it came from dma_alloc_attrs(), else any. */
+static void lend_coherent_put(struct borrowed_device *b, size_t size, void *cpu, dma_addr_t addr,
+			      unsigned long attrs)
+{
+	struct lend_pool *pool = b->link->pool;
+
+	if (is_vmalloc_addr(cpu)) {
+		dma_free_attrs(lend_dma_ntb(b), size, cpu, addr, attrs);
+	} else if (pool && lend_pool_owns(pool, addr)) {
+		lend_pool_give(pool, addr, size);
+	} else {
+		if (!b->link->windows.plain)
+			dma_unmap_page_attrs(lend_dma_ntb(b), addr, size, DMA_BIDIRECTIONAL,
+					     attrs | DMA_ATTR_SKIP_CPU_SYNC);
+		free_pages_exact(cpu, size);
+	}
+}
+
+/* Any context, if @gfp does not allow to block. */
+static void *lend_coherent_alloc(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp,
+				 enum dma_data_direction dir, unsigned long attrs)
+{
+	struct borrowed_device *b = lend_dma_of(dev);
+	u64 mask = dev->coherent_dma_mask;
+	size_t whole = PAGE_ALIGN(size);
+	void *cpu;
+
+	if (!lend_dma_enter(b))
+		return NULL;
+	cpu = lend_coherent_get(b, mask, whole, handle, gfp, attrs);
+	if (!cpu) {
+		lend_dma_refuse(b, dev, size, lend_dma_windows(b, mask) ?
+				"no coherent memory that the window shows" :
+				"the device's mask does not reach the window");
+		return NULL;
+	}
+	*handle = lend_dma_made(b, *handle, size, dir);
+	return cpu;
+}
+
+static void lend_coherent_free(struct device *dev, size_t size, void *cpu, dma_addr_t handle,
+			       enum dma_data_direction dir, unsigned long attrs)
+{
+	struct borrowed_device *b = lend_dma_of(dev);
+
+	lend_coherent_put(b, PAGE_ALIGN(size), cpu, lend_views_to_ours(&b->views, handle), attrs);
+	lend_dma_ended(b, handle, size, dir);
+}
+
+/* As alloc of &struct dma_map_ops: dma_map_ops.alloc. */
+static void *lend_alloc(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp,
+			unsigned long attrs)
+{
+	return lend_coherent_alloc(dev, size, handle, gfp, DMA_BIDIRECTIONAL, attrs);
+}
+
+/* As free of &struct dma_map_ops: dma_map_ops.free. */
+static void lend_free(struct device *dev, size_t size, void *cpu, dma_addr_t handle,
+		      unsigned long attrs)
+{
+	lend_coherent_free(dev, size, cpu, handle, DMA_BIDIRECTIONAL, attrs);
+}
+
+/* As alloc_pages of &struct dma_map_ops: dma_map_ops.alloc_pages. */
+static struct page *lend_alloc_pages(struct device *dev, size_t size, dma_addr_t *handle,
+				     enum dma_data_direction dir, gfp_t gfp)
+{
+	void *cpu = lend_coherent_alloc(dev, size, handle, gfp, dir, DMA_ATTR_FORCE_CONTIGUOUS);
+
+	return cpu ? virt_to_page(cpu) : NULL;
+}
+
+/* As free_pages of &struct dma_map_ops: dma_map_ops.free_pages. */
+static void lend_free_pages(struct device *dev, size_t size, struct page *page, dma_addr_t handle,
+			    enum dma_data_direction dir)
+{
+	lend_coherent_free(dev, size, page_address(page), handle, dir,
+			   DMA_ATTR_FORCE_CONTIGUOUS);
+}
+
+static struct page *lend_coherent_page(void *cpu)
+{
+	return is_vmalloc_addr(cpu) ? vmalloc_to_page(cpu) : virt_to_page(cpu);
+}
+
+/* Process context. The caller frees the array. */
+static struct page **lend_coherent_pages(void *cpu, size_t size, unsigned int *count)
+{
+	struct page **pages;
+	unsigned int i;
+
+	*count = PAGE_ALIGN(size) >> PAGE_SHIFT;
+	pages = kvmalloc_array(*count, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return NULL;
+	for (i = 0; i < *count; i++)
+		pages[i] = lend_coherent_page(cpu + i * PAGE_SIZE);
+	return pages;
+}
+
+/* As mmap of &struct dma_map_ops: dma_map_ops.mmap. */
+static int lend_mmap(struct device *dev, struct vm_area_struct *vma, void *cpu, dma_addr_t handle,
+		     size_t size, unsigned long attrs)
+{
+	struct page **pages;
+	unsigned int count;
+	int ret;
+
+	pages = lend_coherent_pages(cpu, size, &count);
+	if (!pages)
+		return -ENOMEM;
+	ret = vm_map_pages(vma, pages, count);
+	kvfree(pages);
+	return ret;
+}
+
+/* As get_sgtable of &struct dma_map_ops: dma_map_ops.get_sgtable. */
+static int lend_get_sgtable(struct device *dev, struct sg_table *sgt, void *cpu, dma_addr_t handle,
+			    size_t size, unsigned long attrs)
+{
+	struct page **pages;
+	unsigned int count;
+	int ret;
+
+	pages = lend_coherent_pages(cpu, size, &count);
+	if (!pages)
+		return -ENOMEM;
+	ret = sg_alloc_table_from_pages(sgt, pages, count, 0, PAGE_ALIGN(size), GFP_KERNEL);
+	kvfree(pages);
+	return ret;
 }
 
 LEND_DEFINE_DMA_MAP_OPS(lend_map_page, lend_unmap_page, lend_map_resource, lend_unmap_resource)
@@ -279,7 +590,7 @@ void lend_dma_adopt(struct pci_dev *pdev)
 
 static void lend_dma_drained(struct percpu_ref *ref)
 {
-	complete(&container_of(ref, struct lend_borrowed, dma_ref)->dma_drained);
+	complete(&container_of(ref, struct borrowed_device, dma_ref)->dma_drained);
 }
 
 /**
@@ -289,7 +600,7 @@ static void lend_dma_drained(struct percpu_ref *ref)
  * Context: process.
  * Return: 0 or a negative errno.
  */
-int lend_dma_init(struct lend_borrowed *b)
+int lend_dma_init(struct borrowed_device *b)
 {
 	int ret;
 
@@ -312,7 +623,7 @@ int lend_dma_init(struct lend_borrowed *b)
  * Context: process.
  * Return: 0; -ENOMEM no memory that a window shows could be had.
  */
-int lend_dma_reserve(struct lend_borrowed *b)
+int lend_dma_reserve(struct borrowed_device *b)
 {
 	struct lend_pool *pool = b->link->pool;
 	int ret = pool ? lend_pool_use(pool, lend_dma_windows(b, U64_MAX)) : 0;
@@ -328,7 +639,7 @@ int lend_dma_reserve(struct lend_borrowed *b)
  * Context: process.
  * Return: false when mappings are left after the time limit.
  */
-bool lend_dma_drain(struct lend_borrowed *b)
+bool lend_dma_drain(struct borrowed_device *b)
 {
 	if (!percpu_ref_is_dying(&b->dma_ref))
 		percpu_ref_kill(&b->dma_ref);
@@ -341,7 +652,7 @@ bool lend_dma_drain(struct lend_borrowed *b)
  *
  * Context: process.
  */
-void lend_dma_exit(struct lend_borrowed *b)
+void lend_dma_exit(struct borrowed_device *b)
 {
 	if (!b->dma_stats)
 		return;
@@ -359,7 +670,7 @@ void lend_dma_exit(struct lend_borrowed *b)
  *
  * Context: any.
  */
-void lend_dma_stats_sum(struct lend_borrowed *b, struct lend_dma_stats *sum)
+void lend_dma_stats_sum(struct borrowed_device *b, struct lend_dma_stats *sum)
 {
 	const struct lend_dma_stats *s;
 	int cpu;

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Links: the handshake over scratchpads, heartbeats, and the loss of a link.
+ * Links: a client of the NTB API for each peer port, the handshake over
+ * scratchpads, heartbeats, and the loss of a link. What bridges differ in, apart
+ * from their windows, is here too: docs/bridges.md says which family is covered
+ * by what.
+ *
+ * The handshake: both sides say in scratchpads who they are and where their
+ * channel memory is, then each proves that its writes arrive there. The second
+ * part matters because a bridge may take a translation and not use it: drivers
+ * check what they can, and some of them ignore what the bridge says.
  *
  * State machine, run by lend_link_work() under lend_link.lock:
  *
@@ -12,27 +20,25 @@
  * Leaving ready ends the session: all borrowed devices are removed, all leases
  * of the peer end, and this side takes a new epoch. Leaving handshake does not
  * change the epoch: two sides that both did would chase each other for ever.
+ *
+ * Called by the NTB core; what is above hears of it by struct lend_link_hooks.
+ * Locks: see main.c.
  */
 
 #include <linux/delay.h>
-#include <linux/dma-mapping.h>
-#include <linux/idr.h>
 #include <linux/io.h>
-#include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/pci.h>
 #include <linux/random.h>
-#include <linux/rculist.h>
 #include <linux/slab.h>
 
-#include "borrowed.h"
-#include "bridge.h"
 #include "channel.h"
-#include "handshake.h"
-#include "lent.h"
+#include "hello.h"
 #include "link.h"
 #include "mailbox.h"
-#include "netlink.h"
 #include "pool.h"
+#include "relay.h"
 #include "trace.h"
 #include "window.h"
 
@@ -45,24 +51,57 @@ module_param(heartbeat_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(heartbeat_timeout_ms,
 		 "A peer without a heartbeat for this long is lost, in ms (default 5000)");
 
+static bool any_requester;
+module_param(any_requester, bool, 0644);
+MODULE_PARM_DESC(any_requester,
+		 "Lend over bridges that let only listed functions pass, because lent ones were listed by hand (default no)");
+
 /* How often the state machine looks when nothing rings. */
 #define LEND_TICK	(HZ / 4)
 
-static LIST_HEAD(lend_links);
-static DEFINE_MUTEX(lend_links_lock);
-static DEFINE_IDA(lend_link_ids);
+/* After so many looks at it a window is not slow any more, but broken. */
+#define LEND_PROOFS	12
 
-static void lend_link_free(struct kref *ref)
+static const struct lend_link_hooks *lend_hooks;
+
+static void lend_link_release(struct lend_object *object)
 {
-	struct lend_link *link = container_of(ref, struct lend_link, ref);
+	struct lend_link *link = container_of(object, struct lend_link, object);
 
-	ida_free(&lend_link_ids, link->id);
+	lend_registry_free(&lend_links, object);
 	lend_pool_destroy(link->pool);
 	pci_dev_put(link->pdev);
 	mutex_destroy(&link->lease_lock);
 	mutex_destroy(&link->lock);
 	kfree(link->relay);
 	kfree(link);
+}
+
+struct lend_registry lend_links = LEND_REGISTRY(lend_links, lend_link_release);
+
+/**
+ * lend_link_get() - find a link
+ * @id: its number
+ *
+ * Context: process.
+ * Return: the link with a reference, or NULL.
+ */
+struct lend_link *lend_link_get(u32 id)
+{
+	struct lend_object *object = lend_registry_get(&lend_links, id);
+
+	return object ? container_of(object, struct lend_link, object) : NULL;
+}
+
+/**
+ * lend_link_hold() - take one more reference
+ * @link: the link, of which the caller has one
+ *
+ * Context: any.
+ */
+void lend_link_hold(struct lend_link *link)
+{
+	kref_get(&link->object.ref);
 }
 
 /**
@@ -73,135 +112,21 @@ static void lend_link_free(struct kref *ref)
  */
 void lend_link_put(struct lend_link *link)
 {
-	kref_put(&link->ref, lend_link_free);
+	lend_registry_put(&lend_links, &link->object);
 }
 
-/**
- * lend_link_get() - find a link
- * @id: its number
- *
- * Context: process; takes the list's lock.
- * Return: the link with a reference, or NULL.
- */
-struct lend_link *lend_link_get(u32 id)
-{
-	struct lend_link *link, *found = NULL;
-
-	mutex_lock(&lend_links_lock);
-	list_for_each_entry(link, &lend_links, node) {
-		if (link->id == id) {
-			kref_get(&link->ref);
-			found = link;
-			break;
-		}
-	}
-	mutex_unlock(&lend_links_lock);
-	return found;
-}
-
-/**
- * lend_link_for_each() - look at the links in the order of their numbers
- * @start: first number
- * @fn: called for each with @arg, until it returns non-zero
- * @arg: for @fn
- *
- * Context: process; @fn runs under the list's lock.
- * Return: what the last @fn returned.
- */
-int lend_link_for_each(u32 start, int (*fn)(struct lend_link *link, void *arg), void *arg)
-{
-	struct lend_link *link;
-	int ret = 0;
-
-	mutex_lock(&lend_links_lock);
-	list_for_each_entry(link, &lend_links, node) {
-		if (link->id < start)
-			continue;
-		ret = fn(link, arg);
-		if (ret)
-			break;
-	}
-	mutex_unlock(&lend_links_lock);
-	return ret;
-}
-
-/**
- * lend_link_visit_all() - look at the links without waiting
- * @fn: called for each; one that comes or goes is not ready
- *
- * Context: any; @fn runs in an RCU read-side section.
- */
-void lend_link_visit_all(void (*fn)(struct lend_link *link))
-{
-	struct lend_link *link;
-
-	rcu_read_lock();
-	list_for_each_entry_rcu(link, &lend_links, node)
-		fn(link);
-	rcu_read_unlock();
-}
-
-/**
- * lend_link_ring() - ring a doorbell of the peer
- * @link: the link
- * @db: which
- *
- * Context: any.
- */
-void lend_link_ring(struct lend_link *link, enum lend_doorbell db)
-{
-	ntb_peer_db_set(link->ntb, BIT_ULL(db));
-	atomic64_inc(&link->counters.db_sent);
-}
-
-/**
- * lend_link_enter() - begin to use the peer's channel memory
- * @link: the link
- *
- * Context: any.
- * Return: false when the link is not ready. Else lend_link_leave() must follow.
- */
-bool lend_link_enter(struct lend_link *link)
-{
-	atomic_inc(&link->users);
-	/* Either the session's end sees us, or we see that it is dead. */
-	smp_mb__after_atomic();
-	if (lend_link_is_ready(link))
-		return true;
-	atomic_dec(&link->users);
-	return false;
-}
-
-/**
- * lend_link_leave() - done with the peer's channel memory
- * @link: the link
- *
- * Context: any.
- */
-void lend_link_leave(struct lend_link *link)
-{
-	/* The last use of the peer's memory is over before we are gone. */
-	smp_mb__before_atomic();
-	atomic_dec(&link->users);
-}
-
-/**
- * lend_link_set_state() - say how the link is
- * @link: the link
- * @state: what it is now
- * @message: why it is not ready, or NULL
- *
- * Context: process; caller holds @link->lock.
- */
-void lend_link_set_state(struct lend_link *link, enum ntb_lend_link_state state,
-			 const char *message)
+/* Process context, @link->lock held. @message: why it is not ready, or NULL. */
+static void lend_link_set_state(struct lend_link *link, enum ntb_lend_link_state state,
+				const char *message)
 {
 	if (link->state == state && link->message == message)
 		return;
 	link->message = message;
 	WRITE_ONCE(link->state, state);
-	trace_lend_link_state(link->id, state, link->epoch, link->peer_epoch);
-	lend_netlink_link_event(link);
+	WRITE_ONCE(link->channel.ready, state == NTB_LEND_LINK_STATE_READY);
+	trace_lend_link_state(link->object.id, state, link->channel.epoch,
+			      link->channel.peer_epoch);
+	lend_registry_changed(&lend_links, &link->object);
 }
 
 static void lend_link_new_epoch(struct lend_link *link)
@@ -210,14 +135,33 @@ static void lend_link_new_epoch(struct lend_link *link)
 
 	do {
 		epoch = get_random_u64();
-	} while (!lower_32_bits(epoch) || epoch == link->epoch);
-	link->epoch = epoch;
+	} while (!lower_32_bits(epoch) || epoch == link->channel.epoch);
+	link->channel.epoch = epoch;
 }
 
 static void lend_link_mark_dead(struct lend_link *link)
 {
-	WRITE_ONCE(link->dead, true);
-	wake_up_all(&link->mbox.wait);
+	WRITE_ONCE(link->channel.dead, true);
+	lend_mailbox_wake(&link->mailbox);
+}
+
+/* Process context, @link->lock held; physically up. Tells the peer what we are, state last. */
+static void lend_link_publish(struct lend_link *link, enum lend_hello hello)
+{
+	const struct lend_hello_said said = {
+		.hello = hello,
+		.epoch = link->channel.epoch,
+		.echo = link->channel.peer_epoch,
+		.chan = link->channel.dma,
+		.window = link->windows.dma,
+	};
+	u32 spad[LEND_SPAD_COUNT];
+	int i;
+
+	lend_hello_pack(&said, spad);
+	for (i = LEND_SPAD_COUNT - 1; i >= 0; i--)
+		ntb_peer_spad_write(link->ntb, link->windows.pidx, i, spad[i]);
+	lend_channel_ring(&link->channel, LEND_DB_HELLO);
 }
 
 /*
@@ -231,91 +175,204 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	lend_link_mark_dead(link);
 	lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
 	if (was_ready)
-		dev_warn(&link->ntb->dev, "link %u lost: %s\n", link->id, why);
+		dev_warn(&link->ntb->dev, "link %u lost: %s\n", link->object.id, why);
 
-	cancel_delayed_work_sync(&link->hb_work);
-	lend_mailbox_stop(link);
-	while (atomic_read(&link->users))
-		usleep_range(50, 100);
+	cancel_delayed_work_sync(&link->heartbeat.work);
+	lend_mailbox_stop(&link->mailbox);
+	lend_channel_quiesce(&link->channel);
 
-	lend_borrowed_link_lost(link);
-	/* A lease that begins later finds that the link is not ready. */
+	lend_hooks->lost(link);
+	lend_windows_unclaim(&link->windows);
+	if (link->channel.peer)
+		iounmap(link->channel.peer);
+	link->channel.peer = NULL;
+	link->channel.peer_epoch = 0;
+	link->handshake.peer_protocol = 0;
+	link->handshake.peer_told = 0;
+	link->handshake.proofs = 0;
 	mutex_lock(&link->lease_lock);
-	lend_lent_link_lost(link);
-	mutex_unlock(&link->lease_lock);
-	lend_windows_unclaim(link);
-	if (link->peer_chan)
-		iounmap(link->peer_chan);
-	link->peer_chan = NULL;
-	link->peer_epoch = 0;
-	link->peer_protocol = 0;
-	link->peer_told = 0;
-	link->proofs = 0;
-	mutex_lock(&link->lease_lock);
-	lend_windows_close(link);
+	lend_windows_close(&link->windows);
 	mutex_unlock(&link->lease_lock);
 	if (was_ready)
 		lend_link_new_epoch(link);
-	lend_channel_reset(link);
-	lend_mailbox_reset(link);
-	WRITE_ONCE(link->dead, false);
+	lend_channel_reset(&link->channel);
+	lend_mailbox_reset(&link->mailbox);
+	WRITE_ONCE(link->channel.dead, false);
+}
+
+/* Process context, @link->lock held; both sides' writes arrive. */
+static void lend_link_become_ready(struct lend_link *link)
+{
+	link->heartbeat.seen = 0;
+	link->heartbeat.changed = jiffies;
+	lend_link_set_state(link, NTB_LEND_LINK_STATE_READY, NULL);
+	dev_info(&link->ntb->dev, "link %u ready\n", link->object.id);
+	queue_delayed_work(system_highpri_wq, &link->heartbeat.work, 0);
+	/* Requests may have come before we were ready to answer. */
+	lend_channel_kick(&link->channel);
+}
+
+/* Process context, @link->lock held. Ends the session, and begins another at once. */
+static void lend_link_restart(struct lend_link *link, const char *why)
+{
+	lend_link_end_session(link, why);
+	mod_delayed_work(link->wq, &link->work, 0);
+}
+
+/* What follows from what the peer says. Process context, @link->lock held. */
+static enum lend_hello_step lend_link_listen(struct lend_link *link, struct lend_hello_said *said)
+{
+	u32 look[2][LEND_SPAD_COUNT];
+	int i, j;
+
+	for (i = 0; i < 2; i++)
+		for (j = 0; j < LEND_SPAD_COUNT; j++)
+			look[i][j] = ntb_spad_read(link->ntb, j);
+	return lend_hello_next(link->channel.epoch, link->channel.peer_epoch, look[0], look[1],
+			       said);
+}
+
+/* Process context, @link->lock held. */
+static int lend_link_map_peer(struct lend_link *link, const struct lend_hello_said *said)
+{
+	const struct lend_window *win;
+
+	if (said->window >= link->windows.count || !IS_ALIGNED(said->chan, 64))
+		return -EPROTO;
+	win = &link->windows.win[said->window];
+	if (said->chan > win->size || win->size - said->chan < sizeof(struct lend_chan))
+		return -EPROTO;
+	link->channel.peer = ioremap_wc(win->base + said->chan, sizeof(struct lend_chan));
+	return link->channel.peer ? 0 : -ENOMEM;
+}
+
+/* Any context; one caller at a time. @seen: the peer's heartbeat has arrived here. */
+static void lend_heartbeat_write(struct lend_link *link, bool seen)
+{
+	writeq(++link->heartbeat.value | (seen ? LEND_HEARTBEAT_SEEN : 0),
+	       &link->channel.peer->heartbeat);
+}
+
+/*
+ * Process context, @link->lock held; the peer knows our epoch, so its channel
+ * memory is where it says. True when writes arrive in both directions.
+ */
+static bool lend_link_prove_window(struct lend_link *link)
+{
+	u64 heartbeat = le64_to_cpu(READ_ONCE(link->channel.own->heartbeat));
+	unsigned int tell = heartbeat ? 2 : 1;
+
+	lend_heartbeat_write(link, heartbeat);
+	/* Out of the write-combining buffer, and before the doorbell. */
+	wmb();
+	if (link->handshake.peer_told != tell)
+		lend_channel_ring(&link->channel, LEND_DB_HELLO);
+	link->handshake.peer_told = tell;
+	if (heartbeat & LEND_HEARTBEAT_SEEN)
+		return true;
+	if (++link->handshake.proofs > LEND_PROOFS)
+		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE, heartbeat ?
+				    "writes do not reach the peer: its bridge does not translate" :
+				    "the peer's writes do not arrive: this bridge does not translate");
+	return false;
+}
+
+/* Process context, @link->lock held. */
+static void lend_link_meet(struct lend_link *link, const struct lend_hello_said *said)
+{
+	if (lend_link_map_peer(link, said)) {
+		lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
+				    "the peer's channel memory is outside the window");
+		lend_link_publish(link, LEND_HELLO_HERE);
+		return;
+	}
+	link->channel.peer_epoch = said->epoch;
+	link->handshake.peer_protocol = said->protocol;
+	lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE, "the peer has not answered yet");
+	lend_link_publish(link, LEND_HELLO_READY);
+}
+
+/* Process context, @link->lock held; physically up. As far as the peer lets us. */
+static void lend_link_shake_hands(struct lend_link *link)
+{
+	struct lend_hello_said said;
+
+	switch (lend_link_listen(link, &said)) {
+	case LEND_STEP_WAIT:
+		break;
+	case LEND_STEP_CALL:
+		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE,
+				    "no ntb_lend on the peer yet");
+		lend_link_publish(link, LEND_HELLO_HERE);
+		break;
+	case LEND_STEP_INCOMPATIBLE:
+		link->handshake.peer_protocol = said.protocol;
+		lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
+				    "the peer speaks another protocol version: load the same ntb_lend on both hosts");
+		lend_link_publish(link, LEND_HELLO_HERE);
+		break;
+	case LEND_STEP_GONE:
+		lend_link_restart(link, "ntb_lend was unloaded on the peer");
+		break;
+	case LEND_STEP_CHANGED:
+		lend_link_restart(link, "the peer changed its protocol version");
+		break;
+	case LEND_STEP_RENEWED:
+		lend_link_restart(link, "the peer has started a new session");
+		break;
+	case LEND_STEP_MEET:
+		lend_link_meet(link, &said);
+		break;
+	case LEND_STEP_ECHO:
+		lend_link_publish(link, LEND_HELLO_READY);
+		break;
+	case LEND_STEP_AGREE:
+		if (link->state != NTB_LEND_LINK_STATE_READY && lend_link_prove_window(link))
+			lend_link_become_ready(link);
+		break;
+	}
 }
 
 /* Work item; takes no lock, for a driver's probe may hold the link's. */
 static void lend_link_heartbeat(struct work_struct *work)
 {
-	struct lend_link *link = container_of(to_delayed_work(work), struct lend_link, hb_work);
+	struct lend_link *link = container_of(to_delayed_work(work), struct lend_link,
+					      heartbeat.work);
 	unsigned long timeout = msecs_to_jiffies(READ_ONCE(heartbeat_timeout_ms));
 	u64 seen;
 
-	if (!lend_link_enter(link))
+	if (!lend_channel_enter(&link->channel))
 		return;
 	lend_heartbeat_write(link, true);
-	seen = le64_to_cpu(READ_ONCE(link->chan->heartbeat));
-	if (seen != link->hb_seen) {
-		link->hb_seen = seen;
-		link->hb_changed = jiffies;
-	} else if (time_after(jiffies, link->hb_changed + timeout)) {
-		atomic64_inc(&link->counters.hb_missed);
+	seen = le64_to_cpu(READ_ONCE(link->channel.own->heartbeat));
+	if (seen != link->heartbeat.seen) {
+		link->heartbeat.seen = seen;
+		link->heartbeat.changed = jiffies;
+	} else if (time_after(jiffies, link->heartbeat.changed + timeout)) {
+		atomic64_inc(&link->channel.counters.hb_missed);
 		lend_link_mark_dead(link);
-		lend_borrowed_link_dead(link);
+		lend_hooks->dead(link);
 		mod_delayed_work(link->wq, &link->work, 0);
 	}
-	lend_link_leave(link);
+	lend_channel_leave(&link->channel);
 	lend_relay_repeat(link->relay);
-	if (!READ_ONCE(link->dead))
-		queue_delayed_work(system_highpri_wq, &link->hb_work,
+	if (!READ_ONCE(link->channel.dead))
+		queue_delayed_work(system_highpri_wq, &link->heartbeat.work,
 				   msecs_to_jiffies(READ_ONCE(heartbeat_ms)));
 }
 
-/**
- * lend_link_become_ready() - the peer may be asked and answered from now on
- * @link: the link; both sides' writes arrive
- *
- * Context: process; caller holds @link->lock.
- */
-void lend_link_become_ready(struct lend_link *link)
+/* Process context, @link->lock held; physically up. */
+static int lend_link_open_windows(struct lend_link *link)
 {
-	link->hb_seen = 0;
-	link->hb_changed = jiffies;
-	lend_link_set_state(link, NTB_LEND_LINK_STATE_READY, NULL);
-	dev_info(&link->ntb->dev, "link %u ready\n", link->id);
-	queue_delayed_work(system_highpri_wq, &link->hb_work, 0);
-	/* Requests may have come before we were ready to answer. */
-	lend_channel_kick(link);
-}
+	int i, ret;
 
-/**
- * lend_link_restart() - end the session, and begin another at once
- * @link: the link
- * @why: for people
- *
- * Context: process; caller holds @link->lock.
- */
-void lend_link_restart(struct lend_link *link, const char *why)
-{
-	lend_link_end_session(link, why);
-	mod_delayed_work(link->wq, &link->work, 0);
+	mutex_lock(&link->lease_lock);
+	ret = lend_windows_open(&link->windows,
+				link->channel.dma + sizeof(*link->channel.own));
+	for (i = 0; !ret && link->pool && i < link->windows.count; i++)
+		lend_pool_add_region(link->pool, i, &link->windows.region[i]);
+	mutex_unlock(&link->lease_lock);
+	return ret;
 }
 
 /* Work item, ordered; takes @link->lock. */
@@ -326,28 +383,26 @@ static void lend_link_work(struct work_struct *work)
 	int ret;
 
 	WRITE_ONCE(link->physical, up);
-	if (READ_ONCE(link->dead) || !up) {
+	if (READ_ONCE(link->channel.dead) || !up) {
 		lend_link_mark_dead(link);
 		/* Before the lock: a probe that holds it ends sooner this way. */
-		lend_borrowed_link_dead(link);
+		lend_hooks->dead(link);
 	}
 
 	mutex_lock(&link->lock);
 	if (link->removed)
 		goto unlock;
-	if (READ_ONCE(link->dead)) {
+	if (READ_ONCE(link->channel.dead)) {
 		if (link->state != NTB_LEND_LINK_STATE_DOWN)
 			lend_link_end_session(link, up ? "the peer's heartbeat has stopped" :
 							 "the bridge reports the link as down");
-		WRITE_ONCE(link->dead, false);
+		WRITE_ONCE(link->channel.dead, false);
 	}
 	if (!up)
 		goto requeue;
 
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
-		mutex_lock(&link->lease_lock);
-		ret = lend_windows_open(link);
-		mutex_unlock(&link->lease_lock);
+		ret = lend_link_open_windows(link);
 		if (ret) {
 			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN,
 					    lend_windows_error(ret));
@@ -382,11 +437,11 @@ static void lend_db_event(void *ctx, int vector)
 	if (!bits)
 		return;
 	ntb_db_clear(link->ntb, bits);
-	atomic64_inc(&link->counters.db_received);
+	atomic64_inc(&link->channel.counters.db_received);
 	if (bits & BIT_ULL(LEND_DB_REQUEST))
-		lend_channel_kick(link);
+		lend_channel_kick(&link->channel);
 	if (bits & BIT_ULL(LEND_DB_MAILBOX))
-		lend_mailbox_kick(link);
+		lend_mailbox_kick(&link->mailbox);
 	if (bits & BIT_ULL(LEND_DB_RELAY))
 		lend_relay_kick(link->relay);
 	if (bits & BIT_ULL(LEND_DB_HELLO))
@@ -398,47 +453,108 @@ static const struct ntb_ctx_ops lend_ctx_ops = {
 	.db_event = lend_db_event,
 };
 
-/* All DMA goes through the NTB function: no address beyond the window. */
-static int lend_link_limit_dma(struct lend_link *link)
+/* Process context. Can this bridge do what a link needs? The kernel log says what is missing. */
+static int lend_bridge_check(struct ntb_dev *ntb)
 {
-	resource_size_t size = link->win[link->dma_win].size;
-	int bits = min(ilog2(size), 64);
-	int ret;
+	if (!ntb->ops->mw_set_trans) {
+		/* ntb_mw_set_trans() would return 0 and do nothing. */
+		dev_err(&ntb->dev, "only the peer can set this bridge's translations, which is not supported\n");
+		return -ENODEV;
+	}
+	if (ntb_db_is_unsafe(ntb) || ntb_spad_is_unsafe(ntb)) {
+		dev_err(&ntb->dev, "doorbells or scratchpads of this bridge are not safe to use\n");
+		return -ENODEV;
+	}
+	if (ntb_spad_count(ntb) < LEND_SPAD_COUNT) {
+		dev_err(&ntb->dev, "%d scratchpads, %d needed\n",
+			ntb_spad_count(ntb), LEND_SPAD_COUNT);
+		return -ENODEV;
+	}
+	if ((ntb_db_valid_mask(ntb) & LEND_ALL_DB) != LEND_ALL_DB) {
+		dev_err(&ntb->dev, "doorbells 0 to %d needed\n", LEND_DB_COUNT - 1);
+		return -ENODEV;
+	}
+	return 0;
+}
 
-	link->dma_mask = dma_get_mask(&link->pdev->dev);
-	ret = dma_set_mask_and_coherent(&link->pdev->dev, DMA_BIT_MASK(bits));
+/* Process context; sleeps. Tells the bridge that we want the link. */
+static int lend_bridge_enable_link(struct ntb_dev *ntb)
+{
+	int ret = ntb_link_enable(ntb, NTB_SPEED_AUTO, NTB_WIDTH_AUTO);
+
+	/* AMD's secondary side refuses, although it does what is needed. */
+	if (ret == -EINVAL && ntb->topo == NTB_TOPO_SEC)
+		return 0;
 	if (ret)
-		dev_err(&link->ntb->dev,
-			"the window of %llu KiB is too small for DMA: make it larger in the firmware or the bridge's driver\n",
-			(u64)size >> 10);
+		dev_err(&ntb->dev, "the bridge refuses to enable the link: error %d\n", ret);
 	return ret;
 }
 
-/* Without IOMMU the window shows the lowest memory, and perhaps not all. */
+/**
+ * lend_link_admits() - does what a lent device sends pass the bridge
+ * @link: the link
+ *
+ * Switchtec drops requests of functions that are not in a table, in which its
+ * driver puts the bridge's own ones only, and which the NTB API cannot change.
+ *
+ * Context: process.
+ */
+bool lend_link_admits(const struct lend_link *link)
+{
+	if (READ_ONCE(any_requester))
+		return true;
+	return strcmp(link->pdev->driver->name, "switchtec");
+}
+
+/* Process context. Where the DMA window does not show all memory, mappings need copies. */
 static int lend_link_make_pool(struct lend_link *link)
 {
-	resource_size_t size = link->win[link->dma_win].size;
-	struct device *dev = &link->pdev->dev;
-
-	link->translated = lend_is_translated(dev);
-	link->plain = lend_is_plain(dev);
-	if (link->translated || dma_get_required_mask(dev) < size)
+	if (!link->windows.partial)
 		return 0;
 	link->pool = lend_pool_create();
 	return link->pool ? 0 : -ENOMEM;
 }
 
-/* Process context. Nobody finds the link on the list afterwards. */
-static void lend_link_unlist(struct lend_link *link)
+/* Process context. A link with its number, without anything of the bridge yet. */
+static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 {
-	mutex_lock(&lend_links_lock);
-	list_del_rcu(&link->node);
-	mutex_unlock(&lend_links_lock);
-	synchronize_rcu();
+	struct lend_link *link = kzalloc(sizeof(*link), GFP_KERNEL);
+	int ret;
+
+	if (!link)
+		return ERR_PTR(-ENOMEM);
+	ret = lend_registry_alloc(&lend_links, &link->object, U32_MAX);
+	if (ret) {
+		kfree(link);
+		return ERR_PTR(ret);
+	}
+	mutex_init(&link->lock);
+	mutex_init(&link->lease_lock);
+	INIT_DELAYED_WORK(&link->work, lend_link_work);
+	INIT_DELAYED_WORK(&link->heartbeat.work, lend_link_heartbeat);
+	link->ntb = ntb;
+	link->pdev = pci_dev_get(ntb->pdev);
+	link->bridge = ntb->pdev->driver->driver.owner;
+	link->message = "the bridge reports the link as down";
+	link->windows.ntb = ntb;
+	link->windows.pdev = link->pdev;
+	link->windows.pidx = NTB_DEF_PEER_IDX;
+	link->channel.ntb = ntb;
+	link->channel.id = link->object.id;
+	link->channel.serve = lend_hooks->serve;
+	lend_mailbox_init(&link->mailbox, &link->channel, lend_hooks->deliver);
+	lend_link_new_epoch(link);
+	link->relay = lend_relay_alloc(&link->channel);
+	if (!link->relay) {
+		lend_link_put(link);
+		return ERR_PTR(-ENOMEM);
+	}
+	return link;
 }
 
 static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 {
+	struct lend_windows *w;
 	struct lend_link *link;
 	int ret;
 
@@ -449,67 +565,36 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 		dev_warn(&ntb->dev, "%d peer ports, only the first is used\n",
 			 ntb_peer_port_count(ntb));
 
-	link = kzalloc(sizeof(*link), GFP_KERNEL);
-	if (!link)
-		return -ENOMEM;
-	kref_init(&link->ref);
-	mutex_init(&link->lock);
-	mutex_init(&link->lease_lock);
-	INIT_DELAYED_WORK(&link->work, lend_link_work);
-	INIT_DELAYED_WORK(&link->hb_work, lend_link_heartbeat);
-	lend_mailbox_init(link);
-	link->ntb = ntb;
-	link->pdev = pci_dev_get(ntb->pdev);
-	link->bridge = ntb->pdev->driver->driver.owner;
-	link->pidx = NTB_DEF_PEER_IDX;
-	link->message = "the bridge reports the link as down";
-	lend_link_new_epoch(link);
-
-	ret = ida_alloc(&lend_link_ids, GFP_KERNEL);
-	if (ret < 0)
-		goto free;
-	link->id = ret;
-
-	link->relay = lend_relay_alloc();
-	if (!link->relay) {
-		ret = -ENOMEM;
-		goto put;
-	}
-	ret = lend_windows_probe(link);
-	if (ret)
-		goto put;
-	ret = lend_link_limit_dma(link);
+	link = lend_link_alloc(ntb);
+	if (IS_ERR(link))
+		return PTR_ERR(link);
+	w = &link->windows;
+	ret = lend_windows_probe(w);
 	if (ret)
 		goto put;
 	ret = lend_link_make_pool(link);
 	if (ret)
-		goto unlimit;
-	link->chan = dma_alloc_coherent(&link->pdev->dev, sizeof(*link->chan),
-					&link->chan_dma, GFP_KERNEL);
-	ret = link->chan ? 0 : -ENOMEM;
+		goto windows;
+	ret = lend_channel_alloc(&link->channel, &link->pdev->dev);
 	if (ret) {
 		dev_err(&ntb->dev, "nothing free below %llu MiB, and the window shows no more: make it larger\n",
-			(u64)link->win[link->dma_win].size >> 20);
-		goto unlimit;
+			(u64)w->win[w->dma].size >> 20);
+		goto windows;
 	}
-	lend_channel_reset(link);
-	link->wq = alloc_ordered_workqueue("ntb_lend_link%u", WQ_HIGHPRI, link->id);
+	link->wq = alloc_ordered_workqueue("ntb_lend_link%u", WQ_HIGHPRI, link->object.id);
 	if (!link->wq) {
 		ret = -ENOMEM;
-		goto free_chan;
+		goto channel;
 	}
-	ret = lend_channel_start(link);
+	ret = lend_channel_start(&link->channel);
 	if (ret)
-		goto free_wq;
-
-	mutex_lock(&lend_links_lock);
-	list_add_tail_rcu(&link->node, &lend_links);
-	mutex_unlock(&lend_links_lock);
+		goto wq;
+	lend_registry_add(&lend_links, &link->object);
 
 	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
 	ret = ntb_set_ctx(ntb, link, &lend_ctx_ops);
 	if (ret)
-		goto unlist;
+		goto remove;
 	/* Bits that an earlier client left behind are not for us. */
 	ntb_db_clear(ntb, ntb_db_valid_mask(ntb));
 	ntb_db_clear_mask(ntb, LEND_ALL_DB);
@@ -518,29 +603,24 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 		goto clear_ctx;
 	queue_delayed_work(link->wq, &link->work, 0);
 	dev_info(&ntb->dev, "link %u: window %d for DMA and interrupts, %s%d for BARs\n",
-		 link->id, link->dma_win, link->bar_win == link->dma_win ? "also " : "",
-		 link->bar_win);
+		 link->object.id, w->dma, w->bar == w->dma ? "also " : "", w->bar);
 	return 0;
 
 clear_ctx:
 	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
 	ntb_clear_ctx(ntb);
 	cancel_delayed_work_sync(&link->work);
-unlist:
-	lend_link_unlist(link);
-	lend_channel_stop(link);
-free_wq:
+remove:
+	lend_registry_remove(&lend_links, &link->object);
+	lend_channel_stop(&link->channel);
+wq:
 	destroy_workqueue(link->wq);
-free_chan:
-	dma_free_coherent(&link->pdev->dev, sizeof(*link->chan), link->chan, link->chan_dma);
-unlimit:
-	dma_set_mask_and_coherent(&link->pdev->dev, link->dma_mask);
+channel:
+	lend_channel_free(&link->channel, &link->pdev->dev);
+windows:
+	lend_windows_remove(w);
 put:
 	lend_link_put(link);
-	return ret;
-free:
-	pci_dev_put(link->pdev);
-	kfree(link);
 	return ret;
 }
 
@@ -548,12 +628,12 @@ static void lend_link_remove(struct ntb_client *client, struct ntb_dev *ntb)
 {
 	struct lend_link *link = ntb->ctx;
 
-	lend_link_unlist(link);
+	lend_registry_remove(&lend_links, &link->object);
 	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
 	ntb_clear_ctx(ntb);
 
 	lend_link_mark_dead(link);
-	lend_borrowed_link_dead(link);
+	lend_hooks->dead(link);
 	mutex_lock(&link->lock);
 	link->removed = true;
 	lend_link_end_session(link, "ntb_lend is being unloaded");
@@ -563,11 +643,11 @@ static void lend_link_remove(struct ntb_client *client, struct ntb_dev *ntb)
 
 	cancel_delayed_work_sync(&link->work);
 	destroy_workqueue(link->wq);
-	lend_channel_stop(link);
+	lend_channel_stop(&link->channel);
 	lend_relay_stop(link->relay);
 	ntb_link_disable(ntb);
-	dma_free_coherent(&link->pdev->dev, sizeof(*link->chan), link->chan, link->chan_dma);
-	dma_set_mask_and_coherent(&link->pdev->dev, link->dma_mask);
+	lend_channel_free(&link->channel, &link->pdev->dev);
+	lend_windows_remove(&link->windows);
 	lend_link_put(link);
 }
 
@@ -580,12 +660,14 @@ static struct ntb_client lend_client = {
 
 /**
  * lend_link_register() - become the client of every NTB device
+ * @hooks: what happens above links
  *
  * Context: process.
  * Return: 0 or a negative errno.
  */
-int lend_link_register(void)
+int lend_link_register(const struct lend_link_hooks *hooks)
 {
+	lend_hooks = hooks;
 	return ntb_register_client(&lend_client);
 }
 

@@ -3,42 +3,109 @@
  * ntb_lend - lend PCIe devices to other hosts across Non-Transparent Bridges
  *
  * Copyright (C) 2026 the pcie.device_lending authors
+ *
+ * Calls go one way, from the end of this list to its beginning; what is below hears
+ * of what is above through hooks that are set here:
+ *
+ *   compat proto                                     how kernels differ; the wire
+ *   region chunk filter sequence hello view trace    pure logic, with KUnit tests
+ *   registry window channel                          objects by number; the bridge
+ *   pool mailbox relay                               copies; messages; interrupts
+ *   link                                             handshake, heartbeat, loss
+ *   borrowed irq dma borrower                        borrowed devices
+ *   trust owner_irq owner                            lent devices, their leases
+ *   attributes netlink main
+ *
+ * Locks, the outer ones first. Whoever holds one takes none above it:
+ *
+ *   device lock of a lent function   held across resets       owner
+ *   lend_link.lock                   attach, detach, the link's state; as long as
+ *                                    a driver's probe or remove; never together
+ *                                    with the device lock of a lent function
+ *   PCI rescan lock                  making and removing a root bus
+ *   lend_link.lease_lock             what begins and ends leases to one peer, and
+ *                                    what its windows show here
+ *   lent_device.lock                 one lent device; never across a reset
+ *   borrower_bus_lock                whether a borrowed device has a bus
+ *   lend_pool.lock                   growing and shrinking
+ *   lend_mailbox.lock                one message under way; with no other
+ *   in any context, innermost:
+ *   owner_open_lock, owner_intx.lock, lend_source.lock, lend_sink.lock,
+ *   lend_chunk.lock, xa_lock of a registry (process context only)
  */
 
 #include <linux/module.h>
 
-#include "borrowed.h"
-#include "lent.h"
+#include "borrower.h"
 #include "link.h"
 #include "netlink.h"
+#include "owner.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
+
+/* Context as lend_channel_serve. */
+static enum lend_status lend_serve(struct lend_channel *channel, const struct lend_request *req,
+				   struct lend_response *resp)
+{
+	enum lend_status status;
+
+	switch (req->op) {
+	case LEND_OP_REVOKE:
+		borrower_revoke(lend_link_of(channel), le32_to_cpu(req->handle),
+				le64_to_cpu(req->epoch));
+		return LEND_OK;
+	case LEND_OP_PING:
+		resp->val[0] = cpu_to_le64(le32_to_cpu(req->value));
+		return LEND_OK;
+	}
+	status = owner_serve(channel, req, resp);
+	trace_lend_serve(channel->id, req->op, le32_to_cpu(req->handle), le32_to_cpu(req->arg),
+			 status);
+	return status;
+}
+
+/* Process context, @link->lock held. */
+static void lend_link_lost(struct lend_link *link)
+{
+	borrower_link_lost(link);
+	/* A lease that begins later finds that the link is not ready. */
+	mutex_lock(&link->lease_lock);
+	owner_link_lost(link);
+	mutex_unlock(&link->lease_lock);
+}
+
+static const struct lend_link_hooks lend_hooks = {
+	.serve = lend_serve,
+	.deliver = lend_netlink_deliver,
+	.dead = borrower_link_dead,
+	.lost = lend_link_lost,
+};
 
 static int __init lend_init(void)
 {
 	int ret;
 
-	ret = lend_borrowed_register();
+	ret = borrower_register();
 	if (ret)
 		return ret;
-	ret = lend_lent_register();
+	ret = owner_register();
 	if (ret)
-		goto borrowed;
+		goto borrower;
 	ret = lend_netlink_register();
 	if (ret)
-		goto lent;
-	ret = lend_link_register();
+		goto owner;
+	ret = lend_link_register(&lend_hooks);
 	if (ret)
 		goto netlink;
 	return 0;
 
 netlink:
 	lend_netlink_unregister();
-lent:
-	lend_lent_unregister();
-borrowed:
-	lend_borrowed_unregister();
+owner:
+	owner_unregister();
+borrower:
+	borrower_unregister();
 	return ret;
 }
 module_init(lend_init);
@@ -47,8 +114,8 @@ static void __exit lend_exit(void)
 {
 	lend_link_unregister();
 	lend_netlink_unregister();
-	lend_lent_unregister();
-	lend_borrowed_unregister();
+	owner_unregister();
+	borrower_unregister();
 }
 module_exit(lend_exit);
 

@@ -6,11 +6,12 @@
 
 #include "attributes.h"
 #include "borrowed.h"
+#include "borrower.h"
 #include "compat.h"
-#include "lent.h"
 #include "link.h"
 #include "mailbox.h"
 #include "netlink.h"
+#include "owner.h"
 #include "proto.h"
 #include "uapi/ntb_lend.h"
 
@@ -192,37 +193,20 @@ static void lend_event(u8 cmd, lend_put_fn put, void *object)
 	genlmsg_multicast(&lend_family, skb, 0, LEND_MCGRP_EVENTS, GFP_KERNEL);
 }
 
-/**
- * lend_netlink_link_event() - tell listeners that a link has changed
- * @link: the link
- *
- * Context: process.
- */
-void lend_netlink_link_event(struct lend_link *link)
+static void lend_link_changed(struct lend_object *object)
 {
-	lend_event(NTB_LEND_CMD_LINK_EVENT, lend_put_link, link);
+	lend_event(NTB_LEND_CMD_LINK_EVENT, lend_put_link, object);
 }
 
-/**
- * lend_netlink_lent_event() - tell listeners that a lent device has changed
- * @lent: it; its lock is not held
- *
- * Context: process.
- */
-void lend_netlink_lent_event(struct lend_lent *lent)
+/* The lent device's lock is not held. */
+static void lend_lent_changed(struct lend_object *object)
 {
-	lend_event(NTB_LEND_CMD_LENT_EVENT, lend_put_lent, lent);
+	lend_event(NTB_LEND_CMD_LENT_EVENT, lend_put_lent, object);
 }
 
-/**
- * lend_netlink_borrowed_event() - tell listeners that a borrowed device has changed
- * @borrowed: it
- *
- * Context: process.
- */
-void lend_netlink_borrowed_event(struct lend_borrowed *borrowed)
+static void lend_borrowed_changed(struct lend_object *object)
 {
-	lend_event(NTB_LEND_CMD_BORROWED_EVENT, lend_put_borrowed, borrowed);
+	lend_event(NTB_LEND_CMD_BORROWED_EVENT, lend_put_borrowed, object);
 }
 
 struct lend_dump {
@@ -233,53 +217,40 @@ struct lend_dump {
 };
 
 /* cb->args[0] is the number of the next object to dump. */
-static int lend_dump_one(struct lend_dump *d, void *object, u32 id)
+static int lend_dump_one(struct lend_object *object, void *arg)
 {
+	struct lend_dump *d = arg;
 	int ret = lend_put_message(d->skb, NETLINK_CB(d->cb->skb).portid, d->cb->nlh->nlmsg_seq,
 				   NLM_F_MULTI, d->cmd, d->put, object);
 
 	if (!ret)
-		d->cb->args[0] = id + 1;
+		d->cb->args[0] = (long)object->id + 1;
 	return ret;
 }
 
-static int lend_dump_link(struct lend_link *link, void *arg)
+/* Process context. In the order of the numbers, by which a dump is resumed. */
+static int lend_dump(struct lend_registry *registry, struct sk_buff *skb,
+		     struct netlink_callback *cb, u8 cmd, lend_put_fn put)
 {
-	return lend_dump_one(arg, link, link->id);
-}
+	struct lend_dump d = { skb, cb, cmd, put };
 
-static int lend_dump_lent(struct lend_lent *lent, void *arg)
-{
-	return lend_dump_one(arg, lent, lent->id);
-}
-
-static int lend_dump_borrowed(struct lend_borrowed *b, void *arg)
-{
-	return lend_dump_one(arg, b, b->id);
+	lend_registry_for_each(registry, cb->args[0], lend_dump_one, &d);
+	return skb->len;
 }
 
 static int lend_nl_link_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	struct lend_dump d = { skb, cb, NTB_LEND_CMD_LINK_GET, lend_put_link };
-
-	lend_link_for_each(cb->args[0], lend_dump_link, &d);
-	return skb->len;
+	return lend_dump(&lend_links, skb, cb, NTB_LEND_CMD_LINK_GET, lend_put_link);
 }
 
 static int lend_nl_lent_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	struct lend_dump d = { skb, cb, NTB_LEND_CMD_LENT_GET, lend_put_lent };
-
-	lend_lent_for_each(cb->args[0], lend_dump_lent, &d);
-	return skb->len;
+	return lend_dump(&owner_lent, skb, cb, NTB_LEND_CMD_LENT_GET, lend_put_lent);
 }
 
 static int lend_nl_borrowed_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	struct lend_dump d = { skb, cb, NTB_LEND_CMD_BORROWED_GET, lend_put_borrowed };
-
-	lend_borrowed_for_each(cb->args[0], lend_dump_borrowed, &d);
-	return skb->len;
+	return lend_dump(&borrower_borrowed, skb, cb, NTB_LEND_CMD_BORROWED_GET, lend_put_borrowed);
 }
 
 /* Requests */
@@ -296,20 +267,20 @@ static int lend_nl_link_get(struct sk_buff *skb, struct genl_info *info)
 	link = lend_find_link(info, tb[NTB_LEND_A_LINK_ID]);
 	if (!link)
 		return -ENODEV;
-	ret = lend_reply(info, lend_put_link, link);
+	ret = lend_reply(info, lend_put_link, &link->object);
 	lend_link_put(link);
 	return ret;
 }
 
 /* The lent device that a request names by handle or address, or NULL. */
-static struct lend_lent *lend_find_lent(struct genl_info *info, struct nlattr **tb)
+static struct lent_device *lend_find_lent(struct genl_info *info, struct nlattr **tb)
 {
-	struct lend_lent *lent;
+	struct lent_device *lent;
 
 	if (tb[NTB_LEND_A_LENT_ADDRESS])
-		lent = lend_lent_get_by_address(nla_data(tb[NTB_LEND_A_LENT_ADDRESS]));
+		lent = owner_find(nla_data(tb[NTB_LEND_A_LENT_ADDRESS]));
 	else if (tb[NTB_LEND_A_LENT_ID])
-		lent = lend_lent_get(nla_get_u32(tb[NTB_LEND_A_LENT_ID]));
+		lent = owner_get(nla_get_u32(tb[NTB_LEND_A_LENT_ID]));
 	else
 		lent = NULL;
 	if (!lent)
@@ -320,7 +291,7 @@ static struct lend_lent *lend_find_lent(struct genl_info *info, struct nlattr **
 static int lend_nl_lent_get(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(lend_lent_policy)];
-	struct lend_lent *lent;
+	struct lent_device *lent;
 	int ret;
 
 	ret = lend_parse(info, tb, &lend_nest_lent);
@@ -329,15 +300,15 @@ static int lend_nl_lent_get(struct sk_buff *skb, struct genl_info *info)
 	lent = lend_find_lent(info, tb);
 	if (!lent)
 		return -ENODEV;
-	ret = lend_reply(info, lend_put_lent, lent);
-	lend_lent_put(lent);
+	ret = lend_reply(info, lend_put_lent, &lent->object);
+	owner_put(lent);
 	return ret;
 }
 
 static int lend_nl_lend(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(lend_lent_policy)];
-	struct lend_lent *lent;
+	struct lent_device *lent;
 	struct lend_link *link;
 	int ret;
 
@@ -350,20 +321,20 @@ static int lend_nl_lend(struct sk_buff *skb, struct genl_info *info)
 	ret = -ENODEV;
 	link = lend_find_link(info, tb[NTB_LEND_A_LENT_LINK]);
 	if (link) {
-		ret = lend_lent_lend(lent, link, nla_get_u64(tb[NTB_LEND_A_LENT_EPOCH]),
-				     info->extack);
+		ret = owner_lend(lent, link, nla_get_u64(tb[NTB_LEND_A_LENT_EPOCH]),
+				 info->extack);
 		lend_link_put(link);
 	}
 	if (!ret)
-		ret = lend_reply(info, lend_put_lent, lent);
-	lend_lent_put(lent);
+		ret = lend_reply(info, lend_put_lent, &lent->object);
+	owner_put(lent);
 	return ret;
 }
 
 static int lend_nl_unlend(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(lend_lent_policy)];
-	struct lend_lent *lent;
+	struct lent_device *lent;
 	int ret;
 
 	ret = lend_parse(info, tb, &lend_nest_unlend);
@@ -372,16 +343,16 @@ static int lend_nl_unlend(struct sk_buff *skb, struct genl_info *info)
 	lent = lend_find_lent(info, tb);
 	if (!lent)
 		return -ENODEV;
-	ret = lend_lent_unlend(lent, info->attrs[NTB_LEND_A_MAIN_FORCE], info->extack);
+	ret = owner_unlend(lent, info->attrs[NTB_LEND_A_MAIN_FORCE], info->extack);
 	if (!ret)
-		ret = lend_reply(info, lend_put_lent, lent);
-	lend_lent_put(lent);
+		ret = lend_reply(info, lend_put_lent, &lent->object);
+	owner_put(lent);
 	return ret;
 }
 
-static struct lend_borrowed *lend_find_borrowed(struct genl_info *info, struct nlattr *id)
+static struct borrowed_device *lend_find_borrowed(struct genl_info *info, struct nlattr *id)
 {
-	struct lend_borrowed *b = lend_borrowed_get(nla_get_u32(id));
+	struct borrowed_device *b = borrower_get(nla_get_u32(id));
 
 	if (!b)
 		NL_SET_ERR_MSG_FMT(info->extack, "no borrowed device %u", nla_get_u32(id));
@@ -391,7 +362,7 @@ static struct lend_borrowed *lend_find_borrowed(struct genl_info *info, struct n
 static int lend_nl_borrowed_get(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(lend_borrowed_policy)];
-	struct lend_borrowed *b;
+	struct borrowed_device *b;
 	int ret;
 
 	ret = lend_parse(info, tb, &lend_nest_borrowed);
@@ -400,15 +371,15 @@ static int lend_nl_borrowed_get(struct sk_buff *skb, struct genl_info *info)
 	b = lend_find_borrowed(info, tb[NTB_LEND_A_BORROWED_ID]);
 	if (!b)
 		return -ENODEV;
-	ret = lend_reply(info, lend_put_borrowed, b);
-	lend_borrowed_put(b);
+	ret = lend_reply(info, lend_put_borrowed, &b->object);
+	borrower_put(b);
 	return ret;
 }
 
 static int lend_nl_attach(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(lend_borrowed_policy)];
-	struct lend_borrowed *b;
+	struct borrowed_device *b;
 	struct lend_link *link;
 	int ret;
 
@@ -418,20 +389,20 @@ static int lend_nl_attach(struct sk_buff *skb, struct genl_info *info)
 	link = lend_find_link(info, tb[NTB_LEND_A_BORROWED_LINK]);
 	if (!link)
 		return -ENODEV;
-	ret = lend_borrowed_attach(link, nla_get_u32(tb[NTB_LEND_A_BORROWED_REMOTE_ID]),
-				   nla_get_u64(tb[NTB_LEND_A_BORROWED_EPOCH]), &b, info->extack);
+	ret = borrower_attach(link, nla_get_u32(tb[NTB_LEND_A_BORROWED_REMOTE_ID]),
+			      nla_get_u64(tb[NTB_LEND_A_BORROWED_EPOCH]), &b, info->extack);
 	lend_link_put(link);
 	if (ret)
 		return ret;
-	ret = lend_reply(info, lend_put_borrowed, b);
-	lend_borrowed_put(b);
+	ret = lend_reply(info, lend_put_borrowed, &b->object);
+	borrower_put(b);
 	return ret;
 }
 
 static int lend_nl_detach(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(lend_borrowed_policy)];
-	struct lend_borrowed *b;
+	struct borrowed_device *b;
 	int ret;
 
 	ret = lend_parse(info, tb, &lend_nest_borrowed);
@@ -440,10 +411,10 @@ static int lend_nl_detach(struct sk_buff *skb, struct genl_info *info)
 	b = lend_find_borrowed(info, tb[NTB_LEND_A_BORROWED_ID]);
 	if (!b)
 		return -ENODEV;
-	ret = lend_borrowed_detach(b, info->extack);
+	ret = borrower_detach(b, info->extack);
 	if (!ret)
-		ret = lend_reply(info, lend_put_borrowed, b);
-	lend_borrowed_put(b);
+		ret = lend_reply(info, lend_put_borrowed, &b->object);
+	borrower_put(b);
 	return ret;
 }
 
@@ -484,15 +455,15 @@ static int lend_nl_mailbox_send(struct sk_buff *skb, struct genl_info *info)
 	link = lend_find_link(info, tb[NTB_LEND_A_MAILBOX_LINK]);
 	if (!link)
 		return -ENODEV;
-	ret = lend_mailbox_send(link, nla_get_u32(tb[NTB_LEND_A_MAILBOX_PORT]),
+	ret = lend_mailbox_send(&link->mailbox, nla_get_u32(tb[NTB_LEND_A_MAILBOX_PORT]),
 				nla_data(payload), nla_len(payload));
 	lend_link_put(link);
 	return ret;
 }
 
 /**
- * lend_netlink_mailbox() - hand a message of the peer to its daemon
- * @link: where it came from
+ * lend_netlink_deliver() - hand a message of the peer to its daemon
+ * @mailbox: where it came to
  * @port: which daemon; not checked yet
  * @data: the message
  * @len: its octets
@@ -500,8 +471,9 @@ static int lend_nl_mailbox_send(struct sk_buff *skb, struct genl_info *info)
  * Context: process.
  * Return: enum lend_mbox_status.
  */
-u32 lend_netlink_mailbox(struct lend_link *link, u32 port, const void *data, size_t len)
+u32 lend_netlink_deliver(struct lend_mailbox *mailbox, u32 port, const void *data, size_t len)
 {
+	struct lend_link *link = container_of(mailbox, struct lend_link, mailbox);
 	struct lend_mail mail = { link, port, data, len };
 	struct lend_mailbox_bound to;
 	struct sk_buff *skb;
@@ -623,9 +595,14 @@ int lend_netlink_register(void)
 	if (ret)
 		return ret;
 	ret = genl_register_family(&lend_family);
-	if (ret)
+	if (ret) {
 		netlink_unregister_notifier(&lend_netlink_nb);
-	return ret;
+		return ret;
+	}
+	WRITE_ONCE(lend_links.changed, lend_link_changed);
+	WRITE_ONCE(owner_lent.changed, lend_lent_changed);
+	WRITE_ONCE(borrower_borrowed.changed, lend_borrowed_changed);
+	return 0;
 }
 
 /**
@@ -635,6 +612,9 @@ int lend_netlink_register(void)
  */
 void lend_netlink_unregister(void)
 {
+	WRITE_ONCE(lend_links.changed, NULL);
+	WRITE_ONCE(owner_lent.changed, NULL);
+	WRITE_ONCE(borrower_borrowed.changed, NULL);
 	genl_unregister_family(&lend_family);
 	netlink_unregister_notifier(&lend_netlink_nb);
 }

@@ -5,16 +5,10 @@
 
 #include <linux/types.h>
 
-struct lend_borrowed;
-struct lend_lent;
-struct lend_link;
+struct lend_mailbox;
 
 int lend_netlink_register(void);
 void lend_netlink_unregister(void);
-
-u32 lend_netlink_mailbox(struct lend_link *link, u32 port, const void *data, size_t len);
-void lend_netlink_link_event(struct lend_link *link);
-void lend_netlink_lent_event(struct lend_lent *lent);
-void lend_netlink_borrowed_event(struct lend_borrowed *borrowed);
+u32 lend_netlink_deliver(struct lend_mailbox *mailbox, u32 port, const void *data, size_t len);
 
 #endif

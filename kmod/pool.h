@@ -82,7 +82,6 @@ void lend_pool_space(struct lend_pool *pool, struct lend_pool_space *space);
 struct lend_chunk *lend_pool_find(struct lend_pool *pool, phys_addr_t phys);
 bool lend_pool_owns(struct lend_pool *pool, phys_addr_t phys);
 
-/* bounce.c */
 size_t lend_bounce_max(void);
 phys_addr_t lend_bounce_map(struct lend_pool *pool, unsigned int set, phys_addr_t orig,
 			    size_t size, unsigned long attrs);

@@ -2,7 +2,10 @@
 /*
  * Interrupts relayed by doorbell. The owner counts in the borrower's memory
  * and rings; the borrower answers level-triggered ones the same way. Doorbells
- * only say "look": what counts is in the tables, and heartbeats look too.
+ * only say "look": what counts is in the tables, and heartbeats look too. Used by
+ * link.c for its life, by owner_irq.c (sources) and irq.c (sinks).
+ *
+ * Locks: lend_source.lock and lend_sink.lock, innermost, in any context.
  */
 
 #include <linux/io.h>
@@ -10,21 +13,21 @@
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
-#include "link.h"
+#include "channel.h"
 #include "relay.h"
 #include "sequence.h"
 
 /* Any context. Puts a count into the peer's memory. */
-static bool lend_relay_post(struct lend_link *link, bool handled, u32 slot, u64 word)
+static bool lend_relay_post(struct lend_channel *channel, bool handled, u32 slot, u64 word)
 {
-	struct lend_chan __iomem *to = link->peer_chan;
+	struct lend_chan __iomem *to = channel->peer;
 
-	if (!lend_link_enter(link))
+	if (!lend_channel_enter(channel))
 		return false;
 	writeq(word, handled ? &to->handled[slot] : &to->raised[slot]);
 	/* Before the doorbell. */
 	wmb();
-	lend_link_leave(link);
+	lend_channel_leave(channel);
 	return true;
 }
 
@@ -37,7 +40,7 @@ static bool lend_source_post(struct lend_source *source, bool next)
 	spin_lock_irqsave(&source->lock, flags);
 	if (next)
 		source->count++;
-	posted = lend_relay_post(source->link, false, source->slot,
+	posted = lend_relay_post(source->relay->channel, false, source->slot,
 				 lend_relay_word(source->tag, source->count));
 	spin_unlock_irqrestore(&source->lock, flags);
 	return posted;
@@ -52,7 +55,7 @@ static bool lend_sink_post(struct lend_sink *sink, bool next)
 	spin_lock_irqsave(&sink->lock, flags);
 	if (next)
 		sink->handled = READ_ONCE(sink->seen);
-	posted = lend_relay_post(sink->link, true, sink->slot,
+	posted = lend_relay_post(sink->relay->channel, true, sink->slot,
 				 lend_relay_word(sink->tag, sink->handled));
 	spin_unlock_irqrestore(&sink->lock, flags);
 	return posted;
@@ -61,23 +64,25 @@ static bool lend_sink_post(struct lend_sink *sink, bool next)
 /* Interrupt context, under RCU. */
 static void lend_source_look(struct lend_source *source)
 {
+	const struct lend_chan *chan = source->relay->channel->own;
 	u32 count;
 
 	if (source->handled &&
-	    lend_relay_count(le64_to_cpu(READ_ONCE(source->link->chan->handled[source->slot])),
-			     source->tag, &count))
+	    lend_relay_count(le64_to_cpu(READ_ONCE(chan->handled[source->slot])), source->tag,
+			     &count))
 		source->handled(source, count);
 }
 
 /* Interrupt context, under RCU; possibly on several CPUs at once. */
 static void lend_sink_look(struct lend_sink *sink)
 {
+	const struct lend_chan *chan = sink->relay->channel->own;
 	u32 seen = READ_ONCE(sink->seen), count;
 
 	/* First what was seen, then what is there: the latter is never older. */
 	smp_rmb();
-	if (!lend_relay_count(le64_to_cpu(READ_ONCE(sink->link->chan->raised[sink->slot])),
-			      sink->tag, &count) || count == seen)
+	if (!lend_relay_count(le64_to_cpu(READ_ONCE(chan->raised[sink->slot])), sink->tag,
+			      &count) || count == seen)
 		return;
 	if (cmpxchg(&sink->seen, seen, count) == seen)
 		sink->deliver(sink);
@@ -149,14 +154,14 @@ void lend_relay_repeat(struct lend_relay *relay)
 
 /**
  * lend_source_add() - begin to relay an interrupt to the peer
- * @source: the interrupt; link, tag and handled are filled in
+ * @source: the interrupt; relay, tag and handled are filled in
  *
  * Context: process; the link is ready.
  * Return: 0; -ENOSPC all slots are in use.
  */
 int lend_source_add(struct lend_source *source)
 {
-	struct lend_relay *relay = source->link->relay;
+	struct lend_relay *relay = source->relay;
 	u32 slot;
 
 	spin_lock_init(&source->lock);
@@ -182,7 +187,7 @@ int lend_source_add(struct lend_source *source)
  */
 void lend_source_remove(struct lend_source *source)
 {
-	struct lend_relay *relay = source->link->relay;
+	struct lend_relay *relay = source->relay;
 
 	RCU_INIT_POINTER(relay->source[source->slot], NULL);
 	synchronize_rcu();
@@ -201,7 +206,7 @@ void lend_source_remove(struct lend_source *source)
 void lend_source_raise(struct lend_source *source)
 {
 	if (lend_source_post(source, true))
-		lend_link_ring(source->link, LEND_DB_RELAY);
+		lend_channel_ring(source->relay->channel, LEND_DB_RELAY);
 }
 
 /**
@@ -213,7 +218,7 @@ void lend_source_raise(struct lend_source *source)
  */
 int lend_sink_add(struct lend_sink *sink)
 {
-	struct lend_relay *relay = sink->link->relay;
+	struct lend_relay *relay = sink->relay;
 
 	if (sink->slot >= LEND_RELAYS || test_and_set_bit(sink->slot, relay->sinks))
 		return -EPROTO;
@@ -233,7 +238,7 @@ int lend_sink_add(struct lend_sink *sink)
  */
 void lend_sink_remove(struct lend_sink *sink)
 {
-	struct lend_relay *relay = sink->link->relay;
+	struct lend_relay *relay = sink->relay;
 
 	WRITE_ONCE(sink->active, false);
 	RCU_INIT_POINTER(relay->sink[sink->slot], NULL);
@@ -250,21 +255,24 @@ void lend_sink_remove(struct lend_sink *sink)
 void lend_sink_handled(struct lend_sink *sink)
 {
 	if (lend_sink_post(sink, true))
-		lend_link_ring(sink->link, LEND_DB_RELAY);
+		lend_channel_ring(sink->relay->channel, LEND_DB_RELAY);
 }
 
 /**
  * lend_relay_alloc() - a link's tables
+ * @channel: whose memory they are in
  *
  * Context: process.
  * Return: them, to be freed by kfree(), or NULL.
  */
-struct lend_relay *lend_relay_alloc(void)
+struct lend_relay *lend_relay_alloc(struct lend_channel *channel)
 {
 	struct lend_relay *relay = kzalloc(sizeof(*relay), GFP_KERNEL);
 
-	if (relay)
-		init_irq_work(&relay->work, lend_relay_look);
+	if (!relay)
+		return NULL;
+	relay->channel = channel;
+	init_irq_work(&relay->work, lend_relay_look);
 	return relay;
 }
 

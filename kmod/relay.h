@@ -12,11 +12,12 @@
 
 #include "proto.h"
 
-struct lend_link;
+struct lend_channel;
+struct lend_relay;
 
 /**
  * struct lend_source - an interrupt that this host raises at the peer
- * @link: the borrower's link
+ * @relay: of the borrower's link
  * @slot: in the tables
  * @tag: of the lease
  * @lock: a count is written whole and in order
@@ -26,7 +27,7 @@ struct lend_link;
  *	up to a count; interrupt context; NULL for edge-triggered ones
  */
 struct lend_source {
-	struct lend_link *link;
+	struct lend_relay *relay;
 	u32 slot;
 	u32 tag;
 	u32 start;
@@ -37,7 +38,7 @@ struct lend_source {
 
 /**
  * struct lend_sink - an interrupt that the peer raises here
- * @link: the owner's link
+ * @relay: of the owner's link
  * @slot: in the tables
  * @tag: of the lease
  * @seen: count of the last one delivered
@@ -48,7 +49,7 @@ struct lend_source {
  * @deliver: hands it to its driver; interrupt context
  */
 struct lend_sink {
-	struct lend_link *link;
+	struct lend_relay *relay;
 	u32 slot;
 	u32 tag;
 	u32 seen;
@@ -61,6 +62,7 @@ struct lend_sink {
 
 /**
  * struct lend_relay - a link's relayed interrupts
+ * @channel: whose memory the tables are in
  * @work: looks through the tables, in interrupt context
  * @sources: slots in use as owner
  * @sinks: slots in use as borrower
@@ -69,6 +71,7 @@ struct lend_sink {
  * @last: where the counter of a slot stood; it only grows within a session
  */
 struct lend_relay {
+	struct lend_channel *channel;
 	struct irq_work work;
 	DECLARE_BITMAP(sources, LEND_RELAYS);
 	DECLARE_BITMAP(sinks, LEND_RELAYS);
@@ -77,7 +80,7 @@ struct lend_relay {
 	u32 last[LEND_RELAYS];
 };
 
-struct lend_relay *lend_relay_alloc(void);
+struct lend_relay *lend_relay_alloc(struct lend_channel *channel);
 void lend_relay_stop(struct lend_relay *relay);
 void lend_relay_kick(struct lend_relay *relay);
 void lend_relay_repeat(struct lend_relay *relay);

@@ -3,8 +3,15 @@
  * Memory windows. Two per direction: the largest one shows the DMA address
  * space of the NTB function (translation 0), for DMA, interrupts and the
  * channel; the second one is laid over the BARs of lent devices that the first
- * does not reach. A bridge with one window only can lend what that shows. What
- * more windows are for, see window_free.c.
+ * does not reach. A bridge with one window only can lend what that shows. Those
+ * that are left, the free ones, show a host without IOMMU more of its memory to
+ * borrowed devices than the DMA window does.
+ *
+ * Used by link.c to open and close, by owner.c for BARs, by borrower.c for the
+ * regions of root buses.
+ *
+ * Locks: none of its own; the link's lock for what is outbound, the lease lock
+ * for what is inbound.
  */
 
 #include <linux/align.h>
@@ -13,12 +20,17 @@
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
 #include <linux/log2.h>
+#include <linux/memory_hotplug.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/netlink.h>
+#include <linux/nodemask.h>
+#include <linux/ntb.h>
 #include <linux/pci.h>
 #include <linux/swiotlb.h>
 
-#include "link.h"
+#include "chunk.h"
 #include "window.h"
 
 /**
@@ -34,21 +46,14 @@ bool lend_is_translated(struct device *dev)
 	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
 }
 
-/**
- * lend_is_plain() - is mapping memory for this device nothing but its address
- * @dev: the device
- *
- * It is more where memory is translated, encrypted, copied or flushed.
- *
- * Context: process.
- */
-bool lend_is_plain(struct device *dev)
+/* It is more where memory is translated, encrypted, copied or flushed. Process context. */
+static bool lend_is_plain(struct device *dev)
 {
 	return !lend_is_translated(dev) && dev_is_dma_coherent(dev) &&
 	       !is_swiotlb_force_bounce(dev) && !phys_to_dma(dev, 0);
 }
 
-static void lend_window_find_bar(struct lend_link *link, struct lend_window *win)
+static void lend_window_find_bar(struct lend_windows *w, struct lend_window *win)
 {
 	struct pci_bus_region region;
 	struct resource *res;
@@ -56,11 +61,11 @@ static void lend_window_find_bar(struct lend_link *link, struct lend_window *win
 
 	win->pci_bar = -1;
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
-		res = &link->pdev->resource[bar];
+		res = &w->pdev->resource[bar];
 		if (!(res->flags & IORESOURCE_MEM) || !resource_size(res) ||
 		    win->base < res->start || win->base + win->size - 1 > res->end)
 			continue;
-		pcibios_resource_to_bus(link->pdev->bus, &region, res);
+		pcibios_resource_to_bus(w->pdev->bus, &region, res);
 		win->pci_bar = bar;
 		win->bus = region.start + (win->base - res->start);
 		return;
@@ -68,18 +73,18 @@ static void lend_window_find_bar(struct lend_link *link, struct lend_window *win
 }
 
 /* Process context. Leaves a size of 0 where there is no usable window. */
-static int lend_window_probe(struct lend_link *link, int i)
+static int lend_window_probe(struct lend_windows *w, int i)
 {
-	struct lend_window *win = &link->win[i];
-	int ret = ntb_peer_mw_get_addr(link->ntb, i, &win->base, &win->size);
+	struct lend_window *win = &w->win[i];
+	int ret = ntb_peer_mw_get_addr(w->ntb, i, &win->base, &win->size);
 
 	if (ret)
 		return ret;
 	if (!win->size)
 		return 0;
-	lend_window_find_bar(link, win);
+	lend_window_find_bar(w, win);
 	if (win->pci_bar < 0) {
-		dev_warn(&link->ntb->dev,
+		dev_warn(&w->ntb->dev,
 			 "window %d has no address: enable 'above 4G decoding' or make it smaller in the firmware\n",
 			 i);
 		win->size = 0;
@@ -87,62 +92,90 @@ static int lend_window_probe(struct lend_link *link, int i)
 	return 0;
 }
 
-/**
- * lend_windows_probe() - find the outbound windows and what each is for
- * @link: the link
- *
- * Firmware may have left a window without a size or an address; the bridge
- * drivers register all the same.
- *
- * Context: process.
- * Return: 0; -ENODEV no usable window.
- */
-int lend_windows_probe(struct lend_link *link)
+/* All DMA goes through the NTB function: no address beyond the window. */
+static int lend_windows_limit_dma(struct lend_windows *w)
 {
-	int count = ntb_peer_mw_count(link->ntb);
-	int i, ret, best = -1, second = -1;
+	resource_size_t size = w->win[w->dma].size;
+	struct device *dev = &w->pdev->dev;
+	int bits = min(ilog2(size), 64);
+	int ret;
 
-	link->nwin = clamp(count, 0, LEND_WINDOWS_MAX);
-	for (i = 0; i < link->nwin; i++) {
-		ret = lend_window_probe(link, i);
-		if (ret)
-			return ret;
-		if (!link->win[i].size)
-			continue;
-		if (best < 0 || link->win[i].size >= link->win[best].size) {
-			second = best;
-			best = i;
-		} else if (second < 0 || link->win[i].size >= link->win[second].size) {
-			second = i;
-		}
+	w->dma_mask = dma_get_mask(dev);
+	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(bits));
+	if (ret) {
+		dev_err(&w->ntb->dev,
+			"the window of %llu KiB is too small for DMA: make it larger in the firmware or the bridge's driver\n",
+			(u64)size >> 10);
+		return ret;
 	}
-	if (best < 0) {
-		dev_err(&link->ntb->dev,
-			"no usable window: enable the bridge's memory windows in the firmware\n");
-		return -ENODEV;
-	}
-	link->dma_win = best;
-	link->bar_win = second < 0 ? best : second;
+	w->translated = lend_is_translated(dev);
+	w->plain = lend_is_plain(dev);
+	w->partial = !w->translated && dma_get_required_mask(dev) >= size;
 	return 0;
 }
 
 /**
- * lend_window_get_align() - what the bridge demands of a translation
- * @link: the link, physically up
- * @i: index of the window
- * @align: result, for the address
- * @size: result: most octets
+ * lend_windows_probe() - find the outbound windows and what each is for
+ * @w: the windows
  *
- * Context: process; caller holds @link->lease_lock.
- * Return: 0; or what the bridge driver says.
+ * Firmware may have left a window without a size or an address; the bridge
+ * drivers register all the same. The NTB function's DMA is limited to what the
+ * window shows.
+ *
+ * Context: process.
+ * Return: 0; -ENODEV no usable window; or what limiting DMA says.
  */
-int lend_window_get_align(struct lend_link *link, int i, u64 *align, u64 *size)
+int lend_windows_probe(struct lend_windows *w)
+{
+	int count = ntb_peer_mw_count(w->ntb);
+	int i, ret, best = -1, second = -1;
+
+	w->count = clamp(count, 0, LEND_WINDOWS_MAX);
+	for (i = 0; i < w->count; i++) {
+		ret = lend_window_probe(w, i);
+		if (ret)
+			return ret;
+		if (!w->win[i].size)
+			continue;
+		if (best < 0 || w->win[i].size >= w->win[best].size) {
+			second = best;
+			best = i;
+		} else if (second < 0 || w->win[i].size >= w->win[second].size) {
+			second = i;
+		}
+	}
+	if (best < 0) {
+		dev_err(&w->ntb->dev,
+			"no usable window: enable the bridge's memory windows in the firmware\n");
+		return -ENODEV;
+	}
+	w->dma = best;
+	w->bar = second < 0 ? best : second;
+	return lend_windows_limit_dma(w);
+}
+
+/**
+ * lend_windows_remove() - let the NTB function's DMA go where it went before
+ * @w: the windows, closed
+ *
+ * Context: process.
+ */
+void lend_windows_remove(struct lend_windows *w)
+{
+	dma_set_mask_and_coherent(&w->pdev->dev, w->dma_mask);
+}
+
+/*
+ * Process context, lease lock held; physically up. What the bridge demands of a
+ * translation: @align for the address, @size octets at most.
+ */
+static int lend_window_get_align(struct lend_windows *w, int i, u64 *align, u64 *size)
 {
 	resource_size_t addr_align, size_align, size_max;
-	struct lend_window *win = &link->win[i];
+	struct lend_window *win = &w->win[i];
 	int ret;
 
-	ret = ntb_mw_get_align(link->ntb, link->pidx, i, &addr_align, &size_align, &size_max);
+	ret = ntb_mw_get_align(w->ntb, w->pidx, i, &addr_align, &size_align, &size_max);
 	if (ret)
 		return ret;
 	/*
@@ -150,33 +183,27 @@ int lend_window_get_align(struct lend_link *link, int i, u64 *align, u64 *size)
 	 * up in it, and the bridge then does not take that size: the peer's
 	 * window is laid out as ours.
 	 */
-	if (win->base != link->pdev->resource[win->pci_bar].start)
+	if (win->base != w->pdev->resource[win->pci_bar].start)
 		size_max = min(size_max, win->size);
 	*align = max_t(u64, addr_align, 1);
 	*size = rounddown(size_max, max_t(u64, size_align, 1));
 	return 0;
 }
 
-/**
- * lend_window_set() - translate an inbound window
- * @link: the link, physically up
- * @i: index of the window
- * @base: the DMA address that its first octet becomes
- * @size: octets of it that the peer may use
- *
- * Context: process; caller holds @link->lease_lock.
- * Return: 0; or what the bridge driver says, then the window is closed.
+/*
+ * Process context, lease lock held; physically up. The first octet of the inbound
+ * window becomes @base, @size octets can be reached. On an error it is closed.
  */
-int lend_window_set(struct lend_link *link, int i, u64 base, u64 size)
+static int lend_window_set(struct lend_windows *w, int i, u64 base, u64 size)
 {
-	struct lend_window *win = &link->win[i];
+	struct lend_window *win = &w->win[i];
 	int ret;
 
 	/* An endpoint bridge goes on using a translation that was not cleared. */
 	if (win->inbound_size)
-		ntb_mw_clear_trans(link->ntb, link->pidx, i);
+		ntb_mw_clear_trans(w->ntb, w->pidx, i);
 	win->inbound_size = 0;
-	ret = ntb_mw_set_trans(link->ntb, link->pidx, i, base, size);
+	ret = ntb_mw_set_trans(w->ntb, w->pidx, i, base, size);
 	if (ret)
 		return ret;
 	win->inbound_base = base;
@@ -184,39 +211,136 @@ int lend_window_set(struct lend_link *link, int i, u64 base, u64 size)
 	return 0;
 }
 
+/* First address beyond all memory. */
+static u64 lend_memory_end(void)
+{
+	unsigned long end = 0;
+	int node;
+
+	for_each_online_node(node)
+		end = max(end, node_end_pfn(node));
+	return PFN_PHYS((u64)end);
+}
+
+/* Process context. In steps of what the pool takes, so that none of it is missed. */
+static u64 lend_memory_from(u64 from)
+{
+	u64 addr, end = lend_memory_end();
+
+	for (addr = from; addr < end; addr = round_down(addr, LEND_CHUNK_SIZE) + LEND_CHUNK_SIZE) {
+		if (pfn_to_online_page(PHYS_PFN(addr)))
+			return addr;
+		cond_resched();
+	}
+	return U64_MAX;
+}
+
+/* Largest first: aligned to their sizes they leave no gaps then. -1: none is left. */
+static int lend_window_next_free(const struct lend_windows *w, unsigned long done)
+{
+	int i, best = -1;
+
+	for (i = 0; i < w->count; i++) {
+		if (!w->win[i].size || !lend_window_is_free(w, i) || test_bit(i, &done))
+			continue;
+		if (best < 0 || w->win[i].size > w->win[best].size)
+			best = i;
+	}
+	return best;
+}
+
+/*
+ * Process context, @w->lease_lock held. The choice is made once: chunks of
+ * the pool lie where it says.
+ */
+static bool lend_window_choose(struct lend_windows *w, int i, u64 from)
+{
+	struct lend_region region;
+	u64 align, size;
+
+	if (w->region[i].size)
+		return true;
+	if (lend_window_get_align(w, i, &align, &size))
+		return false;
+	w->win[i].inbound_max = size;
+	/* A smaller one has no chunk in it, and is one more place to look for the others. */
+	if (size < LEND_CHUNK_SIZE ||
+	    !lend_region_choose(&region, from, align, size, w->dma_mask, lend_memory_from))
+		return false;
+	w->region[i] = region;
+	return true;
+}
+
+/*
+ * Process context, lease lock held; physically up, the DMA window open. Shows
+ * memory that the DMA window does not. Addresses have to be memory's own: only
+ * then is it known what such a window shows. One that stays closed is no error.
+ */
+static void lend_windows_open_free(struct lend_windows *w)
+{
+	u64 from = w->win[w->dma].inbound_size;
+	const struct lend_region *region;
+	unsigned long done = 0;
+	int i, ret;
+
+	if (!w->partial)
+		return;
+	if (!w->region[w->dma].size)
+		w->region[w->dma] = (struct lend_region) { .first = 0, .size = from };
+	if (!w->plain)
+		return;
+	while ((i = lend_window_next_free(w, done)) >= 0) {
+		__set_bit(i, &done);
+		if (!lend_window_choose(w, i, from))
+			continue;
+		region = &w->region[i];
+		/* Also where the bridge refuses: the next time it might not. */
+		from = max(from, region->first + region->size);
+		ret = lend_window_set(w, i, region->first, region->size);
+		if (ret)
+			dev_warn(&w->ntb->dev,
+				 "window %d cannot show the memory at 0x%llx: error %d\n",
+				 i, region->first, ret);
+		else
+			dev_info(&w->ntb->dev, "window %d shows the memory at 0x%llx-0x%llx\n",
+				 i, region->first, region->first + region->size - 1);
+	}
+}
+
 /**
  * lend_windows_open() - translate the inbound DMA window, and free ones
- * @link: the link, physically up
+ * @w: the windows; the link is physically up
+ * @end: the DMA window must show all addresses below
  *
  * The BAR window stays closed until a device is lent.
  *
- * Context: process; caller holds @link->lease_lock. May sleep: some bridges take a
+ * Context: process; caller holds @w->lease_lock. May sleep: some bridges take a
  * translation as a command.
  * Return: 0; an errno for lend_windows_error().
  */
-int lend_windows_open(struct lend_link *link)
+int lend_windows_open(struct lend_windows *w, u64 end)
 {
 	struct lend_window *win;
 	u64 align, size;
 	int i, ret;
 
-	for (i = 0; i < link->nwin; i++) {
-		if (!link->win[i].size || lend_window_is_free(link, i))
+	for (i = 0; i < w->count; i++) {
+		if (!w->win[i].size || lend_window_is_free(w, i))
 			continue;
-		ret = lend_window_get_align(link, i, &align, &size);
+		ret = lend_window_get_align(w, i, &align, &size);
 		if (ret)
 			return -ENOTCONN;
-		link->win[i].inbound_max = size;
+		w->win[i].inbound_max = size;
 	}
 
-	win = &link->win[link->dma_win];
-	if (link->chan_dma + sizeof(*link->chan) > win->inbound_max)
+	win = &w->win[w->dma];
+	if (end > win->inbound_max)
 		return -ENOSPC;
-	if (win->inbound_max <= dma_get_mask(&link->pdev->dev))
+	if (win->inbound_max <= dma_get_mask(&w->pdev->dev))
 		return -ERANGE;
-	ret = lend_window_set(link, link->dma_win, 0, win->inbound_max);
+	ret = lend_window_set(w, w->dma, 0, win->inbound_max);
 	if (!ret)
-		lend_windows_open_free(link);
+		lend_windows_open_free(w);
 	return ret;
 }
 
@@ -242,25 +366,25 @@ const char *lend_windows_error(int error)
 
 /**
  * lend_windows_close() - let the peer reach nothing
- * @link: the link
+ * @w: the windows
  *
- * Context: process; caller holds @link->lease_lock.
+ * Context: process; caller holds @w->lease_lock.
  */
-void lend_windows_close(struct lend_link *link)
+void lend_windows_close(struct lend_windows *w)
 {
 	int i;
 
-	for (i = 0; i < link->nwin; i++) {
-		if (link->win[i].inbound_size)
-			ntb_mw_clear_trans(link->ntb, link->pidx, i);
-		link->win[i].inbound_base = 0;
-		link->win[i].inbound_size = 0;
+	for (i = 0; i < w->count; i++) {
+		if (w->win[i].inbound_size)
+			ntb_mw_clear_trans(w->ntb, w->pidx, i);
+		w->win[i].inbound_base = 0;
+		w->win[i].inbound_size = 0;
 	}
 }
 
 /**
  * lend_bar_window_cover() - make the BAR window show a bus address range
- * @link: the link
+ * @w: the windows
  * @lo: first address of the range
  * @hi: last address
  * @in_use: a lent device has its place in the window, which must not move
@@ -270,20 +394,20 @@ void lend_windows_close(struct lend_link *link)
  * then devices that are neighbours find their place later, and bridges that
  * demand it are content.
  *
- * Context: process; caller holds @link->lease_lock.
+ * Context: process; caller holds @w->lease_lock.
  * Return: 0; -ENOSPC does not fit; or what the bridge driver says.
  */
-int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use,
+int lend_bar_window_cover(struct lend_windows *w, u64 lo, u64 hi, bool in_use,
 			  struct netlink_ext_ack *extack)
 {
-	struct lend_window *win = &link->win[link->bar_win];
+	struct lend_window *win = &w->win[w->bar];
 	u64 base, align, size;
 	int ret;
 
 	if (win->inbound_size && lo >= win->inbound_base &&
 	    hi < win->inbound_base + win->inbound_size)
 		return 0;
-	if (link->bar_win == link->dma_win) {
+	if (w->bar == w->dma) {
 		NL_SET_ERR_MSG(extack,
 			       "the BARs lie outside the bridge's only window: enable this host's IOMMU, or give the bridge a second or a larger window");
 		return -ENOSPC;
@@ -294,7 +418,7 @@ int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use,
 		return -ENOSPC;
 	}
 
-	ret = lend_window_get_align(link, link->bar_win, &align, &size);
+	ret = lend_window_get_align(w, w->bar, &align, &size);
 	if (ret)
 		return ret;
 	base = round_down(lo, rounddown_pow_of_two(size));
@@ -305,7 +429,7 @@ int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use,
 			       "the BARs do not fit the window, which is too small or has to be aligned to its size: enable this host's IOMMU, or give the bridge a larger window");
 		return -ENOSPC;
 	}
-	ret = lend_window_set(link, link->bar_win, base, size);
+	ret = lend_window_set(w, w->bar, base, size);
 	if (ret)
 		NL_SET_ERR_MSG(extack, "the bridge refuses to show the BARs through the window");
 	return ret;
@@ -313,24 +437,24 @@ int lend_bar_window_cover(struct lend_link *link, u64 lo, u64 hi, bool in_use,
 
 /**
  * lend_window_of() - which inbound window shows a bus address range
- * @link: the link
+ * @w: the windows
  * @bus: first address
  * @size: octets
  * @offset: where in the window it is
  *
  * Free windows do not count, although one may happen to show it.
  *
- * Context: process; caller holds @link->lease_lock.
+ * Context: process; caller holds @w->lease_lock.
  * Return: index of the window; -ENOSPC none.
  */
-int lend_window_of(const struct lend_link *link, u64 bus, u64 size, u64 *offset)
+int lend_window_of(const struct lend_windows *w, u64 bus, u64 size, u64 *offset)
 {
 	const struct lend_window *win;
 	int i;
 
-	for (i = 0; i < link->nwin; i++) {
-		win = &link->win[i];
-		if (lend_window_is_free(link, i) || !win->inbound_size ||
+	for (i = 0; i < w->count; i++) {
+		win = &w->win[i];
+		if (lend_window_is_free(w, i) || !win->inbound_size ||
 		    bus < win->inbound_base || bus + size > win->inbound_base + win->inbound_size)
 			continue;
 		*offset = bus - win->inbound_base;
@@ -341,33 +465,33 @@ int lend_window_of(const struct lend_link *link, u64 bus, u64 size, u64 *offset)
 
 /**
  * lend_window_claim() - take over an outbound window's region for root buses
- * @link: the link
- * @widx: index of the window
+ * @w: the windows
+ * @i: index of the window
  *
  * The bridge driver marks the whole BAR as busy, so that no driver could
  * request a borrowed BAR inside it. Given back by lend_windows_unclaim().
  *
- * Context: process; caller holds @link->lock.
+ * Context: process; caller holds @w->lock.
  * Return: 0 or a negative errno.
  */
-int lend_window_claim(struct lend_link *link, int widx)
+int lend_window_claim(struct lend_windows *w, int i)
 {
-	struct lend_window *win = &link->win[widx];
+	struct lend_window *win = &w->win[i];
 	int ret;
 
 	if (win->claimed)
 		return 0;
-	pci_release_region(link->pdev, win->pci_bar);
+	pci_release_region(w->pdev, win->pci_bar);
 	win->res = (struct resource) {
 		.name = "ntb_lend",
 		.start = win->base,
 		.end = win->base + win->size - 1,
 		.flags = IORESOURCE_MEM,
 	};
-	ret = request_resource(&link->pdev->resource[win->pci_bar], &win->res);
+	ret = request_resource(&w->pdev->resource[win->pci_bar], &win->res);
 	if (ret) {
-		if (pci_request_region(link->pdev, win->pci_bar, "ntb_lend"))
-			dev_warn(&link->pdev->dev, "region of BAR %d is lost\n", win->pci_bar);
+		if (pci_request_region(w->pdev, win->pci_bar, "ntb_lend"))
+			dev_warn(&w->pdev->dev, "region of BAR %d is lost\n", win->pci_bar);
 		return ret;
 	}
 	win->claimed = true;
@@ -376,23 +500,23 @@ int lend_window_claim(struct lend_link *link, int widx)
 
 /**
  * lend_windows_unclaim() - give the regions back to the bridge driver
- * @link: the link, without borrowed devices
+ * @w: the windows, without borrowed devices
  *
- * Context: process; caller holds @link->lock.
+ * Context: process; caller holds @w->lock.
  */
-void lend_windows_unclaim(struct lend_link *link)
+void lend_windows_unclaim(struct lend_windows *w)
 {
 	struct lend_window *win;
 	int i;
 
-	for (i = 0; i < link->nwin; i++) {
-		win = &link->win[i];
+	for (i = 0; i < w->count; i++) {
+		win = &w->win[i];
 		if (!win->claimed)
 			continue;
 		release_resource(&win->res);
 		/* The bridge driver releases it when it is unbound. */
-		if (pci_request_region(link->pdev, win->pci_bar, pci_name(link->pdev)))
-			dev_warn(&link->pdev->dev, "region of BAR %d is lost\n", win->pci_bar);
+		if (pci_request_region(w->pdev, win->pci_bar, pci_name(w->pdev)))
+			dev_warn(&w->pdev->dev, "region of BAR %d is lost\n", win->pci_bar);
 		win->claimed = false;
 	}
 }

@@ -76,19 +76,19 @@ def test_processor_time_comes_from_the_samples_of_the_job_alone():
 
 TRACE = """\
 # tracer: nop
- python3-1 [001] .....  10.000000: detach: (lend_borrowed_detach+0x4/0x110)
- python3-1 [001] .....  10.500000: detached: (lend_nl_detach+0xa6/0xf0 <- lend_borrowed_detach)
- python3-2 [001] .....  20.000000: attach: (lend_borrowed_attach+0x4/0x7d0)
+ python3-1 [001] .....  10.000000: detach: (borrower_detach+0x4/0x110)
+ python3-1 [001] .....  10.500000: detached: (lend_nl_detach+0xa6/0xf0 <- borrower_detach)
+ python3-2 [001] .....  20.000000: attach: (borrower_attach+0x4/0x7d0)
  python3-2 [001] .N...  20.010000: lend_call: link=0 op=2 handle=0 arg=0x0 ns=9000000 ret=0
  python3-2 [001] .....  20.020000: config: (lend_config_init+0x4/0x1a0)
  python3-2 [001] .....  20.030000: bus: (pci_create_root_bus+0x4/0xb0)
  python3-2 [001] .....  20.040000: scan: (pci_scan_child_bus+0x4/0x10)
  python3-2 [001] .N...  20.050000: lend_call: link=0 op=5 handle=0 arg=0x42 ns=4000000 ret=0
  python3-2 [001] .N...  20.060000: lend_call: link=0 op=6 handle=0 arg=0x42 ns=2000000 ret=0
- python3-2 [001] .....  20.070000: scanned: (lend_borrowed_attach+0x604/0x7d0 <- pci_scan_child_bus)
+ python3-2 [001] .....  20.070000: scanned: (borrower_attach+0x604/0x7d0 <- pci_scan_child_bus)
  python3-2 [001] .....  20.100000: probe: (nvme_probe+0x4/0x7b0)
  kworker-3 [001] .....  20.250000: disk: (nvme_alloc_ns+0x71b/0x9f0 <- device_add_disk)
- python3-2 [001] .....  20.300000: attached: (lend_nl_attach+0xe5/0x140 <- lend_borrowed_attach)
+ python3-2 [001] .....  20.300000: attached: (lend_nl_attach+0xe5/0x140 <- borrower_attach)
 """
 
 

@@ -12,6 +12,7 @@
 #include <linux/pci.h>
 
 #include "borrowed.h"
+#include "irq.h"
 
 /* Any context; irq_desc lock held. */
 static void lend_msi_compose(struct irq_data *data, struct msi_msg *msg)
@@ -36,7 +37,7 @@ static struct irq_chip lend_msi_chip = {
 static int lend_msi_alloc(struct irq_domain *domain, unsigned int virq, unsigned int count,
 			  void *arg)
 {
-	struct lend_borrowed *b = domain->host_data;
+	struct borrowed_device *b = domain->host_data;
 	msi_alloc_info_t *info = arg;
 	struct msi_desc *desc = info->desc;
 	unsigned int i;
@@ -73,7 +74,7 @@ static int lend_msi_prepare(struct irq_domain *domain, struct device *dev, int c
 static bool lend_msi_init_dev(struct device *dev, struct irq_domain *domain,
 			      struct irq_domain *real_parent, struct msi_domain_info *info)
 {
-	struct lend_borrowed *b = domain->host_data;
+	struct borrowed_device *b = domain->host_data;
 
 	if (!msi_lib_init_dev_msi_info(dev, domain, real_parent, info))
 		return false;
@@ -106,15 +107,15 @@ static const struct msi_parent_ops lend_msi_rows_parent_ops =
 	LEND_MSI_PARENT_OPS(MSI_FLAG_MULTI_PCI_MSI);
 
 /**
- * lend_msi_domain_create() - make an interrupt domain
+ * lend_msi_domain_create() - make an interrupt domain, for lend_irq_init()
  * @b: the borrowed device
  * @fwnode: names the domain
  * @parent: the domain of the NTB function
  *
  * Context: process.
- * Return: the domain, or NULL.
+ * Return: the domain, to be removed by irq_domain_remove(), or NULL.
  */
-struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode_handle *fwnode,
+struct irq_domain *lend_msi_domain_create(struct borrowed_device *b, struct fwnode_handle *fwnode,
 					  struct irq_domain *parent)
 {
 	struct irq_domain_info info = {
@@ -126,15 +127,4 @@ struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode
 
 	return msi_create_parent_irq_domain(&info, lend_msi_has_rows(b, parent) ?
 					    &lend_msi_rows_parent_ops : &lend_msi_parent_ops);
-}
-
-/**
- * lend_msi_domain_remove() - remove an interrupt domain
- * @domain: without interrupts
- *
- * Context: process.
- */
-void lend_msi_domain_remove(struct irq_domain *domain)
-{
-	irq_domain_remove(domain);
 }

@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 
 #include "borrowed.h"
+#include "irq.h"
 
 /* Any context; irq_desc lock held. */
 static void lend_msi_compose(struct irq_data *data, struct msi_msg *msg)
@@ -27,7 +28,7 @@ static void lend_msi_compose(struct irq_data *data, struct msi_msg *msg)
 static void lend_msi_set_desc(msi_alloc_info_t *arg, struct msi_desc *desc)
 {
 	struct pci_dev *pdev = msi_desc_to_pci_dev(desc);
-	struct lend_borrowed *b = lend_borrowed_of(pdev);
+	struct borrowed_device *b = lend_borrowed_of(pdev);
 
 	arg->desc = &b->msi_desc;
 	arg->hwirq = (irq_hw_number_t)desc->msi_index | pci_dev_id(pdev) << 11 |
@@ -60,15 +61,15 @@ struct lend_msi_domain {
 };
 
 /**
- * lend_msi_domain_create() - make an interrupt domain
+ * lend_msi_domain_create() - make an interrupt domain, for lend_irq_init()
  * @b: the borrowed device
  * @fwnode: names the domain
  * @parent: the domain of the NTB function
  *
  * Context: process.
- * Return: the domain, or NULL.
+ * Return: the domain, to be removed by irq_domain_remove(), or NULL.
  */
-struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode_handle *fwnode,
+struct irq_domain *lend_msi_domain_create(struct borrowed_device *b, struct fwnode_handle *fwnode,
 					  struct irq_domain *parent)
 {
 	struct lend_msi_domain *d = kzalloc(sizeof(*d), GFP_KERNEL);
@@ -90,21 +91,9 @@ struct irq_domain *lend_msi_domain_create(struct lend_borrowed *b, struct fwnode
 	info->handler = handle_edge_irq;
 	info->handler_name = "edge";
 	domain = pci_msi_create_irq_domain(fwnode, info, parent);
-	if (!domain)
+	if (domain)
+		b->msi_info = d;
+	else
 		kfree(d);
 	return domain;
-}
-
-/**
- * lend_msi_domain_remove() - remove an interrupt domain
- * @domain: without interrupts
- *
- * Context: process.
- */
-void lend_msi_domain_remove(struct irq_domain *domain)
-{
-	struct lend_msi_domain *d = container_of(domain->host_data, struct lend_msi_domain, info);
-
-	irq_domain_remove(domain);
-	kfree(d);
 }

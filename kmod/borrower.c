@@ -1,0 +1,1084 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Borrower side: a borrowed device is a virtual function on a root bus of its
+ * own PCI domain, with its BARs inside the window, so that its driver's
+ * register accesses go straight to the device. From top to bottom:
+ *
+ *   devices by number
+ *   the end: no driver, no DMA, no mapping
+ *   configuration space: what never changes and what belongs to this host is
+ *   answered here, the rest by the owner
+ *   windows: where the BARs are, and through which the device finds memory
+ *   attach, detach
+ *
+ * Called by netlink.c (attach, detach), by main.c for links (loss, revocation),
+ * and by the PCI core. Locks: see main.c.
+ */
+
+#include <linux/io.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/netlink.h>
+#include <linux/pci.h>
+#include <linux/random.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include "borrowed.h"
+#include "borrower.h"
+#include "channel.h"
+#include "compat.h"
+#include "dma.h"
+#include "filter.h"
+#include "irq.h"
+#include "link.h"
+#include "pool.h"
+#include "trace.h"
+#include "view.h"
+#include "window.h"
+
+/*
+ * IOMMU drivers cut the domain to 16 bits, so that 0x10000 would be taken for
+ * segment 0. No segment of a real machine is 0xff00 or above.
+ */
+#define LEND_DOMAIN_BASE	0x1ff00
+#define LEND_DOMAINS		0x100
+
+/* Objects that are not freed yet, whoever holds them. */
+static atomic_t borrower_alive = ATOMIC_INIT(0);
+/* borrowed_device.bus comes and goes under it. */
+static DEFINE_MUTEX(borrower_bus_lock);
+
+static void borrower_release(struct lend_object *object)
+{
+	struct borrowed_device *b = container_of(object, struct borrowed_device, object);
+
+	lend_irq_exit(b);
+	lend_dma_exit(b);
+	lend_registry_free(&borrower_borrowed, object);
+	lend_link_put(b->link);
+	kfree(b);
+	if (atomic_dec_and_test(&borrower_alive))
+		wake_up_var(&borrower_alive);
+}
+
+struct lend_registry borrower_borrowed = LEND_REGISTRY(borrower_borrowed, borrower_release);
+
+/**
+ * borrower_put() - drop a reference
+ * @b: the borrowed device
+ *
+ * Context: process.
+ */
+void borrower_put(struct borrowed_device *b)
+{
+	lend_registry_put(&borrower_borrowed, &b->object);
+}
+
+/**
+ * borrower_get() - find a borrowed device
+ * @id: its number
+ *
+ * Context: process.
+ * Return: it with a reference, or NULL.
+ */
+struct borrowed_device *borrower_get(u32 id)
+{
+	struct lend_object *object = lend_registry_get(&borrower_borrowed, id);
+
+	return object ? container_of(object, struct borrowed_device, object) : NULL;
+}
+
+/**
+ * struct borrower_mapped - for borrower_add_mapped()
+ * @link: the link
+ * @mapped: octets
+ */
+struct borrower_mapped {
+	const struct lend_link *link;
+	u64 mapped;
+};
+
+static int borrower_add_mapped(struct lend_object *object, void *arg)
+{
+	struct borrowed_device *b = container_of(object, struct borrowed_device, object);
+	struct borrower_mapped *sum = arg;
+	struct lend_dma_stats s;
+
+	if (b->link != sum->link)
+		return 0;
+	lend_dma_stats_sum(b, &s);
+	sum->mapped += s.mapped - s.unmapped;
+	return 0;
+}
+
+/**
+ * borrower_mapped() - how much is mapped for the borrowed devices of a link
+ * @link: the link
+ *
+ * Context: process.
+ * Return: octets.
+ */
+u64 borrower_mapped(const struct lend_link *link)
+{
+	struct borrower_mapped sum = { .link = link };
+
+	lend_registry_for_each(&borrower_borrowed, 0, borrower_add_mapped, &sum);
+	return sum.mapped;
+}
+
+static void borrower_set_state(struct borrowed_device *b, enum ntb_lend_borrowed_state state)
+{
+	WRITE_ONCE(b->state, state);
+	lend_registry_changed(&borrower_borrowed, &b->object);
+}
+
+/* Process context, link lock held. The owner stops the device's DMA. */
+static void borrower_close(struct borrowed_device *b)
+{
+	struct lend_channel *channel = &b->link->channel;
+	struct lend_call call = {
+		.op = LEND_OP_CLOSE, .handle = b->remote_id, .epoch = b->epoch,
+	};
+
+	/* What another attachment has opened is not ours to close. */
+	if (!b->opened || lend_channel_call(channel, &call) || !lend_channel_enter(channel))
+		return;
+	/* The completion of a read pushes the device's last writes ahead of it. */
+	readl(&channel->peer->mbox_ack_seq);
+	lend_channel_leave(channel);
+}
+
+static void borrower_set_bus(struct borrowed_device *b, struct pci_bus *bus)
+{
+	/* borrower_link_dead() looks at it under this lock. */
+	mutex_lock(&borrower_bus_lock);
+	b->bus = bus;
+	mutex_unlock(&borrower_bus_lock);
+}
+
+/* Process context, link lock held. */
+static void borrower_remove_bus(struct borrowed_device *b)
+{
+	struct pci_bus *bus = b->bus;
+	struct device *bridge;
+
+	if (!bus)
+		return;
+	borrower_set_bus(b, NULL);
+	bridge = bus->bridge;
+	pci_lock_rescan_remove();
+	pci_stop_root_bus(bus);
+	pci_remove_root_bus(bus);
+	pci_unlock_rescan_remove();
+	/* The reference of pci_create_root_bus(), which nobody else drops. */
+	put_device(bridge);
+}
+
+/* Process context, link lock held: no DMA, no driver, no mapping is left. */
+static void borrower_quiesce(struct borrowed_device *b)
+{
+	struct lend_dma_stats s;
+
+	borrower_remove_bus(b);
+	if (!lend_dma_drain(b)) {
+		lend_dma_stats_sum(b, &s);
+		dev_err(&b->link->ntb->dev,
+			"borrowed device %u: its driver left %llu DMA mappings behind\n",
+			b->object.id, s.maps - s.unmaps);
+		/* They may still be unmapped: never free what they need. */
+		kref_get(&b->object.ref);
+	}
+	borrower_close(b);
+	WRITE_ONCE(b->gone, true);
+}
+
+static int borrower_mark_pdev_gone(struct pci_dev *pdev, void *arg)
+{
+	/* What pci_dev_set_disconnected() does, which modules cannot call. */
+	xchg(&pdev->error_state, pci_channel_io_perm_failure);
+	return 0;
+}
+
+/* Process context. */
+static void borrower_mark_gone(struct borrowed_device *b)
+{
+	WRITE_ONCE(b->gone, true);
+	mutex_lock(&borrower_bus_lock);
+	if (b->bus)
+		pci_walk_bus(b->bus, borrower_mark_pdev_gone, NULL);
+	mutex_unlock(&borrower_bus_lock);
+}
+
+/* Work item, with a reference; takes the link's lock. */
+static void borrower_gone_work(struct work_struct *work)
+{
+	struct borrowed_device *b = container_of(work, struct borrowed_device, gone_work);
+	struct lend_link *link = b->link;
+
+	borrower_mark_gone(b);
+	mutex_lock(&link->lock);
+	if (b->bus) {
+		dev_warn(&link->ntb->dev, "borrowed device %u: the owner has taken it back\n",
+			 b->object.id);
+		borrower_quiesce(b);
+		borrower_set_state(b, NTB_LEND_BORROWED_STATE_GONE);
+	}
+	mutex_unlock(&link->lock);
+	borrower_put(b);
+}
+
+/*
+ * Any context; a reference or its bus is held. The owner has ended the lease:
+ * accesses return all-ones at once; the driver is removed soon.
+ */
+static void borrower_lease_over(struct borrowed_device *b)
+{
+	WRITE_ONCE(b->gone, true);
+	kref_get(&b->object.ref);
+	if (!queue_work(system_unbound_wq, &b->gone_work))
+		/* The work holds a reference already, so this is not the last. */
+		lend_registry_put(&borrower_borrowed, &b->object);
+}
+
+/* Registers that never change, as dwords; the order of borrowed_device.ids. */
+static const u8 borrower_config_ids[] = {
+	PCI_VENDOR_ID, PCI_CLASS_REVISION, PCI_SUBSYSTEM_VENDOR_ID, PCI_CAPABILITY_LIST,
+};
+
+/* Command bits that are kept here: decoding is always on at the owner. */
+#define LEND_COMMAND_LOCAL	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY)
+
+/* Any context. */
+static int borrower_config_remote(struct borrowed_device *b, u8 op, u32 where, u32 size, u32 *value)
+{
+	struct lend_call call = {
+		.op = op,
+		.size = size,
+		.handle = b->remote_id,
+		.arg = where,
+		.value = *value,
+		.epoch = b->epoch,
+	};
+	int ret;
+
+	atomic64_inc(op == LEND_OP_CONFIG_READ ? &b->config_reads : &b->config_writes);
+	ret = lend_channel_call(&b->link->channel, &call);
+	if (ret) {
+		atomic64_inc(&b->config_errors);
+		dev_warn_ratelimited(&b->link->ntb->dev,
+				     "borrowed device %u: no access to register 0x%x: %d\n",
+				     b->object.id, where, ret);
+		if (ret == -ESTALE)
+			borrower_lease_over(b);
+		return ret;
+	}
+	*value = call.val[0];
+	return 0;
+}
+
+static bool borrower_config_is_bar(int where)
+{
+	return where >= PCI_BASE_ADDRESS_0 && where <= PCI_BASE_ADDRESS_5 + 3;
+}
+
+/* The value of a register that is answered here; false when it is not. */
+static bool borrower_config_local(struct borrowed_device *b, int where, u32 *dword)
+{
+	int i;
+
+	where &= ~3;
+	for (i = 0; i < ARRAY_SIZE(borrower_config_ids); i++) {
+		if (borrower_config_ids[i] == where) {
+			*dword = b->ids[i];
+			return true;
+		}
+	}
+	if (borrower_config_is_bar(where)) {
+		*dword = b->bar_value[(where - PCI_BASE_ADDRESS_0) / 4];
+		return true;
+	}
+	if (where == PCI_ROM_ADDRESS) {
+		*dword = b->rom_value;
+		return true;
+	}
+	return false;
+}
+
+/* Put the bits that are kept here over what the owner says. */
+static u32 borrower_config_overlay(struct borrowed_device *b, int where, int size, u32 value)
+{
+	int dword = where & ~3;
+	u32 mask = 0, bits = 0;
+
+	if (dword == PCI_COMMAND) {
+		mask = LEND_COMMAND_LOCAL;
+		bits = b->command;
+	} else if (dword == PCI_INTERRUPT_LINE) {
+		mask = 0xff;
+		bits = b->int_line;
+	} else if (b->pm_cap && dword == b->pm_cap + PCI_PM_CTRL) {
+		mask = PCI_PM_CTRL_STATE_MASK;
+		bits = b->pm_ctrl;
+	} else if (b->msi_relayed && b->msi_cap && dword == b->msi_cap) {
+		mask = (PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE) << 16;
+		bits = b->msi_flags << 16;
+	} else if (b->msi_relayed && b->msix_cap && dword == b->msix_cap) {
+		mask = (u32)(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL) << 16;
+		bits = (u32)b->msix_flags << 16;
+	}
+	return (value & ~lend_part(mask, where, size)) | lend_part(bits & mask, where, size);
+}
+
+/* Any context; user space's accessors hold the raw pci_lock. */
+static int borrower_config_read(struct pci_bus *bus, unsigned int devfn, int where, int size,
+				u32 *val)
+{
+	struct borrowed_device *b = container_of(bus->sysdata, struct borrowed_device, sysdata);
+	u32 value = 0;
+
+	*val = ~0U;
+	if (devfn || READ_ONCE(b->gone) || where + size > b->cfg_size)
+		return PCIBIOS_DEVICE_NOT_FOUND;
+	if (borrower_config_local(b, where, &value)) {
+		*val = lend_part(value, where, size);
+		return PCIBIOS_SUCCESSFUL;
+	}
+	if (borrower_config_remote(b, LEND_OP_CONFIG_READ, where, size, &value))
+		return PCIBIOS_DEVICE_NOT_FOUND;
+	*val = borrower_config_overlay(b, where, size, value);
+	return PCIBIOS_SUCCESSFUL;
+}
+
+/* BAR @i of a pair: which dword of the size mask applies. */
+static void borrower_config_write_bar(struct borrowed_device *b, int i, u32 value)
+{
+	const struct borrowed_bar *bar = &b->bar[i];
+	u64 mask;
+
+	if (i && (b->bar[i - 1].flags & PCI_BASE_ADDRESS_MEM_TYPE_64) && b->bar[i - 1].size) {
+		mask = ~(b->bar[i - 1].size - 1);
+		b->bar_value[i] = value & upper_32_bits(mask);
+	} else if (bar->size) {
+		mask = ~(bar->size - 1);
+		b->bar_value[i] = (value & lower_32_bits(mask) & PCI_BASE_ADDRESS_MEM_MASK) |
+				  bar->flags;
+	}
+}
+
+/* Is this a register of MSI or MSI-X? While the owner has them, it stays here. */
+static bool borrower_config_write_msi(struct borrowed_device *b, int where, u32 value)
+{
+	if (b->msix_cap && where >= b->msix_cap && where < b->msix_cap + PCI_CAP_MSIX_SIZEOF) {
+		if (where == b->msix_cap + PCI_MSIX_FLAGS)
+			b->msix_flags = value;
+		return true;
+	}
+	if (!b->msi_cap || where < b->msi_cap || where >= b->msi_cap + b->msi_size)
+		return false;
+	if (where == b->msi_cap + PCI_MSI_FLAGS)
+		b->msi_flags = value;
+	return true;
+}
+
+/* The address is kept here; the owner switches the decoder. */
+static int borrower_config_write_rom(struct borrowed_device *b, u32 value)
+{
+	const struct borrowed_bar *rom = &b->bar[LEND_BAR_ROM];
+	u32 before = b->rom_value, enable = value & PCI_ROM_ADDRESS_ENABLE;
+
+	if (!rom->size)
+		return PCIBIOS_SUCCESSFUL;
+	b->rom_value = (value & ~lower_32_bits(rom->size - 1)) | enable;
+	if (enable == (before & PCI_ROM_ADDRESS_ENABLE))
+		return PCIBIOS_SUCCESSFUL;
+	if (borrower_config_remote(b, LEND_OP_CONFIG_WRITE, PCI_ROM_ADDRESS, 4, &enable))
+		return PCIBIOS_SET_FAILED;
+	return PCIBIOS_SUCCESSFUL;
+}
+
+/* Any context; user space's accessors hold the raw pci_lock. */
+static int borrower_config_write(struct pci_bus *bus, unsigned int devfn, int where, int size,
+				 u32 val)
+{
+	struct borrowed_device *b = container_of(bus->sysdata, struct borrowed_device, sysdata);
+
+	if (devfn || READ_ONCE(b->gone) || where + size > b->cfg_size)
+		return PCIBIOS_DEVICE_NOT_FOUND;
+
+	if (borrower_config_is_bar(where)) {
+		if (size == 4)
+			borrower_config_write_bar(b, (where - PCI_BASE_ADDRESS_0) / 4, val);
+		return PCIBIOS_SUCCESSFUL;
+	}
+	switch (where) {
+	case PCI_ROM_ADDRESS:
+		return size == 4 ? borrower_config_write_rom(b, val) : PCIBIOS_SUCCESSFUL;
+	case PCI_COMMAND:
+		b->command = val & LEND_COMMAND_LOCAL;
+		break;
+	case PCI_INTERRUPT_LINE:
+		b->int_line = val;
+		return PCIBIOS_SUCCESSFUL;
+	}
+	if (b->pm_cap && where == b->pm_cap + PCI_PM_CTRL) {
+		b->pm_ctrl = val & PCI_PM_CTRL_STATE_MASK;
+		return PCIBIOS_SUCCESSFUL;
+	}
+	if (b->msi_relayed && borrower_config_write_msi(b, where, val))
+		return PCIBIOS_SUCCESSFUL;
+	if (borrower_config_remote(b, LEND_OP_CONFIG_WRITE, where, size, &val))
+		return PCIBIOS_SET_FAILED;
+	return PCIBIOS_SUCCESSFUL;
+}
+
+static struct pci_ops borrower_config_ops = {
+	.read = borrower_config_read,
+	.write = borrower_config_write,
+};
+
+static int borrower_config_dword(struct borrowed_device *b, u32 where, u32 *value)
+{
+	*value = 0;
+	return borrower_config_remote(b, LEND_OP_CONFIG_READ, where, 4, value);
+}
+
+static int borrower_config_find_caps(struct borrowed_device *b)
+{
+	u32 pos = b->ids[3] & 0xfc, header, status;
+	int ttl = 48, ret;
+
+	ret = borrower_config_dword(b, PCI_COMMAND, &status);
+	if (ret || !(status >> 16 & PCI_STATUS_CAP_LIST))
+		return ret;
+	while (pos >= PCI_STD_HEADER_SIZEOF && ttl--) {
+		ret = borrower_config_dword(b, pos, &header);
+		if (ret)
+			return ret;
+		switch (header & 0xff) {
+		case PCI_CAP_ID_PM:
+			b->pm_cap = pos;
+			break;
+		case PCI_CAP_ID_MSI:
+			b->msi_cap = pos;
+			b->msi_size = lend_msi_size(header >> 16);
+			break;
+		case PCI_CAP_ID_MSIX:
+			b->msix_cap = pos;
+			break;
+		}
+		pos = header >> 8 & 0xfc;
+	}
+	return 0;
+}
+
+/*
+ * Process context; @b's BARs and the windows are known. Learns what never changes
+ * and places the BARs. Returns 0; -ENODEV no such device; or what
+ * lend_channel_call() says.
+ */
+static int borrower_config_init(struct borrowed_device *b)
+{
+	u64 addr;
+	int i, ret;
+
+	for (i = 0; i < ARRAY_SIZE(borrower_config_ids); i++) {
+		ret = borrower_config_dword(b, borrower_config_ids[i], &b->ids[i]);
+		if (ret)
+			return ret;
+	}
+	if (b->ids[0] == ~0U)
+		return -ENODEV;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (!b->bar[i].size)
+			continue;
+		addr = b->link->windows.win[b->bar[i].window].bus + b->bar[i].offset;
+		b->bar_value[i] = lower_32_bits(addr) | b->bar[i].flags;
+		if (b->bar[i].flags & PCI_BASE_ADDRESS_MEM_TYPE_64)
+			b->bar_value[i + 1] = upper_32_bits(addr);
+	}
+	if (b->bar[LEND_BAR_ROM].size)
+		b->rom_value = lower_32_bits(b->link->windows.win[b->bar[LEND_BAR_ROM].window].bus +
+					     b->bar[LEND_BAR_ROM].offset);
+	return borrower_config_find_caps(b);
+}
+
+/**
+ * lend_is_borrowed() - is this function one of ours
+ * @pdev: any function
+ *
+ * Context: any.
+ */
+bool lend_is_borrowed(const struct pci_dev *pdev)
+{
+	return pdev->bus->ops == &borrower_config_ops;
+}
+
+/* Process context. Asks the owner for one BAR and believes nothing it says. */
+static int borrower_ask_bar(struct borrowed_device *b, int i, struct netlink_ext_ack *extack)
+{
+	struct lend_call call = {
+		.op = LEND_OP_BAR, .handle = b->remote_id, .epoch = b->epoch, .arg = i,
+	};
+	struct borrowed_bar *bar = &b->bar[i];
+	struct lend_window *win;
+	int ret;
+
+	ret = lend_channel_call(&b->link->channel, &call);
+	if (ret)
+		return ret;
+	bar->size = call.val[LEND_BAR_SIZE];
+	if (!bar->size)
+		return 0;
+	bar->offset = call.val[LEND_BAR_OFFSET];
+	bar->window = call.val[LEND_BAR_PLACE] & 0xff;
+	bar->flags = call.val[LEND_BAR_PLACE] >> 8 & 0xf;
+
+	if (bar->window >= b->link->windows.count || !is_power_of_2(bar->size) || bar->size < 16 ||
+	    (bar->flags & PCI_BASE_ADDRESS_SPACE_IO) ||
+	    (bar->flags & PCI_BASE_ADDRESS_MEM_TYPE_64 && i + 1 >= PCI_STD_NUM_BARS) ||
+	    (i == LEND_BAR_ROM && bar->size > SZ_16M))
+		goto bad;
+	win = &b->link->windows.win[bar->window];
+	if (bar->size > win->size || bar->offset > win->size - bar->size) {
+		NL_SET_ERR_MSG_FMT(extack, "BAR %d of %llu KiB does not fit the window of %llu MiB",
+				   i, bar->size >> 10, (u64)win->size >> 20);
+		bar->size = 0;
+		return -ENOSPC;
+	}
+	if ((win->bus + bar->offset) & (bar->size - 1)) {
+		NL_SET_ERR_MSG_FMT(extack, "BAR %d of %llu KiB cannot be aligned in the window", i,
+				   bar->size >> 10);
+		bar->size = 0;
+		return -ENOSPC;
+	}
+	return lend_window_claim(&b->link->windows, bar->window);
+bad:
+	NL_SET_ERR_MSG_FMT(extack, "the owner describes BAR %d in a way that cannot be", i);
+	bar->size = 0;
+	return -EPROTO;
+}
+
+/* Process context, link lock held; the device is opened. Asks the owner for BARs and ROM. */
+static int borrower_ask_bars(struct borrowed_device *b, struct netlink_ext_ack *extack)
+{
+	int i, ret;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		ret = borrower_ask_bar(b, i, extack);
+		if (ret)
+			return ret;
+		/* The next register is the upper half of this one. */
+		if (b->bar[i].size && b->bar[i].flags & PCI_BASE_ADDRESS_MEM_TYPE_64)
+			i++;
+	}
+	ret = borrower_ask_bar(b, LEND_BAR_ROM, extack);
+	if (ret == -ENOSPC) {
+		dev_info(&b->link->ntb->dev,
+			 "borrowed device %u: its expansion ROM is hidden: no window shows it\n",
+			 b->object.id);
+		return 0;
+	}
+	return ret;
+}
+
+/*
+ * Process context, rescan lock held. Tells the kernel where the BARs and the ROM of
+ * @pdev are: registers of 32 bits show the lower half of an address above 4 GiB.
+ */
+static void borrower_place(struct borrowed_device *b, struct pci_dev *pdev)
+{
+	const struct borrowed_bar *bar;
+	struct resource *res;
+	int i;
+
+	for (i = 0; i < LEND_BARS; i++) {
+		bar = &b->bar[i];
+		res = &pdev->resource[i];
+		if (!bar->size || !res->flags)
+			continue;
+		res->start = b->link->windows.win[bar->window].base + bar->offset;
+		res->end = res->start + bar->size - 1;
+		res->flags &= ~IORESOURCE_UNSET;
+	}
+}
+
+/* Process context, rescan lock held; after pci_bus_claim_resources(). */
+static bool borrower_bars_claimed(struct borrowed_device *b, struct pci_dev *pdev)
+{
+	int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+		if (b->bar[i].size && !pdev->resource[i].parent)
+			return false;
+	return true;
+}
+
+/* What a window shows now. */
+static struct lend_region borrower_window_region(const struct lend_window *win)
+{
+	return (struct lend_region) { .first = win->inbound_base, .size = win->inbound_size };
+}
+
+/*
+ * Process context, link lock held. Asks where the device finds a window, and has
+ * the owner write into a page that the window shows, @phys. The size in the
+ * answer is 0 where that has not arrived.
+ */
+static int borrower_try_window(struct borrowed_device *b, int i, phys_addr_t phys,
+			       struct lend_call *call)
+{
+	u64 page = (phys - b->link->windows.win[i].inbound_base) >> LEND_PLACE_SHIFT;
+	__le32 *written = phys_to_virt(phys);
+	int ret;
+
+	*call = (struct lend_call) {
+		.op = LEND_OP_WINDOW, .handle = b->remote_id, .epoch = b->epoch,
+		.arg = LEND_PLACE(i, page), .value = get_random_u32(),
+	};
+	if (page > LEND_PLACE_PAGE_MAX)
+		return 0;
+	WRITE_ONCE(*written, cpu_to_le32(~call->value));
+	ret = lend_channel_call(&b->link->channel, call);
+	if (!ret && call->val[LEND_WINDOW_SIZE] &&
+	    le32_to_cpu(READ_ONCE(*written)) != call->value) {
+		dev_warn(&b->link->ntb->dev,
+			 "window %d is not used: the peer's writes do not arrive: this bridge does not translate\n",
+			 i);
+		call->val[LEND_WINDOW_SIZE] = 0;
+	}
+	return ret;
+}
+
+/* Process context, link lock held. Asks the owner for one window and believes nothing it says. */
+static int borrower_ask_view(struct borrowed_device *b, int i, struct netlink_ext_ack *extack)
+{
+	const struct lend_region region = borrower_window_region(&b->link->windows.win[i]);
+	struct lend_pool *pool = b->link->pool;
+	struct lend_call call;
+	phys_addr_t phys;
+	int ret;
+
+	phys = lend_pool_take(pool, BIT(i), PAGE_SIZE, false, GFP_KERNEL);
+	if (phys == LEND_POOL_NONE) {
+		dev_warn(&b->link->ntb->dev,
+			 "window %d is not used: none of the memory that it shows could be had\n",
+			 i);
+		return 0;
+	}
+	ret = borrower_try_window(b, i, phys, &call);
+	/* An owner that has not answered may still write into it. */
+	if (ret != -ETIMEDOUT && ret != -ENODEV)
+		lend_pool_give(pool, phys, PAGE_SIZE);
+	if (ret || !call.val[LEND_WINDOW_SIZE])
+		return ret;
+	ret = lend_views_add(&b->views, i, &region, call.val[LEND_WINDOW_BASE],
+			     call.val[LEND_WINDOW_SIZE]);
+	if (ret)
+		NL_SET_ERR_MSG_FMT(extack, "the owner describes window %d in a way that cannot be",
+				   i);
+	return ret;
+}
+
+/*
+ * Process context, link lock held: no window but that for BARs opens or closes.
+ * Asks where the device finds this host's memory. Through @window, which the owner
+ * takes for DMA, it does so at @bus, @size octets; the owner is asked for free ones.
+ */
+static int borrower_ask_views(struct borrowed_device *b, u64 window, u64 bus, u64 size,
+			      struct netlink_ext_ack *extack)
+{
+	struct lend_windows *w = &b->link->windows;
+	const struct lend_region dma = borrower_window_region(&w->win[w->dma]);
+	int i, ret;
+
+	if (window != w->dma) {
+		NL_SET_ERR_MSG(extack,
+			       "the hosts take different windows for DMA: set the same sizes in both firmwares");
+		return -EPROTO;
+	}
+	ret = lend_views_add(&b->views, w->dma, &dma, bus, size);
+	if (ret) {
+		NL_SET_ERR_MSG(extack,
+			       "the owner describes its DMA window in a way that cannot be");
+		return ret;
+	}
+	for (i = 0; i < w->count; i++) {
+		if (!lend_window_is_free(w, i) || !w->win[i].inbound_size)
+			continue;
+		ret = borrower_ask_view(b, i, extack);
+		if (ret)
+			return ret;
+	}
+	if (b->link->pool && !b->views.whole) {
+		NL_SET_ERR_MSG(extack,
+			       "the owner's windows are smaller than ours: set the same sizes in the firmware of both");
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+/* Process context, link lock held. */
+static int borrower_open(struct borrowed_device *b, struct netlink_ext_ack *extack)
+{
+	struct lend_call call = {
+		.op = LEND_OP_OPEN, .handle = b->remote_id, .epoch = b->epoch,
+	};
+	int ret;
+
+	ret = lend_channel_call(&b->link->channel, &call);
+	if (ret) {
+		NL_SET_ERR_MSG_FMT(extack, "the owner refuses device %u, epoch %llu",
+				   b->remote_id, b->epoch);
+		return ret;
+	}
+	b->opened = true;
+	b->remote_address = call.val[LEND_OPEN_ADDRESS];
+	b->cfg_size = call.val[LEND_OPEN_CFG_SIZE];
+	if (b->cfg_size != PCI_CFG_SPACE_SIZE && b->cfg_size != PCI_CFG_SPACE_EXP_SIZE)
+		return -EPROTO;
+	ret = borrower_ask_views(b, call.val[LEND_OPEN_DMA_WINDOW],
+				 call.val[LEND_OPEN_DMA_BASE], call.val[LEND_OPEN_DMA_SIZE],
+				      extack);
+	if (ret)
+		return ret;
+	return borrower_ask_bars(b, extack);
+}
+
+static void borrower_bridge_release(struct pci_host_bridge *bridge)
+{
+	borrower_put(bridge->release_data);
+}
+
+static bool borrower_domain_is_free(int domain)
+{
+	return !pci_find_bus(domain, 0);
+}
+
+/* Process context, rescan lock held. */
+static struct pci_bus *borrower_create_bus(struct borrowed_device *b)
+{
+	struct lend_link *link = b->link;
+	LIST_HEAD(resources);
+	struct pci_bus *bus;
+	int i;
+
+	for (i = 0; i < link->windows.count; i++)
+		if (link->windows.win[i].claimed)
+			pci_add_resource(&resources, &link->windows.win[i].res);
+	bus = pci_create_root_bus(&link->pdev->dev, 0, &borrower_config_ops, &b->sysdata,
+				  &resources);
+	if (!bus) {
+		pci_free_resource_list(&resources);
+		return NULL;
+	}
+	kref_get(&b->object.ref);
+	pci_set_host_bridge_release(to_pci_host_bridge(bus->bridge),
+				    borrower_bridge_release, b);
+	dev_set_msi_domain(&bus->dev, b->msi_domain);
+	return bus;
+}
+
+/* Process context, link lock held. */
+static int borrower_add_bus(struct borrowed_device *b, struct netlink_ext_ack *extack)
+{
+	struct pci_bus *bus;
+	struct pci_dev *pdev;
+	int ret = 0;
+
+	pci_lock_rescan_remove();
+	bus = borrower_create_bus(b);
+	if (!bus) {
+		pci_unlock_rescan_remove();
+		return -ENOMEM;
+	}
+	borrower_set_bus(b, bus);
+	pci_scan_child_bus(bus);
+	pdev = pci_get_slot(bus, 0);
+	if (pdev)
+		borrower_place(b, pdev);
+	pci_bus_claim_resources(bus);
+	if (!pdev) {
+		NL_SET_ERR_MSG(extack, "the device does not answer");
+		ret = -ENODEV;
+	} else if (!borrower_bars_claimed(b, pdev)) {
+		NL_SET_ERR_MSG(extack, "no place for the BARs in the window");
+		ret = -ENOSPC;
+	} else {
+		pci_bus_add_devices(bus);
+	}
+	pci_dev_put(pdev);
+	pci_unlock_rescan_remove();
+	return ret;
+}
+
+/* Process context. */
+static struct borrowed_device *borrower_alloc(struct lend_link *link, u32 remote_id, u64 epoch)
+{
+	struct borrowed_device *b;
+	int ret;
+
+	b = kzalloc(sizeof(*b), GFP_KERNEL);
+	if (!b)
+		return ERR_PTR(-ENOMEM);
+	ret = lend_registry_alloc(&borrower_borrowed, &b->object, LEND_DOMAINS - 1);
+	if (ret) {
+		kfree(b);
+		return ERR_PTR(ret);
+	}
+	xa_init(&b->msi_sinks);
+	INIT_WORK(&b->gone_work, borrower_gone_work);
+	atomic_inc(&borrower_alive);
+	lend_link_hold(link);
+	b->link = link;
+	b->remote_id = remote_id;
+	b->epoch = epoch;
+	b->state = NTB_LEND_BORROWED_STATE_ATTACHING;
+	b->sysdata.domain = LEND_DOMAIN_BASE + b->object.id;
+	b->sysdata.node = dev_to_node(&link->pdev->dev);
+	return b;
+}
+
+static void borrower_list(struct borrowed_device *b)
+{
+	__module_get(THIS_MODULE);
+	__module_get(b->link->bridge);
+	lend_registry_add(&borrower_borrowed, &b->object);
+}
+
+/* Process context. Drops the list's reference. */
+static void borrower_unlist(struct borrowed_device *b)
+{
+	lend_registry_remove(&borrower_borrowed, &b->object);
+	module_put(b->link->bridge);
+	module_put(THIS_MODULE);
+	borrower_put(b);
+}
+
+/* Process context, link lock held. */
+static int borrower_attach_locked(struct borrowed_device *b, struct netlink_ext_ack *extack)
+{
+	int ret;
+
+	if (!lend_link_is_ready(b->link)) {
+		NL_SET_ERR_MSG(extack, "the link is not ready");
+		return -ENOTCONN;
+	}
+	if (!borrower_domain_is_free(b->sysdata.domain)) {
+		NL_SET_ERR_MSG_FMT(extack, "PCI domain %x is in use", b->sysdata.domain);
+		return -EBUSY;
+	}
+	ret = lend_dma_init(b);
+	if (ret)
+		return ret;
+	ret = borrower_open(b, extack);
+	if (!ret)
+		ret = lend_dma_reserve(b);
+	if (!ret)
+		ret = lend_irq_init(b, lend_msi_domain_create);
+	if (!ret)
+		ret = borrower_config_init(b);
+	if (!ret)
+		ret = borrower_add_bus(b, extack);
+	if (ret)
+		borrower_quiesce(b);
+	return ret;
+}
+
+/**
+ * borrower_attach() - make a lent device of the peer appear here
+ * @link: the owner's link
+ * @remote_id: its handle on the owner
+ * @epoch: of the lease
+ * @out: the borrowed device, with a reference
+ * @extack: says what is wrong
+ *
+ * Context: process; takes @link->lock, may take as long as a driver's probe.
+ * Return: 0 or a negative errno, then nothing is left behind.
+ */
+int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
+		    struct borrowed_device **out, struct netlink_ext_ack *extack)
+{
+	struct borrowed_device *b;
+	int ret;
+
+	b = borrower_alloc(link, remote_id, epoch);
+	if (IS_ERR(b))
+		return PTR_ERR(b);
+	kref_get(&b->object.ref);
+	borrower_list(b);
+
+	mutex_lock(&link->lock);
+	ret = borrower_attach_locked(b, extack);
+	/* Nobody else may detach what has failed; it may be gone as soon as the lock is. */
+	if (ret)
+		b->state = NTB_LEND_BORROWED_STATE_DETACHING;
+	else
+		borrower_set_state(b, NTB_LEND_BORROWED_STATE_ATTACHED);
+	mutex_unlock(&link->lock);
+	trace_lend_lease(dev_name(&link->ntb->dev), link->object.id, epoch, "attach", ret);
+	if (ret) {
+		borrower_unlist(b);
+		borrower_put(b);
+		return ret;
+	}
+	dev_info(&link->ntb->dev, "borrowed device %u attached as %05x:00:00.0\n", b->object.id,
+		 b->sysdata.domain);
+	*out = b;
+	return 0;
+}
+
+/**
+ * borrower_detach() - remove a borrowed device
+ * @b: the borrowed device
+ * @extack: says what is wrong
+ *
+ * Context: process; takes the link's lock, may take as long as a driver's
+ * remove.
+ * Return: 0; -EBUSY it is being detached already.
+ */
+int borrower_detach(struct borrowed_device *b, struct netlink_ext_ack *extack)
+{
+	struct lend_link *link = b->link;
+
+	mutex_lock(&link->lock);
+	if (b->state == NTB_LEND_BORROWED_STATE_DETACHING) {
+		mutex_unlock(&link->lock);
+		NL_SET_ERR_MSG(extack, "being detached already");
+		return -EBUSY;
+	}
+	borrower_set_state(b, NTB_LEND_BORROWED_STATE_DETACHING);
+	if (!percpu_ref_is_dying(&b->dma_ref))
+		borrower_quiesce(b);
+	mutex_unlock(&link->lock);
+	trace_lend_lease(dev_name(&link->ntb->dev), link->object.id, b->epoch, "detach", 0);
+	dev_info(&link->ntb->dev, "borrowed device %u detached\n", b->object.id);
+	borrower_unlist(b);
+	return 0;
+}
+
+static int borrower_dead_on(struct lend_object *object, void *arg)
+{
+	struct borrowed_device *b = container_of(object, struct borrowed_device, object);
+
+	if (b->link == arg)
+		borrower_mark_gone(b);
+	return 0;
+}
+
+/**
+ * borrower_link_dead() - the peer is lost: accesses return all-ones
+ * @link: the link, marked dead
+ *
+ * Context: process; takes no link's lock, so that a probe under way ends soon.
+ */
+void borrower_link_dead(struct lend_link *link)
+{
+	lend_registry_for_each(&borrower_borrowed, 0, borrower_dead_on, link);
+}
+
+/**
+ * struct borrower_lease - for borrower_revoke_one()
+ * @link: the owner's link
+ * @remote_id: handle on the owner
+ * @epoch: of the lease
+ */
+struct borrower_lease {
+	struct lend_link *link;
+	u32 remote_id;
+	u64 epoch;
+};
+
+static int borrower_revoke_one(struct lend_object *object, void *arg)
+{
+	struct borrowed_device *b = container_of(object, struct borrowed_device, object);
+	const struct borrower_lease *lease = arg;
+
+	if (b->link == lease->link && b->remote_id == lease->remote_id &&
+	    b->epoch == lease->epoch)
+		borrower_lease_over(b);
+	return 0;
+}
+
+/**
+ * borrower_revoke() - the owner has ended a lease by force
+ * @link: the owner's link
+ * @remote_id: handle on the owner
+ * @epoch: of the lease
+ *
+ * Accesses return all-ones at once; the driver is removed soon.
+ *
+ * Context: process; takes no link's lock.
+ */
+void borrower_revoke(struct lend_link *link, u32 remote_id, u64 epoch)
+{
+	struct borrower_lease lease = { link, remote_id, epoch };
+
+	lend_registry_for_each(&borrower_borrowed, 0, borrower_revoke_one, &lease);
+}
+
+static int borrower_lost_on(struct lend_object *object, void *arg)
+{
+	struct borrowed_device *b = container_of(object, struct borrowed_device, object);
+
+	if (b->link != arg || !b->bus)
+		return 0;
+	borrower_quiesce(b);
+	borrower_set_state(b, NTB_LEND_BORROWED_STATE_GONE);
+	return 0;
+}
+
+/**
+ * borrower_link_lost() - remove the drivers of all devices of a lost peer
+ * @link: the link
+ *
+ * The devices stay listed as gone until user space detaches them.
+ *
+ * Context: process; caller holds @link->lock.
+ */
+void borrower_link_lost(struct lend_link *link)
+{
+	borrower_link_dead(link);
+	lend_registry_for_each(&borrower_borrowed, 0, borrower_lost_on, link);
+}
+
+static int borrower_notify(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct pci_dev *pdev = to_pci_dev(data);
+
+	if (action == BUS_NOTIFY_ADD_DEVICE && lend_is_borrowed(pdev)) {
+		lend_dma_adopt(pdev);
+		lend_irq_adopt(pdev);
+	}
+	return NOTIFY_OK;
+}
+
+/* Runs after the IOMMU's notifier and before any driver is bound. */
+static struct notifier_block borrower_nb = {
+	.notifier_call = borrower_notify,
+	.priority = -1,
+};
+
+/**
+ * borrower_register() - prepare for borrowed devices
+ *
+ * Context: process.
+ * Return: 0 or a negative errno.
+ */
+int borrower_register(void)
+{
+	return bus_register_notifier(&pci_bus_type, &borrower_nb);
+}
+
+/**
+ * borrower_unregister() - wait until nobody holds a borrowed device
+ *
+ * Context: process; all are detached.
+ */
+void borrower_unregister(void)
+{
+	bus_unregister_notifier(&pci_bus_type, &borrower_nb);
+	wait_var_event(&borrower_alive, !atomic_read(&borrower_alive));
+}

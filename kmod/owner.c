@@ -1,0 +1,1201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Owner side: the driver that holds a function while it may be lent, its lease
+ * from the beginning to the end, and the answers to the borrower's requests. From
+ * top to bottom:
+ *
+ *   functions by handle and address, and those that are open
+ *   reset and health
+ *   windows: where the function finds the borrower's memory, and the borrower
+ *   the function's BARs
+ *   the lease: lease_begin(), lease_end()
+ *   requests: nothing in one is trusted; the device must be leased to this very
+ *   link with this very epoch, and each access goes through the filter
+ *   the driver
+ *
+ * Called by netlink.c (lend, unlend), by main.c for links (requests, loss), and
+ * by the PCI core.
+ *
+ * Locks: see main.c. The peer's reads of registers are served in any context, so
+ * they cannot take lent_device.lock. They see the list of open functions, under
+ * owner_open_lock: a function is on it while the peer has it attached.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/io.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/netlink.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "borrower.h"
+#include "channel.h"
+#include "compat.h"
+#include "filter.h"
+#include "link.h"
+#include "owner.h"
+#include "owner_irq.h"
+#include "proto.h"
+#include "trace.h"
+#include "trust.h"
+#include "window.h"
+
+static_assert(LEND_BAR_ROM == PCI_ROM_RESOURCE);
+static_assert(LEND_BARS > PCI_STD_NUM_BARS);
+
+static LIST_HEAD(owner_opened);
+/* Whoever reads a borrowed device for user space holds the raw pci_lock. */
+static DEFINE_RAW_SPINLOCK(owner_open_lock);
+
+static void owner_release(struct lend_object *object)
+{
+	struct lent_device *lent = container_of(object, struct lent_device, object);
+
+	lend_registry_free(&owner_lent, object);
+	kfree(lent->saved);
+	kvfree(lent->filter);
+	owner_irq_exit(&lent->irq);
+	pci_dev_put(lent->pdev);
+	kfree(lent);
+}
+
+struct lend_registry owner_lent = LEND_REGISTRY(owner_lent, owner_release);
+
+/**
+ * owner_put() - drop a reference
+ * @lent: the lent device
+ *
+ * Context: process.
+ */
+void owner_put(struct lent_device *lent)
+{
+	lend_registry_put(&owner_lent, &lent->object);
+}
+
+/**
+ * owner_get() - find a lent device
+ * @id: its handle
+ *
+ * Context: process.
+ * Return: it with a reference, or NULL.
+ */
+struct lent_device *owner_get(u32 id)
+{
+	struct lend_object *object = lend_registry_get(&owner_lent, id);
+
+	return object ? container_of(object, struct lent_device, object) : NULL;
+}
+
+/**
+ * struct owner_search - for owner_has_address()
+ * @address: what is searched
+ * @found: with a reference, or NULL
+ */
+struct owner_search {
+	const char *address;
+	struct lent_device *found;
+};
+
+static int owner_has_address(struct lend_object *object, void *arg)
+{
+	struct lent_device *lent = container_of(object, struct lent_device, object);
+	struct owner_search *search = arg;
+
+	if (strcmp(pci_name(lent->pdev), search->address))
+		return 0;
+	kref_get(&object->ref);
+	search->found = lent;
+	return 1;
+}
+
+/**
+ * owner_find() - find a lent device
+ * @address: its PCI address, domain included
+ *
+ * Context: process.
+ * Return: it with a reference, or NULL.
+ */
+struct lent_device *owner_find(const char *address)
+{
+	struct owner_search search = { .address = address };
+
+	lend_registry_for_each(&owner_lent, 0, owner_has_address, &search);
+	return search.found;
+}
+
+/* Process context, @lent->lock held. Its lease does not change while it is open. */
+static void owner_open(struct lent_device *lent)
+{
+	raw_spin_lock_irq(&owner_open_lock);
+	list_add_tail(&lent->open, &owner_opened);
+	raw_spin_unlock_irq(&owner_open_lock);
+}
+
+/* Process context, @lent->lock held. No read is under way afterwards. */
+static void owner_close(struct lent_device *lent)
+{
+	raw_spin_lock_irq(&owner_open_lock);
+	list_del_init(&lent->open);
+	raw_spin_unlock_irq(&owner_open_lock);
+}
+
+/*
+ * Any context. Calls @fn, with interrupts off, for a lent device that the peer has
+ * open; it stays open meanwhile. Returns what @fn does, or LEND_ERR_STALE.
+ */
+static enum lend_status owner_with_open(struct lend_link *link, u32 id, u64 epoch,
+					enum lend_status (*fn)(struct lent_device *lent,
+							       void *arg),
+					void *arg)
+{
+	enum lend_status status = LEND_ERR_STALE;
+	struct lent_device *lent;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&owner_open_lock, flags);
+	list_for_each_entry(lent, &owner_opened, open) {
+		if (lent->object.id == id && lent->link == link && lent->epoch == epoch) {
+			status = fn(lent, arg);
+			break;
+		}
+	}
+	raw_spin_unlock_irqrestore(&owner_open_lock, flags);
+	return status;
+}
+
+/* Any context. Reads a register for the filter. */
+static u32 owner_filter_read(void *ctx, u32 where, u32 size)
+{
+	u32 value = ~0U;
+
+	pci_read_config_dword(ctx, where & ~3U, &value);
+	return lend_part(value, where, size);
+}
+
+/* Process context. A virtual function answers all-ones for its IDs; the kernel knows them. */
+static void owner_build_filter(struct lent_device *lent)
+{
+	struct lend_filter *f = lent->filter;
+	struct pci_dev *pdev = lent->pdev;
+
+	lend_filter_build(f, pdev->cfg_size, owner_filter_read, pdev);
+	if (!pdev->is_virtfn)
+		return;
+	lend_filter_show(f, PCI_VENDOR_ID, 2, pdev->vendor);
+	lend_filter_show(f, PCI_DEVICE_ID, 2, pdev->device);
+}
+
+static void owner_set_state(struct lent_device *lent, enum ntb_lend_lent_state state,
+			    const char *message)
+{
+	mutex_lock(&lent->lock);
+	lent->state = state;
+	lent->message = message;
+	mutex_unlock(&lent->lock);
+	lend_registry_changed(&owner_lent, &lent->object);
+}
+
+/*
+ * Process context, @lent->lock or the device lock held. Stops the device's
+ * interrupts and DMA; the completion of the read pushes its posted writes ahead.
+ */
+static void lease_cut_off(struct lent_device *lent)
+{
+	u32 id;
+
+	owner_irq_stop(&lent->irq);
+	pci_clear_master(lent->pdev);
+	pci_read_config_dword(lent->pdev, PCI_VENDOR_ID, &id);
+}
+
+/* Process context. A virtual function has no IDs of its own to ask for. */
+static bool owner_answers(struct lent_device *lent)
+{
+	u16 command = ~0;
+
+	return pci_device_is_present(lent->pdev) &&
+	       !pci_read_config_word(lent->pdev, PCI_COMMAND, &command) && command != 0xffff;
+}
+
+/*
+ * Process context, device lock held. The kernel tries what the device has in its
+ * own order, and resets the bus only for a function that is alone on it: siblings
+ * are never disturbed. Returns NULL, or why it must be quarantined.
+ */
+static const char *owner_reset(struct lent_device *lent)
+{
+	struct pci_dev *pdev = lent->pdev;
+	int ret;
+
+	pci_clear_master(pdev);
+	ret = __pci_reset_function_locked(pdev);
+	if (ret == -ENOTTY)
+		set_bit(LEND_LIMIT_RESET, &lent->limits);
+	else if (ret)
+		return "the reset failed";
+	pci_load_saved_state(pdev, lent->saved);
+	pci_restore_state(pdev);
+	/* The state at bind time may have it on; whoever drives the device next decides. */
+	pci_clear_master(pdev);
+	return owner_answers(lent) ? NULL : "no answer after the reset";
+}
+
+/*
+ * Map the window as low in the device's domain as it goes, so that devices with
+ * few address bits reach it, too. Process context, the device lock held.
+ */
+static dma_addr_t owner_map_window(struct device *dev, const struct lend_window *win)
+{
+	dma_addr_t addr;
+	int bits;
+
+	for (bits = max(32, order_base_2(win->size)); bits <= 64; bits++) {
+		if (dma_set_mask_and_coherent(dev, DMA_BIT_MASK(bits)))
+			continue;
+		addr = dma_map_resource(dev, win->base, win->size, DMA_BIDIRECTIONAL, 0);
+		if (!dma_mapping_error(dev, addr))
+			return addr;
+	}
+	return DMA_MAPPING_ERROR;
+}
+
+/* Process context; lease and lent locks held. False if its domain has no room for it. */
+static bool owner_show_window(struct lent_device *lent, const struct lend_link *link, int i,
+			      bool translated)
+{
+	const struct lend_window *win = &link->windows.win[i];
+	u64 bus = win->bus;
+
+	if (translated)
+		bus = owner_map_window(&lent->pdev->dev, win);
+	if (bus == DMA_MAPPING_ERROR)
+		return false;
+	lent->window[i] = (struct lent_window) {
+		.bus = bus, .size = win->size, .mapped = translated,
+	};
+	return true;
+}
+
+/* Process context; lease and lent locks held. One that is left out is not missed. */
+static void owner_show_free_windows(struct lent_device *lent, const struct lend_link *link,
+				    bool translated)
+{
+	int i;
+
+	for (i = 0; i < link->windows.count; i++) {
+		if (!link->windows.win[i].size || !lend_window_is_free(&link->windows, i))
+			continue;
+		if (owner_show_window(lent, link, i, translated))
+			pci_info(lent->pdev, "reaches window %d at 0x%llx as well\n", i,
+				 lent->window[i].bus);
+		else
+			pci_info(lent->pdev, "does not reach window %d: no room in its domain\n",
+				 i);
+	}
+}
+
+/*
+ * Process context; lease and lent locks held. Lets the device reach the DMA window,
+ * and free ones. Returns 0; -EPERM it would not be contained; -ENOSPC no room in
+ * its domain.
+ */
+static int owner_show_windows(struct lent_device *lent, struct lend_link *link,
+			      const struct lend_trust *trust, struct netlink_ext_ack *extack)
+{
+	const struct lent_window *dma = &lent->window[link->windows.dma];
+
+	if (lend_trust_required() && trust->why[0]) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "not limited to the window: %s; change that, or unset require_iommu",
+				   trust->why);
+		return -EPERM;
+	}
+	if (!owner_show_window(lent, link, link->windows.dma, trust->translated)) {
+		NL_SET_ERR_MSG(extack, "the IOMMU cannot map the window for this device");
+		return -ENOSPC;
+	}
+	lent->contained = !trust->why[0];
+	if (lent->contained)
+		pci_info(lent->pdev, "reaches the window at 0x%llx, and nothing else\n",
+			 dma->bus);
+	else
+		pci_warn(lent->pdev, "reaches more than the window at 0x%llx: %s\n",
+			 dma->bus, trust->why);
+	owner_show_free_windows(lent, link, trust->translated);
+	return 0;
+}
+
+/* Process context, @lent->lock held; the device is cut off. */
+static void owner_hide_windows(struct lent_device *lent)
+{
+	struct lent_window *win;
+	int i;
+
+	for (i = 0; i < LEND_WINDOWS_MAX; i++) {
+		win = &lent->window[i];
+		if (win->mapped)
+			dma_unmap_resource(&lent->pdev->dev, win->bus, win->size,
+					   DMA_BIDIRECTIONAL, 0);
+	}
+	memset(lent->window, 0, sizeof(lent->window));
+	lent->contained = false;
+}
+
+/**
+ * owner_limit() - what a lent device lacks, in words
+ * @limit: what
+ *
+ * Context: any.
+ */
+const char *owner_limit(enum lent_limit limit)
+{
+	switch (limit) {
+	case LEND_LIMIT_RESET:
+		return "no reset method: what one user leaves in the device, the next one finds";
+	case LEND_LIMIT_IO:
+		return "I/O port BARs are hidden: windows carry memory only";
+	case LEND_LIMIT_ROM:
+		return "the expansion ROM is hidden: it has no address, or no window reaches it";
+	case LEND_LIMIT_GROUP:
+		return "its IOMMU group has other devices: it can reach what they can";
+	default:
+		return "unknown";
+	}
+}
+
+static u32 owner_bar_flags(const struct resource *res)
+{
+	u32 flags = PCI_BASE_ADDRESS_SPACE_MEMORY;
+
+	if (res->flags & IORESOURCE_MEM_64)
+		flags |= PCI_BASE_ADDRESS_MEM_TYPE_64;
+	if (res->flags & IORESOURCE_PREFETCH)
+		flags |= PCI_BASE_ADDRESS_MEM_PREFETCH;
+	return flags;
+}
+
+/* Process context, lease and lent locks held. */
+static int owner_map_bar(struct lent_device *lent, struct lend_link *link, int i)
+{
+	struct resource *res = &lent->pdev->resource[i];
+	struct lent_bar *bar = &lent->bar[i];
+
+	bar->size = resource_size(res);
+	bar->flags = owner_bar_flags(res);
+	bar->mapped = lend_is_translated(&link->pdev->dev);
+	if (!bar->mapped) {
+		bar->bus = pci_bus_address(lent->pdev, i);
+		return 0;
+	}
+	bar->bus = dma_map_resource(&link->pdev->dev, res->start, bar->size,
+				    DMA_BIDIRECTIONAL, 0);
+	if (dma_mapping_error(&link->pdev->dev, bar->bus)) {
+		bar->size = 0;
+		bar->mapped = false;
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+/* Process context, lease and lent locks held. */
+static void owner_unmap_bar(struct lent_device *lent, struct lend_link *link, int i)
+{
+	struct lent_bar *bar = &lent->bar[i];
+
+	if (bar->size && bar->mapped)
+		dma_unmap_resource(&link->pdev->dev, bar->bus, bar->size, DMA_BIDIRECTIONAL, 0);
+	memset(bar, 0, sizeof(*bar));
+}
+
+/* Process context; lease and lent locks held. Gives up its place in the windows. */
+static void owner_unplace(struct lent_device *lent, struct lend_link *link)
+{
+	int i;
+
+	for (i = 0; i < LEND_BARS; i++)
+		owner_unmap_bar(lent, link, i);
+	owner_hide_windows(lent);
+}
+
+static bool owner_holds_bar_window(const struct lent_device *lent, const struct lend_link *link)
+{
+	int i;
+
+	for (i = 0; i < LEND_BARS; i++)
+		if (lent->bar[i].size && lent->bar[i].window == link->windows.bar)
+			return true;
+	return false;
+}
+
+/**
+ * struct owner_others - for owner_looks_at_other()
+ * @lent: the device that is to be lent
+ * @link: the borrower's link
+ * @trust: what would limit its DMA; others may have a say
+ * @in_use: another one holds the BAR window of @link where it is
+ */
+struct owner_others {
+	struct lent_device *lent;
+	struct lend_link *link;
+	struct lend_trust *trust;
+	bool in_use;
+};
+
+/* Process context; the lease lock of @arg's link held, under which its leases come and go. */
+static int owner_looks_at_other(struct lend_object *object, void *arg)
+{
+	struct lent_device *other = container_of(object, struct lent_device, object);
+	struct owner_others *o = arg;
+	struct lend_link *link = READ_ONCE(other->link);
+
+	if (other == o->lent || !link)
+		return 0;
+	if (link == o->link)
+		o->in_use |= owner_holds_bar_window(other, link);
+	else if (!o->trust->why[0] && lend_trust_same_group(o->lent->pdev, other->pdev))
+		snprintf(o->trust->why, sizeof(o->trust->why),
+			 "it shares its IOMMU group with %s, which another peer borrows",
+			 pci_name(other->pdev));
+	return 0;
+}
+
+/* Process context, lease lock held. What fits no window, wherever it lies. */
+static int owner_check_sizes(struct lent_device *lent, const struct lend_link *link,
+			     struct netlink_ext_ack *extack)
+{
+	const struct lend_windows *w = &link->windows;
+	u64 most = max(w->win[w->dma].inbound_max, w->win[w->bar].inbound_max);
+	int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		struct resource *res = &lent->pdev->resource[i];
+
+		if (!(res->flags & IORESOURCE_MEM) || resource_size(res) <= most)
+			continue;
+		/* Newer kernels cut messages with values at 80 octets. */
+		NL_SET_ERR_MSG_FMT(extack,
+				   "BAR %d of %llu MiB is larger than the windows, of %llu MiB at most",
+				   i, (u64)resource_size(res) >> 20, most >> 20);
+		pci_warn(lent->pdev,
+			 "cannot be lent: BAR %d of %llu MiB is larger than the windows, of %llu MiB at most\n",
+			 i, (u64)resource_size(res) >> 20, most >> 20);
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+/* Process context, lease and lent locks held. A place in a window for each BAR. */
+static int owner_place_bars(struct lent_device *lent, struct lend_link *link,
+			    bool in_use, struct netlink_ext_ack *extack)
+{
+	u64 lo = U64_MAX, hi = 0, largest = 0;
+	struct lent_bar *bar;
+	int i, ret;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		struct resource *res = &lent->pdev->resource[i];
+
+		if (res->flags & IORESOURCE_IO && resource_size(res))
+			set_bit(LEND_LIMIT_IO, &lent->limits);
+		if (!(res->flags & IORESOURCE_MEM) || !resource_size(res))
+			continue;
+		ret = owner_map_bar(lent, link, i);
+		if (ret) {
+			NL_SET_ERR_MSG_FMT(extack, "BAR %d does not fit the window", i);
+			return ret;
+		}
+		bar = &lent->bar[i];
+		bar->window = lend_window_of(&link->windows, bar->bus, bar->size, &bar->offset);
+		if (bar->window < 0) {
+			lo = min(lo, bar->bus);
+			hi = max(hi, bar->bus + bar->size - 1);
+			largest = max(largest, bar->size);
+		}
+	}
+	if (lo <= hi) {
+		/* Each BAR must be aligned to its size in the borrower's window, too. */
+		lo = round_down(lo, largest);
+		ret = lend_bar_window_cover(&link->windows, lo, hi, in_use, extack);
+		if (ret) {
+			pci_warn(lent->pdev,
+				 "BARs at 0x%llx-0x%llx cannot be shown through window %d of link %u, of %llu MiB\n",
+				 lo, hi, link->windows.bar, link->object.id,
+				 (u64)link->windows.win[link->windows.bar].inbound_max >> 20);
+			return ret;
+		}
+	}
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		bar = &lent->bar[i];
+		if (!bar->size || bar->window >= 0)
+			continue;
+		bar->window = lend_window_of(&link->windows, bar->bus, bar->size, &bar->offset);
+		if (bar->window < 0)
+			return -ENOSPC;
+	}
+	return 0;
+}
+
+/*
+ * Process context, lease and lent locks held. The borrower reads the ROM like a
+ * BAR and switches its decoder itself; one that no window reaches is hidden.
+ */
+static void owner_place_rom(struct lent_device *lent, struct lend_link *link, bool in_use)
+{
+	struct resource *res = &lent->pdev->resource[PCI_ROM_RESOURCE];
+	struct lent_bar *rom = &lent->bar[LEND_BAR_ROM];
+	struct lend_windows *w = &link->windows;
+
+	if (!res->flags || !resource_size(res))
+		return;
+	if (res->parent && !(res->flags & IORESOURCE_ROM_SHADOW) &&
+	    !owner_map_bar(lent, link, LEND_BAR_ROM)) {
+		rom->flags = 0;
+		in_use = in_use || owner_holds_bar_window(lent, link);
+		rom->window = lend_window_of(w, rom->bus, rom->size, &rom->offset);
+		if (rom->window < 0 &&
+		    !lend_bar_window_cover(w, rom->bus, rom->bus + rom->size - 1, in_use, NULL))
+			rom->window = lend_window_of(w, rom->bus, rom->size, &rom->offset);
+		if (rom->window >= 0 && IS_ALIGNED(rom->offset, rom->size)) {
+			lend_filter_allow(lent->filter, PCI_ROM_ADDRESS, 4,
+					  PCI_ROM_ADDRESS_ENABLE);
+			return;
+		}
+		owner_unmap_bar(lent, link, LEND_BAR_ROM);
+	}
+	set_bit(LEND_LIMIT_ROM, &lent->limits);
+}
+
+/*
+ * Process context; lease and lent locks held. Gives the function a place in the
+ * windows; @in_use: another lease holds the BAR window where it is. Returns 0 or a
+ * negative errno, then nothing is placed.
+ */
+static int owner_place(struct lent_device *lent, struct lend_link *link, bool in_use,
+		       const struct lend_trust *trust, struct netlink_ext_ack *extack)
+{
+	int ret;
+
+	if (!lend_link_admits(link)) {
+		NL_SET_ERR_MSG(extack,
+			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
+		return -EOPNOTSUPP;
+	}
+	ret = owner_check_sizes(lent, link, extack);
+	if (!ret)
+		ret = owner_place_bars(lent, link, in_use, extack);
+	if (!ret)
+		ret = owner_show_windows(lent, link, trust, extack);
+	if (ret) {
+		owner_unplace(lent, link);
+		return ret;
+	}
+	if (trust->translated && !lent->contained)
+		set_bit(LEND_LIMIT_GROUP, &lent->limits);
+	owner_place_rom(lent, link, in_use);
+	return 0;
+}
+
+/* Process context, device lock held. */
+static int lease_begin(struct lent_device *lent, struct lend_link *link, u64 epoch,
+		       struct netlink_ext_ack *extack)
+{
+	struct lend_trust trust;
+	struct owner_others others = { .lent = lent, .link = link, .trust = &trust };
+	const char *ill;
+	int ret;
+
+	if (lent->state == NTB_LEND_LENT_STATE_QUARANTINED) {
+		NL_SET_ERR_MSG_FMT(extack, "quarantined: %s", lent->message);
+		return -EIO;
+	}
+	if (lent->state != NTB_LEND_LENT_STATE_BOUND) {
+		NL_SET_ERR_MSG(extack, "leased already");
+		return -EBUSY;
+	}
+	if (epoch <= lent->last_epoch) {
+		NL_SET_ERR_MSG_FMT(extack, "epoch %llu is not above %llu", epoch,
+				   lent->last_epoch);
+		return -ESTALE;
+	}
+	if (!lend_link_is_ready(link)) {
+		NL_SET_ERR_MSG(extack, "the link is not ready");
+		return -ENOTCONN;
+	}
+
+	lent->limits = 0;
+	ill = owner_reset(lent);
+	if (ill) {
+		owner_set_state(lent, NTB_LEND_LENT_STATE_QUARANTINED, ill);
+		NL_SET_ERR_MSG_FMT(extack, "quarantined: %s", ill);
+		return -EIO;
+	}
+	owner_build_filter(lent);
+	lend_filter_set_pin(lent->filter, owner_intx_pin(lent->pdev));
+
+	mutex_lock(&link->lease_lock);
+	lend_trust_check(lent->pdev, &trust);
+	lend_registry_for_each(&owner_lent, 0, owner_looks_at_other, &others);
+	mutex_lock(&lent->lock);
+	if (!lend_link_is_ready(link)) {
+		NL_SET_ERR_MSG(extack, "the link is not ready");
+		ret = -ENOTCONN;
+	} else {
+		ret = owner_place(lent, link, others.in_use, &trust, extack);
+	}
+	if (!ret) {
+		lend_link_hold(link);
+		/* Neither we nor the bridge's driver may go under a lease. */
+		__module_get(THIS_MODULE);
+		__module_get(link->bridge);
+		lent->link = link;
+		lent->epoch = epoch;
+		lent->last_epoch = epoch;
+		lent->ended = false;
+		atomic64_set(&lent->config_reads, 0);
+		lent->config_writes = 0;
+		lent->config_denied = 0;
+		owner_irq_begin(&lent->irq, link->relay, epoch);
+		lent->state = NTB_LEND_LENT_STATE_LENT;
+	}
+	mutex_unlock(&lent->lock);
+	mutex_unlock(&link->lease_lock);
+	return ret;
+}
+
+static void owner_log_limits(struct lent_device *lent)
+{
+	enum lent_limit limit;
+
+	for (limit = 0; limit < LEND_LIMITS; limit++)
+		if (test_bit(limit, &lent->limits))
+			pci_info(lent->pdev, "%s\n", owner_limit(limit));
+}
+
+/**
+ * owner_lend() - lease a function to the peer of a link
+ * @lent: the function
+ * @link: the borrower's link
+ * @epoch: of the lease
+ * @extack: says what is wrong
+ *
+ * Context: process; takes the device, lease and lent locks, may take seconds.
+ * Return: 0 or a negative errno; see the netlink spec.
+ */
+int owner_lend(struct lent_device *lent, struct lend_link *link, u64 epoch,
+	       struct netlink_ext_ack *extack)
+{
+	int ret = -ENODEV;
+
+	device_lock(&lent->pdev->dev);
+	if (!lent->gone)
+		ret = lease_begin(lent, link, epoch, extack);
+	device_unlock(&lent->pdev->dev);
+	trace_lend_lease(pci_name(lent->pdev), link->object.id, epoch, "lend", ret);
+	if (!ret) {
+		owner_log_limits(lent);
+		pci_info(lent->pdev, "lent over link %u, epoch %llu\n", link->object.id, epoch);
+		lend_registry_changed(&owner_lent, &lent->object);
+	}
+	return ret;
+}
+
+/* Process context, device lock held. */
+static void lease_revoke(struct lent_device *lent)
+{
+	struct lend_call call = {
+		.op = LEND_OP_REVOKE, .handle = lent->object.id, .epoch = lent->epoch,
+	};
+
+	/* A peer that does not hear it loses the device all the same. */
+	if (lent->link)
+		lend_channel_call(&lent->link->channel, &call);
+}
+
+/* Process context, device lock held. */
+static void lease_release(struct lent_device *lent)
+{
+	struct lend_link *link = lent->link;
+
+	if (!link)
+		return;
+	mutex_lock(&link->lease_lock);
+	mutex_lock(&lent->lock);
+	lease_cut_off(lent);
+	owner_unplace(lent, link);
+	lent->link = NULL;
+	lent->epoch = 0;
+	mutex_unlock(&lent->lock);
+	mutex_unlock(&link->lease_lock);
+	module_put(link->bridge);
+	module_put(THIS_MODULE);
+	lend_link_put(link);
+}
+
+/* Process context, device lock held. */
+static int lease_end(struct lent_device *lent, bool force,
+		     struct netlink_ext_ack *extack)
+{
+	const char *ill;
+	bool attached;
+
+	mutex_lock(&lent->lock);
+	if (lent->state == NTB_LEND_LENT_STATE_BOUND ||
+	    (lent->state == NTB_LEND_LENT_STATE_QUARANTINED && !force)) {
+		mutex_unlock(&lent->lock);
+		return 0;
+	}
+	if (lent->state == NTB_LEND_LENT_STATE_ATTACHED && !lent->ended && !force) {
+		mutex_unlock(&lent->lock);
+		NL_SET_ERR_MSG(extack, "attached at the borrower; detach it there, or use force");
+		return -EBUSY;
+	}
+	/* From here on the peer's requests are refused. */
+	attached = lent->state == NTB_LEND_LENT_STATE_ATTACHED;
+	owner_close(lent);
+	lent->ended = true;
+	lent->state = NTB_LEND_LENT_STATE_RETURNING;
+	mutex_unlock(&lent->lock);
+	lend_registry_changed(&owner_lent, &lent->object);
+
+	if (attached)
+		lease_revoke(lent);
+	lease_release(lent);
+	ill = owner_reset(lent);
+	owner_set_state(lent, ill ? NTB_LEND_LENT_STATE_QUARANTINED :
+					NTB_LEND_LENT_STATE_BOUND, ill);
+	if (ill)
+		pci_err(lent->pdev, "quarantined: %s\n", ill);
+	return 0;
+}
+
+/**
+ * owner_unlend() - end the lease of a function
+ * @lent: the function
+ * @force: also while it is attached at the borrower
+ * @extack: says what is wrong
+ *
+ * Context: process; takes the device, lease and lent locks, may take seconds.
+ * Return: 0, also when quarantined; -EBUSY attached; -ENODEV unbound.
+ */
+int owner_unlend(struct lent_device *lent, bool force, struct netlink_ext_ack *extack)
+{
+	u64 epoch = lent->epoch;
+	int ret = -ENODEV;
+
+	device_lock(&lent->pdev->dev);
+	if (!lent->gone)
+		ret = lease_end(lent, force, extack);
+	device_unlock(&lent->pdev->dev);
+	trace_lend_lease(pci_name(lent->pdev), 0, epoch, "unlend", ret);
+	return ret;
+}
+
+static int lease_session_over(struct lend_object *object, void *arg)
+{
+	struct lent_device *lent = container_of(object, struct lent_device, object);
+	bool event = false;
+
+	mutex_lock(&lent->lock);
+	if (lent->link == arg && !lent->ended) {
+		owner_close(lent);
+		lease_cut_off(lent);
+		lent->ended = true;
+		lent->message = "the borrower is lost";
+		lent->state = NTB_LEND_LENT_STATE_LENT;
+		event = true;
+	}
+	mutex_unlock(&lent->lock);
+	if (event)
+		lend_registry_changed(&owner_lent, &lent->object);
+	return 0;
+}
+
+/**
+ * owner_link_lost() - the peer of a link is lost: its leases are over
+ * @link: the link
+ *
+ * The devices stay cut off until user space takes them back.
+ *
+ * Context: process; caller holds @link->lease_lock.
+ */
+void owner_link_lost(struct lend_link *link)
+{
+	lend_registry_for_each(&owner_lent, 0, lease_session_over, link);
+}
+
+/* Process context, @lent->lock held. */
+static enum lend_status owner_serve_open(struct lent_device *lent, struct lend_response *resp)
+{
+	const struct lent_window *dma = &lent->window[lent->link->windows.dma];
+	struct pci_dev *pdev = lent->pdev;
+
+	if (lent->state == NTB_LEND_LENT_STATE_ATTACHED)
+		return LEND_ERR_BUSY;
+	resp->val[LEND_OPEN_ADDRESS] = cpu_to_le64((u64)pci_domain_nr(pdev->bus) << 16 |
+						   pci_dev_id(pdev));
+	resp->val[LEND_OPEN_DMA_BASE] = cpu_to_le64(dma->bus);
+	resp->val[LEND_OPEN_DMA_SIZE] = cpu_to_le64(dma->size);
+	resp->val[LEND_OPEN_CFG_SIZE] = cpu_to_le64(lent->filter->size);
+	resp->val[LEND_OPEN_DMA_WINDOW] = cpu_to_le64(lent->link->windows.dma);
+	lent->state = NTB_LEND_LENT_STATE_ATTACHED;
+	owner_open(lent);
+	return LEND_OK;
+}
+
+/*
+ * Process context, @lent->lock held. What is written goes to the borrower, or
+ * nowhere: the response, which follows it, says where to look for it.
+ */
+static enum lend_status owner_serve_window(struct lent_device *lent, u32 place, u32 value,
+					   struct lend_response *resp)
+{
+	u64 offset = (u64)LEND_PLACE_PAGE(place) << LEND_PLACE_SHIFT;
+	const struct lent_window *found;
+	u32 i = LEND_PLACE_WINDOW(place);
+	void __iomem *at;
+
+	/* Windows of ours that are for something else are none that it finds. */
+	if (i >= lent->link->windows.count || !lend_window_is_free(&lent->link->windows, i))
+		return LEND_OK;
+	found = &lent->window[i];
+	if (!found->size || offset > found->size - sizeof(value))
+		return LEND_OK;
+	at = ioremap_wc(lent->link->windows.win[i].base + offset, sizeof(value));
+	if (!at)
+		return LEND_ERR_DEVICE;
+	writel(value, at);
+	/* Out of the write-combining buffer, and before the response. */
+	wmb();
+	iounmap(at);
+	resp->val[LEND_WINDOW_BASE] = cpu_to_le64(found->bus);
+	resp->val[LEND_WINDOW_SIZE] = cpu_to_le64(found->size);
+	return LEND_OK;
+}
+
+/* Process context, @lent->lock held. */
+static enum lend_status owner_serve_bar(struct lent_device *lent, u32 index,
+					struct lend_response *resp)
+{
+	const struct lent_bar *bar;
+
+	if (index >= LEND_BARS)
+		return LEND_ERR_INVALID;
+	bar = &lent->bar[index];
+	resp->val[LEND_BAR_SIZE] = cpu_to_le64(bar->size);
+	resp->val[LEND_BAR_OFFSET] = cpu_to_le64(bar->offset);
+	resp->val[LEND_BAR_PLACE] = cpu_to_le64((u64)bar->flags << 8 | bar->window);
+	return LEND_OK;
+}
+
+static bool owner_is_command(u32 where)
+{
+	return (where & ~3U) == PCI_COMMAND;
+}
+
+/*
+ * Any context, @lent->lock held or @lent open: what a register says, to the owner
+ * (@raw).
+ */
+static enum lend_status owner_serve_raw(struct lent_device *lent, const struct lend_request *req,
+					u32 *raw)
+{
+	u32 where = le32_to_cpu(req->arg);
+
+	if (!lend_filter_valid(lent->filter, where, req->size))
+		return LEND_ERR_INVALID;
+	if (owner_config_read(lent->pdev, where, req->size, raw))
+		return LEND_ERR_DEVICE;
+	if (owner_is_command(where))
+		*raw = owner_command_shown(&lent->irq, where, req->size, *raw);
+	return LEND_OK;
+}
+
+/**
+ * struct owner_read - for owner_serve_open_read()
+ * @req: the request
+ * @resp: its answer
+ */
+struct owner_read {
+	const struct lend_request *req;
+	struct lend_response *resp;
+};
+
+/* Any context, interrupts off; @lent is open. */
+static enum lend_status owner_serve_open_read(struct lent_device *lent, void *arg)
+{
+	const struct owner_read *read = arg;
+	u32 raw, where = le32_to_cpu(read->req->arg);
+	enum lend_status status;
+
+	status = owner_serve_raw(lent, read->req, &raw);
+	if (status)
+		return status;
+	atomic64_inc(&lent->config_reads);
+	read->resp->val[0] = cpu_to_le64(lend_filter_read(lent->filter, where, read->req->size,
+							  raw));
+	return LEND_OK;
+}
+
+/* Process context, @lent->lock held. */
+static enum lend_status owner_serve_write(struct lent_device *lent, const struct lend_request *req)
+{
+	u32 where = le32_to_cpu(req->arg), value = le32_to_cpu(req->value), raw;
+	const struct lent_window *dma = &lent->window[lent->link->windows.dma];
+	const struct lend_filter_range range = { dma->bus, dma->size };
+	const struct lend_filter *f = lent->filter;
+	enum lend_status status;
+	int ret;
+
+	status = owner_serve_raw(lent, req, &raw);
+	if (status)
+		return status;
+	lent->config_writes++;
+	if (lend_filter_denied(f, where, req->size, raw, value))
+		lent->config_denied++;
+	if (!lend_filter_writable(f, where, req->size))
+		return LEND_OK;
+	if (lent->irq.vectors.count && lend_filter_is_msi(f, where)) {
+		/* This host's kernel has set it up for itself. */
+		lent->config_denied++;
+		return LEND_OK;
+	}
+	if (lend_filter_msi_leaves(f, where, req->size, value, &range, owner_filter_read,
+				   lent->pdev)) {
+		/* A driver that frees its interrupt writes an address of zero. */
+		if (value)
+			lent->config_denied++;
+		return LEND_OK;
+	}
+	if (owner_is_command(where))
+		ret = owner_command_write(&lent->irq, where, req->size, value);
+	else
+		ret = owner_config_write(lent->pdev, where, req->size,
+					 lend_filter_write(f, where, req->size, raw, value));
+	return ret ? LEND_ERR_DEVICE : LEND_OK;
+}
+
+/* Process context. */
+static enum lend_status owner_serve_lent(struct lend_link *link, struct lent_device *lent,
+					 const struct lend_request *req,
+					struct lend_response *resp)
+{
+	enum lend_status status;
+	bool event = false;
+
+	mutex_lock(&lent->lock);
+	if (lent->gone || lent->link != link || lent->ended ||
+	    lent->epoch != le64_to_cpu(req->epoch) ||
+	    (lent->state != NTB_LEND_LENT_STATE_LENT &&
+	     lent->state != NTB_LEND_LENT_STATE_ATTACHED)) {
+		status = LEND_ERR_STALE;
+		goto unlock;
+	}
+	if (req->op != LEND_OP_OPEN && lent->state != NTB_LEND_LENT_STATE_ATTACHED) {
+		status = LEND_ERR_STALE;
+		goto unlock;
+	}
+
+	switch (req->op) {
+	case LEND_OP_OPEN:
+		status = owner_serve_open(lent, resp);
+		event = status == LEND_OK;
+		break;
+	case LEND_OP_BAR:
+		status = owner_serve_bar(lent, le32_to_cpu(req->arg), resp);
+		break;
+	case LEND_OP_WINDOW:
+		status = owner_serve_window(lent, le32_to_cpu(req->arg), le32_to_cpu(req->value),
+					    resp);
+		break;
+	case LEND_OP_CLOSE:
+		owner_close(lent);
+		lease_cut_off(lent);
+		lent->state = NTB_LEND_LENT_STATE_LENT;
+		event = true;
+		status = LEND_OK;
+		break;
+	case LEND_OP_CONFIG_WRITE:
+		status = owner_serve_write(lent, req);
+		break;
+	case LEND_OP_IRQ_OPEN:
+		status = owner_irq_open(&lent->irq, le32_to_cpu(req->arg), resp);
+		break;
+	case LEND_OP_IRQ_CLOSE:
+		status = owner_irq_close(&lent->irq, le32_to_cpu(req->arg));
+		break;
+	default:
+		status = LEND_ERR_INVALID;
+	}
+unlock:
+	mutex_unlock(&lent->lock);
+	if (event)
+		lend_registry_changed(&owner_lent, &lent->object);
+	return status;
+}
+
+/* Any context. */
+static enum lend_status owner_serve_read(struct lend_link *link, const struct lend_request *req,
+					 struct lend_response *resp)
+{
+	struct owner_read read = { req, resp };
+
+	return owner_with_open(link, le32_to_cpu(req->handle), le64_to_cpu(req->epoch),
+				   owner_serve_open_read, &read);
+}
+
+/* Process context. */
+static enum lend_status owner_serve_handle(struct lend_link *link, const struct lend_request *req,
+					   struct lend_response *resp)
+{
+	struct lent_device *lent = owner_get(le32_to_cpu(req->handle));
+	enum lend_status status;
+
+	if (!lent)
+		return LEND_ERR_STALE;
+	status = owner_serve_lent(link, lent, req, resp);
+	owner_put(lent);
+	return status;
+}
+
+/**
+ * owner_serve() - answer one request of the peer
+ * @channel: where it came from
+ * @req: a copy of it that the peer cannot change
+ * @resp: val is filled in
+ *
+ * Context: process; any for LEND_OP_CONFIG_READ.
+ * Return: what to answer.
+ */
+enum lend_status owner_serve(struct lend_channel *channel, const struct lend_request *req,
+			     struct lend_response *resp)
+{
+	struct lend_link *link = lend_link_of(channel);
+
+	if (req->op == LEND_OP_CONFIG_READ)
+		return owner_serve_read(link, req, resp);
+	return owner_serve_handle(link, req, resp);
+}
+
+static const char *owner_unfit(struct pci_dev *pdev)
+{
+	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+		return "bridges cannot be lent";
+	if (lend_is_borrowed(pdev))
+		return "a borrowed device cannot be lent on";
+	if (pci_num_vf(pdev))
+		return "its reset would take its virtual functions away; set sriov_numvfs to 0";
+	if (pci_select_bars(pdev, IORESOURCE_MEM))
+		return NULL;
+	return pci_select_bars(pdev, IORESOURCE_IO) ?
+	       "I/O port BARs only, and windows carry memory only" : "no memory BAR";
+}
+
+static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	const char *unfit = owner_unfit(pdev);
+	struct lent_device *lent;
+	int ret;
+
+	if (unfit) {
+		pci_err(pdev, "cannot be lent: %s\n", unfit);
+		return -EOPNOTSUPP;
+	}
+	lent = kzalloc(sizeof(*lent), GFP_KERNEL);
+	if (!lent)
+		return -ENOMEM;
+	lent->filter = kvzalloc(sizeof(*lent->filter), GFP_KERNEL);
+	if (!lent->filter) {
+		ret = -ENOMEM;
+		goto free;
+	}
+	ret = pci_enable_device_mem(pdev);
+	if (ret)
+		goto free;
+	/* Nobody needs the I/O ports, which may not even have an address. */
+	ret = pci_request_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM), "ntb_lend");
+	if (ret)
+		goto disable;
+	pci_save_state(pdev);
+	lent->saved = pci_store_saved_state(pdev);
+	if (!lent->saved) {
+		ret = -ENOMEM;
+		goto release;
+	}
+	ret = lend_registry_alloc(&owner_lent, &lent->object, U32_MAX);
+	if (ret)
+		goto release;
+	mutex_init(&lent->lock);
+	INIT_LIST_HEAD(&lent->open);
+	lent->pdev = pci_dev_get(pdev);
+	owner_irq_init(&lent->irq, pdev, lent->filter);
+	pci_set_drvdata(pdev, lent);
+	lend_registry_add(&owner_lent, &lent->object);
+	lend_registry_changed(&owner_lent, &lent->object);
+	return 0;
+
+release:
+	pci_release_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM));
+disable:
+	pci_disable_device(pdev);
+free:
+	kfree(lent->saved);
+	kvfree(lent->filter);
+	kfree(lent);
+	return ret;
+}
+
+/* Device lock held. A lease that is still alive ends here. */
+static void owner_remove(struct pci_dev *pdev)
+{
+	struct lent_device *lent = pci_get_drvdata(pdev);
+	const char *ill;
+	bool there;
+
+	lend_registry_remove(&owner_lent, &lent->object);
+	mutex_lock(&lent->lock);
+	owner_close(lent);
+	lent->gone = true;
+	mutex_unlock(&lent->lock);
+	if (lent->link) {
+		there = owner_answers(lent);
+		pci_warn(pdev, "%s under a lease: the borrower loses it\n",
+			 there ? "unbound" : "removed");
+		lease_revoke(lent);
+		lease_release(lent);
+		ill = there ? owner_reset(lent) : NULL;
+		if (ill)
+			pci_err(pdev, "not healthy: %s\n", ill);
+	}
+	pci_release_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM));
+	pci_disable_device(pdev);
+	owner_put(lent);
+}
+
+/* Bound by driver_override only: no table of IDs. */
+static struct pci_driver owner_driver = {
+	.name = "ntb_lend",
+	.probe = owner_probe,
+	.remove = owner_remove,
+};
+
+/**
+ * owner_register() - offer the driver for functions to lend
+ *
+ * Context: process.
+ * Return: 0 or a negative errno.
+ */
+int owner_register(void)
+{
+	return pci_register_driver(&owner_driver);
+}
+
+/**
+ * owner_unregister() - unbind all functions
+ *
+ * Context: process; no function is leased.
+ */
+void owner_unregister(void)
+{
+	pci_unregister_driver(&owner_driver);
+}

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Owner side: interrupts of lent devices that are taken here and relayed.
+ *
+ * INTx is level-triggered and shared: it is masked in the function when it
+ * comes, and stays so until the borrower has handled it. While nobody listens
+ * it is masked too, for the sake of whoever shares the line.
+ *
+ * MSI and MSI-X come here where they cannot reach the borrower by themselves.
+ * Their table in the device's BAR is then written by this host, but for the mask
+ * bits, which the borrower's kernel sets through the window as it needs them.
+ *
+ * The command register is here, too: its INTx disable bit belongs to the relay.
+ *
+ * Called by owner.c. Locks: the lent device's lock, or its device lock where a
+ * lease ends, held by the caller; owner_intx.lock, in hard interrupts.
+ */
+
+#include <linux/interrupt.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "filter.h"
+#include "owner_irq.h"
+
+/* Lock held. */
+static void owner_intx_mask(struct owner_intx *intx)
+{
+	u16 command;
+
+	if (!intx->maskable && !intx->line_off && intx->level.active) {
+		intx->line_off = true;
+		disable_irq_nosync(intx->pdev->irq);
+	}
+	if (!pci_read_config_word(intx->pdev, PCI_COMMAND, &command) &&
+	    !(command & PCI_COMMAND_INTX_DISABLE))
+		pci_write_config_word(intx->pdev, PCI_COMMAND,
+				      command | PCI_COMMAND_INTX_DISABLE);
+}
+
+/* Lock held. Lets the device interrupt, or raises again what is still pending. */
+static void owner_intx_unmask(struct owner_intx *intx)
+{
+	u16 command;
+
+	if (!intx->maskable) {
+		if (!pci_read_config_word(intx->pdev, PCI_COMMAND, &command))
+			pci_write_config_word(intx->pdev, PCI_COMMAND,
+					      command & ~PCI_COMMAND_INTX_DISABLE);
+		if (intx->line_off) {
+			intx->line_off = false;
+			enable_irq(intx->pdev->irq);
+		}
+		return;
+	}
+	if (!pci_check_and_unmask_intx(intx->pdev)) {
+		intx->level.waiting = true;
+		lend_source_raise(&intx->source);
+	}
+}
+
+/* Hard interrupt; the line may be shared. */
+static irqreturn_t owner_intx_handler(int irq, void *data)
+{
+	struct owner_intx *intx = data;
+	irqreturn_t ret = IRQ_NONE;
+	unsigned long flags;
+
+	spin_lock_irqsave(&intx->lock, flags);
+	if (lend_level_open(&intx->level) &&
+	    (!intx->maskable || pci_check_and_mask_intx(intx->pdev))) {
+		if (!intx->maskable)
+			owner_intx_mask(intx);
+		intx->level.waiting = true;
+		lend_source_raise(&intx->source);
+		ret = IRQ_HANDLED;
+	}
+	spin_unlock_irqrestore(&intx->lock, flags);
+	return ret;
+}
+
+/* Interrupt context: what the borrower says, which may be anything. */
+static void owner_intx_handled(struct lend_source *source, u32 count)
+{
+	struct owner_intx *intx = container_of(source, struct owner_intx, source);
+	unsigned long flags;
+
+	spin_lock_irqsave(&intx->lock, flags);
+	if (lend_level_handled(&intx->level, source->count, count))
+		owner_intx_unmask(intx);
+	spin_unlock_irqrestore(&intx->lock, flags);
+}
+
+/* Process context, the lent device's lock held. */
+static int owner_intx_start(struct owner_irq *irq)
+{
+	struct owner_intx *intx = &irq->intx;
+	int ret;
+
+	if (intx->level.active)
+		return -EBUSY;
+	if (!owner_intx_pin(irq->pdev))
+		return -ENODEV;
+	intx->source.relay = irq->relay;
+	intx->source.tag = irq->tag;
+	intx->source.handled = owner_intx_handled;
+	ret = lend_source_add(&intx->source);
+	if (ret)
+		return ret;
+
+	/* A line that is ours alone stays off until the borrower says "handled". */
+	intx->line_off = !intx->maskable;
+	ret = request_irq(irq->pdev->irq, owner_intx_handler,
+			  intx->maskable ? IRQF_SHARED : IRQF_NO_AUTOEN, "ntb_lend", intx);
+	if (ret) {
+		pci_warn(irq->pdev, "cannot relay INTx: %d%s\n", ret,
+			 intx->maskable ? "" : ": it cannot be masked, and the line is shared");
+		lend_source_remove(&intx->source);
+		return ret;
+	}
+	spin_lock_irq(&intx->lock);
+	intx->level.waiting = true;
+	intx->level.active = true;
+	spin_unlock_irq(&intx->lock);
+	return 0;
+}
+
+/* Process context, the lent device's lock or the device lock held. */
+static void owner_intx_stop(struct owner_irq *irq)
+{
+	struct owner_intx *intx = &irq->intx;
+	bool active;
+
+	spin_lock_irq(&intx->lock);
+	active = intx->level.active;
+	if (active)
+		owner_intx_mask(intx);
+	intx->level.active = false;
+	spin_unlock_irq(&intx->lock);
+	if (!active)
+		return;
+	free_irq(irq->pdev->irq, intx);
+	lend_source_remove(&intx->source);
+}
+
+/* Hard interrupt. */
+static irqreturn_t owner_vector_handler(int irq, void *data)
+{
+	lend_source_raise(data);
+	return IRQ_HANDLED;
+}
+
+/* Process context, the lent device's lock held. */
+static int owner_vectors_alloc(struct owner_irq *irq, enum lend_irq_kind kind)
+{
+	struct pci_dev *pdev = irq->pdev;
+	int max, count;
+
+	if (irq->vectors.count)
+		return irq->vectors.kind == kind ? 0 : -EBUSY;
+	max = kind == LEND_IRQ_MSIX ? pci_msix_vec_count(pdev) : pci_msi_vec_count(pdev);
+	if (max <= 0)
+		return -EINVAL;
+	count = pci_alloc_irq_vectors(pdev, 1, min(max, LEND_RELAYS),
+				      kind == LEND_IRQ_MSIX ? PCI_IRQ_MSIX : PCI_IRQ_MSI);
+	if (count < 0)
+		return count;
+	irq->vectors.kind = kind;
+	irq->vectors.count = count;
+	return 0;
+}
+
+/* Process context, the lent device's lock or the device lock held. */
+static void owner_vectors_free(struct owner_irq *irq)
+{
+	if (!irq->vectors.count)
+		return;
+	pci_free_irq_vectors(irq->pdev);
+	irq->vectors.count = 0;
+	/* The PCI core has unmasked INTx. */
+	spin_lock_irq(&irq->intx.lock);
+	if (!lend_level_open(&irq->intx.level))
+		owner_intx_mask(&irq->intx);
+	spin_unlock_irq(&irq->intx.lock);
+}
+
+/* Process context, the lent device's lock held. */
+static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u32 index,
+			      struct lend_source **out)
+{
+	struct lend_source *source;
+	int ret;
+
+	ret = owner_vectors_alloc(irq, kind);
+	if (ret)
+		return ret;
+	if (index >= irq->vectors.count)
+		return -ENOSPC;
+	if (xa_load(&irq->vectors.open, index))
+		return -EBUSY;
+	source = kzalloc(sizeof(*source), GFP_KERNEL);
+	if (!source)
+		return -ENOMEM;
+	source->relay = irq->relay;
+	source->tag = irq->tag;
+	ret = lend_source_add(source);
+	if (ret)
+		goto free;
+	ret = xa_err(xa_store(&irq->vectors.open, index, source, GFP_KERNEL));
+	if (ret)
+		goto remove;
+	ret = request_irq(pci_irq_vector(irq->pdev, index), owner_vector_handler, 0, "ntb_lend",
+			  source);
+	if (ret)
+		goto erase;
+	*out = source;
+	return 0;
+erase:
+	xa_erase(&irq->vectors.open, index);
+remove:
+	lend_source_remove(source);
+free:
+	kfree(source);
+	return ret;
+}
+
+/* Process context, the lent device's lock or the device lock held. */
+static void owner_vector_stop(struct owner_irq *irq, u32 index)
+{
+	struct lend_source *source = xa_erase(&irq->vectors.open, index);
+
+	if (!source)
+		return;
+	free_irq(pci_irq_vector(irq->pdev, index), source);
+	lend_source_remove(source);
+	kfree(source);
+}
+
+/* Process context, the lent device's lock or the device lock held. */
+static void owner_vectors_stop(struct owner_irq *irq)
+{
+	struct lend_source *source;
+	unsigned long index;
+
+	xa_for_each(&irq->vectors.open, index, source)
+		owner_vector_stop(irq, index);
+	owner_vectors_free(irq);
+}
+
+/**
+ * owner_intx_pin() - which interrupt pin the borrower is shown
+ * @pdev: the function
+ *
+ * Context: process.
+ * Return: 0 when the device has none, or when this host has no line for it.
+ */
+u8 owner_intx_pin(const struct pci_dev *pdev)
+{
+	return pdev->irq && pdev->irq != IRQ_NOTCONNECTED ? pdev->pin : 0;
+}
+
+/**
+ * owner_config_read() - read a register of a device
+ * @pdev: the device
+ * @where: offset
+ * @size: octets
+ * @raw: what it says
+ *
+ * Context: any.
+ * Return: 0, or what the configuration access says.
+ */
+int owner_config_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw)
+{
+	u16 word;
+	u8 byte;
+	int ret;
+
+	switch (size) {
+	case 1:
+		ret = pci_read_config_byte(pdev, where, &byte);
+		*raw = byte;
+		return ret;
+	case 2:
+		ret = pci_read_config_word(pdev, where, &word);
+		*raw = word;
+		return ret;
+	default:
+		return pci_read_config_dword(pdev, where, raw);
+	}
+}
+
+/**
+ * owner_config_write() - write a register of a device
+ * @pdev: the device
+ * @where: offset
+ * @size: octets
+ * @value: what to write
+ *
+ * Context: any.
+ * Return: 0, or what the configuration access says.
+ */
+int owner_config_write(struct pci_dev *pdev, u32 where, u32 size, u32 value)
+{
+	switch (size) {
+	case 1:
+		return pci_write_config_byte(pdev, where, value);
+	case 2:
+		return pci_write_config_word(pdev, where, value);
+	default:
+		return pci_write_config_dword(pdev, where, value);
+	}
+}
+
+/**
+ * owner_command_shown() - the command register as the borrower shall see it
+ * @irq: its interrupts
+ * @where: offset of the access
+ * @size: octets of it
+ * @raw: what the device says
+ *
+ * Context: any.
+ */
+u32 owner_command_shown(const struct owner_irq *irq, u32 where, u32 size, u32 raw)
+{
+	u32 bit = lend_part(PCI_COMMAND_INTX_DISABLE, where, size);
+
+	return READ_ONCE(irq->intx.level.off) ? raw | bit : raw & ~bit;
+}
+
+/**
+ * owner_command_write() - write what the filter allows to the command register
+ * @irq: its interrupts
+ * @where: offset of the access
+ * @size: octets of it
+ * @value: what the borrower wants to write
+ *
+ * The INTx disable bit of the device belongs to the relay, which puts the
+ * borrower's wish together with its own.
+ *
+ * Context: process; caller holds the lent device's lock.
+ * Return: 0, or what the configuration access says.
+ */
+int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value)
+{
+	u32 bit = lend_part(PCI_COMMAND_INTX_DISABLE, where, size), raw, to;
+	struct owner_intx *intx = &irq->intx;
+	bool was, off = value & bit;
+	int ret;
+
+	spin_lock_irq(&intx->lock);
+	ret = owner_config_read(irq->pdev, where, size, &raw);
+	if (!ret) {
+		to = lend_filter_write(irq->filter, where, size, raw, value);
+		ret = owner_config_write(irq->pdev, where, size, (to & ~bit) | (raw & bit));
+	}
+	if (!ret && bit) {
+		was = intx->level.off;
+		intx->level.off = off;
+		if (off && !was)
+			owner_intx_mask(intx);
+		else if (was && lend_level_open(&intx->level))
+			owner_intx_unmask(intx);
+	}
+	spin_unlock_irq(&intx->lock);
+	return ret;
+}
+
+static enum lend_status owner_irq_status(int ret)
+{
+	switch (ret) {
+	case 0:
+		return LEND_OK;
+	case -EBUSY:
+		return LEND_ERR_BUSY;
+	case -EINVAL:
+		return LEND_ERR_INVALID;
+	default:
+		return LEND_ERR_DEVICE;
+	}
+}
+
+/**
+ * owner_irq_open() - the borrower wants an interrupt relayed
+ * @irq: its interrupts
+ * @arg: LEND_IRQ() of which; nothing in it is trusted
+ * @resp: val is filled in
+ *
+ * Context: process; caller holds the lent device's lock.
+ * Return: what to answer.
+ */
+enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_response *resp)
+{
+	u32 kind = LEND_IRQ_KIND(arg), index = LEND_IRQ_INDEX(arg);
+	struct lend_source *source = &irq->intx.source;
+	int ret;
+
+	if (kind >= LEND_IRQ_KINDS)
+		return LEND_ERR_INVALID;
+	if (kind != LEND_IRQ_INTX)
+		ret = owner_vector_start(irq, kind, index, &source);
+	else
+		ret = index ? -EINVAL : owner_intx_start(irq);
+	if (ret)
+		return owner_irq_status(ret);
+	resp->val[LEND_IRQ_SLOT] = cpu_to_le64(source->slot);
+	resp->val[LEND_IRQ_COUNT] = cpu_to_le64(source->start);
+	return LEND_OK;
+}
+
+/**
+ * owner_irq_close() - the borrower listens to an interrupt no longer
+ * @irq: its interrupts
+ * @arg: LEND_IRQ() of which; nothing in it is trusted
+ *
+ * Context: process; caller holds the lent device's lock.
+ * Return: what to answer.
+ */
+enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg)
+{
+	u32 kind = LEND_IRQ_KIND(arg);
+
+	if (kind >= LEND_IRQ_KINDS)
+		return LEND_ERR_INVALID;
+	if (kind == LEND_IRQ_INTX)
+		owner_intx_stop(irq);
+	else if (kind == irq->vectors.kind)
+		owner_vector_stop(irq, LEND_IRQ_INDEX(arg));
+	if (xa_empty(&irq->vectors.open))
+		owner_vectors_free(irq);
+	return LEND_OK;
+}
+
+/**
+ * owner_irq_init() - prepare a function that was bound
+ * @irq: its interrupts, zeroed
+ * @pdev: the function
+ * @filter: what of its configuration space the borrower may write
+ *
+ * Context: process.
+ */
+void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct lend_filter *filter)
+{
+	irq->pdev = pdev;
+	irq->filter = filter;
+	irq->intx.pdev = pdev;
+	irq->intx.maskable = pci_intx_mask_supported(pdev);
+	spin_lock_init(&irq->intx.lock);
+	xa_init(&irq->vectors.open);
+}
+
+/**
+ * owner_irq_exit() - free what owner_irq_init() made
+ * @irq: its interrupts, stopped
+ *
+ * Context: process.
+ */
+void owner_irq_exit(struct owner_irq *irq)
+{
+	xa_destroy(&irq->vectors.open);
+}
+
+/**
+ * owner_irq_begin() - a lease begins: INTx is masked until someone listens
+ * @irq: its interrupts, fresh from its reset
+ * @relay: of the borrower's link
+ * @epoch: of the lease
+ *
+ * Context: process; caller holds the lent device's lock.
+ */
+void owner_irq_begin(struct owner_irq *irq, struct lend_relay *relay, u64 epoch)
+{
+	irq->relay = relay;
+	irq->tag = lend_relay_tag(epoch);
+	spin_lock_irq(&irq->intx.lock);
+	irq->intx.level = (struct lend_level) {};
+	owner_intx_mask(&irq->intx);
+	spin_unlock_irq(&irq->intx.lock);
+}
+
+/**
+ * owner_irq_stop() - relay nothing any more
+ * @irq: its interrupts
+ *
+ * Context: process; caller holds the lent device's lock or the device lock.
+ */
+void owner_irq_stop(struct owner_irq *irq)
+{
+	owner_intx_stop(irq);
+	owner_vectors_stop(irq);
+}

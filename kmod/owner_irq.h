@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Owner side: interrupts of lent devices that are taken here and relayed; command register. */
+#ifndef LEND_OWNER_IRQ_H
+#define LEND_OWNER_IRQ_H
+
+#include <linux/pci.h>
+#include <linux/spinlock.h>
+#include <linux/xarray.h>
+
+#include "proto.h"
+#include "relay.h"
+#include "sequence.h"
+
+struct lend_filter;
+
+/**
+ * struct owner_intx - the INTx of a lent device
+ * @source: what is raised at the borrower
+ * @pdev: the function
+ * @lock: protects @level, and the function's INTx disable bit
+ * @level: the state
+ * @maskable: the function has a working INTx disable bit; else the whole line
+ *	is disabled
+ * @line_off: the line is disabled
+ */
+struct owner_intx {
+	struct lend_source source;
+	struct pci_dev *pdev;
+	spinlock_t lock; /* level, INTx disable bit */
+	struct lend_level level;
+	bool maskable;
+	bool line_off;
+};
+
+/**
+ * struct owner_vectors - MSI or MSI-X of a lent device, taken here
+ * @kind: which of the two
+ * @count: vectors allocated; 0 when the borrower takes its messages itself
+ * @open: sources of those that the borrower listens to, by index
+ */
+struct owner_vectors {
+	enum lend_irq_kind kind;
+	int count;
+	struct xarray open;
+};
+
+/**
+ * struct owner_irq - interrupts of a lent device
+ * @pdev: the function
+ * @filter: what of its configuration space the borrower may write
+ * @relay: of the borrower's link, while leased
+ * @tag: of the lease
+ * @intx: its INTx, relayed
+ * @vectors: its messages, relayed
+ */
+struct owner_irq {
+	struct pci_dev *pdev;
+	const struct lend_filter *filter;
+	struct lend_relay *relay;
+	u32 tag;
+	struct owner_intx intx;
+	struct owner_vectors vectors;
+};
+
+void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct lend_filter *filter);
+void owner_irq_exit(struct owner_irq *irq);
+void owner_irq_begin(struct owner_irq *irq, struct lend_relay *relay, u64 epoch);
+void owner_irq_stop(struct owner_irq *irq);
+enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_response *resp);
+enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg);
+
+int owner_config_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw);
+int owner_config_write(struct pci_dev *pdev, u32 where, u32 size, u32 value);
+u8 owner_intx_pin(const struct pci_dev *pdev);
+u32 owner_command_shown(const struct owner_irq *irq, u32 where, u32 size, u32 raw);
+int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value);
+
+#endif
