@@ -32,23 +32,6 @@ SECONDS = {
     "ansible-lint": 40,
     "units": 20,
 }
-LAB_SECONDS.
-SECONDS = {
-    "molecule": 900,
-    "molecule-devices": 900,
-    "molecule-iommu": 600,
-    "molecule-families": 900,
-    "molecule-mixed_iommus": 900,
-    "molecule-bridge": 250,
-    "kernel": 150,
-    "sanity": 100,
-    "models": 400,
-    "unit": 90,
-    "kunit": 60,
-    "integration": 50,
-    "ansible-lint": 25,
-    "units": 10,
-}
 LAB_SECONDS = 300
 
 

@@ -170,4 +170,12 @@ def test_variables_of_a_host_are_in_the_inventory():
     data = yaml.safe_load(inventory.inventory(two, Path("/s"), {"a": 1, "b": 2, "builder": 3}))["all"]
     group = data["children"]["ntb_fabric"]["hosts"]
     assert group["a"]["device_lending_virtual_functions"] == functions
-    assert set(group["b"]) == {"ansible_host", "ansible_port", "device_lending_links"}
+    assert "device_lending_virtual_functions" not in group["b"]
+
+
+def test_a_host_has_an_interpreter_that_the_build_host_has_not_whatever_group_it_is_in():
+    two = topology.parse({"hosts": {"a": None, "b": None}, "links": [{"between": ["a", "b"]}]}, "two.yml")
+    data = yaml.safe_load(inventory.inventory(two, Path("/s"), {"a": 1, "b": 2, "builder": 3}))["all"]
+    group = data["children"]["ntb_fabric"]
+    assert {host["ansible_python_interpreter"] for host in group["hosts"].values()} == {inventory.PYTHON}
+    assert "ansible_python_interpreter" not in {**group["vars"], **data["hosts"]["builder"]}

@@ -68,7 +68,7 @@ def test_what_is_known_stays_known_when_its_parents_have_gone(leader):
 
 
 def test_what_starts_later_belongs_to_it(leader):
-    process, pids = leader("echo $$; trap 'sleep 60 & echo $!' USR1; while :; do sleep 0.05; done", 1)
+    process, pids = leader("trap 'sleep 60 & echo $!' USR1; echo $$; while :; do sleep 0.05; done", 1)
     family = Family(process.pid)
     assert pids[0] in family.alive()
     process.send_signal(signal.SIGUSR1)
