@@ -143,11 +143,8 @@ static void borrower_close(struct borrowed_device *b)
 	};
 
 	/* What another attachment has opened is not ours to close. */
-	if (!b->opened || lend_channel_call(channel, &call) || !lend_channel_enter(channel))
-		return;
-	/* The completion of a read pushes the device's last writes ahead of it. */
-	readl(&channel->peer->mbox_ack_seq);
-	lend_channel_leave(channel);
+	if (b->opened && !lend_channel_call(channel, &call))
+		lend_channel_flush(channel);
 }
 
 static void borrower_set_bus(struct borrowed_device *b, struct pci_bus *bus)

@@ -106,6 +106,23 @@ void lend_channel_leave(struct lend_channel *channel)
 }
 
 /**
+ * lend_channel_flush() - let what is on its way to the peer arrive
+ * @channel: the channel
+ *
+ * The completion of a read pushes the writes before it, in both directions. Does
+ * nothing where there is no peer any more.
+ *
+ * Context: process.
+ */
+void lend_channel_flush(struct lend_channel *channel)
+{
+	if (!lend_channel_enter(channel))
+		return;
+	readl(&channel->peer->mbox_ack_seq);
+	lend_channel_leave(channel);
+}
+
+/**
  * lend_channel_quiesce() - wait until nobody uses the peer's memory
  * @channel: the channel, dead or not ready
  *

@@ -123,6 +123,7 @@ void lend_channel_ring(struct lend_channel *channel, enum lend_doorbell db);
 bool lend_channel_enter(struct lend_channel *channel);
 void lend_channel_leave(struct lend_channel *channel);
 void lend_channel_quiesce(struct lend_channel *channel);
+void lend_channel_flush(struct lend_channel *channel);
 int lend_channel_call(struct lend_channel *channel, struct lend_call *call);
 
 /**

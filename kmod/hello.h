@@ -36,12 +36,13 @@ struct lend_hello_said {
 /**
  * enum lend_hello_step - what to do about what the peer says
  * @LEND_STEP_WAIT: nothing, it is being written; a doorbell follows
- * @LEND_STEP_CALL: nobody is there: say that we are
+ * @LEND_STEP_CALL: nobody is there, or knows that we are new: say that we are
  * @LEND_STEP_INCOMPATIBLE: it speaks another version of the protocol
  * @LEND_STEP_GONE: the peer we knew has left
  * @LEND_STEP_CHANGED: the peer we knew speaks another version now
  * @LEND_STEP_RENEWED: the peer we knew has begun a new session
- * @LEND_STEP_MEET: a peer we do not know: find its channel memory, echo its epoch
+ * @LEND_STEP_MEET: a peer we do not know, and no older session: find its channel
+ *	memory, let it reach ours, echo its epoch
  * @LEND_STEP_ECHO: the peer does not know us: echo its epoch once more
  * @LEND_STEP_AGREE: both know each other
  */
@@ -128,6 +129,9 @@ static inline enum lend_hello_step lend_hello_next(u64 epoch, u64 peer_epoch, co
 		return peer_epoch ? LEND_STEP_GONE : LEND_STEP_CALL;
 	if (said->protocol != LEND_PROTOCOL)
 		return peer_epoch ? LEND_STEP_CHANGED : LEND_STEP_INCOMPATIBLE;
+	/* Its session with who was here before is not over: it may still use our memory. */
+	if (!peer_epoch && said->echo && said->echo != epoch)
+		return LEND_STEP_CALL;
 	if (!peer_epoch)
 		return LEND_STEP_MEET;
 	if (peer_epoch != said->epoch)

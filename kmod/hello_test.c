@@ -44,6 +44,7 @@ struct side {
 struct pair {
 	struct side side[2];
 	u64 epochs;
+	unsigned int early; /* let in a peer that was still in an older session */
 };
 
 static void side_end(struct pair *pair, struct side *me)
@@ -87,6 +88,8 @@ static void side_decide(struct pair *pair, struct side *me, struct side *peer)
 		side_end(pair, me);
 		break;
 	case LEND_STEP_MEET:
+		pair->early += peer->ready && peer->epoch == said.epoch &&
+			       peer->peer_epoch != me->epoch;
 		me->peer_epoch = said.epoch;
 		side_say(me, LEND_HELLO_READY);
 		break;
@@ -132,6 +135,15 @@ static void side_reload(struct pair *pair, unsigned int which)
 	me->at = 0;
 }
 
+/* The peer's heartbeat has stopped for a while. */
+static void side_lose(struct pair *pair, unsigned int which)
+{
+	if (!pair->side[which].ready)
+		return;
+	side_end(pair, &pair->side[which]);
+	pair->side[which].at = 0;
+}
+
 static bool pair_is_ready(const struct pair *pair)
 {
 	return pair->side[0].ready && pair->side[1].ready &&
@@ -141,7 +153,7 @@ static bool pair_is_ready(const struct pair *pair)
 
 static void any_two_sides_get_ready(struct kunit *test)
 {
-	unsigned int run, i, ready = 0;
+	unsigned int run, i, ready = 0, early = 0;
 	struct rnd_state rnd;
 	struct pair *pair;
 
@@ -153,13 +165,17 @@ static void any_two_sides_get_ready(struct kunit *test)
 		for (i = 0; i < ROUGH; i++) {
 			if (prandom_u32_state(&rnd) % 100 == 0)
 				side_reload(pair, prandom_u32_state(&rnd) % 2);
+			if (prandom_u32_state(&rnd) % 100 == 0)
+				side_lose(pair, prandom_u32_state(&rnd) % 2);
 			side_step(pair, prandom_u32_state(&rnd) % 2);
 		}
 		for (i = 0; i < QUIET; i++)
 			side_step(pair, prandom_u32_state(&rnd) % 2);
 		ready += pair_is_ready(pair);
+		early += pair->early;
 	}
 	KUNIT_EXPECT_EQ(test, ready, RUNS);
+	KUNIT_EXPECT_EQ(test, early, 0);
 }
 
 static void hello_make(u32 *spad, enum lend_hello hello, u64 epoch, u64 echo)
@@ -215,7 +231,10 @@ static void steps_follow_from_what_is_said(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hello_next(1, 3, spad), LEND_STEP_RENEWED);
 	hello_make(spad, LEND_HELLO_READY, 2, 3);
 	KUNIT_EXPECT_EQ(test, hello_next(1, 2, spad), LEND_STEP_ECHO);
+	/* A session of its with an older one of ours is not over. */
+	KUNIT_EXPECT_EQ(test, hello_next(1, 0, spad), LEND_STEP_CALL);
 	hello_make(spad, LEND_HELLO_READY, 2, 1);
+	KUNIT_EXPECT_EQ(test, hello_next(1, 0, spad), LEND_STEP_MEET);
 	KUNIT_EXPECT_EQ(test, hello_next(1, 2, spad), LEND_STEP_AGREE);
 	spad[LEND_SPAD_STATE] += 1 << 8;
 	KUNIT_EXPECT_EQ(test, hello_next(1, 0, spad), LEND_STEP_INCOMPATIBLE);

@@ -180,6 +180,13 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	cancel_delayed_work_sync(&link->heartbeat.work);
 	lend_mailbox_stop(&link->mailbox);
 	lend_channel_quiesce(&link->channel);
+	/*
+	 * What the peer's devices still send ends at this bridge, before anybody gives
+	 * memory back that they were told to write to.
+	 */
+	mutex_lock(&link->lease_lock);
+	lend_windows_close(&link->windows);
+	mutex_unlock(&link->lease_lock);
 
 	lend_hooks->lost(link);
 	lend_windows_unclaim(&link->windows);
@@ -190,9 +197,6 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	link->handshake.peer_protocol = 0;
 	link->handshake.peer_told = 0;
 	link->handshake.proofs = 0;
-	mutex_lock(&link->lease_lock);
-	lend_windows_close(&link->windows);
-	mutex_unlock(&link->lease_lock);
 	if (was_ready)
 		lend_link_new_epoch(link);
 	lend_channel_reset(&link->channel);
@@ -230,6 +234,31 @@ static enum lend_hello_step lend_link_listen(struct lend_link *link, struct lend
 			look[i][j] = ntb_spad_read(link->ntb, j);
 	return lend_hello_next(link->channel.epoch, link->channel.peer_epoch, look[0], look[1],
 			       said);
+}
+
+/* Process context, @link->lock held; physically up. */
+static int lend_link_check_windows(struct lend_link *link)
+{
+	int ret;
+
+	mutex_lock(&link->lease_lock);
+	ret = lend_windows_check(&link->windows,
+				 link->channel.dma + sizeof(*link->channel.own));
+	mutex_unlock(&link->lease_lock);
+	return ret;
+}
+
+/* Process context, @link->lock held; physically up. Until then the peer reaches nothing. */
+static int lend_link_open_windows(struct lend_link *link)
+{
+	int i, ret;
+
+	mutex_lock(&link->lease_lock);
+	ret = lend_windows_open(&link->windows);
+	for (i = 0; !ret && link->pool && i < link->windows.count; i++)
+		lend_pool_add_region(link->pool, i, &link->windows.region[i]);
+	mutex_unlock(&link->lease_lock);
+	return ret;
 }
 
 /* Process context, @link->lock held. */
@@ -280,10 +309,19 @@ static bool lend_link_prove_window(struct lend_link *link)
 /* Process context, @link->lock held. */
 static void lend_link_meet(struct lend_link *link, const struct lend_hello_said *said)
 {
+	int ret;
+
 	if (lend_link_map_peer(link, said)) {
 		lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
 				    "the peer's channel memory is outside the window");
 		lend_link_publish(link, LEND_HELLO_HERE);
+		return;
+	}
+	ret = lend_link_open_windows(link);
+	if (ret) {
+		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE, lend_windows_error(ret));
+		iounmap(link->channel.peer);
+		link->channel.peer = NULL;
 		return;
 	}
 	link->channel.peer_epoch = said->epoch;
@@ -302,7 +340,9 @@ static void lend_link_shake_hands(struct lend_link *link)
 		break;
 	case LEND_STEP_CALL:
 		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE,
-				    "no ntb_lend on the peer yet");
+				    said.hello == LEND_HELLO_NONE ?
+				    "no ntb_lend on the peer yet" :
+				    "the peer has not ended its older session yet");
 		lend_link_publish(link, LEND_HELLO_HERE);
 		break;
 	case LEND_STEP_INCOMPATIBLE:
@@ -361,20 +401,6 @@ static void lend_link_heartbeat(struct work_struct *work)
 				   msecs_to_jiffies(READ_ONCE(heartbeat_ms)));
 }
 
-/* Process context, @link->lock held; physically up. */
-static int lend_link_open_windows(struct lend_link *link)
-{
-	int i, ret;
-
-	mutex_lock(&link->lease_lock);
-	ret = lend_windows_open(&link->windows,
-				link->channel.dma + sizeof(*link->channel.own));
-	for (i = 0; !ret && link->pool && i < link->windows.count; i++)
-		lend_pool_add_region(link->pool, i, &link->windows.region[i]);
-	mutex_unlock(&link->lease_lock);
-	return ret;
-}
-
 /* Work item, ordered; takes @link->lock. */
 static void lend_link_work(struct work_struct *work)
 {
@@ -402,7 +428,7 @@ static void lend_link_work(struct work_struct *work)
 		goto requeue;
 
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
-		ret = lend_link_open_windows(link);
+		ret = lend_link_check_windows(link);
 		if (ret) {
 			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN,
 					    lend_windows_error(ret));

@@ -65,20 +65,24 @@ static enum lend_status lend_serve(struct lend_channel *channel, const struct le
 	return status;
 }
 
+/* Process context. The owner's fence comes first: it waits for nobody. */
+static void lend_link_dead(struct lend_link *link)
+{
+	owner_link_dead(link);
+	borrower_link_dead(link);
+}
+
 /* Process context, @link->lock held. */
 static void lend_link_lost(struct lend_link *link)
 {
-	borrower_link_lost(link);
-	/* A lease that begins later finds that the link is not ready. */
-	mutex_lock(&link->lease_lock);
 	owner_link_lost(link);
-	mutex_unlock(&link->lease_lock);
+	borrower_link_lost(link);
 }
 
 static const struct lend_link_hooks lend_hooks = {
 	.serve = lend_serve,
 	.deliver = lend_netlink_deliver,
-	.dead = borrower_link_dead,
+	.dead = lend_link_dead,
 	.lost = lend_link_lost,
 };
 

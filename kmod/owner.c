@@ -196,16 +196,13 @@ static void owner_set_state(struct lent_device *lent, enum ntb_lend_lent_state s
 	lend_registry_changed(&owner_lent, &lent->object);
 }
 
-/*
- * Process context, @lent->lock or the device lock held. Stops the device's
- * interrupts and DMA; the completion of the read pushes its posted writes ahead.
- */
-static void lease_cut_off(struct lent_device *lent)
+/* Process context. No DMA begins any more, and what the device has sent has left it. */
+static void owner_stop_dma(struct lent_device *lent)
 {
 	u32 id;
 
-	owner_irq_stop(&lent->irq);
 	pci_clear_master(lent->pdev);
+	/* The completion of the read pushes the device's posted writes ahead. */
 	pci_read_config_dword(lent->pdev, PCI_VENDOR_ID, &id);
 }
 
@@ -357,6 +354,8 @@ const char *owner_limit(enum lent_limit limit)
 		return "I/O port BARs are hidden: windows carry memory only";
 	case LEND_LIMIT_ROM:
 		return "the expansion ROM is hidden: it has no address, or no window reaches it";
+	case LEND_LIMIT_FENCE:
+		return "not fenced: no IOMMU translates what comes over the bridge";
 	case LEND_LIMIT_GROUP:
 		return "its IOMMU group has other devices: it can reach what they can";
 	default:
@@ -408,16 +407,6 @@ static void owner_unmap_bar(struct lent_device *lent, struct lend_link *link, in
 	memset(bar, 0, sizeof(*bar));
 }
 
-/* Process context; lease and lent locks held. Gives up its place in the windows. */
-static void owner_unplace(struct lent_device *lent, struct lend_link *link)
-{
-	int i;
-
-	for (i = 0; i < LEND_BARS; i++)
-		owner_unmap_bar(lent, link, i);
-	owner_hide_windows(lent);
-}
-
 static bool owner_holds_bar_window(const struct lent_device *lent, const struct lend_link *link)
 {
 	int i;
@@ -426,6 +415,42 @@ static bool owner_holds_bar_window(const struct lent_device *lent, const struct 
 		if (lent->bar[i].size && lent->bar[i].window == link->windows.bar)
 			return true;
 	return false;
+}
+
+/**
+ * struct owner_in_window - for owner_is_in_window()
+ * @lent: a lent device that does not count
+ * @link: whose BAR window
+ */
+struct owner_in_window {
+	const struct lent_device *lent;
+	const struct lend_link *link;
+};
+
+/* Process context, @arg's lease lock held. Returns 1 if @object has its place there. */
+static int owner_is_in_window(struct lend_object *object, void *arg)
+{
+	const struct lent_device *lent = container_of(object, struct lent_device, object);
+	const struct owner_in_window *in = arg;
+
+	return lent != in->lent && READ_ONCE(lent->link) == in->link &&
+	       owner_holds_bar_window(lent, in->link);
+}
+
+/*
+ * Process context; lease and lent locks held. Takes its place in the windows from
+ * the function: the borrower reaches no BAR of it, and it reaches no window.
+ */
+static void owner_unplace(struct lent_device *lent, struct lend_link *link)
+{
+	struct owner_in_window in = { lent, link };
+	int i;
+
+	for (i = 0; i < LEND_BARS; i++)
+		owner_unmap_bar(lent, link, i);
+	if (!lend_registry_for_each(&owner_lent, 0, owner_is_in_window, &in))
+		lend_bar_window_close(&link->windows);
+	owner_hide_windows(lent);
 }
 
 /**
@@ -581,6 +606,14 @@ static int owner_place(struct lent_device *lent, struct lend_link *link, bool in
 			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
 		return -EOPNOTSUPP;
 	}
+	if (!link->windows.translated) {
+		if (lend_trust_required()) {
+			NL_SET_ERR_MSG(extack,
+				       "not fenced: no IOMMU translates the bridge; enable it, or unset require_iommu");
+			return -EPERM;
+		}
+		set_bit(LEND_LIMIT_FENCE, &lent->limits);
+	}
 	ret = owner_check_sizes(lent, link, extack);
 	if (!ret)
 		ret = owner_place_bars(lent, link, in_use, extack);
@@ -700,7 +733,23 @@ int owner_lend(struct lent_device *lent, struct lend_link *link, u64 epoch,
 	return ret;
 }
 
-/* Process context, device lock held. */
+/*
+ * Process context; lease and lent locks held. The fence: nothing of the borrower
+ * reaches the device any more, and the device nothing of the borrower, whatever
+ * either of them does. Waits for no driver and asks the peer for nothing.
+ */
+static void lease_fence(struct lent_device *lent)
+{
+	/* Requests are refused for good, and none that reads is under way. */
+	owner_close(lent);
+	lent->ended = true;
+	owner_stop_dma(lent);
+	/* What has left the device has arrived at the borrower. */
+	lend_channel_flush(&lent->link->channel);
+	owner_unplace(lent, lent->link);
+}
+
+/* Process context, device lock held; the lease is fenced. */
 static void lease_revoke(struct lent_device *lent)
 {
 	struct lend_call call = {
@@ -708,12 +757,16 @@ static void lease_revoke(struct lent_device *lent)
 	};
 
 	/* A peer that does not hear it loses the device all the same. */
-	if (lent->link)
-		lend_channel_call(&lent->link->channel, &call);
+	lend_channel_call(&lent->link->channel, &call);
 }
 
-/* Process context, device lock held. */
-static void lease_release(struct lent_device *lent)
+/*
+ * Process context, device lock held. The end of a lease, whatever it is for; @tell
+ * the borrower, which has the device attached. Does nothing without a lease.
+ *
+ *   fence -> tell the borrower -> take its interrupts down
+ */
+static void lease_finish(struct lent_device *lent, bool tell)
 {
 	struct lend_link *link = lent->link;
 
@@ -721,20 +774,25 @@ static void lease_release(struct lent_device *lent)
 		return;
 	mutex_lock(&link->lease_lock);
 	mutex_lock(&lent->lock);
-	lease_cut_off(lent);
-	owner_unplace(lent, link);
+	lease_fence(lent);
+	mutex_unlock(&lent->lock);
+	mutex_unlock(&link->lease_lock);
+
+	if (tell)
+		lease_revoke(lent);
+
+	mutex_lock(&lent->lock);
+	owner_irq_stop(&lent->irq);
 	lent->link = NULL;
 	lent->epoch = 0;
 	mutex_unlock(&lent->lock);
-	mutex_unlock(&link->lease_lock);
 	module_put(link->bridge);
 	module_put(THIS_MODULE);
 	lend_link_put(link);
 }
 
-/* Process context, device lock held. */
-static int lease_end(struct lent_device *lent, bool force,
-		     struct netlink_ext_ack *extack)
+/* Process context, device lock held. Finishes the lease, then resets and looks at the device. */
+static int lease_end(struct lent_device *lent, bool force, struct netlink_ext_ack *extack)
 {
 	const char *ill;
 	bool attached;
@@ -750,20 +808,15 @@ static int lease_end(struct lent_device *lent, bool force,
 		NL_SET_ERR_MSG(extack, "attached at the borrower; detach it there, or use force");
 		return -EBUSY;
 	}
-	/* From here on the peer's requests are refused. */
 	attached = lent->state == NTB_LEND_LENT_STATE_ATTACHED;
-	owner_close(lent);
-	lent->ended = true;
 	lent->state = NTB_LEND_LENT_STATE_RETURNING;
 	mutex_unlock(&lent->lock);
-	lend_registry_changed(&owner_lent, &lent->object);
 
-	if (attached)
-		lease_revoke(lent);
-	lease_release(lent);
+	lease_finish(lent, attached);
+	lend_registry_changed(&owner_lent, &lent->object);
 	ill = owner_reset(lent);
 	owner_set_state(lent, ill ? NTB_LEND_LENT_STATE_QUARANTINED :
-					NTB_LEND_LENT_STATE_BOUND, ill);
+				    NTB_LEND_LENT_STATE_BOUND, ill);
 	if (ill)
 		pci_err(lent->pdev, "quarantined: %s\n", ill);
 	return 0;
@@ -791,16 +844,14 @@ int owner_unlend(struct lent_device *lent, bool force, struct netlink_ext_ack *e
 	return ret;
 }
 
-static int lease_session_over(struct lend_object *object, void *arg)
+static int lease_fence_on(struct lend_object *object, void *arg)
 {
 	struct lent_device *lent = container_of(object, struct lent_device, object);
 	bool event = false;
 
 	mutex_lock(&lent->lock);
 	if (lent->link == arg && !lent->ended) {
-		owner_close(lent);
-		lease_cut_off(lent);
-		lent->ended = true;
+		lease_fence(lent);
 		lent->message = "the borrower is lost";
 		lent->state = NTB_LEND_LENT_STATE_LENT;
 		event = true;
@@ -812,16 +863,41 @@ static int lease_session_over(struct lend_object *object, void *arg)
 }
 
 /**
- * owner_link_lost() - the peer of a link is lost: its leases are over
- * @link: the link
+ * owner_link_dead() - the peer of a link is lost: its leases are fenced
+ * @link: the link, marked dead
  *
- * The devices stay cut off until user space takes them back.
+ * The devices stay so until user space takes them back.
  *
- * Context: process; caller holds @link->lease_lock.
+ * Context: process; takes the lease and lent locks, waits for no driver.
+ */
+void owner_link_dead(struct lend_link *link)
+{
+	mutex_lock(&link->lease_lock);
+	lend_registry_for_each(&owner_lent, 0, lease_fence_on, link);
+	mutex_unlock(&link->lease_lock);
+}
+
+static int lease_stop_irq_on(struct lend_object *object, void *arg)
+{
+	struct lent_device *lent = container_of(object, struct lent_device, object);
+
+	mutex_lock(&lent->lock);
+	if (lent->link == arg)
+		owner_irq_stop(&lent->irq);
+	mutex_unlock(&lent->lock);
+	return 0;
+}
+
+/**
+ * owner_link_lost() - take the interrupts of a lost peer's devices down
+ * @link: the link; a lease that begins later finds that it is not ready
+ *
+ * Context: process; takes the lease and lent locks.
  */
 void owner_link_lost(struct lend_link *link)
 {
-	lend_registry_for_each(&owner_lent, 0, lease_session_over, link);
+	owner_link_dead(link);
+	lend_registry_for_each(&owner_lent, 0, lease_stop_irq_on, link);
 }
 
 /* Process context, @lent->lock held. */
@@ -1010,7 +1086,8 @@ static enum lend_status owner_serve_lent(struct lend_link *link, struct lent_dev
 		break;
 	case LEND_OP_CLOSE:
 		owner_close(lent);
-		lease_cut_off(lent);
+		owner_stop_dma(lent);
+		owner_irq_stop(&lent->irq);
 		lent->state = NTB_LEND_LENT_STATE_LENT;
 		event = true;
 		status = LEND_OK;
@@ -1154,15 +1231,13 @@ static void owner_remove(struct pci_dev *pdev)
 
 	lend_registry_remove(&owner_lent, &lent->object);
 	mutex_lock(&lent->lock);
-	owner_close(lent);
 	lent->gone = true;
 	mutex_unlock(&lent->lock);
 	if (lent->link) {
 		there = owner_answers(lent);
 		pci_warn(pdev, "%s under a lease: the borrower loses it\n",
 			 there ? "unbound" : "removed");
-		lease_revoke(lent);
-		lease_release(lent);
+		lease_finish(lent, true);
 		ill = there ? owner_reset(lent) : NULL;
 		if (ill)
 			pci_err(pdev, "not healthy: %s\n", ill);

@@ -53,6 +53,7 @@ enum lent_limit {
 	LEND_LIMIT_RESET,	/* there is no way to reset it */
 	LEND_LIMIT_IO,		/* it has I/O port BARs, which are hidden */
 	LEND_LIMIT_ROM,		/* its expansion ROM is hidden */
+	LEND_LIMIT_FENCE,	/* nothing translates what the peer sends */
 	LEND_LIMIT_GROUP,	/* it shares its IOMMU group */
 	LEND_LIMITS,
 };
@@ -121,6 +122,7 @@ void owner_put(struct lent_device *lent);
 int owner_lend(struct lent_device *lent, struct lend_link *link, u64 epoch,
 	       struct netlink_ext_ack *extack);
 int owner_unlend(struct lent_device *lent, bool force, struct netlink_ext_ack *extack);
+void owner_link_dead(struct lend_link *link);
 void owner_link_lost(struct lend_link *link);
 enum lend_status owner_serve(struct lend_channel *channel, const struct lend_request *req,
 			     struct lend_response *resp);

@@ -308,27 +308,23 @@ static void lend_windows_open_free(struct lend_windows *w)
 }
 
 /**
- * lend_windows_open() - translate the inbound DMA window, and free ones
+ * lend_windows_check() - can the inbound windows show what they must
  * @w: the windows; the link is physically up
  * @end: the DMA window must show all addresses below
  *
- * The BAR window stays closed until a device is lent.
- *
- * Context: process; caller holds @w->lease_lock. May sleep: some bridges take a
- * translation as a command.
+ * Context: process; caller holds the lease lock.
  * Return: 0; an errno for lend_windows_error().
  */
-int lend_windows_open(struct lend_windows *w, u64 end)
+int lend_windows_check(struct lend_windows *w, u64 end)
 {
 	struct lend_window *win;
 	u64 align, size;
-	int i, ret;
+	int i;
 
 	for (i = 0; i < w->count; i++) {
 		if (!w->win[i].size || lend_window_is_free(w, i))
 			continue;
-		ret = lend_window_get_align(w, i, &align, &size);
-		if (ret)
+		if (lend_window_get_align(w, i, &align, &size))
 			return -ENOTCONN;
 		w->win[i].inbound_max = size;
 	}
@@ -338,7 +334,23 @@ int lend_windows_open(struct lend_windows *w, u64 end)
 		return -ENOSPC;
 	if (win->inbound_max <= dma_get_mask(&w->pdev->dev))
 		return -ERANGE;
-	ret = lend_window_set(w, w->dma, 0, win->inbound_max);
+	return 0;
+}
+
+/**
+ * lend_windows_open() - translate the inbound DMA window, and free ones
+ * @w: the windows, checked
+ *
+ * The BAR window stays closed until a device is lent.
+ *
+ * Context: process; caller holds the lease lock. May sleep: some bridges take a
+ * translation as a command.
+ * Return: 0; an errno for lend_windows_error().
+ */
+int lend_windows_open(struct lend_windows *w)
+{
+	int ret = lend_window_set(w, w->dma, 0, w->win[w->dma].inbound_max);
+
 	if (!ret)
 		lend_windows_open_free(w);
 	return ret;
@@ -346,7 +358,7 @@ int lend_windows_open(struct lend_windows *w, u64 end)
 
 /**
  * lend_windows_error() - why the inbound window is not open
- * @error: what lend_windows_open() has returned
+ * @error: what lend_windows_check() or lend_windows_open() has returned
  *
  * Context: any.
  */
@@ -364,22 +376,27 @@ const char *lend_windows_error(int error)
 	}
 }
 
+/* Process context, lease lock held. */
+static void lend_window_close(struct lend_windows *w, int i)
+{
+	if (w->win[i].inbound_size)
+		ntb_mw_clear_trans(w->ntb, w->pidx, i);
+	w->win[i].inbound_base = 0;
+	w->win[i].inbound_size = 0;
+}
+
 /**
  * lend_windows_close() - let the peer reach nothing
  * @w: the windows
  *
- * Context: process; caller holds @w->lease_lock.
+ * Context: process; caller holds the lease lock.
  */
 void lend_windows_close(struct lend_windows *w)
 {
 	int i;
 
-	for (i = 0; i < w->count; i++) {
-		if (w->win[i].inbound_size)
-			ntb_mw_clear_trans(w->ntb, w->pidx, i);
-		w->win[i].inbound_base = 0;
-		w->win[i].inbound_size = 0;
-	}
+	for (i = 0; i < w->count; i++)
+		lend_window_close(w, i);
 }
 
 /**
@@ -394,7 +411,7 @@ void lend_windows_close(struct lend_windows *w)
  * then devices that are neighbours find their place later, and bridges that
  * demand it are content.
  *
- * Context: process; caller holds @w->lease_lock.
+ * Context: process; caller holds the lease lock.
  * Return: 0; -ENOSPC does not fit; or what the bridge driver says.
  */
 int lend_bar_window_cover(struct lend_windows *w, u64 lo, u64 hi, bool in_use,
@@ -436,6 +453,20 @@ int lend_bar_window_cover(struct lend_windows *w, u64 lo, u64 hi, bool in_use,
 }
 
 /**
+ * lend_bar_window_close() - show no BARs any more
+ * @w: the windows; no lent device has its place in that for BARs
+ *
+ * Does nothing where that is the DMA window, too.
+ *
+ * Context: process; caller holds the lease lock.
+ */
+void lend_bar_window_close(struct lend_windows *w)
+{
+	if (w->bar != w->dma)
+		lend_window_close(w, w->bar);
+}
+
+/**
  * lend_window_of() - which inbound window shows a bus address range
  * @w: the windows
  * @bus: first address
@@ -444,7 +475,7 @@ int lend_bar_window_cover(struct lend_windows *w, u64 lo, u64 hi, bool in_use,
  *
  * Free windows do not count, although one may happen to show it.
  *
- * Context: process; caller holds @w->lease_lock.
+ * Context: process; caller holds the lease lock.
  * Return: index of the window; -ENOSPC none.
  */
 int lend_window_of(const struct lend_windows *w, u64 bus, u64 size, u64 *offset)

@@ -72,11 +72,13 @@ struct lend_windows {
 bool lend_is_translated(struct device *dev);
 int lend_windows_probe(struct lend_windows *w);
 void lend_windows_remove(struct lend_windows *w);
-int lend_windows_open(struct lend_windows *w, u64 end);
+int lend_windows_check(struct lend_windows *w, u64 end);
+int lend_windows_open(struct lend_windows *w);
 const char *lend_windows_error(int error);
 void lend_windows_close(struct lend_windows *w);
 int lend_bar_window_cover(struct lend_windows *w, u64 lo, u64 hi, bool in_use,
 			  struct netlink_ext_ack *extack);
+void lend_bar_window_close(struct lend_windows *w);
 int lend_window_of(const struct lend_windows *w, u64 bus, u64 size, u64 *offset);
 int lend_window_claim(struct lend_windows *w, int i);
 void lend_windows_unclaim(struct lend_windows *w);

@@ -29,6 +29,11 @@ def test_the_link_is_ready(owner: Host, borrower: Host, lease: dict[str, Any]) -
         assert links[peer] == "ready"
 
 
+def test_without_an_iommu_the_lease_says_that_it_is_not_fenced(owner: Host, lease: dict[str, Any]) -> None:
+    (found,) = fabric.ask(owner, "ownerd", "leases")
+    assert [limit for limit in found["limits"] if limit.startswith("not fenced")]
+
+
 def test_the_function_has_its_own_driver(borrower: Host, attached: dict[str, Any]) -> None:
     assert attached["driver"] == "nvme"
     path = f"/sys/bus/pci/devices/{attached['address']}/driver"

@@ -29,6 +29,13 @@ def test_the_borrowers_have_nothing_left(hosts: dict[str, Host]) -> None:
         assert [address for address in addresses if len(address.split(":")[0]) > 4] == []
 
 
+def test_no_window_shows_registers(hosts: dict[str, Host]) -> None:
+    """Those for DMA stay open as long as the link is up."""
+    for host in hosts.values():
+        links = fabric.ask(host, "ownerd", "links")
+        assert [sum(window["inbound_size"] > 0 for window in link["windows"]) for link in links] == [1] * len(links)
+
+
 def test_the_owner_has_its_own_driver(hosts: dict[str, Host], loan: dict[str, Any]) -> None:
     owner = hosts[loan["owner"]]
     driver = f"/sys/bus/pci/devices/{place(owner, loan['name'])}/driver"

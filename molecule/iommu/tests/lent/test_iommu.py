@@ -53,6 +53,7 @@ def test_the_borrower_maps_with_its_own_iommu(borrower: Host, attached: dict[str
 def test_devices_are_reported_as_contained(owner: Host) -> None:
     assert lease_of(owner, "scratch-nvme")["contained"] is True
     assert lease_of(owner, "probe")["contained"] is True
+    assert not [limit for limit in lease_of(owner, "probe")["limits"] if limit.startswith("not fenced")]
 
 
 def test_a_device_that_shares_its_group_with_one_of_the_owners_is_not(owner: Host) -> None:

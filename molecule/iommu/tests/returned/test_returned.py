@@ -20,6 +20,13 @@ def test_the_owner_reads_what_the_borrower_wrote(owner: Host, lease: dict[str, A
     assert fabric.output(owner, written.read(node)) == written.checksum()
 
 
+def test_registers_that_a_process_has_kept_are_out_of_its_reach(owner: Host, borrower: Host) -> None:
+    address = next(lease["device"]["address"] for lease in fabric.leases() if lease["name"] == "probe")
+    fabric.output(owner, f"python3 /root/kept.py set {address} 0x1")
+    assert fabric.output(borrower, "python3 /root/kept.py use") == "0xffffffff 0xffffffff"
+    assert fabric.output(owner, f"python3 /root/kept.py get {address}") == "0xfffffffe"
+
+
 def test_without_the_iommu_the_device_does_reach_memory(owner: Host, page: Callable[[Host], int]) -> None:
     """That it could not while it was lent is the IOMMU's doing."""
     address = next(lease["device"]["address"] for lease in fabric.leases() if lease["name"] == "probe")
