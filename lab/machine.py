@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +42,8 @@ def resume(programs: qemu.Qemu, args: list[str], directory: Path, name: str, sav
     identity = start(programs, [*args, "-incoming", "defer"], directory, name)
     try:
         deadline = time.monotonic() + WAIT
-        while not (directory / name / "qmp.sock").exists():
-            _check(identity, deadline, directory / name, "did not start")
-            time.sleep(0.02)
-        with qmp.session(directory / name / "qmp.sock", WAIT) as monitor:
+        with contextlib.ExitStack() as stack:
+            monitor = stack.enter_context(_first_session(identity, deadline, directory / name))
             monitor.execute("migrate-set-capabilities", capabilities=CAPABILITIES)
             monitor.execute("migrate-incoming", uri=f"file:{saved}")
             while monitor.execute("query-status")["status"] == "inmigrate":
@@ -54,6 +54,20 @@ def resume(programs: qemu.Qemu, args: list[str], directory: Path, name: str, sav
         process.stop(identity)
         raise
     return identity
+
+
+@contextlib.contextmanager
+def _first_session(identity: dict[str, int], deadline: float, directory: Path) -> Iterator[qmp.Session]:
+    """A session with a QEMU that is starting. Raises LabError."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            _check(identity, deadline, directory, "did not start")
+            # Its socket is there a moment before it listens.
+            with contextlib.suppress(LabError):
+                session = stack.enter_context(qmp.session(directory / "qmp.sock", WAIT))
+                break
+            time.sleep(0.02)
+        yield session
 
 
 def save(socket: Path, saved: Path) -> None:
