@@ -301,7 +301,9 @@ static void xhci_remove(struct pci_dev *pdev)
 	if (xhci_the == xhci)
 		xhci_the = NULL;
 	mutex_unlock(&xhci_lock);
-	writel(0, xhci->command + XHCI_COMMAND);
+	/* It knows no ring any more when they are freed, and has got so far. */
+	if (xhci_reset(xhci))
+		dev_warn(&pdev->dev, "does not stop\n");
 }
 
 /* Not in the module's device table: controllers are xhci_hcd's until somebody says otherwise. */
