@@ -16,7 +16,8 @@ PROBES = {
     "attached": ("r", "borrower_attach"),
     "detach": ("p", "borrower_detach"),
     "detached": ("r", "borrower_detach"),
-    "config": ("p", "lend_config_init"),
+    # What follows it, learning the configuration, is part of its caller.
+    "config": ("r", "lend_irq_init"),
     "bus": ("p", "pci_create_root_bus"),
     "scan": ("p", "pci_scan_child_bus"),
     "scanned": ("r", "pci_scan_child_bus"),

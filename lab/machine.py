@@ -42,8 +42,7 @@ def resume(programs: qemu.Qemu, args: list[str], directory: Path, name: str, sav
     identity = start(programs, [*args, "-incoming", "defer"], directory, name)
     try:
         deadline = time.monotonic() + WAIT
-        with contextlib.ExitStack() as stack:
-            monitor = stack.enter_context(_first_session(identity, deadline, directory / name))
+        with _first_session(identity, deadline, directory / name) as monitor:
             monitor.execute("migrate-set-capabilities", capabilities=CAPABILITIES)
             monitor.execute("migrate-incoming", uri=f"file:{saved}")
             while monitor.execute("query-status")["status"] == "inmigrate":

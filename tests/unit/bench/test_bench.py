@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -74,13 +75,22 @@ def test_processor_time_comes_from_the_samples_of_the_job_alone():
         cpu.share(samples, "a", 0.9, 1.1)
 
 
+def test_points_in_the_module_are_functions_that_the_compiler_keeps():
+    """What a header of it declares is not folded into its caller."""
+    kmod = Path(__file__).resolve().parents[3] / "kmod"
+    declared = "".join(path.read_text(encoding="utf-8") for path in kmod.glob("*.h"))
+    ours = {symbol for _kind, symbol in attach.PROBES.values() if re.match("lend_|owner_|borrower_", symbol)}
+    assert ours
+    assert {symbol for symbol in ours if f" {symbol}(" not in declared} == set()
+
+
 TRACE = """\
 # tracer: nop
  python3-1 [001] .....  10.000000: detach: (borrower_detach+0x4/0x110)
  python3-1 [001] .....  10.500000: detached: (lend_nl_detach+0xa6/0xf0 <- borrower_detach)
  python3-2 [001] .....  20.000000: attach: (borrower_attach+0x4/0x7d0)
  python3-2 [001] .N...  20.010000: lend_call: link=0 op=2 handle=0 arg=0x0 ns=9000000 ret=0
- python3-2 [001] .....  20.020000: config: (lend_config_init+0x4/0x1a0)
+ python3-2 [001] .....  20.020000: config: (borrower_attach+0x1a0/0x7d0 <- lend_irq_init)
  python3-2 [001] .....  20.030000: bus: (pci_create_root_bus+0x4/0xb0)
  python3-2 [001] .....  20.040000: scan: (pci_scan_child_bus+0x4/0x10)
  python3-2 [001] .N...  20.050000: lend_call: link=0 op=5 handle=0 arg=0x42 ns=4000000 ret=0
