@@ -20,6 +20,7 @@ import yaml
 from testinfra.host import Host
 
 from lab.instance import Instance
+from lab.inventory import PYTHON
 from lab.topology import Topology
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -103,7 +104,7 @@ def put(host: Host, daemon: str, what: str, entries: list[dict[str, Any]], **opt
 
 def _answer(host: Host, daemon: str, method: str, what: str, *body: str) -> dict[str, Any]:
     socket = f"/run/device-lending/{daemon}.sock"
-    answer = json.loads(output(host, shlex.join(["python3", "-c", ASK, socket, method, f"/v1/{what}", *body])))
+    answer = json.loads(output(host, shlex.join([PYTHON, "-c", ASK, socket, method, f"/v1/{what}", *body])))
     assert "error" not in answer, answer
     return answer
 

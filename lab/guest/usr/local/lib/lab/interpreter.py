@@ -128,30 +128,37 @@ def keep(path, content):
     os.rename(file.name, path)
 
 
+def program(arguments, main):
+    """What to run, with its name: from a file, the command line or the input. Sets what is the program's of `sys`."""
+    sys.argv = arguments[:1] + arguments[2:] if arguments[:1] == ["-c"] else arguments or [""]
+    if not arguments:
+        sys.path.insert(0, "")
+        return "<stdin>", bytes(sys.stdin.buffer.read())
+    if arguments[0] == "-c":
+        sys.path.insert(0, "")
+        return "<string>", os.fsencode(arguments[1])
+    main.__file__ = arguments[0]
+    sys.path.insert(0, os.path.dirname(os.path.realpath(arguments[0])))
+    with open(arguments[0], "rb") as file:
+        return arguments[0], file.read()
+
+
 def run(caller):
     """Run what a caller asks for, as Python would. Returns the exit status."""
     caller.take_over()
     arguments = caller.arguments()
-    if arguments and arguments[0].startswith("-"):
+    if arguments and arguments[0].startswith("-") and (arguments[0] != "-c" or len(arguments) == 1):
         os.execv(PYTHON, [PYTHON, *arguments])
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     main = sys.modules["__main__"] = types.ModuleType("__main__")
-    sys.argv = arguments or [""]
-    if arguments:
-        main.__file__ = arguments[0]
-        sys.path.insert(0, os.path.dirname(os.path.realpath(arguments[0])))
-        with open(arguments[0], "rb") as file:
-            source = file.read()
-    else:
-        sys.path.insert(0, "")
-        source = bytes(sys.stdin.buffer.read())
+    name, source = program(arguments, main)
     share(source)
     # The package is the call's own: the module itself is in it.
     sys.modules.pop("ansible", None)
     try:
-        exec(compile(source, arguments[0] if arguments else "<stdin>", "exec"), main.__dict__)  # noqa: S102
+        exec(compile(source, name, "exec"), main.__dict__)  # noqa: S102
         return 0
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):
