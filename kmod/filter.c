@@ -126,6 +126,28 @@ static const u16 lend_ext_caps_hidden[] = {
 	0x24,
 };
 
+/* How far the registers of a PCI Express capability reach that the tables speak of, by version. */
+#define LEND_EXP_SIZE_1_INTEGRATED	PCI_EXP_LNKCAP
+#define LEND_EXP_SIZE_1			PCI_EXP_SLTCAP
+#define LEND_EXP_SIZE_2			PCI_EXP_LNKCAP2
+
+/* Each capability is at a dword of its own. */
+#define LEND_CAPS_MAX	((PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / 4)
+
+/**
+ * struct lend_cap - a standard capability of a device
+ * @pos: where it is
+ * @id: what it is
+ * @flags: its second word
+ * @size: octets of it that the tables speak of; 0: none
+ */
+struct lend_cap {
+	u8 pos;
+	u8 id;
+	u16 flags;
+	u16 size;
+};
+
 static void lend_filter_field(struct lend_filter *f, u32 base, const struct lend_field *field)
 {
 	u32 at = base + field->offset;
@@ -138,10 +160,13 @@ static void lend_filter_field(struct lend_filter *f, u32 base, const struct lend
 	}
 }
 
-static void lend_filter_fields(struct lend_filter *f, u32 base, const struct lend_field *field)
+/* Those of the first @size octets; others do not exist there. */
+static void lend_filter_fields(struct lend_filter *f, u32 base, u32 size,
+			       const struct lend_field *field)
 {
 	for (; field->size; field++)
-		lend_filter_field(f, base, field);
+		if (field->offset + field->size <= size)
+			lend_filter_field(f, base, field);
 }
 
 /**
@@ -183,59 +208,141 @@ static bool lend_ext_cap_is_hidden(u16 id)
 	return false;
 }
 
-static void lend_filter_cap(struct lend_filter *f, u32 pos, u8 id, u16 flags)
+static u32 lend_exp_size(u16 flags)
+{
+	switch (flags & PCI_EXP_FLAGS_VERS) {
+	case 0:
+		return PCI_CAP_SIZEOF;
+	case 1:
+		return (flags & PCI_EXP_FLAGS_TYPE) >> 4 == PCI_EXP_TYPE_RC_END ?
+		       LEND_EXP_SIZE_1_INTEGRATED : LEND_EXP_SIZE_1;
+	default:
+		return LEND_EXP_SIZE_2;
+	}
+}
+
+/* 0 for those of which the tables know nothing. */
+static u32 lend_cap_size(u8 id, u16 flags)
 {
 	switch (id) {
 	case PCI_CAP_ID_PM:
-		lend_filter_fields(f, pos, lend_cap_pm);
+		return PCI_PM_SIZEOF;
+	case PCI_CAP_ID_VPD:
+		return PCI_CAP_VPD_SIZEOF;
+	case PCI_CAP_ID_MSI:
+		return lend_msi_size(flags);
+	case PCI_CAP_ID_MSIX:
+		return PCI_CAP_MSIX_SIZEOF;
+	case PCI_CAP_ID_EXP:
+		return lend_exp_size(flags);
+	default:
+		return 0;
+	}
+}
+
+static void lend_filter_cap(struct lend_filter *f, const struct lend_cap *cap)
+{
+	switch (cap->id) {
+	case PCI_CAP_ID_PM:
+		lend_filter_fields(f, cap->pos, cap->size, lend_cap_pm);
 		break;
 	case PCI_CAP_ID_VPD:
-		lend_filter_fields(f, pos, lend_cap_vpd);
+		lend_filter_fields(f, cap->pos, cap->size, lend_cap_vpd);
 		break;
 	case PCI_CAP_ID_MSI:
-		/* There is one at most; a second one would escape the check of addresses. */
-		if (f->msi)
-			break;
-		f->msi = pos;
-		f->msi_size = lend_msi_size(flags);
-		f->msi_64 = flags & PCI_MSI_FLAGS_64BIT;
-		if (flags & PCI_MSI_FLAGS_MASKBIT)
-			lend_filter_field(f, pos + (f->msi_64 ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32),
+		f->msi = cap->pos;
+		f->msi_size = cap->size;
+		f->msi_64 = cap->flags & PCI_MSI_FLAGS_64BIT;
+		if (cap->flags & PCI_MSI_FLAGS_MASKBIT)
+			lend_filter_field(f, cap->pos + (f->msi_64 ? PCI_MSI_MASK_64 :
+								     PCI_MSI_MASK_32),
 					  &lend_cap_msi_mask);
-		lend_filter_fields(f, pos, flags & PCI_MSI_FLAGS_64BIT ?
-					   lend_cap_msi_64 : lend_cap_msi_32);
+		lend_filter_fields(f, cap->pos, cap->size,
+				   f->msi_64 ? lend_cap_msi_64 : lend_cap_msi_32);
 		break;
 	case PCI_CAP_ID_MSIX:
-		f->msix = pos;
-		lend_filter_fields(f, pos, lend_cap_msix);
+		f->msix = cap->pos;
+		lend_filter_fields(f, cap->pos, cap->size, lend_cap_msix);
 		break;
 	case PCI_CAP_ID_EXP:
-		lend_filter_fields(f, pos, lend_cap_exp);
+		lend_filter_fields(f, cap->pos, cap->size, lend_cap_exp);
 		break;
 	}
 }
 
+/* How many there are; a list that comes back to where it was ends there. */
+static int lend_caps_find(struct lend_cap *caps, lend_filter_reader read, void *ctx)
+{
+	u32 pos = read(ctx, PCI_CAPABILITY_LIST, 1) & ~3U;
+	u64 seen = 0;
+	int n = 0;
+
+	while (pos >= PCI_STD_HEADER_SIZEOF && !(seen & BIT_ULL(pos / 4))) {
+		struct lend_cap *cap = &caps[n];
+
+		cap->pos = pos;
+		cap->id = read(ctx, pos + PCI_CAP_LIST_ID, 1);
+		cap->flags = read(ctx, pos + PCI_CAP_FLAGS, 2);
+		cap->size = lend_cap_size(cap->id, cap->flags);
+		if (cap->id == 0xff)
+			break;
+		seen |= BIT_ULL(pos / 4);
+		pos = read(ctx, pos + PCI_CAP_LIST_NEXT, 1) & ~3U;
+		n++;
+	}
+	return n;
+}
+
+/*
+ * What is in the tables has to be as long as it says, and there once: else what may
+ * be written would be another one's register, or escape the check of addresses.
+ */
+static bool lend_cap_is_sound(const struct lend_cap *caps, int n, int i)
+{
+	u32 end = caps[i].pos + caps[i].size;
+	int j;
+
+	if (!caps[i].size)
+		return true;
+	if (end > PCI_CFG_SPACE_SIZE)
+		return false;
+	for (j = 0; j < n; j++) {
+		if (j == i)
+			continue;
+		if (j < i && caps[j].id == caps[i].id)
+			return false;
+		if (caps[j].pos < end &&
+		    caps[i].pos < caps[j].pos + max_t(u32, caps[j].size, PCI_CAP_SIZEOF))
+			return false;
+	}
+	return true;
+}
+
+/* The list, from one that is shown to the next. */
+static void lend_filter_link(struct lend_filter *f, u32 link, u8 next, lend_filter_reader read,
+			     void *ctx)
+{
+	if ((read(ctx, link, 1) & ~3U) != next)
+		lend_filter_show(f, link, 1, next);
+}
+
 static void lend_filter_caps(struct lend_filter *f, lend_filter_reader read, void *ctx)
 {
-	u32 link = PCI_CAPABILITY_LIST, pos = read(ctx, link, 1) & ~3U;
-	int ttl = 48;
+	struct lend_cap caps[LEND_CAPS_MAX];
+	u32 link = PCI_CAPABILITY_LIST;
+	int i, n;
 
 	if (!(read(ctx, PCI_STATUS, 2) & PCI_STATUS_CAP_LIST))
 		return;
-	while (pos >= PCI_STD_HEADER_SIZEOF && ttl--) {
-		u8 id = read(ctx, pos + PCI_CAP_LIST_ID, 1);
-		u32 next = read(ctx, pos + PCI_CAP_LIST_NEXT, 1) & ~3U;
-
-		if (id == 0xff)
-			break;
-		if (lend_cap_is_hidden(id)) {
-			lend_filter_show(f, link, 1, next);
-		} else {
-			lend_filter_cap(f, pos, id, read(ctx, pos + PCI_CAP_FLAGS, 2));
-			link = pos + PCI_CAP_LIST_NEXT;
-		}
-		pos = next;
+	n = lend_caps_find(caps, read, ctx);
+	for (i = 0; i < n; i++) {
+		if (lend_cap_is_hidden(caps[i].id) || !lend_cap_is_sound(caps, n, i))
+			continue;
+		lend_filter_cap(f, &caps[i]);
+		lend_filter_link(f, link, caps[i].pos, read, ctx);
+		link = caps[i].pos + PCI_CAP_LIST_NEXT;
 	}
+	lend_filter_link(f, link, 0, read, ctx);
 }
 
 static void lend_filter_ext_caps(struct lend_filter *f, lend_filter_reader read, void *ctx)
@@ -277,7 +384,7 @@ void lend_filter_build(struct lend_filter *f, u32 size, lend_filter_reader read,
 {
 	memset(f, 0, sizeof(*f));
 	f->size = size;
-	lend_filter_fields(f, 0, lend_header);
+	lend_filter_fields(f, 0, PCI_STD_HEADER_SIZEOF, lend_header);
 	lend_filter_caps(f, read, ctx);
 	if (size > PCI_CFG_SPACE_SIZE)
 		lend_filter_ext_caps(f, read, ctx);

@@ -184,6 +184,110 @@ static void a_list_without_end_ends(struct kunit *test)
 	fake_set(f, 0x100, 4, 0x10010001 | 0x100 << 20);
 	fake_build(f, PCI_CFG_SPACE_EXP_SIZE);
 	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x41, 1), 0x50);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x51, 1), 0);
+}
+
+/* A capability with a register that may be written, in each legal version. */
+static const struct {
+	u8 id;
+	u16 flags;
+	u16 size;	/* octets of it */
+	u16 first;	/* a register that may be written */
+	u16 last;	/* the last such octet */
+} kinds[] = {
+	{ PCI_CAP_ID_VPD, 0, 8, PCI_VPD_ADDR, PCI_VPD_ADDR + 1 },
+	{ PCI_CAP_ID_MSI, 0, 12, PCI_MSI_FLAGS, PCI_MSI_DATA_32 + 1 },
+	{ PCI_CAP_ID_MSI, PCI_MSI_FLAGS_64BIT, 16, PCI_MSI_FLAGS, PCI_MSI_DATA_64 + 1 },
+	{ PCI_CAP_ID_MSI, PCI_MSI_FLAGS_MASKBIT, 20, PCI_MSI_FLAGS, PCI_MSI_MASK_32 + 3 },
+	{ PCI_CAP_ID_MSI, PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_MASKBIT, 24, PCI_MSI_FLAGS,
+	  PCI_MSI_MASK_64 + 3 },
+	{ PCI_CAP_ID_MSIX, 0, 12, PCI_MSIX_FLAGS + 1, PCI_MSIX_FLAGS + 1 },
+	{ PCI_CAP_ID_EXP, 1, 0x14, PCI_EXP_DEVCTL, PCI_EXP_DEVSTA },
+	{ PCI_CAP_ID_EXP, 1 | PCI_EXP_TYPE_RC_END << 4, 0xc, PCI_EXP_DEVCTL, PCI_EXP_DEVSTA },
+	{ PCI_CAP_ID_EXP, 2, 0x2c, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL2 },
+	{ PCI_CAP_ID_EXP, 2 | PCI_EXP_TYPE_RC_END << 4, 0x2c, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL2 },
+	{ PCI_CAP_ID_EXP, 3, 0x2c, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL2 },
+};
+
+/* The last octet of a device's capabilities that may be written; 0: there is none. */
+static u32 fake_last_writable(struct fake *f)
+{
+	u32 where, last = 0;
+
+	for (where = PCI_STD_HEADER_SIZEOF; where < f->filter.size; where++)
+		if (f->filter.write[where])
+			last = where;
+	return last;
+}
+
+static void a_capability_has_what_its_version_has(struct kunit *test)
+{
+	struct fake *f;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		/* At its last legal place. */
+		u32 pos = PCI_CFG_SPACE_SIZE - kinds[i].size;
+
+		f = fake_new(test);
+		fake_set(f, PCI_CAPABILITY_LIST, 1, pos);
+		fake_cap(f, pos, kinds[i].id, 0, kinds[i].flags);
+		fake_build(f, PCI_CFG_SPACE_EXP_SIZE);
+		KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_CAPABILITY_LIST, 1), pos);
+		KUNIT_EXPECT_TRUE(test, lend_filter_writable(&f->filter, pos + kinds[i].first, 1));
+		KUNIT_EXPECT_EQ(test, fake_last_writable(f), pos + kinds[i].last);
+
+		/* One dword further its end is somewhere else. */
+		pos += 4;
+		f = fake_new(test);
+		fake_set(f, PCI_CAPABILITY_LIST, 1, pos);
+		fake_cap(f, pos, kinds[i].id, 0, kinds[i].flags);
+		fake_build(f, PCI_CFG_SPACE_EXP_SIZE);
+		KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_CAPABILITY_LIST, 1), 0);
+		KUNIT_EXPECT_EQ(test, fake_last_writable(f), 0);
+	}
+}
+
+static void a_capability_without_a_legal_version_is_only_read(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_EXP, 0, 0);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_CAPABILITY_LIST, 1), 0x40);
+	KUNIT_EXPECT_EQ(test, fake_last_writable(f), 0);
+}
+
+static void capabilities_that_overlap_are_not_written(struct kunit *test)
+{
+	u32 at, pos = 0x60;
+	struct fake *f;
+	int i, before;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		for (at = pos + 4; at < pos + kinds[i].size; at += 4) {
+			/* Whichever comes first in the list. */
+			for (before = 0; before < 2; before++) {
+				f = fake_new(test);
+				fake_set(f, PCI_CAPABILITY_LIST, 1, before ? at : pos);
+				fake_cap(f, pos, kinds[i].id, before ? 0 : at, kinds[i].flags);
+				fake_cap(f, at, PCI_CAP_ID_VNDR, before ? pos : 0, 0);
+				fake_build(f, PCI_CFG_SPACE_SIZE);
+				KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_CAPABILITY_LIST, 1), at);
+				KUNIT_EXPECT_EQ(test, fake_seen(f, at + 1, 1), 0);
+				KUNIT_EXPECT_EQ(test, fake_last_writable(f), 0);
+			}
+		}
+		/* One that follows it is none of its. */
+		f = fake_new(test);
+		fake_set(f, PCI_CAPABILITY_LIST, 1, pos);
+		fake_cap(f, pos, kinds[i].id, pos + kinds[i].size, kinds[i].flags);
+		fake_cap(f, pos + kinds[i].size, PCI_CAP_ID_VNDR, 0, 0);
+		fake_build(f, PCI_CFG_SPACE_SIZE);
+		KUNIT_EXPECT_EQ(test, fake_seen(f, PCI_CAPABILITY_LIST, 1), pos);
+		KUNIT_EXPECT_EQ(test, fake_last_writable(f), pos + kinds[i].last);
+	}
 }
 
 static void power_states_stay_with_the_borrower(struct kunit *test)
@@ -365,6 +469,9 @@ static struct kunit_case lend_filter_cases[] = {
 	KUNIT_CASE(bars_are_neither_seen_nor_written),
 	KUNIT_CASE(capabilities_that_cannot_work_are_unlinked),
 	KUNIT_CASE(a_list_without_end_ends),
+	KUNIT_CASE(a_capability_has_what_its_version_has),
+	KUNIT_CASE(a_capability_without_a_legal_version_is_only_read),
+	KUNIT_CASE(capabilities_that_overlap_are_not_written),
 	KUNIT_CASE(power_states_stay_with_the_borrower),
 	KUNIT_CASE(msi_is_the_borrowers),
 	KUNIT_CASE(messages_stay_inside_the_window),
