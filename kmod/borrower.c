@@ -45,6 +45,8 @@
 #define LEND_DOMAIN_BASE	0x1ff00
 #define LEND_DOMAINS		0x100
 
+#define LEND_TAKEN_BACK		"the owner has taken it back"
+
 /* Objects that are not freed yet, whoever holds them. */
 static atomic_t borrower_alive = ATOMIC_INIT(0);
 /* borrowed_device.bus comes and goes under it. */
@@ -217,8 +219,8 @@ static void borrower_gone_work(struct work_struct *work)
 	borrower_mark_gone(b);
 	mutex_lock(&link->lock);
 	if (b->bus) {
-		dev_warn(&link->ntb->dev, "borrowed device %u: the owner has taken it back\n",
-			 b->object.id);
+		dev_warn(&link->ntb->dev, "borrowed device %u: %s\n", b->object.id,
+			 READ_ONCE(b->gone_because));
 		borrower_quiesce(b);
 		borrower_set_state(b, NTB_LEND_BORROWED_STATE_GONE);
 	}
@@ -227,11 +229,13 @@ static void borrower_gone_work(struct work_struct *work)
 }
 
 /*
- * Any context; a reference or its bus is held. The owner has ended the lease:
- * accesses return all-ones at once; the driver is removed soon.
+ * Any context; a reference or its bus is held. From now on accesses return all-ones
+ * at once; the driver is told, and removed soon. @why: a literal.
  */
-static void borrower_lease_over(struct borrowed_device *b)
+static void borrower_lease_over(struct borrowed_device *b, const char *why)
 {
+	if (!READ_ONCE(b->gone_because))
+		WRITE_ONCE(b->gone_because, why);
 	WRITE_ONCE(b->gone, true);
 	kref_get(&b->object.ref);
 	if (!queue_work(system_unbound_wq, &b->gone_work))
@@ -268,7 +272,10 @@ static int borrower_config_remote(struct borrowed_device *b, u8 op, u32 where, u
 				     "borrowed device %u: no access to register 0x%x: %d\n",
 				     b->object.id, where, ret);
 		if (ret == -ESTALE)
-			borrower_lease_over(b);
+			borrower_lease_over(b, LEND_TAKEN_BACK);
+		else if (ret == -ETIMEDOUT)
+			/* Else each access of its driver would wait as long once more. */
+			borrower_lease_over(b, "the owner does not answer for it");
 		return ret;
 	}
 	*value = call.val[0];
@@ -995,7 +1002,7 @@ static int borrower_revoke_one(struct lend_object *object, void *arg)
 
 	if (b->link == lease->link && b->remote_id == lease->remote_id &&
 	    b->epoch == lease->epoch)
-		borrower_lease_over(b);
+		borrower_lease_over(b, LEND_TAKEN_BACK);
 	return 0;
 }
 

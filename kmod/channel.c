@@ -24,18 +24,42 @@
 #include "channel.h"
 #include "trace.h"
 
-static unsigned int request_timeout_ms = 1000;
-module_param(request_timeout_ms, uint, 0644);
+/* Whoever reads a register of a device that does not answer waits for so long, at most. */
+#define LEND_TIMEOUT_MAX_MS	10000
+
+static unsigned int request_timeout_ms = 50;
+
+static int lend_set_timeout(const char *value, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(value, param, 1, LEND_TIMEOUT_MAX_MS);
+}
+
+static const struct kernel_param_ops lend_timeout_ops = {
+	.set = lend_set_timeout,
+	.get = param_get_uint,
+};
+
+module_param_cb(request_timeout_ms, &lend_timeout_ops, &request_timeout_ms, 0644);
 MODULE_PARM_DESC(request_timeout_ms,
-		 "Hard limit of one request to the peer's kernel, in ms (default 1000)");
+		 "Hard limit of one access to a register of a borrowed device, in ms, from 1 to 10000 (default 50)");
 
 static unsigned int server_poll_us = 50;
 module_param(server_poll_us, uint, 0644);
 MODULE_PARM_DESC(server_poll_us,
 		 "How long to poll for the next request before sleeping, in us (default 50)");
 
-/* First repetition of a request's doorbell; doubles each time. */
-#define LEND_RERING_NS	(2 * NSEC_PER_MSEC)
+/* What makes the owner set something up may take it a while; nobody spins for that with a lock. */
+#define LEND_SETUP_NS	(2 * NSEC_PER_SEC)
+
+/* First repetition of a request and its doorbell; the interval doubles each time. */
+#define LEND_REPEAT_NS	(2 * NSEC_PER_MSEC)
+
+/*
+ * What one peer may have served at real-time priority. A driver that is bound asks
+ * for some hundred registers; above this rate nobody who matters waits.
+ */
+#define LEND_SERVED_PER_S	20000
+#define LEND_SERVED_AT_ONCE	5000
 
 /* How long a server that should be polling may take before its doorbell is rung. */
 #define LEND_QUIET_NS	(20 * NSEC_PER_USEC)
@@ -154,63 +178,89 @@ static void lend_slots_reclaim(struct lend_channel *channel)
 	}
 }
 
-/*
- * Any context. Answers the request in @slot, if there is a new one; without
- * @wait, only if that can be done now.
- */
-static bool lend_serve_slot(struct lend_channel *channel, int slot, bool wait)
+/* Any context; who serves @slot. */
+static void lend_slot_answer(struct lend_channel *channel, int slot,
+			     const struct lend_response *resp)
+{
+	struct lend_response __iomem *to = &channel->peer->resp[slot];
+
+	memcpy_toio(&to->status, &resp->status,
+		    sizeof(*resp) - offsetof(struct lend_response, status));
+	/* Body before sequence number. */
+	wmb();
+	writel(le32_to_cpu(resp->seq), &to->seq);
+	/* Out of the write-combining buffer now: the peer's CPU spins. */
+	wmb();
+}
+
+/* Context as lend_serve_slot(); nobody else serves @slot. */
+static bool lend_serve_next(struct lend_channel *channel, int slot, bool wait)
 {
 	struct lend_request *from = &channel->own->req[slot];
-	struct lend_response __iomem *to = &channel->peer->resp[slot];
-	struct lend_response resp = {};
+	struct lend_response *resp = &channel->answers[slot];
+	u32 seq = le32_to_cpu(READ_ONCE(from->seq));
 	struct lend_request req;
-	u32 seq = le32_to_cpu(READ_ONCE(from->seq)), served = READ_ONCE(channel->served_seq[slot]);
 
-	if (!seq || seq == served)
+	if (!seq)
 		return false;
 	/* Sequence number before body. */
 	dma_rmb();
 	/* The peer may go on writing: look at each field once, in the copy. */
 	memcpy(&req, from, sizeof(req));
 	barrier();
+	if (seq == le32_to_cpu(resp->seq)) {
+		if (req.attempt == channel->attempts[slot])
+			return false;
+		/* It has waited for the answer in vain: what was asked is not done twice. */
+		channel->attempts[slot] = req.attempt;
+		lend_slot_answer(channel, slot, resp);
+		return true;
+	}
 	if (!wait && req.op != LEND_OP_CONFIG_READ)
 		return false;
-	/* Another processor may be at it, or done with it: then the copy may be of two requests. */
-	if (cmpxchg(&channel->served_seq[slot], served, seq) != served)
-		return false;
 
+	*resp = (struct lend_response) { .seq = cpu_to_le32(seq) };
+	channel->attempts[slot] = req.attempt;
 	if (le64_to_cpu(req.session) != channel->peer_epoch)
-		resp.status = cpu_to_le32(LEND_ERR_STALE);
+		resp->status = cpu_to_le32(LEND_ERR_STALE);
 	else
-		resp.status = cpu_to_le32(channel->serve(channel, &req, &resp));
-	if (resp.status)
+		resp->status = cpu_to_le32(channel->serve(channel, &req, resp));
+	if (resp->status)
 		atomic64_inc(&channel->counters.rejected);
 	else
 		atomic64_inc(&channel->counters.served);
-
-	memcpy_toio(&to->status, &resp.status,
-		    sizeof(resp) - offsetof(struct lend_response, status));
-	/* Body before sequence number. */
-	wmb();
-	writel(seq, &to->seq);
-	/* Out of the write-combining buffer now: the peer's CPU spins. */
-	wmb();
+	lend_slot_answer(channel, slot, resp);
 	return true;
 }
 
-/* Context as lend_serve_slot(). */
-static bool lend_serve_all(struct lend_channel *channel, bool wait)
+/*
+ * Any context. Answers the request in @slot, if there is a new one; without
+ * @wait, only if that can be done now.
+ */
+static bool lend_serve_slot(struct lend_channel *channel, int slot, bool wait)
 {
-	bool any = false;
-	int slot;
+	bool any;
+
+	/* Another processor is at it. */
+	if (test_and_set_bit_lock(slot, &channel->slots_served))
+		return false;
+	any = lend_serve_next(channel, slot, wait);
+	clear_bit_unlock(slot, &channel->slots_served);
+	return any;
+}
+
+/* Context as lend_serve_slot(). How many were answered. */
+static int lend_serve_all(struct lend_channel *channel, bool wait)
+{
+	int slot, served = 0;
 
 	for (slot = 0; slot < LEND_SLOTS; slot++) {
 		if (!lend_channel_enter(channel))
-			return false;
-		any |= lend_serve_slot(channel, slot, wait);
+			break;
+		served += lend_serve_slot(channel, slot, wait);
 		lend_channel_leave(channel);
 	}
-	return any;
+	return served;
 }
 
 /*
@@ -255,13 +305,15 @@ static int lend_slot_get(struct lend_channel *channel, u64 deadline)
 	}
 }
 
-static void lend_slot_post(struct lend_channel *channel, int slot, u32 seq,
+/* Any context. @attempt: counts how often; what is written is the same each time. */
+static void lend_slot_post(struct lend_channel *channel, int slot, u32 seq, u16 attempt,
 			   const struct lend_call *call)
 {
 	struct lend_request __iomem *to = &channel->peer->req[slot];
 	struct lend_request req = {
 		.op = call->op,
 		.size = call->size,
+		.attempt = cpu_to_le16(attempt),
 		.session = cpu_to_le64(channel->epoch),
 		.epoch = cpu_to_le64(call->epoch),
 		.handle = cpu_to_le32(call->handle),
@@ -287,13 +339,42 @@ static bool lend_server_polls(const struct lend_channel *channel, u64 now)
 	return now - READ_ONCE(channel->answered_at) < READ_ONCE(server_poll_us) * NSEC_PER_USEC;
 }
 
+/* Any context. True when the answer to request @seq is there; it is put into @call->val. */
+static bool lend_slot_answered(struct lend_channel *channel, int slot, u32 seq,
+			       struct lend_call *call, int *ret)
+{
+	struct lend_response *resp = &channel->own->resp[slot];
+	int i;
+
+	if (le32_to_cpu(READ_ONCE(resp->seq)) != seq)
+		return false;
+	/* Sequence number before body; pairs with the peer's order. */
+	dma_rmb();
+	*ret = lend_status_to_errno(le32_to_cpu(READ_ONCE(resp->status)));
+	for (i = 0; i < ARRAY_SIZE(call->val); i++)
+		call->val[i] = le64_to_cpu(READ_ONCE(resp->val[i]));
+	atomic64_inc(&channel->counters.responses);
+	WRITE_ONCE(channel->answered_at, ktime_get_mono_fast_ns());
+	return true;
+}
+
+static u64 lend_call_limit(const struct lend_call *call)
+{
+	u64 limit = (u64)READ_ONCE(request_timeout_ms) * NSEC_PER_MSEC;
+
+	if (call->op == LEND_OP_CONFIG_READ || call->op == LEND_OP_CONFIG_WRITE)
+		return limit;
+	return max_t(u64, limit, LEND_SETUP_NS);
+}
+
 /**
  * lend_channel_call() - ask the peer's kernel
  * @channel: the channel
  * @call: the request; its answer is put into @call->val
  *
- * Spins until the answer is there or request_timeout_ms are over, and serves reads
- * of registers meanwhile.
+ * Spins until the answer is there or the limit is over: request_timeout_ms for
+ * registers of a device, LEND_SETUP_NS for what is done in process context. Serves
+ * reads of registers meanwhile. Repeats the request, which is served once.
  *
  * Context: any, with interrupts on or off. Takes no lock.
  * Return: 0; -ENODEV the link is not ready or was lost; -ETIMEDOUT no answer in
@@ -303,10 +384,10 @@ static bool lend_server_polls(const struct lend_channel *channel, u64 now)
 int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 {
 	u64 start = ktime_get_mono_fast_ns(), now = start;
-	u64 deadline = start + (u64)READ_ONCE(request_timeout_ms) * NSEC_PER_MSEC;
-	u64 rering = LEND_RERING_NS, next_ring;
-	struct lend_response *resp;
-	int slot, i, ret;
+	u64 deadline = start + lend_call_limit(call);
+	u64 pause = LEND_REPEAT_NS, next;
+	u16 attempt = 0;
+	int slot, ret;
 	u32 seq;
 
 	if (!lend_channel_enter(channel))
@@ -318,31 +399,20 @@ int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 		goto leave;
 	}
 
-	resp = &channel->own->resp[slot];
 	seq = ++channel->slot_seq[slot];
 	if (!seq)
 		seq = ++channel->slot_seq[slot];
 	atomic64_inc(&channel->counters.requests);
-	lend_slot_post(channel, slot, seq, call);
+	lend_slot_post(channel, slot, seq, attempt, call);
 	if (lend_server_polls(channel, start)) {
-		next_ring = start + LEND_QUIET_NS;
-		rering /= 2;
+		next = start + LEND_QUIET_NS;
+		pause /= 2;
 	} else {
-		next_ring = start + rering;
+		next = start + pause;
 		lend_channel_ring(channel, LEND_DB_REQUEST);
 	}
 
-	for (;;) {
-		if (le32_to_cpu(READ_ONCE(resp->seq)) == seq) {
-			/* Sequence number before body; pairs with the peer's order. */
-			dma_rmb();
-			ret = lend_status_to_errno(le32_to_cpu(READ_ONCE(resp->status)));
-			for (i = 0; i < ARRAY_SIZE(call->val); i++)
-				call->val[i] = le64_to_cpu(READ_ONCE(resp->val[i]));
-			atomic64_inc(&channel->counters.responses);
-			WRITE_ONCE(channel->answered_at, ktime_get_mono_fast_ns());
-			break;
-		}
+	while (!lend_slot_answered(channel, slot, seq, call, &ret)) {
 		if (READ_ONCE(channel->dead)) {
 			ret = -ENODEV;
 			break;
@@ -354,10 +424,13 @@ int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 			ret = -ETIMEDOUT;
 			goto trace;
 		}
-		if (now > next_ring) {
+		if (now > next) {
+			/* The first time only the doorbell was missing. */
+			if (now - start > LEND_REPEAT_NS)
+				lend_slot_post(channel, slot, seq, ++attempt, call);
 			lend_channel_ring(channel, LEND_DB_REQUEST);
-			rering *= 2;
-			next_ring = now + rering;
+			pause *= 2;
+			next = now + pause;
 		}
 		if (now - start > LEND_QUIET_NS)
 			lend_serve_while_waiting();
@@ -373,18 +446,64 @@ leave:
 	return ret;
 }
 
+/**
+ * lend_channel_is_stuck() - does the peer's kernel leave requests lying
+ * @channel: the channel
+ *
+ * Its heart may beat all the same. Slots are not taken from a server that might
+ * still read them: only a new session has them all free again.
+ *
+ * Context: any.
+ * Return: true when half of the slots wait for answers that are overdue.
+ */
+bool lend_channel_is_stuck(struct lend_channel *channel)
+{
+	lend_slots_reclaim(channel);
+	return hweight_long(READ_ONCE(channel->slots_stuck)) >= LEND_SLOTS / 2;
+}
+
+/*
+ * The server, after @served requests. Another host's processor spins until it has
+ * answered, so it comes first; but not for a peer that asks without end.
+ */
+static void lend_server_choose_priority(struct lend_channel *channel, int served)
+{
+	u64 now = ktime_get_mono_fast_ns();
+	bool within = true;
+
+	if (!channel->realtime) {
+		if (!lend_budget_rested(&channel->served, now))
+			within = false;
+		else
+			sched_set_fifo_low(current);
+	}
+	while (served--)
+		within &= lend_budget_take(&channel->served, now, LEND_SERVED_PER_S,
+					   LEND_SERVED_AT_ONCE);
+	if (channel->realtime && !within) {
+		sched_set_normal(current, 0);
+		pr_info_ratelimited("ntb_lend: link %u: the peer asks more than %u times a second\n",
+				    channel->id, LEND_SERVED_PER_S);
+	}
+	channel->realtime = within;
+}
+
 /* Hybrid: polls for a while after each request, then sleeps. */
 static int lend_server(void *data)
 {
 	struct lend_channel *channel = data;
 	u64 idle_since = ktime_get_mono_fast_ns();
+	int served;
 
 	while (!kthread_should_stop()) {
 		atomic_set(&channel->server_kick, 0);
 		/* The kick is cleared before the slots are looked at. */
 		smp_mb();
-		if (lend_serve_all(channel, true)) {
+		served = lend_serve_all(channel, true);
+		if (served) {
 			idle_since = ktime_get_mono_fast_ns();
+			lend_server_choose_priority(channel, served);
+			cond_resched();
 			continue;
 		}
 		if (lend_channel_is_ready(channel) &&
@@ -422,7 +541,8 @@ void lend_channel_kick(struct lend_channel *channel)
 void lend_channel_reset(struct lend_channel *channel)
 {
 	memset(channel->own, 0, sizeof(*channel->own));
-	memset(channel->served_seq, 0, sizeof(channel->served_seq));
+	memset(channel->answers, 0, sizeof(channel->answers));
+	memset(channel->attempts, 0, sizeof(channel->attempts));
 	channel->slots_busy = 0;
 	channel->slots_stuck = 0;
 	get_random_bytes(channel->slot_seq, sizeof(channel->slot_seq));
@@ -473,8 +593,8 @@ int lend_channel_start(struct lend_channel *channel)
 	task = kthread_run(lend_server, channel, "ntb_lend/%u", channel->id);
 	if (IS_ERR(task))
 		return PTR_ERR(task);
-	/* Another host's CPU spins until this thread has answered. */
 	sched_set_fifo_low(task);
+	channel->realtime = true;
 	channel->server = task;
 	mutex_lock(&lend_channels_lock);
 	list_add_tail_rcu(&channel->node, &lend_channels);

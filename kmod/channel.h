@@ -7,6 +7,7 @@
 #include <linux/list.h>
 #include <linux/wait.h>
 
+#include "budget.h"
 #include "proto.h"
 
 struct device;
@@ -59,8 +60,11 @@ typedef enum lend_status lend_channel_serve(struct lend_channel *channel,
  * @slots_stuck: those whose request timed out and is not answered yet
  * @slot_seq: last sequence number used in each slot
  * @answered_at: when the peer's server last answered; anyone writes it
- * @served_seq: last sequence number of the peer's requests served, by slot; who
- *	sets it serves it
+ * @slots_served: those in which a request of the peer is being served
+ * @answers: to its last requests, by slot; belongs to who serves the slot
+ * @attempts: how often it had sent each of them when it was answered; as @answers
+ * @served: how often, the server's
+ * @realtime: the server goes before others
  * @server: thread that serves the peer's requests
  * @server_wait: where it sleeps
  * @server_kick: a doorbell has rung since it looked
@@ -85,7 +89,11 @@ struct lend_channel {
 	unsigned long slots_stuck;
 	u32 slot_seq[LEND_SLOTS];
 	u64 answered_at;
-	u32 served_seq[LEND_SLOTS];
+	unsigned long slots_served;
+	struct lend_response answers[LEND_SLOTS];
+	__le16 attempts[LEND_SLOTS];
+	struct lend_budget served;
+	bool realtime;
 	struct task_struct *server;
 	wait_queue_head_t server_wait;
 	atomic_t server_kick;
@@ -125,6 +133,7 @@ void lend_channel_leave(struct lend_channel *channel);
 void lend_channel_quiesce(struct lend_channel *channel);
 void lend_channel_flush(struct lend_channel *channel);
 int lend_channel_call(struct lend_channel *channel, struct lend_call *call);
+bool lend_channel_is_stuck(struct lend_channel *channel);
 
 /**
  * lend_channel_is_ready() - may the peer be asked anything

@@ -522,7 +522,7 @@ static struct page **lend_coherent_pages(void *cpu, size_t size, unsigned int *c
 	return pages;
 }
 
-/* As mmap of &struct dma_map_ops: dma_map_ops.mmap. */
+/* dma_map_ops.mmap. Process context, the lock of the process's mappings held. */
 static int lend_mmap(struct device *dev, struct vm_area_struct *vma, void *cpu, dma_addr_t handle,
 		     size_t size, unsigned long attrs)
 {

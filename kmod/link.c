@@ -56,6 +56,31 @@ module_param(any_requester, bool, 0644);
 MODULE_PARM_DESC(any_requester,
 		 "Lend over bridges that let only listed functions pass, because lent ones were listed by hand (default no)");
 
+#define LEND_LINK_DOWN	"the bridge reports the link as down"
+
+/* How often a peer that rings is listened to; else when the state machine looks anyway. */
+#define LEND_HELLOS_PER_S	20
+#define LEND_HELLOS_AT_ONCE	40
+
+/*
+ * How often doorbells interrupt at most. Devices whose interrupts are relayed ring
+ * a hundred thousand times a second; above this rate they are looked at each tick.
+ */
+static unsigned int doorbells_per_s = 200000;
+static int lend_set_doorbells(const char *value, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(value, param, 1000, 10000000);
+}
+
+static const struct kernel_param_ops lend_doorbells_ops = {
+	.set = lend_set_doorbells,
+	.get = param_get_uint,
+};
+
+module_param_cb(doorbells_per_s, &lend_doorbells_ops, &doorbells_per_s, 0644);
+MODULE_PARM_DESC(doorbells_per_s,
+		 "A peer that rings more often is looked at by the clock, from 1000 on (default 200000)");
+
 /* How often the state machine looks when nothing rings. */
 #define LEND_TICK	(HZ / 4)
 
@@ -139,8 +164,11 @@ static void lend_link_new_epoch(struct lend_link *link)
 	link->channel.epoch = epoch;
 }
 
-static void lend_link_mark_dead(struct lend_link *link)
+/* Any context. @why: a literal. */
+static void lend_link_mark_dead(struct lend_link *link, const char *why)
 {
+	if (!READ_ONCE(link->channel.dead))
+		WRITE_ONCE(link->lost_because, why);
 	WRITE_ONCE(link->channel.dead, true);
 	lend_mailbox_wake(&link->mailbox);
 }
@@ -172,7 +200,7 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 {
 	bool was_ready = link->state == NTB_LEND_LINK_STATE_READY;
 
-	lend_link_mark_dead(link);
+	lend_link_mark_dead(link, why);
 	lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
 	if (was_ready)
 		dev_warn(&link->ntb->dev, "link %u lost: %s\n", link->object.id, why);
@@ -373,7 +401,15 @@ static void lend_link_shake_hands(struct lend_link *link)
 	}
 }
 
-/* Work item; takes no lock, for a driver's probe may hold the link's. */
+/* Process context; takes the lease lock. */
+static void lend_link_lose(struct lend_link *link, const char *why)
+{
+	lend_link_mark_dead(link, why);
+	lend_hooks->dead(link);
+	mod_delayed_work(link->wq, &link->work, 0);
+}
+
+/* Work item; not under the link's lock, which a driver's probe may hold. */
 static void lend_link_heartbeat(struct work_struct *work)
 {
 	struct lend_link *link = container_of(to_delayed_work(work), struct lend_link,
@@ -390,10 +426,10 @@ static void lend_link_heartbeat(struct work_struct *work)
 		link->heartbeat.changed = jiffies;
 	} else if (time_after(jiffies, link->heartbeat.changed + timeout)) {
 		atomic64_inc(&link->channel.counters.hb_missed);
-		lend_link_mark_dead(link);
-		lend_hooks->dead(link);
-		mod_delayed_work(link->wq, &link->work, 0);
+		lend_link_lose(link, "the peer's heartbeat has stopped");
 	}
+	if (lend_channel_is_stuck(&link->channel))
+		lend_link_lose(link, "the peer's kernel leaves requests unanswered");
 	lend_channel_leave(&link->channel);
 	lend_relay_repeat(link->relay);
 	if (!READ_ONCE(link->channel.dead))
@@ -410,7 +446,7 @@ static void lend_link_work(struct work_struct *work)
 
 	WRITE_ONCE(link->physical, up);
 	if (READ_ONCE(link->channel.dead) || !up) {
-		lend_link_mark_dead(link);
+		lend_link_mark_dead(link, LEND_LINK_DOWN);
 		/* Before the lock: a probe that holds it ends sooner this way. */
 		lend_hooks->dead(link);
 	}
@@ -420,8 +456,7 @@ static void lend_link_work(struct work_struct *work)
 		goto unlock;
 	if (READ_ONCE(link->channel.dead)) {
 		if (link->state != NTB_LEND_LINK_STATE_DOWN)
-			lend_link_end_session(link, up ? "the peer's heartbeat has stopped" :
-							 "the bridge reports the link as down");
+			lend_link_end_session(link, READ_ONCE(link->lost_because));
 		WRITE_ONCE(link->channel.dead, false);
 	}
 	if (!up)
@@ -450,18 +485,17 @@ static void lend_link_event(void *ctx)
 	struct lend_link *link = ctx;
 
 	if (!ntb_link_is_up(link->ntb, NULL, NULL))
-		lend_link_mark_dead(link);
+		lend_link_mark_dead(link, LEND_LINK_DOWN);
 	mod_delayed_work(link->wq, &link->work, 0);
 }
 
-/* Interrupt context, under the NTB core's ctx_lock. */
-static void lend_db_event(void *ctx, int vector)
+/* Any context. Looks at the doorbells that have rung; false: none. */
+static bool lend_link_take_doorbells(struct lend_link *link)
 {
-	struct lend_link *link = ctx;
 	u64 bits = ntb_db_read(link->ntb) & LEND_ALL_DB;
 
 	if (!bits)
-		return;
+		return false;
 	ntb_db_clear(link->ntb, bits);
 	atomic64_inc(&link->channel.counters.db_received);
 	if (bits & BIT_ULL(LEND_DB_REQUEST))
@@ -470,8 +504,37 @@ static void lend_db_event(void *ctx, int vector)
 		lend_mailbox_kick(&link->mailbox);
 	if (bits & BIT_ULL(LEND_DB_RELAY))
 		lend_relay_kick(link->relay);
-	if (bits & BIT_ULL(LEND_DB_HELLO))
+	if (bits & BIT_ULL(LEND_DB_HELLO) &&
+	    lend_budget_take(&link->hellos, ktime_get_mono_fast_ns(), LEND_HELLOS_PER_S,
+			     LEND_HELLOS_AT_ONCE))
 		mod_delayed_work(link->wq, &link->work, 0);
+	return true;
+}
+
+/* Interrupt context, under the NTB core's ctx_lock. */
+static void lend_db_event(void *ctx, int vector)
+{
+	struct lend_link *link = ctx;
+	unsigned int rate = READ_ONCE(doorbells_per_s);
+
+	if (!lend_link_take_doorbells(link) ||
+	    lend_budget_take(&link->doorbells, ktime_get_mono_fast_ns(), rate, rate / 10))
+		return;
+	if (!ntb_db_set_mask(link->ntb, LEND_ALL_DB))
+		queue_delayed_work(system_wq, &link->calm, 1);
+}
+
+/* Work item: the peer has rung too often, and its doorbells are masked. */
+static void lend_link_calm(struct work_struct *work)
+{
+	struct lend_link *link = container_of(to_delayed_work(work), struct lend_link, calm);
+
+	dev_info_ratelimited(&link->ntb->dev,
+			     "link %u: the peer rings more than %u times a second\n",
+			     link->object.id, READ_ONCE(doorbells_per_s));
+	ntb_db_clear_mask(link->ntb, LEND_ALL_DB);
+	/* Those that have rung meanwhile do not all interrupt now. */
+	lend_link_take_doorbells(link);
 }
 
 static const struct ntb_ctx_ops lend_ctx_ops = {
@@ -558,6 +621,7 @@ static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 	mutex_init(&link->lease_lock);
 	INIT_DELAYED_WORK(&link->work, lend_link_work);
 	INIT_DELAYED_WORK(&link->heartbeat.work, lend_link_heartbeat);
+	INIT_DELAYED_WORK(&link->calm, lend_link_calm);
 	link->ntb = ntb;
 	link->pdev = pci_dev_get(ntb->pdev);
 	link->bridge = ntb->pdev->driver->driver.owner;
@@ -576,6 +640,15 @@ static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 		return ERR_PTR(-ENOMEM);
 	}
 	return link;
+}
+
+/* Process context. No doorbell is heard afterwards. */
+static void lend_link_stop_listening(struct lend_link *link)
+{
+	ntb_clear_ctx(link->ntb);
+	/* It clears the mask. */
+	cancel_delayed_work_sync(&link->calm);
+	ntb_db_set_mask(link->ntb, ntb_db_valid_mask(link->ntb));
 }
 
 static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
@@ -633,8 +706,7 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 	return 0;
 
 clear_ctx:
-	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
-	ntb_clear_ctx(ntb);
+	lend_link_stop_listening(link);
 	cancel_delayed_work_sync(&link->work);
 remove:
 	lend_registry_remove(&lend_links, &link->object);
@@ -655,10 +727,9 @@ static void lend_link_remove(struct ntb_client *client, struct ntb_dev *ntb)
 	struct lend_link *link = ntb->ctx;
 
 	lend_registry_remove(&lend_links, &link->object);
-	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
-	ntb_clear_ctx(ntb);
+	lend_link_stop_listening(link);
 
-	lend_link_mark_dead(link);
+	lend_link_mark_dead(link, "ntb_lend is being unloaded");
 	lend_hooks->dead(link);
 	mutex_lock(&link->lock);
 	link->removed = true;

@@ -9,6 +9,7 @@
 #include <linux/ntb.h>
 #include <linux/workqueue.h>
 
+#include "budget.h"
 #include "channel.h"
 #include "mailbox.h"
 #include "proto.h"
@@ -51,7 +52,7 @@ struct lend_handshake {
 
 /**
  * struct lend_heartbeat - that both sides live
- * @work: sends and checks; takes no lock
+ * @work: sends and checks; not under the link's lock
  * @value: last one sent
  * @seen: last one of the peer
  * @changed: when that was, in jiffies
@@ -76,9 +77,13 @@ struct lend_heartbeat {
  * @state: see the netlink spec; written under @lock, read anywhere
  * @message: why it is not ready; written under @lock
  * @physical: the bridge reports the link as up
+ * @lost_because: why the channel is dead; a literal
  * @removed: the NTB function is being unbound
  * @wq: ordered queue of @work
  * @work: runs the state machine in process context
+ * @calm: looks at doorbells that are masked since they ring too often
+ * @doorbells: how often they have interrupted; in interrupts
+ * @hellos: how often the peer was listened to because it rang; as @doorbells
  * @handshake: under @lock
  * @heartbeat: see there
  * @windows: see window.h
@@ -99,9 +104,13 @@ struct lend_link {
 	enum ntb_lend_link_state state;
 	const char *message;
 	bool physical;
+	const char *lost_because;
 	bool removed;
 	struct workqueue_struct *wq;
 	struct delayed_work work;
+	struct delayed_work calm;
+	struct lend_budget doorbells;
+	struct lend_budget hellos;
 
 	struct lend_handshake handshake;
 	struct lend_heartbeat heartbeat;

@@ -11,12 +11,17 @@
 #include <linux/jiffies.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include "channel.h"
 #include "mailbox.h"
 
 #define LEND_MBOX_TIMEOUT	(5 * HZ)
 #define LEND_MBOX_RERING	(HZ / 20)
+
+/* How many messages a daemon is handed, whatever the peer sends; the peer is told to wait. */
+#define LEND_MBOX_PER_S		200
+#define LEND_MBOX_AT_ONCE	400
 
 /* Process context: work item. Hands the peer's message to its daemon. */
 static void lend_mailbox_receive(struct work_struct *work)
@@ -43,6 +48,10 @@ static void lend_mailbox_receive(struct work_struct *work)
 	if (!len || len > LEND_MBOX_MAX ||
 	    le64_to_cpu(READ_ONCE(from->session)) != channel->peer_epoch) {
 		status = LEND_MBOX_INVALID;
+		atomic64_inc(&channel->counters.rejected);
+	} else if (!lend_budget_take(&mailbox->received, ktime_get_mono_fast_ns(), LEND_MBOX_PER_S,
+				     LEND_MBOX_AT_ONCE)) {
+		status = LEND_MBOX_BUSY;
 		atomic64_inc(&channel->counters.rejected);
 	} else {
 		/* The peer may go on writing; the daemon gets one version. */

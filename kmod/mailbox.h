@@ -8,6 +8,8 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "budget.h"
+
 struct lend_channel;
 struct lend_mailbox;
 
@@ -32,6 +34,7 @@ typedef u32 lend_mailbox_deliver(struct lend_mailbox *mailbox, u32 port, const v
  * @wait: where senders wait for the acknowledgment
  * @seq: of the last message sent; under @lock
  * @seen: of the last message received
+ * @received: how often, with @work
  */
 struct lend_mailbox {
 	struct lend_channel *channel;
@@ -41,6 +44,7 @@ struct lend_mailbox {
 	wait_queue_head_t wait;
 	u32 seq;
 	u32 seen;
+	struct lend_budget received;
 };
 
 void lend_mailbox_init(struct lend_mailbox *mailbox, struct lend_channel *channel,

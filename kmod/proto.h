@@ -110,6 +110,8 @@ enum lend_status {
  * @seq: written last; differs from the one before in this slot, never 0
  * @op: enum lend_op
  * @size: octets of a configuration access
+ * @attempt: how often the same was written before, because no answer came: the
+ *	server answers once more and does nothing else
  * @session: epoch of the requester's side of the link
  * @epoch: epoch of the lease
  * @handle: handle of the lent device on the owner
@@ -120,7 +122,7 @@ struct lend_request {
 	__le32 seq;
 	u8 op;
 	u8 size;
-	__le16 reserved0;
+	__le16 attempt;
 	__le64 session;
 	__le64 epoch;
 	__le32 handle;

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How often a peer may have something done here. Pure logic.
+ *
+ * A budget is the time until which it is spent: each use moves that on by an
+ * interval, and it may be ahead of the clock by what is allowed at once.
+ */
+#ifndef LEND_BUDGET_H
+#define LEND_BUDGET_H
+
+#include <linux/minmax.h>
+#include <linux/time64.h>
+#include <linux/types.h>
+
+/**
+ * struct lend_budget - how often something may be done
+ * @spent: until when it is spent, in ns
+ */
+struct lend_budget {
+	u64 spent;
+};
+
+/**
+ * lend_budget_take() - may it be done once more
+ * @budget: of who wants it; zeroed at first
+ * @now: the time, in ns
+ * @rate: how often per second in the long run, not 0
+ * @burst: how often at once, after a rest
+ *
+ * Context: any; caller serialises, or does not mind a use more or less.
+ * Return: false when it was done too often. That is not counted: who is refused
+ * waits for one interval at most, however often it asks.
+ */
+static inline bool lend_budget_take(struct lend_budget *budget, u64 now, u32 rate, u32 burst)
+{
+	u64 interval = NSEC_PER_SEC / rate;
+	u64 from = max(budget->spent, now);
+
+	if (from - now > (u64)burst * interval - interval)
+		return false;
+	budget->spent = from + interval;
+	return true;
+}
+
+/**
+ * lend_budget_rested() - was nothing done for long enough to have a burst again
+ * @budget: of who did it
+ * @now: the time, in ns
+ *
+ * Context: any; caller serialises.
+ */
+static inline bool lend_budget_rested(const struct lend_budget *budget, u64 now)
+{
+	return budget->spent <= now;
+}
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KUnit tests of budgets, with clocks of their own. */
+
+#include <kunit/test.h>
+#include <linux/prandom.h>
+
+#include "budget.h"
+
+#define RATE	1000
+#define BURST	50
+
+static u32 taken(struct lend_budget *budget, u64 from, u64 step, u32 tries)
+{
+	u32 i, count = 0;
+
+	for (i = 0; i < tries; i++)
+		count += lend_budget_take(budget, from + i * step, RATE, BURST);
+	return count;
+}
+
+static void a_burst_is_allowed_after_a_rest(struct kunit *test)
+{
+	struct lend_budget budget = {};
+
+	KUNIT_EXPECT_EQ(test, taken(&budget, NSEC_PER_SEC, 0, 1000), BURST);
+	KUNIT_EXPECT_EQ(test, taken(&budget, NSEC_PER_SEC, 0, 1000), 0);
+	KUNIT_EXPECT_EQ(test, taken(&budget, 2 * NSEC_PER_SEC, 0, 1000), BURST);
+	/* A long rest is worth no more than that. */
+	KUNIT_EXPECT_EQ(test, taken(&budget, 2000 * NSEC_PER_SEC, 0, 1000), BURST);
+}
+
+static void a_flood_gets_the_rate(struct kunit *test)
+{
+	struct lend_budget budget = {};
+	u32 count;
+
+	/* For one second, a try each microsecond. */
+	count = taken(&budget, NSEC_PER_SEC, NSEC_PER_USEC, USEC_PER_SEC);
+	KUNIT_EXPECT_GE(test, count, RATE + BURST - 1);
+	KUNIT_EXPECT_LE(test, count, RATE + BURST);
+}
+
+static void who_stays_below_the_rate_is_never_refused(struct kunit *test)
+{
+	struct lend_budget budget = {};
+	struct rnd_state rnd;
+	u64 now = NSEC_PER_SEC;
+	u32 i, n;
+
+	prandom_seed_state(&rnd, 0x4c454e44);
+	for (i = 0; i < 1000; i++) {
+		n = 1 + prandom_u32_state(&rnd) % BURST;
+		KUNIT_EXPECT_EQ(test, taken(&budget, now, 0, n), n);
+		now += (u64)n * NSEC_PER_SEC / RATE;
+	}
+}
+
+static void who_floods_does_not_rest(struct kunit *test)
+{
+	struct lend_budget budget = {};
+	u64 now = NSEC_PER_SEC;
+
+	KUNIT_EXPECT_TRUE(test, lend_budget_rested(&budget, now));
+	taken(&budget, now, NSEC_PER_USEC, USEC_PER_SEC);
+	now += NSEC_PER_SEC;
+	KUNIT_EXPECT_FALSE(test, lend_budget_rested(&budget, now));
+	now += (u64)BURST * NSEC_PER_SEC / RATE;
+	KUNIT_EXPECT_TRUE(test, lend_budget_rested(&budget, now));
+}
+
+static struct kunit_case lend_budget_cases[] = {
+	KUNIT_CASE(a_burst_is_allowed_after_a_rest),
+	KUNIT_CASE(a_flood_gets_the_rate),
+	KUNIT_CASE(who_stays_below_the_rate_is_never_refused),
+	KUNIT_CASE(who_floods_does_not_rest),
+	{ }
+};
+
+static struct kunit_suite lend_budget_suite = {
+	.name = "ntb_lend_budget",
+	.test_cases = lend_budget_cases,
+};
+
+kunit_test_suite(lend_budget_suite);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("KUnit tests of ntb_lend's budgets");
