@@ -10,6 +10,7 @@
 #include "dma.h"
 #include "link.h"
 #include "owner.h"
+#include "trust.h"
 #include "pool.h"
 #include "proto.h"
 #include "uapi/ntb_lend.h"
@@ -162,11 +163,11 @@ static int lend_put_bar(struct sk_buff *skb, int type, int i, u64 size, u32 flag
 	return 0;
 }
 
-static int lend_put_limit(struct sk_buff *skb, enum lent_limit limit)
+static int lend_put_limit(struct sk_buff *skb, const char *text)
 {
 	struct nlattr *nest = nla_nest_start(skb, NTB_LEND_A_LENT_LIMIT);
 
-	if (!nest || nla_put_string(skb, NTB_LEND_A_LIMIT_TEXT, owner_limit(limit)))
+	if (!nest || nla_put_string(skb, NTB_LEND_A_LIMIT_TEXT, text))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -205,7 +206,10 @@ int lend_put_lent(struct sk_buff *skb, void *object)
 			      NTB_LEND_A_LENT_PAD))
 		goto unlock;
 	for (i = 0; i < LEND_LIMITS; i++)
-		if (test_bit(i, &lent->limits) && lend_put_limit(skb, i))
+		if (test_bit(i, &lent->limits) && lend_put_limit(skb, owner_limit(i)))
+			goto unlock;
+	for (i = 0; i < LEND_RISKS; i++)
+		if (test_bit(i, &lent->risks) && lend_put_limit(skb, lend_trust_text(i)))
 			goto unlock;
 	for (i = 0; i < LEND_BARS; i++)
 		if (lend_put_bar(skb, NTB_LEND_A_LENT_BAR, i, lent->bar[i].size,

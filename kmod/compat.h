@@ -8,7 +8,10 @@
 
 #include <linux/device.h>
 #include <linux/dma-map-ops.h>
+#include <linux/iommu.h>
+#include <linux/irqdomain.h>
 #include <linux/mm.h>
+#include <linux/msi.h>
 #include <linux/netlink.h>
 
 /* A string field and its source have the same name: newer kernels want it once. */
@@ -43,6 +46,22 @@ static inline void lend_clear_dma_iommu(struct device *dev)
 	dev_clear_dma_iommu(dev);
 #elif defined(LEND_HAVE_DMA_IOMMU_FIELD) && defined(CONFIG_IOMMU_DMA)
 	dev->dma_iommu = false;
+#endif
+}
+
+/**
+ * lend_messages_isolated() - can a device raise no interrupts but its own
+ * @dev: the device
+ *
+ * Context: process.
+ */
+static inline bool lend_messages_isolated(struct device *dev)
+{
+#ifdef LEND_HAVE_ISOLATED_MSI
+	return msi_device_has_isolated_msi(dev);
+#else
+	return irq_domain_check_msi_remap() ||
+	       device_iommu_capable(dev, IOMMU_CAP_INTR_REMAP);
 #endif
 }
 

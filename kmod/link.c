@@ -442,6 +442,7 @@ static void lend_link_work(struct work_struct *work)
 {
 	struct lend_link *link = container_of(to_delayed_work(work), struct lend_link, work);
 	bool up = ntb_link_is_up(link->ntb, NULL, NULL);
+	const char *why;
 	int ret;
 
 	WRITE_ONCE(link->physical, up);
@@ -463,6 +464,11 @@ static void lend_link_work(struct work_struct *work)
 		goto requeue;
 
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
+		why = lend_hooks->distrust(link);
+		if (why) {
+			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
+			goto requeue;
+		}
 		ret = lend_link_check_windows(link);
 		if (ret) {
 			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN,

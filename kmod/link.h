@@ -25,6 +25,8 @@ struct lend_relay;
  * struct lend_link_hooks - what happens above a link
  * @serve: answers the peer's requests
  * @deliver: hands its messages to daemons
+ * @distrust: why no window may open to the peer, or NULL; process context, caller
+ *	holds the link's lock
  * @dead: the peer is lost; process context, takes no link's lock, and ends what
  *	waits for the peer
  * @lost: the session is over: nobody uses the peer's memory any more, all leases
@@ -33,6 +35,7 @@ struct lend_relay;
 struct lend_link_hooks {
 	lend_channel_serve *serve;
 	lend_mailbox_deliver *deliver;
+	const char *(*distrust)(const struct lend_link *link);
 	void (*dead)(struct lend_link *link);
 	void (*lost)(struct lend_link *link);
 };

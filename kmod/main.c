@@ -8,12 +8,13 @@
  * of what is above through hooks that are set here:
  *
  *   compat proto                                     how kernels differ; the wire
- *   region chunk filter sequence hello view trace    pure logic, with KUnit tests
+ *   region chunk filter budget sequence hello view   pure logic, with KUnit tests
+ *   trace                                            trace points
  *   registry window channel                          objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
  *   link                                             handshake, heartbeat, loss
  *   borrowed irq dma borrower                        borrowed devices
- *   trust owner_irq owner                            lent devices, their leases
+ *   trust owner_page owner_irq owner                 lent devices, their leases
  *   attributes netlink main
  *
  * Locks, the outer ones first. Whoever holds one takes none above it:
@@ -40,6 +41,7 @@
 #include "link.h"
 #include "netlink.h"
 #include "owner.h"
+#include "trust.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -65,6 +67,12 @@ static enum lend_status lend_serve(struct lend_channel *channel, const struct le
 	return status;
 }
 
+/* Process context, @link->lock held. */
+static const char *lend_link_distrust(const struct lend_link *link)
+{
+	return lend_trust_link(&link->windows);
+}
+
 /* Process context. The owner's fence comes first: it waits for nobody. */
 static void lend_link_dead(struct lend_link *link)
 {
@@ -82,6 +90,7 @@ static void lend_link_lost(struct lend_link *link)
 static const struct lend_link_hooks lend_hooks = {
 	.serve = lend_serve,
 	.deliver = lend_netlink_deliver,
+	.distrust = lend_link_distrust,
 	.dead = lend_link_dead,
 	.lost = lend_link_lost,
 };

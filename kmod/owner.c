@@ -36,6 +36,7 @@
 #include "link.h"
 #include "owner.h"
 #include "owner_irq.h"
+#include "owner_page.h"
 #include "proto.h"
 #include "trace.h"
 #include "trust.h"
@@ -294,25 +295,19 @@ static void owner_show_free_windows(struct lent_device *lent, const struct lend_
 
 /*
  * Process context; lease and lent locks held. Lets the device reach the DMA window,
- * and free ones. Returns 0; -EPERM it would not be contained; -ENOSPC no room in
- * its domain.
+ * and free ones. Returns 0; -ENOSPC no room in its domain.
  */
 static int owner_show_windows(struct lent_device *lent, struct lend_link *link,
 			      const struct lend_trust *trust, struct netlink_ext_ack *extack)
 {
 	const struct lent_window *dma = &lent->window[link->windows.dma];
 
-	if (lend_trust_required() && trust->why[0]) {
-		NL_SET_ERR_MSG_FMT(extack,
-				   "not limited to the window: %s; change that, or unset require_iommu",
-				   trust->why);
-		return -EPERM;
-	}
 	if (!owner_show_window(lent, link, link->windows.dma, trust->translated)) {
 		NL_SET_ERR_MSG(extack, "the IOMMU cannot map the window for this device");
 		return -ENOSPC;
 	}
-	lent->contained = !trust->why[0];
+	lent->risks = trust->risks;
+	lent->contained = !trust->risks;
 	if (lent->contained)
 		pci_info(lent->pdev, "reaches the window at 0x%llx, and nothing else\n",
 			 dma->bus);
@@ -354,10 +349,6 @@ const char *owner_limit(enum lent_limit limit)
 		return "I/O port BARs are hidden: windows carry memory only";
 	case LEND_LIMIT_ROM:
 		return "the expansion ROM is hidden: it has no address, or no window reaches it";
-	case LEND_LIMIT_FENCE:
-		return "not fenced: no IOMMU translates what comes over the bridge";
-	case LEND_LIMIT_GROUP:
-		return "its IOMMU group has other devices: it can reach what they can";
 	default:
 		return "unknown";
 	}
@@ -374,19 +365,29 @@ static u32 owner_bar_flags(const struct resource *res)
 	return flags;
 }
 
-/* Process context, lease and lent locks held. */
+/*
+ * Process context, lease and lent locks held. Returns 0; -EBUSY something else is in
+ * its page; -ENOSPC no room in the bridge's domain.
+ */
 static int owner_map_bar(struct lent_device *lent, struct lend_link *link, int i)
 {
 	struct resource *res = &lent->pdev->resource[i];
 	struct lent_bar *bar = &lent->bar[i];
+	int ret;
 
 	bar->size = resource_size(res);
 	bar->flags = owner_bar_flags(res);
-	bar->mapped = lend_is_translated(&link->pdev->dev);
-	if (!bar->mapped) {
+	bar->mapped = false;
+	if (!lend_is_translated(&link->pdev->dev)) {
 		bar->bus = pci_bus_address(lent->pdev, i);
 		return 0;
 	}
+	ret = owner_page_own(lent->pdev, res, &lent->gaps);
+	if (ret) {
+		bar->size = 0;
+		return ret;
+	}
+	bar->mapped = true;
 	bar->bus = dma_map_resource(&link->pdev->dev, res->start, bar->size,
 				    DMA_BIDIRECTIONAL, 0);
 	if (dma_mapping_error(&link->pdev->dev, bar->bus)) {
@@ -450,6 +451,8 @@ static void owner_unplace(struct lent_device *lent, struct lend_link *link)
 		owner_unmap_bar(lent, link, i);
 	if (!lend_registry_for_each(&owner_lent, 0, owner_is_in_window, &in))
 		lend_bar_window_close(&link->windows);
+	/* Nothing shows their pages any more. */
+	owner_page_disown(&lent->gaps);
 	owner_hide_windows(lent);
 }
 
@@ -478,10 +481,8 @@ static int owner_looks_at_other(struct lend_object *object, void *arg)
 		return 0;
 	if (link == o->link)
 		o->in_use |= owner_holds_bar_window(other, link);
-	else if (!o->trust->why[0] && lend_trust_same_group(o->lent->pdev, other->pdev))
-		snprintf(o->trust->why, sizeof(o->trust->why),
-			 "it shares its IOMMU group with %s, which another peer borrows",
-			 pci_name(other->pdev));
+	else if (lend_trust_same_group(o->lent->pdev, other->pdev))
+		lend_trust_shared(o->trust, other->pdev);
 	return 0;
 }
 
@@ -527,7 +528,9 @@ static int owner_place_bars(struct lent_device *lent, struct lend_link *link,
 			continue;
 		ret = owner_map_bar(lent, link, i);
 		if (ret) {
-			NL_SET_ERR_MSG_FMT(extack, "BAR %d does not fit the window", i);
+			NL_SET_ERR_MSG_FMT(extack, "BAR %d %s", i, ret == -EBUSY ?
+					   "shares its page of memory with another device" :
+					   "does not fit the window");
 			return ret;
 		}
 		bar = &lent->bar[i];
@@ -606,13 +609,11 @@ static int owner_place(struct lent_device *lent, struct lend_link *link, bool in
 			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
 		return -EOPNOTSUPP;
 	}
-	if (!link->windows.translated) {
-		if (lend_trust_required()) {
-			NL_SET_ERR_MSG(extack,
-				       "not fenced: no IOMMU translates the bridge; enable it, or unset require_iommu");
-			return -EPERM;
-		}
-		set_bit(LEND_LIMIT_FENCE, &lent->limits);
+	if (lend_trust_required() && trust->risks) {
+		NL_SET_ERR_MSG_FMT(extack, "%s; change that, or unset require_iommu", trust->why);
+		pci_warn(lent->pdev, "cannot be lent: %s; change that, or unset require_iommu\n",
+			 trust->why);
+		return -EPERM;
 	}
 	ret = owner_check_sizes(lent, link, extack);
 	if (!ret)
@@ -623,8 +624,6 @@ static int owner_place(struct lent_device *lent, struct lend_link *link, bool in
 		owner_unplace(lent, link);
 		return ret;
 	}
-	if (trust->translated && !lent->contained)
-		set_bit(LEND_LIMIT_GROUP, &lent->limits);
 	owner_place_rom(lent, link, in_use);
 	return 0;
 }
@@ -657,6 +656,7 @@ static int lease_begin(struct lent_device *lent, struct lend_link *link, u64 epo
 	}
 
 	lent->limits = 0;
+	lent->risks = 0;
 	ill = owner_reset(lent);
 	if (ill) {
 		owner_set_state(lent, NTB_LEND_LENT_STATE_QUARANTINED, ill);
@@ -667,7 +667,7 @@ static int lease_begin(struct lent_device *lent, struct lend_link *link, u64 epo
 	lend_filter_set_pin(lent->filter, owner_intx_pin(lent->pdev));
 
 	mutex_lock(&link->lease_lock);
-	lend_trust_check(lent->pdev, &trust);
+	lend_trust_check(&link->windows, lent->pdev, &trust);
 	lend_registry_for_each(&owner_lent, 0, owner_looks_at_other, &others);
 	mutex_lock(&lent->lock);
 	if (!lend_link_is_ready(link)) {
@@ -699,10 +699,14 @@ static int lease_begin(struct lent_device *lent, struct lend_link *link, u64 epo
 static void owner_log_limits(struct lent_device *lent)
 {
 	enum lent_limit limit;
+	enum lend_risk risk;
 
 	for (limit = 0; limit < LEND_LIMITS; limit++)
 		if (test_bit(limit, &lent->limits))
 			pci_info(lent->pdev, "%s\n", owner_limit(limit));
+	for (risk = 0; risk < LEND_RISKS; risk++)
+		if (test_bit(risk, &lent->risks))
+			pci_info(lent->pdev, "%s\n", lend_trust_text(risk));
 }
 
 /**
@@ -740,6 +744,9 @@ int owner_lend(struct lent_device *lent, struct lend_link *link, u64 epoch,
  */
 static void lease_fence(struct lent_device *lent)
 {
+	/* Twice does no harm: what is closed stays so. */
+	if (lent->ended)
+		return;
 	/* Requests are refused for good, and none that reads is under way. */
 	owner_close(lent);
 	lent->ended = true;
@@ -844,18 +851,28 @@ int owner_unlend(struct lent_device *lent, bool force, struct netlink_ext_ack *e
 	return ret;
 }
 
+/*
+ * Process context; lease and lent locks held. Fences the lease, which user space
+ * finishes when it takes the device back. Returns whether it was not over yet.
+ */
+static bool lease_fence_because(struct lent_device *lent, const char *why)
+{
+	if (lent->ended)
+		return false;
+	lease_fence(lent);
+	lent->message = why;
+	lent->state = NTB_LEND_LENT_STATE_LENT;
+	return true;
+}
+
 static int lease_fence_on(struct lend_object *object, void *arg)
 {
 	struct lent_device *lent = container_of(object, struct lent_device, object);
 	bool event = false;
 
 	mutex_lock(&lent->lock);
-	if (lent->link == arg && !lent->ended) {
-		lease_fence(lent);
-		lent->message = "the borrower is lost";
-		lent->state = NTB_LEND_LENT_STATE_LENT;
-		event = true;
-	}
+	if (lent->link == arg)
+		event = lease_fence_because(lent, "the borrower is lost");
 	mutex_unlock(&lent->lock);
 	if (event)
 		lend_registry_changed(&owner_lent, &lent->object);
@@ -875,6 +892,31 @@ void owner_link_dead(struct lend_link *link)
 	mutex_lock(&link->lease_lock);
 	lend_registry_for_each(&owner_lent, 0, lease_fence_on, link);
 	mutex_unlock(&link->lease_lock);
+}
+
+/*
+ * Process context, device lock held. Something has happened to the device or this
+ * host that no lease outlasts: it is fenced, and the borrower told.
+ */
+static void lease_cut(struct lent_device *lent, const char *why)
+{
+	struct lend_link *link = lent->link;
+	bool attached, event;
+
+	if (!link)
+		return;
+	mutex_lock(&link->lease_lock);
+	mutex_lock(&lent->lock);
+	attached = lent->state == NTB_LEND_LENT_STATE_ATTACHED;
+	event = lease_fence_because(lent, why);
+	mutex_unlock(&lent->lock);
+	mutex_unlock(&link->lease_lock);
+	if (!event)
+		return;
+	pci_warn(lent->pdev, "the lease is over: %s\n", why);
+	if (attached)
+		lease_revoke(lent);
+	lend_registry_changed(&owner_lent, &lent->object);
 }
 
 static int lease_stop_irq_on(struct lend_object *object, void *arg)
@@ -1204,6 +1246,7 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto release;
 	mutex_init(&lent->lock);
 	INIT_LIST_HEAD(&lent->open);
+	INIT_LIST_HEAD(&lent->gaps);
 	lent->pdev = pci_dev_get(pdev);
 	owner_irq_init(&lent->irq, pdev, lent->filter);
 	pci_set_drvdata(pdev, lent);
@@ -1247,11 +1290,59 @@ static void owner_remove(struct pci_dev *pdev)
 	owner_put(lent);
 }
 
+/* Device lock held. The borrower's driver cannot know what of its work was lost. */
+static pci_ers_result_t owner_error_detected(struct pci_dev *pdev, pci_channel_state_t state)
+{
+	lease_cut(pci_get_drvdata(pdev), "the device has reported an error");
+	switch (state) {
+	case pci_channel_io_normal:
+		return PCI_ERS_RESULT_CAN_RECOVER;
+	case pci_channel_io_frozen:
+		return PCI_ERS_RESULT_NEED_RESET;
+	default:
+		return PCI_ERS_RESULT_DISCONNECT;
+	}
+}
+
+/* Device lock held. Who takes the device back resets it once more, and looks at it. */
+static pci_ers_result_t owner_slot_reset(struct pci_dev *pdev)
+{
+	struct lent_device *lent = pci_get_drvdata(pdev);
+
+	pci_load_saved_state(pdev, lent->saved);
+	pci_restore_state(pdev);
+	pci_clear_master(pdev);
+	return owner_answers(lent) ? PCI_ERS_RESULT_RECOVERED : PCI_ERS_RESULT_DISCONNECT;
+}
+
+static const struct pci_error_handlers owner_error_handlers = {
+	.error_detected = owner_error_detected,
+	.slot_reset = owner_slot_reset,
+};
+
+/* Device lock held. */
+static void owner_shutdown(struct pci_dev *pdev)
+{
+	lease_cut(pci_get_drvdata(pdev), "this host is shut down");
+}
+
+/* Device lock held. A bridge that sleeps carries nothing. */
+static int owner_suspend(struct device *dev)
+{
+	lease_cut(dev_get_drvdata(dev), "this host was suspended");
+	return 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(owner_pm_ops, owner_suspend, NULL);
+
 /* Bound by driver_override only: no table of IDs. */
 static struct pci_driver owner_driver = {
 	.name = "ntb_lend",
 	.probe = owner_probe,
 	.remove = owner_remove,
+	.shutdown = owner_shutdown,
+	.err_handler = &owner_error_handlers,
+	.driver.pm = pm_sleep_ptr(&owner_pm_ops),
 };
 
 /**

@@ -53,8 +53,6 @@ enum lent_limit {
 	LEND_LIMIT_RESET,	/* there is no way to reset it */
 	LEND_LIMIT_IO,		/* it has I/O port BARs, which are hidden */
 	LEND_LIMIT_ROM,		/* its expansion ROM is hidden */
-	LEND_LIMIT_FENCE,	/* nothing translates what the peer sends */
-	LEND_LIMIT_GROUP,	/* it shares its IOMMU group */
 	LEND_LIMITS,
 };
 
@@ -73,8 +71,10 @@ enum lent_limit {
  * @epoch: of the lease; 0 without
  * @last_epoch: greatest epoch ever given for this binding
  * @ended: the session of the lease is over; requests are refused until unlend
- * @contained: its IOMMU domain limits it to the windows
+ * @contained: it and its borrower are limited to the windows
  * @limits: bits of enum lent_limit
+ * @risks: bits of enum lend_risk
+ * @gaps: what else is in the pages of its BARs, taken
  * @window: the DMA window and free ones, by index
  * @bar: its memory BARs and its expansion ROM
  * @filter: what of its configuration space the borrower may see and write; does
@@ -100,6 +100,8 @@ struct lent_device {
 	bool ended;
 	bool contained;
 	unsigned long limits;
+	unsigned long risks;
+	struct list_head gaps;
 	struct lent_window window[LEND_WINDOWS_MAX];
 	struct lent_bar bar[LEND_BARS];
 	struct lend_filter *filter;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Trust: what of this host a device that is lent could reach by DMA. Looks at
- * the host and at the device alone; what is lent to whom is known to owner.c,
- * which calls it.
+ * Trust: what of this host a device that is lent could reach by DMA, and what its
+ * borrower could by the bridge. Looks at the host, the bridge and the device; what
+ * is lent to whom is known to owner.c, which calls it.
  *
  * Locks: the caller holds the device's lock.
  */
@@ -10,61 +10,174 @@
 #include <linux/iommu.h>
 #include <linux/moduleparam.h>
 #include <linux/pci.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
+#include "compat.h"
 #include "trust.h"
 #include "window.h"
 
 static bool require_iommu;
 module_param(require_iommu, bool, 0644);
 MODULE_PARM_DESC(require_iommu,
-		 "Refuse to lend a device that no IOMMU limits to the window (default no)");
+		 "Refuse links and devices that IOMMUs do not limit to what is lent (default no)");
 
+/**
+ * lend_trust_text() - a risk in words
+ * @risk: which
+ *
+ * Context: any.
+ */
+const char *lend_trust_text(enum lend_risk risk)
+{
+	switch (risk) {
+	case LEND_RISK_BRIDGE:
+		return "not fenced: no IOMMU translates what comes over the bridge";
+	case LEND_RISK_BRIDGE_GROUP:
+		return "the bridge shares its IOMMU group: the borrower can reach what others map";
+	case LEND_RISK_DEVICE:
+		return "no IOMMU translates its DMA";
+	case LEND_RISK_GROUP:
+		return "its IOMMU group has other devices: it can reach what they can";
+	case LEND_RISK_MESSAGES:
+		return "interrupts are not isolated: it can raise any of this host";
+	case LEND_RISK_ATS:
+		return "it translates addresses by itself (ATS): it can reach all memory";
+	case LEND_RISK_RESERVED:
+		return "firmware has memory of this host mapped for it (RMRR or IVMD)";
+	default:
+		return "unknown";
+	}
+}
+
+/* @why: with names, or NULL. */
+static void lend_trust_add(struct lend_trust *trust, enum lend_risk risk, const char *why)
+{
+	if (!trust->risks)
+		strscpy(trust->why, why ?: lend_trust_text(risk), sizeof(trust->why));
+	__set_bit(risk, &trust->risks);
+}
+
+/**
+ * struct lend_neighbours - for lend_trust_used_here()
+ * @dev: whose group it is
+ * @other: one of it that this host uses, or NULL
+ */
 struct lend_neighbours {
-	struct pci_dev *pdev;
-	struct lend_trust *trust;
+	struct device *dev;
+	struct device *other;
 };
 
 /*
- * A device that the IOMMU cannot tell from the one to be lent has its mappings
- * in the same domain. Bridges do no DMA of their own; those that ntb_lend holds
- * have none. Process context, the group's lock held.
+ * A device that the IOMMU cannot tell from another has its mappings in the same
+ * domain. Bridges do no DMA of their own; those that are lent, as @n->dev, have
+ * none of this host. Process context, the group's lock held.
  */
 static int lend_trust_used_here(struct device *dev, void *arg)
 {
 	struct lend_neighbours *n = arg;
 	struct device_driver *driver = READ_ONCE(dev->driver);
 
-	if (!driver || driver == n->pdev->dev.driver)
+	if (dev == n->dev || !driver || driver == n->dev->driver)
 		return 0;
 	if (dev_is_pci(dev) && to_pci_dev(dev)->hdr_type == PCI_HEADER_TYPE_BRIDGE)
 		return 0;
-	snprintf(n->trust->why, sizeof(n->trust->why),
-		 "it shares its IOMMU group with %s, which this host uses", dev_name(dev));
+	n->other = dev;
 	return 1;
 }
 
+/* Process context. */
+static void lend_trust_check_group(struct pci_dev *pdev, struct lend_trust *trust,
+				   enum lend_risk risk, const char *what)
+{
+	struct lend_neighbours n = { .dev = &pdev->dev };
+	struct iommu_group *group = iommu_group_get(&pdev->dev);
+	char why[sizeof(trust->why)];
+
+	if (!group)
+		return;
+	iommu_group_for_each_dev(group, &n, lend_trust_used_here);
+	if (n.other) {
+		snprintf(why, sizeof(why), "%s shares its IOMMU group with %s, which this host uses",
+			 what, dev_name(n.other));
+		lend_trust_add(trust, risk, why);
+	}
+	iommu_group_put(group);
+}
+
+/* Process context. Is memory of this host mapped for the device, whoever drives it? */
+static bool lend_trust_has_reserved(struct pci_dev *pdev)
+{
+	struct iommu_group *group = iommu_group_get(&pdev->dev);
+	struct iommu_resv_region *region, *next;
+	LIST_HEAD(regions);
+	bool found = false;
+
+	if (!group)
+		return false;
+	iommu_get_group_resv_regions(group, &regions);
+	list_for_each_entry_safe(region, next, &regions, list) {
+		found |= region->type == IOMMU_RESV_DIRECT ||
+			 region->type == IOMMU_RESV_DIRECT_RELAXABLE;
+		kfree(region);
+	}
+	iommu_group_put(group);
+	return found;
+}
+
+static bool lend_trust_has_ats(struct pci_dev *pdev)
+{
+#ifdef CONFIG_PCI_ATS
+	return pdev->ats_enabled;
+#else
+	return false;
+#endif
+}
+
 /**
- * lend_trust_check() - find out whether a device can be limited to the window
+ * lend_trust_check() - find out whether a device can be limited to the windows
+ * @w: of the link to its borrower
  * @pdev: the device, not lent yet
  * @trust: the answer
  *
  * Context: process; caller holds the device lock.
  */
-void lend_trust_check(struct pci_dev *pdev, struct lend_trust *trust)
+void lend_trust_check(const struct lend_windows *w, struct pci_dev *pdev,
+		      struct lend_trust *trust)
 {
-	struct lend_neighbours n = { .pdev = pdev, .trust = trust };
-	struct iommu_group *group;
-
 	memset(trust, 0, sizeof(*trust));
 	trust->translated = lend_is_translated(&pdev->dev);
+	if (!w->translated)
+		lend_trust_add(trust, LEND_RISK_BRIDGE, NULL);
+	else
+		lend_trust_check_group(w->pdev, trust, LEND_RISK_BRIDGE_GROUP, "the bridge");
 	if (!trust->translated) {
-		strscpy(trust->why, "no IOMMU translates its DMA", sizeof(trust->why));
+		lend_trust_add(trust, LEND_RISK_DEVICE, NULL);
 		return;
 	}
-	group = iommu_group_get(&pdev->dev);
-	iommu_group_for_each_dev(group, &n, lend_trust_used_here);
-	iommu_group_put(group);
+	lend_trust_check_group(pdev, trust, LEND_RISK_GROUP, "it");
+	if (!lend_messages_isolated(&pdev->dev))
+		lend_trust_add(trust, LEND_RISK_MESSAGES, NULL);
+	if (lend_trust_has_ats(pdev))
+		lend_trust_add(trust, LEND_RISK_ATS, NULL);
+	if (lend_trust_has_reserved(pdev))
+		lend_trust_add(trust, LEND_RISK_RESERVED, NULL);
+}
+
+/**
+ * lend_trust_shared() - the device has a neighbour that another peer borrows
+ * @trust: of the device
+ * @other: the neighbour, of the same group
+ *
+ * Context: process.
+ */
+void lend_trust_shared(struct lend_trust *trust, struct pci_dev *other)
+{
+	char why[sizeof(trust->why)];
+
+	snprintf(why, sizeof(why), "it shares its IOMMU group with %s, which another peer borrows",
+		 pci_name(other));
+	lend_trust_add(trust, LEND_RISK_GROUP, why);
 }
 
 /**
@@ -85,7 +198,21 @@ bool lend_trust_same_group(struct pci_dev *pdev, struct pci_dev *other)
 }
 
 /**
- * lend_trust_required() - is a device refused that can reach more
+ * lend_trust_link() - may windows open to the peer of a link
+ * @w: of the link
+ *
+ * Context: process.
+ * Return: NULL, or why they stay closed.
+ */
+const char *lend_trust_link(const struct lend_windows *w)
+{
+	if (lend_trust_required() && !w->translated)
+		return "no IOMMU translates what comes over the bridge: enable it, or unset require_iommu";
+	return NULL;
+}
+
+/**
+ * lend_trust_required() - is refused what could reach more
  *
  * Context: any.
  */

@@ -55,7 +55,8 @@ class Link:
 class Lent:
     """A function of this host bound to ntb_lend. `state`: bound, lent, attached, returning, quarantined.
 
-    `link` is None without a lease. `limits` says in words what the device lacks for its borrower.
+    `link` is None without a lease. `limits` says in words what the device lacks for its borrower. `message` says why it
+    is quarantined, or why its lease is over although nobody has taken it back yet.
     """
 
     id: int
@@ -70,6 +71,11 @@ class Lent:
     @property
     def leased(self) -> bool:
         return self.state in ("lent", "attached", "returning")
+
+    @property
+    def over(self) -> bool:
+        """The kernel has fenced the device: its lease can only be ended."""
+        return self.state == "lent" and bool(self.message)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@
 granted  -> active      the borrower attached the device
 active   -> granted     it detached, the lease goes on
 any live -> returning   somebody wants the device back and the borrower has time to hand it over
-any live -> (ended)     the kernel has no such lease any more, the lease expired, or the time to return is over
+any live -> (ended)     the kernel has no such lease any more or has fenced it, the lease expired, or the time to return
+                        is over
 returning-> quarantined the device did not come back healthy (decided where it is reset, in leasing)
 
 A lease lives while the kernel says "attached" over a ready link to the same incarnation of the peer, or while the
@@ -66,6 +67,8 @@ def observe(lease: Lease, life: Life, now: float, ttl: float, lent: Lent | None,
     if not holds(lease, lent):
         return Step("returning", life, "the kernel has no such lease any more")
     assert lent is not None
+    if lent.over:
+        return Step("returning", life, lent.message)
     same_peer = link is not None and link.ready and link.peer_epoch == lease.peer_epoch
     if lent.state == "attached" and same_peer:
         life = replace(life, seen=max(life.seen, now))

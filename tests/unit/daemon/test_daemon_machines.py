@@ -243,6 +243,8 @@ UNUSED = replace(ATTACHED, state="lent")
         ("active", 10, ATTACHED, READY, ("returning", 10, True)),
         ("returning", None, UNUSED, READY, ("returning", 5, True)),
         ("returning", 11, UNUSED, READY, ("returning", 5, False)),
+        ("active", None, replace(UNUSED, message="the borrower is lost"), None, ("returning", 5, True)),
+        ("returning", 11, replace(UNUSED, message="the device has reported an error"), READY, ("returning", 5, True)),
     ],
 )
 def test_what_an_observation_means(state, due, lent, link, expected):
