@@ -40,6 +40,7 @@ static const struct kernel_param_ops lend_timeout_ops = {
 };
 
 module_param_cb(request_timeout_ms, &lend_timeout_ops, &request_timeout_ms, 0644);
+__MODULE_PARM_TYPE(request_timeout_ms, "uint");
 MODULE_PARM_DESC(request_timeout_ms,
 		 "Hard limit of one access to a register of a borrowed device, in ms, from 1 to 10000 (default 50)");
 
