@@ -14,6 +14,8 @@ import written
 
 TOPOLOGY = fabric.topology()
 CHUNKS = pattern.BLOCK >> 16
+# What a lease lacks for being contained, by its owner's IOMMU: the lab's AMD one does not remap interrupts.
+MISSING = {"none": "not fenced", "amd": "interrupts are not isolated"}
 
 
 @pytest.fixture(scope="module", params=fabric.leases(), ids=lambda lease: lease["name"])
@@ -32,12 +34,14 @@ def found(mixed: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_each_side_uses_the_iommu_it_has(mixed: dict[str, Any]) -> None:
-    has = {host.name: host.iommu != "none" for host in TOPOLOGY.hosts}
+    kinds = {host.name: host.iommu for host in TOPOLOGY.hosts}
     owner, borrower = (fabric.connect(mixed[role]) for role in ("owner", "borrower"))
     (lease,) = [lease for lease in fabric.ask(owner, "ownerd", "leases") if lease["name"] == mixed["name"]]
-    assert lease["contained"] is has[mixed["owner"]]
+    assert lease["contained"] is (kinds[mixed["owner"]] == "intel")
+    for kind, missing in MISSING.items():
+        assert any(limit.startswith(missing) for limit in lease["limits"]) is (kind == kinds[mixed["owner"]])
     (link,) = [link for link in fabric.ask(borrower, "borrowerd", "links") if link["peer"] == mixed["owner"]]
-    assert link["dma"] == ("iommu" if has[mixed["borrower"]] else "direct")
+    assert link["dma"] == ("direct" if kinds[mixed["borrower"]] == "none" else "iommu")
 
 
 def test_data_moves_and_interrupts_arrive(mixed: dict[str, Any], found: dict[str, Any]) -> None:

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A borrower that means harm: writes into the peer's memory what ntb_lend never
+ * would. It takes the link from ntb_lend, which must be loaded, so it is built with
+ * its headers.
+ *
+ * Each attack is a file in debugfs, evil/NAME. Writing "ROUNDS SEED [HANDLE EPOCH]"
+ * there carries it out; HANDLE and EPOCH are of a lease, for attacks that need one.
+ * evil/granted tells how many requests of the last attack were granted.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/io.h>
+#include <linux/module.h>
+#include <linux/ntb.h>
+#include <linux/pci.h>
+#include <linux/prandom.h>
+#include <linux/uaccess.h>
+
+#include "link.h"
+
+#define EVIL_SLOT	(LEND_SLOTS - 1)
+#define EVIL_WAIT_US	200000
+
+/**
+ * struct evil - an attack under way
+ * @link: the link, in use
+ * @rnd: where garbage comes from
+ * @rounds: how often
+ * @handle: of a lent device
+ * @epoch: of its lease
+ */
+struct evil {
+	struct lend_link *link;
+	struct rnd_state rnd;
+	u32 rounds;
+	u32 handle;
+	u64 epoch;
+};
+
+/**
+ * struct evil_attack - a kind of attack
+ * @name: of its file
+ * @run: carries it out; process context, the peer's memory is mapped
+ */
+struct evil_attack {
+	const char *name;
+	void (*run)(struct evil *evil);
+};
+
+static DEFINE_MUTEX(evil_lock);
+static struct dentry *evil_files;
+static u32 evil_granted;
+
+static u32 evil_random(struct evil *evil)
+{
+	return prandom_u32_state(&evil->rnd);
+}
+
+static void evil_ring(struct evil *evil, u64 bits)
+{
+	ntb_peer_db_set(evil->link->ntb, bits);
+}
+
+static void evil_post(struct evil *evil, int slot, const struct lend_request *req)
+{
+	struct lend_request __iomem *to = &evil->link->channel.peer->req[slot];
+
+	memcpy_toio(&to->op, &req->op, sizeof(*req) - offsetof(struct lend_request, op));
+	wmb();
+	writel(le32_to_cpu(req->seq), &to->seq);
+	wmb();
+}
+
+/* One request that is well-formed, but for what is in it. Its status, or -ETIMEDOUT. */
+static int evil_ask(struct evil *evil, u8 op, u8 size, u32 arg, u32 value)
+{
+	struct lend_response *resp = &evil->link->channel.own->resp[EVIL_SLOT];
+	struct lend_request req = {
+		.seq = cpu_to_le32(evil_random(evil) | 1),
+		.op = op,
+		.size = size,
+		.session = cpu_to_le64(evil->link->channel.epoch),
+		.epoch = cpu_to_le64(evil->epoch),
+		.handle = cpu_to_le32(evil->handle),
+		.arg = cpu_to_le32(arg),
+		.value = cpu_to_le32(value),
+	};
+	int us;
+
+	evil_post(evil, EVIL_SLOT, &req);
+	evil_ring(evil, BIT_ULL(LEND_DB_REQUEST));
+	for (us = 0; us < EVIL_WAIT_US; us += 10) {
+		if (READ_ONCE(resp->seq) == req.seq)
+			return le32_to_cpu(READ_ONCE(resp->status));
+		udelay(10);
+	}
+	return -ETIMEDOUT;
+}
+
+/* Garbage in all slots, but so that some of it is looked at. */
+static void evil_requests(struct evil *evil)
+{
+	struct lend_request req;
+	u32 i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		prandom_bytes_state(&evil->rnd, &req, sizeof(req));
+		if (evil_random(evil) % 8)
+			req.session = cpu_to_le64(evil->link->channel.epoch);
+		if (evil_random(evil) % 4)
+			req.op = evil_random(evil) % 16;
+		if (evil_random(evil) % 2)
+			req.handle = cpu_to_le32(evil_random(evil) % 8);
+		if (evil_random(evil) % 2)
+			req.epoch = cpu_to_le64(evil->epoch);
+		if (evil_random(evil) % 2)
+			req.arg = cpu_to_le32(evil_random(evil) % 0x2000);
+		evil_post(evil, i % LEND_SLOTS, &req);
+		if (i % 4 == 0)
+			evil_ring(evil, BIT_ULL(LEND_DB_REQUEST));
+		udelay(evil_random(evil) % 100);
+		cond_resched();
+	}
+}
+
+static void evil_messages(struct evil *evil)
+{
+	struct lend_mbox __iomem *to = &evil->link->channel.peer->mbox;
+	u8 garbage[64];
+	u32 i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		prandom_bytes_state(&evil->rnd, garbage, sizeof(garbage));
+		memcpy_toio(to->data, garbage, sizeof(garbage));
+		writel(evil_random(evil) % 2 ? evil_random(evil) : evil_random(evil) % 5000,
+		       &to->len);
+		writel(evil_random(evil) % 4, &to->port);
+		writeq(evil_random(evil) % 8 ? evil->link->channel.epoch : evil_random(evil),
+		       &to->session);
+		wmb();
+		writel(evil_random(evil), &to->seq);
+		evil_ring(evil, BIT_ULL(LEND_DB_MAILBOX));
+		usleep_range(50, 500);
+	}
+}
+
+/* Interrupts that nobody raised, and some that nobody handled. */
+static void evil_interrupts(struct evil *evil)
+{
+	struct lend_chan __iomem *peer = evil->link->channel.peer;
+	u32 i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		__le64 __iomem *word = evil_random(evil) % 2 ? peer->raised : peer->handled;
+		u32 tag = evil_random(evil) % 2 ? lower_32_bits(evil->epoch) : evil_random(evil);
+
+		writeq((u64)tag << 32 | evil_random(evil), &word[evil_random(evil) % LEND_RELAYS]);
+		if (i % 8 == 0)
+			evil_ring(evil, BIT_ULL(LEND_DB_RELAY));
+		cond_resched();
+	}
+}
+
+static void evil_doorbells(struct evil *evil)
+{
+	u32 i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		evil_ring(evil, LEND_ALL_DB);
+		cond_resched();
+	}
+}
+
+/* The same, so that the peer is interrupted each time. */
+static void evil_rings(struct evil *evil)
+{
+	u32 i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		evil_ring(evil, LEND_ALL_DB);
+		usleep_range(100, 200);
+	}
+}
+
+/* Every register with every pattern, as if the whole device were its own. */
+static void evil_registers(struct evil *evil)
+{
+	static const u32 patterns[] = { 0, ~0U, 0xaaaaaaaa, 0x55555555 };
+	u32 where, size, i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		for (where = 0; where < PCI_CFG_SPACE_EXP_SIZE + 16;
+		     where += where < PCI_CFG_SPACE_SIZE ? 1 : 4) {
+			/* Misaligned ones, too. */
+			for (size = 4; size; size = where < PCI_CFG_SPACE_SIZE ? size - 1 : 0)
+				if (!evil_ask(evil, LEND_OP_CONFIG_WRITE, size, where,
+					      patterns[i % ARRAY_SIZE(patterns)]))
+					evil_granted++;
+			cond_resched();
+		}
+	}
+}
+
+/* Each operation on something that is not lent, or not any more. */
+static void evil_operations(struct evil *evil)
+{
+	u32 i, op;
+
+	for (i = 0; i < evil->rounds; i++) {
+		for (op = LEND_OP_OPEN; op <= LEND_OP_WINDOW; op++) {
+			if (op == LEND_OP_REVOKE)
+				continue;
+			if (!evil_ask(evil, op, 4, evil_random(evil) % 0x40000, evil_random(evil)))
+				evil_granted++;
+		}
+		cond_resched();
+	}
+}
+
+/* The session does not outlive this. */
+static void evil_greetings(struct evil *evil)
+{
+	u32 i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		ntb_peer_spad_write(evil->link->ntb, evil->link->windows.pidx,
+				    evil_random(evil) % LEND_SPAD_COUNT, evil_random(evil));
+		evil_ring(evil, BIT_ULL(LEND_DB_HELLO));
+		usleep_range(100, 1000);
+	}
+}
+
+static const struct evil_attack evil_attacks[] = {
+	{ "requests", evil_requests },
+	{ "messages", evil_messages },
+	{ "interrupts", evil_interrupts },
+	{ "doorbells", evil_doorbells },
+	{ "rings", evil_rings },
+	{ "registers", evil_registers },
+	{ "operations", evil_operations },
+	{ "greetings", evil_greetings },
+};
+
+/* The link of the first bridge that ntb_lend has. With a reference to the device, or NULL. */
+static struct pci_dev *evil_find(struct lend_link **link)
+{
+	struct pci_dev *pdev = NULL;
+
+	for_each_pci_dev(pdev) {
+		if (!pdev->driver || strcmp(pdev->driver->name, "ntb_hw_amd"))
+			continue;
+		/* struct amd_ntb_dev begins with it. */
+		*link = ((struct ntb_dev *)pci_get_drvdata(pdev))->ctx;
+		if (*link)
+			return pdev;
+	}
+	return NULL;
+}
+
+static int evil_run(const struct evil_attack *attack, struct evil *evil)
+{
+	struct pci_dev *pdev = evil_find(&evil->link);
+	struct lend_channel *channel;
+	int ret = -ENOTCONN;
+
+	if (!pdev)
+		return -ENODEV;
+	channel = &evil->link->channel;
+	/* As lend_channel_enter(): the peer's memory stays mapped. */
+	atomic_inc(&channel->users);
+	smp_mb__after_atomic();
+	if (lend_channel_is_ready(channel)) {
+		attack->run(evil);
+		ret = 0;
+	}
+	atomic_dec(&channel->users);
+	pci_dev_put(pdev);
+	return ret;
+}
+
+static ssize_t evil_write(struct file *file, const char __user *from, size_t count, loff_t *ppos)
+{
+	const struct evil_attack *attack = file->private_data;
+	struct evil evil = {};
+	char text[64] = "";
+	u32 seed;
+	int ret;
+
+	if (count >= sizeof(text) || copy_from_user(text, from, count))
+		return -EINVAL;
+	if (sscanf(text, "%u %u %u %llu", &evil.rounds, &seed, &evil.handle, &evil.epoch) < 2)
+		return -EINVAL;
+	prandom_seed_state(&evil.rnd, seed);
+	mutex_lock(&evil_lock);
+	evil_granted = 0;
+	ret = evil_run(attack, &evil);
+	mutex_unlock(&evil_lock);
+	return ret ?: count;
+}
+
+static const struct file_operations evil_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = evil_write,
+};
+
+static int __init evil_init(void)
+{
+	int i;
+
+	evil_files = debugfs_create_dir("evil", NULL);
+	for (i = 0; i < ARRAY_SIZE(evil_attacks); i++)
+		debugfs_create_file(evil_attacks[i].name, 0200, evil_files,
+				    (void *)&evil_attacks[i], &evil_fops);
+	debugfs_create_u32("granted", 0400, evil_files, &evil_granted);
+	return 0;
+}
+module_init(evil_init);
+
+static void __exit evil_exit(void)
+{
+	debugfs_remove_recursive(evil_files);
+}
+module_exit(evil_exit);
+
+MODULE_DESCRIPTION("A borrower that means harm, to test an owner");
+MODULE_LICENSE("GPL");
