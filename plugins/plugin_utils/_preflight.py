@@ -576,10 +576,12 @@ def check_quarantine(findings, probe, plan):
     for grant in (probe.get("ownerd") or {}).get("grants") or []:
         if grant.get("state") == "quarantined" and grant.get("name") in wanted:
             findings.error(
-                "lease %s: device %s is quarantined (%s). See devlend doctor on this host.",
+                "lease %s: device %s is quarantined (%s). Look at it, then run devlend recall %s --force on this host, which "
+                "resets it, checks it again and clears it.",
                 grant["name"],
                 grant.get("address"),
                 grant.get("message") or "no reason given",
+                grant["name"],
             )
 
 

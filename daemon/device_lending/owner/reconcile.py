@@ -14,6 +14,7 @@ from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.links import Peering
 from device_lending.owner import lease as machine
+from device_lending.owner import quarantine
 from device_lending.owner.leasing import Leasing
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
@@ -33,6 +34,7 @@ class Reconciler:
         self._config = config
         self._clock = clock
         self._lives: dict[int, machine.Life] = {}
+        self._settled = False
 
     def life(self, lease: Lease) -> machine.Life:
         """The in-memory half of a lease."""
@@ -63,6 +65,7 @@ class Reconciler:
         `scan` gives this host's functions. It reads a dozen files for each, so it is called only for what is unknown.
         """
         now = self._clock.monotonic()
+        self._settle(scan)
         leases = self._store.leases()
         by_address = {lent.address: lent for lent in lents}
         links = {peering.link.id: peering.link for peering in peerings}
@@ -92,6 +95,19 @@ class Reconciler:
                 self._name(known[lent.address], scan())
         epochs = {lease.epoch for lease in self._store.leases()}
         self._lives = {epoch: life for epoch, life in self._lives.items() if epoch in epochs}
+
+    def _settle(self, scan: Callable[[], Sequence[Function]]) -> None:
+        """Once: devices may have other addresses after a boot, and a quarantine is the device's."""
+        if self._settled:
+            return
+        self._settled = True
+        leases = self._store.leases()
+        if all(lease.live for lease in leases):
+            return
+        moves = quarantine.moves(leases, scan())
+        self._store.move_leases(moves)
+        for old, new in moves.items():
+            log.warning("the quarantined device that was %s is %s now", old, new)
 
     def _end(self, lease: Lease, why: str) -> None:
         try:

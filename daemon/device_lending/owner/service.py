@@ -19,7 +19,7 @@ from device_lending.config import Config
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.links import Announcements, Peering
-from device_lending.owner import grants
+from device_lending.owner import grants, quarantine
 from device_lending.owner import lease as machine
 from device_lending.owner.devices import Assessor, Devices, document
 from device_lending.owner.leasing import Leasing
@@ -99,9 +99,9 @@ class Owner:
         except LendingError as error:
             return {**found, "message": error.message}
         found["address"] = function.address
-        quarantine = next((row for row in leases if row.address == function.address and not row.live), None)
-        if quarantine is not None:
-            return {**found, "state": "quarantined", "message": quarantine.message}
+        ill = quarantine.of(function, leases)
+        if ill is not None:
+            return {**found, "state": "quarantined", "message": ill.message}
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
         why = assessor.never(function) + assessor.now(function, False)
@@ -304,7 +304,8 @@ class Owner:
         return None
 
     def _check_free(self, name: str, function: Function, leases: list[Lease]) -> None:
-        other = next((row for row in leases if row.address == function.address), None)
+        held = next((row for row in leases if row.address == function.address), None)
+        other = held or quarantine.of(function, leases)
         if other is not None:
             state = f"quarantined: {other.message}" if not other.live else f"leased as {other.name}"
             raise LendingError("device_busy", f"lease {name}: {function.address} of host {self.config.host} is {state}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,6 +144,15 @@ class OwnerStore:
             connection.execute(
                 "UPDATE leases SET name = ?, borrower = ?, message = '' WHERE address = ?", (name, borrower, address)
             )
+
+    def move_leases(self, addresses: Mapping[str, str]) -> None:
+        """Give leases the address that their device has now: old to new, which may be another one's old one."""
+        with self._db.transaction() as connection:
+            # Out of each other's way first: addresses are unique after each statement.
+            for old in addresses:
+                connection.execute("UPDATE leases SET address = ? WHERE address = ?", (f"from {old}", old))
+            for old, new in addresses.items():
+                connection.execute("UPDATE leases SET address = ? WHERE address = ?", (new, f"from {old}"))
 
     def remove_lease(self, address: str) -> None:
         with self._db.transaction() as connection:
