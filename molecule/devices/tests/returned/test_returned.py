@@ -43,6 +43,16 @@ def test_the_owner_has_its_own_driver(hosts: dict[str, Host], loan: dict[str, An
     assert fabric.output(owner, f"basename $(readlink {driver})") == loan["driver"]
 
 
+def test_registers_that_a_process_has_kept_are_out_of_its_reach(hosts: dict[str, Host]) -> None:
+    (lease,) = [lease for lease in fabric.leases() if lease["name"] == "edu-small"]
+    owner, borrower = hosts[lease["owner"]], hosts[lease["borrower"]]
+    address = place(owner, lease["name"])
+    fabric.output(owner, f"echo {address} > /sys/bus/pci/devices/{address}/driver/unbind")
+    fabric.output(owner, f"python3 /root/kept.py set {address} 0x1")
+    assert fabric.output(borrower, "python3 /root/kept.py use") == "0xffffffff 0xffffffff"
+    assert fabric.output(owner, f"python3 /root/kept.py get {address}") == "0xfffffffe"
+
+
 def test_the_owner_reads_what_the_borrower_wrote(hosts: dict[str, Host], disk: dict[str, Any]) -> None:
     owner = hosts[disk["owner"]]
     find = partial(fabric.disks, owner, place(owner, disk["name"]))
