@@ -529,7 +529,7 @@ static void lend_db_event(void *ctx, int vector)
 	    lend_budget_take(&link->doorbells, ktime_get_mono_fast_ns(), rate, rate / 10))
 		return;
 	if (!ntb_db_set_mask(link->ntb, LEND_ALL_DB))
-		queue_delayed_work(system_wq, &link->calm, 1);
+		queue_delayed_work(system_highpri_wq, &link->calm, 1);
 }
 
 /* Work item: the peer has rung too often, and its doorbells are masked. */

@@ -61,11 +61,13 @@ static void lend_trust_add(struct lend_trust *trust, enum lend_risk risk, const 
 /**
  * struct lend_neighbours - for lend_trust_used_here()
  * @dev: whose group it is
- * @other: one of it that this host uses, or NULL
+ * @what: what that is to whoever reads @why
+ * @why: says which one of the group this host uses; empty: none
  */
 struct lend_neighbours {
 	struct device *dev;
-	struct device *other;
+	const char *what;
+	char why[sizeof_field(struct lend_trust, why)];
 };
 
 /*
@@ -82,7 +84,8 @@ static int lend_trust_used_here(struct device *dev, void *arg)
 		return 0;
 	if (dev_is_pci(dev) && to_pci_dev(dev)->hdr_type == PCI_HEADER_TYPE_BRIDGE)
 		return 0;
-	n->other = dev;
+	snprintf(n->why, sizeof(n->why), "%s shares its IOMMU group with %s, which this host uses",
+		 n->what, dev_name(dev));
 	return 1;
 }
 
@@ -90,18 +93,14 @@ static int lend_trust_used_here(struct device *dev, void *arg)
 static void lend_trust_check_group(struct pci_dev *pdev, struct lend_trust *trust,
 				   enum lend_risk risk, const char *what)
 {
-	struct lend_neighbours n = { .dev = &pdev->dev };
+	struct lend_neighbours n = { .dev = &pdev->dev, .what = what };
 	struct iommu_group *group = iommu_group_get(&pdev->dev);
-	char why[sizeof(trust->why)];
 
 	if (!group)
 		return;
 	iommu_group_for_each_dev(group, &n, lend_trust_used_here);
-	if (n.other) {
-		snprintf(why, sizeof(why), "%s shares its IOMMU group with %s, which this host uses",
-			 what, dev_name(n.other));
-		lend_trust_add(trust, risk, why);
-	}
+	if (n.why[0])
+		lend_trust_add(trust, risk, n.why);
 	iommu_group_put(group);
 }
 
