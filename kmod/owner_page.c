@@ -107,8 +107,8 @@ static int owner_gap_take(struct resource *parent, resource_size_t start, resour
  */
 int owner_page_own(struct pci_dev *pdev, const struct resource *res, struct list_head *gaps)
 {
-	resource_size_t at = ALIGN_DOWN(res->start, PAGE_SIZE), end = ALIGN(res->end + 1, PAGE_SIZE);
-	resource_size_t next;
+	resource_size_t at = ALIGN_DOWN(res->start, PAGE_SIZE);
+	resource_size_t end = ALIGN(res->end + 1, PAGE_SIZE), next;
 	int ret;
 
 	while ((at = owner_gap_begin(pdev, at)) < end) {

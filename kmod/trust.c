@@ -205,9 +205,9 @@ bool lend_trust_same_group(struct pci_dev *pdev, struct pci_dev *other)
  */
 const char *lend_trust_link(const struct lend_windows *w)
 {
-	if (lend_trust_required() && !w->translated)
-		return "no IOMMU translates what comes over the bridge: enable it, or unset require_iommu";
-	return NULL;
+	if (w->translated || !lend_trust_required())
+		return NULL;
+	return "no IOMMU translates this bridge: enable it, or unset require_iommu";
 }
 
 /**

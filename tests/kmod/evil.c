@@ -68,8 +68,10 @@ static void evil_post(struct evil *evil, int slot, const struct lend_request *re
 	struct lend_request __iomem *to = &evil->link->channel.peer->req[slot];
 
 	memcpy_toio(&to->op, &req->op, sizeof(*req) - offsetof(struct lend_request, op));
+	/* Body before number. */
 	wmb();
 	writel(le32_to_cpu(req->seq), &to->seq);
+	/* Before the doorbell. */
 	wmb();
 }
 
@@ -91,10 +93,10 @@ static int evil_ask(struct evil *evil, u8 op, u8 size, u32 arg, u32 value)
 
 	evil_post(evil, EVIL_SLOT, &req);
 	evil_ring(evil, BIT_ULL(LEND_DB_REQUEST));
-	for (us = 0; us < EVIL_WAIT_US; us += 10) {
+	for (us = 0; us < EVIL_WAIT_US; us += 20) {
 		if (READ_ONCE(resp->seq) == req.seq)
 			return le32_to_cpu(READ_ONCE(resp->status));
-		udelay(10);
+		usleep_range(10, 20);
 	}
 	return -ETIMEDOUT;
 }
@@ -139,6 +141,7 @@ static void evil_messages(struct evil *evil)
 		writel(evil_random(evil) % 4, &to->port);
 		writeq(evil_random(evil) % 8 ? evil->link->channel.epoch : evil_random(evil),
 		       &to->session);
+		/* Body before number. */
 		wmb();
 		writel(evil_random(evil), &to->seq);
 		evil_ring(evil, BIT_ULL(LEND_DB_MAILBOX));
@@ -270,6 +273,7 @@ static int evil_run(const struct evil_attack *attack, struct evil *evil)
 	channel = &evil->link->channel;
 	/* As lend_channel_enter(): the peer's memory stays mapped. */
 	atomic_inc(&channel->users);
+	/* Pairs with lend_channel_quiesce(). */
 	smp_mb__after_atomic();
 	if (lend_channel_is_ready(channel)) {
 		attack->run(evil);
