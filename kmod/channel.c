@@ -22,27 +22,12 @@
 #include <linux/timekeeping.h>
 
 #include "channel.h"
+#include "param.h"
 #include "trace.h"
 
-/* Whoever reads a register of a device that does not answer waits for so long, at most. */
-#define LEND_TIMEOUT_MAX_MS	10000
-
 static unsigned int request_timeout_ms = 50;
-
-static int lend_set_timeout(const char *value, const struct kernel_param *param)
-{
-	return param_set_uint_minmax(value, param, 1, LEND_TIMEOUT_MAX_MS);
-}
-
-static const struct kernel_param_ops lend_timeout_ops = {
-	.set = lend_set_timeout,
-	.get = param_get_uint,
-};
-
-module_param_cb(request_timeout_ms, &lend_timeout_ops, &request_timeout_ms, 0644);
-__MODULE_PARM_TYPE(request_timeout_ms, "uint");
-MODULE_PARM_DESC(request_timeout_ms,
-		 "Hard limit of one access to a register of a borrowed device, in ms, from 1 to 10000 (default 50)");
+LEND_PARAM_UINT(request_timeout_ms, 1, 10000,
+		"Hard limit of one access to a register of a borrowed device, in ms, from 1 to 10000 (default 50)");
 
 static unsigned int server_poll_us = 50;
 module_param(server_poll_us, uint, 0644);

@@ -37,6 +37,7 @@
 #include "hello.h"
 #include "link.h"
 #include "mailbox.h"
+#include "param.h"
 #include "pool.h"
 #include "relay.h"
 #include "trace.h"
@@ -67,21 +68,8 @@ MODULE_PARM_DESC(any_requester,
  * a hundred thousand times a second; above this rate they are looked at each tick.
  */
 static unsigned int doorbells_per_s = 200000;
-
-static int lend_set_doorbells(const char *value, const struct kernel_param *param)
-{
-	return param_set_uint_minmax(value, param, 1000, 10000000);
-}
-
-static const struct kernel_param_ops lend_doorbells_ops = {
-	.set = lend_set_doorbells,
-	.get = param_get_uint,
-};
-
-module_param_cb(doorbells_per_s, &lend_doorbells_ops, &doorbells_per_s, 0644);
-__MODULE_PARM_TYPE(doorbells_per_s, "uint");
-MODULE_PARM_DESC(doorbells_per_s,
-		 "A peer that rings more often is looked at by the clock, from 1000 on (default 200000)");
+LEND_PARAM_UINT(doorbells_per_s, 1000, 10000000,
+		"A peer that rings more often is looked at by the clock, from 1000 on (default 200000)");
 
 /* How often the state machine looks when nothing rings. */
 #define LEND_TICK	(HZ / 4)

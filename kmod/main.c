@@ -7,7 +7,7 @@
  * Calls go one way, from the end of this list to its beginning; what is below hears
  * of what is above through hooks that are set here:
  *
- *   compat proto                                     how kernels differ; the wire
+ *   compat param proto                               how kernels differ; the wire
  *   region chunk filter budget sequence hello view   pure logic, with KUnit tests
  *   trace                                            trace points
  *   registry window channel                          objects by number; the bridge
