@@ -132,6 +132,7 @@ int lend_put_link(struct sk_buff *skb, void *object)
 	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PROTOCOL, link->handshake.peer_protocol) ||
 	    nla_put_u8(skb, NTB_LEND_A_LINK_PHYSICAL, READ_ONCE(link->physical)) ||
 	    nla_put_u8(skb, NTB_LEND_A_LINK_IOMMU, link->windows.translated) ||
+	    nla_put_u8(skb, NTB_LEND_A_LINK_BANNED, READ_ONCE(link->banned)) ||
 	    nla_put_string(skb, NTB_LEND_A_LINK_DMA, lend_link_dma(link)) ||
 	    (message && nla_put_string(skb, NTB_LEND_A_LINK_MESSAGE, message)))
 		return -EMSGSIZE;

@@ -57,7 +57,8 @@ module_param(any_requester, bool, 0644);
 MODULE_PARM_DESC(any_requester,
 		 "Lend over bridges that let only listed functions pass, because lent ones were listed by hand (default no)");
 
-#define LEND_LINK_DOWN	"the bridge reports the link as down"
+#define LEND_LINK_DOWN		"the bridge reports the link as down"
+#define LEND_LINK_BANNED	"this host has banned the peer"
 
 /* How often a peer that rings is listened to; else when the state machine looks anyway. */
 #define LEND_HELLOS_PER_S	20
@@ -449,12 +450,15 @@ static void lend_link_work(struct work_struct *work)
 		if (link->state != NTB_LEND_LINK_STATE_DOWN)
 			lend_link_end_session(link, READ_ONCE(link->lost_because));
 		WRITE_ONCE(link->channel.dead, false);
+		/* It need not wait for our heartbeat to stop. */
+		if (up && READ_ONCE(link->banned))
+			lend_link_publish(link, LEND_HELLO_NONE);
 	}
 	if (!up)
 		goto requeue;
 
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
-		why = lend_hooks->distrust(link);
+		why = READ_ONCE(link->banned) ? LEND_LINK_BANNED : lend_hooks->distrust(link);
 		if (why) {
 			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
 			goto requeue;
@@ -589,6 +593,27 @@ bool lend_link_admits(const struct lend_link *link)
 	if (READ_ONCE(any_requester))
 		return true;
 	return strcmp(link->pdev->driver->name, "switchtec");
+}
+
+/**
+ * lend_link_ban() - keep a link down, or let it come up again
+ * @link: the link, of which the caller has a reference
+ * @banned: which of both
+ *
+ * Context: process; takes the lease lock, and then, for as long as a driver's probe,
+ * @link->lock. All leases to the peer are fenced before it waits for that.
+ */
+void lend_link_ban(struct lend_link *link, bool banned)
+{
+	WRITE_ONCE(link->banned, banned);
+	if (banned) {
+		lend_link_mark_dead(link, LEND_LINK_BANNED);
+		lend_hooks->dead(link);
+	}
+	mutex_lock(&link->lock);
+	if (!link->removed)
+		mod_delayed_work(link->wq, &link->work, 0);
+	mutex_unlock(&link->lock);
 }
 
 /* Process context. Where the DMA window does not show all memory, mappings need copies. */

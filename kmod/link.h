@@ -81,6 +81,7 @@ struct lend_heartbeat {
  * @message: why it is not ready; written under @lock
  * @physical: the bridge reports the link as up
  * @lost_because: why the channel is dead; a literal
+ * @banned: it is kept down; written by netlink, read anywhere
  * @removed: the NTB function is being unbound
  * @wq: ordered queue of @work
  * @work: runs the state machine in process context
@@ -108,6 +109,7 @@ struct lend_link {
 	const char *message;
 	bool physical;
 	const char *lost_because;
+	bool banned;
 	bool removed;
 	struct workqueue_struct *wq;
 	struct delayed_work work;
@@ -133,6 +135,7 @@ struct lend_link *lend_link_get(u32 id);
 void lend_link_hold(struct lend_link *link);
 void lend_link_put(struct lend_link *link);
 bool lend_link_admits(const struct lend_link *link);
+void lend_link_ban(struct lend_link *link, bool banned);
 
 /**
  * lend_link_is_ready() - may the peer be asked anything

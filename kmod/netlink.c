@@ -30,6 +30,7 @@ static struct lend_mailbox_bound lend_mailbox_bound[NTB_LEND_MAILBOX_PORT_BORROW
 
 static const struct nla_policy lend_link_policy[] = {
 	[NTB_LEND_A_LINK_ID] = { .type = NLA_U32 },
+	[NTB_LEND_A_LINK_BANNED] = NLA_POLICY_MAX(NLA_U8, 1),
 };
 
 static const struct nla_policy lend_lent_policy[] = {
@@ -99,6 +100,11 @@ static int lend_parse(struct genl_info *info, struct nlattr **tb, const struct l
 static const struct lend_nest lend_nest_link = {
 	NTB_LEND_A_MAIN_LINK, ARRAY_SIZE(lend_link_policy) - 1, lend_link_policy,
 	{ NTB_LEND_A_LINK_ID },
+};
+
+static const struct lend_nest lend_nest_ban = {
+	NTB_LEND_A_MAIN_LINK, ARRAY_SIZE(lend_link_policy) - 1, lend_link_policy,
+	{ NTB_LEND_A_LINK_ID, NTB_LEND_A_LINK_BANNED },
 };
 
 static const struct lend_nest lend_nest_lent = {
@@ -267,6 +273,24 @@ static int lend_nl_link_get(struct sk_buff *skb, struct genl_info *info)
 	link = lend_find_link(info, tb[NTB_LEND_A_LINK_ID]);
 	if (!link)
 		return -ENODEV;
+	ret = lend_reply(info, lend_put_link, &link->object);
+	lend_link_put(link);
+	return ret;
+}
+
+static int lend_nl_ban(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(lend_link_policy)];
+	struct lend_link *link;
+	int ret;
+
+	ret = lend_parse(info, tb, &lend_nest_ban);
+	if (ret)
+		return ret;
+	link = lend_find_link(info, tb[NTB_LEND_A_LINK_ID]);
+	if (!link)
+		return -ENODEV;
+	lend_link_ban(link, nla_get_u8(tb[NTB_LEND_A_LINK_BANNED]));
 	ret = lend_reply(info, lend_put_link, &link->object);
 	lend_link_put(link);
 	return ret;
@@ -561,6 +585,10 @@ static const struct genl_ops lend_ops[] = {
 		.cmd = NTB_LEND_CMD_MAILBOX_SEND,
 		.flags = GENL_ADMIN_PERM,
 		.doit = lend_nl_mailbox_send,
+	}, {
+		.cmd = NTB_LEND_CMD_BAN,
+		.flags = GENL_ADMIN_PERM,
+		.doit = lend_nl_ban,
 	},
 };
 

@@ -756,15 +756,15 @@ static void lease_fence(struct lent_device *lent)
 	owner_unplace(lent, lent->link);
 }
 
-/* Process context, device lock held; the lease is fenced. */
-static void lease_revoke(struct lent_device *lent)
+/* Process context; the lease of @epoch is fenced. */
+static void lease_revoke(struct lent_device *lent, struct lend_link *link, u64 epoch)
 {
 	struct lend_call call = {
-		.op = LEND_OP_REVOKE, .handle = lent->object.id, .epoch = lent->epoch,
+		.op = LEND_OP_REVOKE, .handle = lent->object.id, .epoch = epoch,
 	};
 
 	/* A peer that does not hear it loses the device all the same. */
-	lend_channel_call(&lent->link->channel, &call);
+	lend_channel_call(&link->channel, &call);
 }
 
 /*
@@ -786,7 +786,7 @@ static void lease_finish(struct lent_device *lent, bool tell)
 	mutex_unlock(&link->lease_lock);
 
 	if (tell)
-		lease_revoke(lent);
+		lease_revoke(lent, link, lent->epoch);
 
 	mutex_lock(&lent->lock);
 	owner_irq_stop(&lent->irq);
@@ -915,8 +915,63 @@ static void lease_cut(struct lent_device *lent, const char *why)
 		return;
 	pci_warn(lent->pdev, "the lease is over: %s\n", why);
 	if (attached)
-		lease_revoke(lent);
+		lease_revoke(lent, link, lent->epoch);
 	lend_registry_changed(&owner_lent, &lent->object);
+}
+
+/* Process context. The link of a lease, with a reference, or NULL. */
+static struct lend_link *lease_link(struct lent_device *lent)
+{
+	struct lend_link *link;
+
+	mutex_lock(&lent->lock);
+	link = lent->link;
+	if (link)
+		lend_link_hold(link);
+	mutex_unlock(&lent->lock);
+	return link;
+}
+
+/*
+ * Process context; @arg's device lock held, not that of the lent function. @arg is
+ * about to get a driver of this host. A lent function whose domain it shares could
+ * reach what that driver maps.
+ */
+static int lease_meet_neighbour(struct lend_object *object, void *arg)
+{
+	struct lent_device *lent = container_of(object, struct lent_device, object);
+	bool event = false, tell = false;
+	struct pci_dev *pdev = arg;
+	struct lend_link *link;
+	u64 epoch;
+
+	if (pdev == lent->pdev || !lend_trust_same_group(lent->pdev, pdev))
+		return 0;
+	link = lease_link(lent);
+	if (!link)
+		return 0;
+	mutex_lock(&link->lease_lock);
+	mutex_lock(&lent->lock);
+	epoch = lent->epoch;
+	if (lent->link == link && !lent->ended) {
+		__set_bit(LEND_RISK_GROUP, &lent->risks);
+		lent->contained = false;
+		event = true;
+		tell = lend_trust_required() && lent->state == NTB_LEND_LENT_STATE_ATTACHED;
+		if (lend_trust_required())
+			lease_fence_because(lent, "this host uses a device of its IOMMU group");
+	}
+	mutex_unlock(&lent->lock);
+	mutex_unlock(&link->lease_lock);
+	if (tell)
+		lease_revoke(lent, link, epoch);
+	lend_link_put(link);
+	if (event) {
+		pci_warn(lent->pdev, "is not contained any more: this host uses %s of its IOMMU group\n",
+			 pci_name(pdev));
+		lend_registry_changed(&owner_lent, &lent->object);
+	}
+	return 0;
 }
 
 static int lease_stop_irq_on(struct lend_object *object, void *arg)
@@ -1345,6 +1400,20 @@ static struct pci_driver owner_driver = {
 	.driver.pm = pm_sleep_ptr(&owner_pm_ops),
 };
 
+/* Process context; the device lock of what gets a driver held. */
+static int owner_notify(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct device *dev = data;
+
+	if (action == BUS_NOTIFY_BIND_DRIVER && lend_trust_is_used(dev, &owner_driver.driver))
+		lend_registry_for_each(&owner_lent, 0, lease_meet_neighbour, to_pci_dev(dev));
+	return NOTIFY_OK;
+}
+
+static struct notifier_block owner_nb = {
+	.notifier_call = owner_notify,
+};
+
 /**
  * owner_register() - offer the driver for functions to lend
  *
@@ -1353,7 +1422,14 @@ static struct pci_driver owner_driver = {
  */
 int owner_register(void)
 {
-	return pci_register_driver(&owner_driver);
+	int ret = bus_register_notifier(&pci_bus_type, &owner_nb);
+
+	if (ret)
+		return ret;
+	ret = pci_register_driver(&owner_driver);
+	if (ret)
+		bus_unregister_notifier(&pci_bus_type, &owner_nb);
+	return ret;
 }
 
 /**
@@ -1364,4 +1440,5 @@ int owner_register(void)
 void owner_unregister(void)
 {
 	pci_unregister_driver(&owner_driver);
+	bus_unregister_notifier(&pci_bus_type, &owner_nb);
 }

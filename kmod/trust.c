@@ -70,19 +70,31 @@ struct lend_neighbours {
 	char why[sizeof_field(struct lend_trust, why)];
 };
 
-/*
+/**
+ * lend_trust_is_used() - does this host have a device do DMA
+ * @dev: the device
+ * @driver: holds those that are lent, which have no mappings of this host
+ *
  * A device that the IOMMU cannot tell from another has its mappings in the same
- * domain. Bridges do no DMA of their own; those that are lent, as @n->dev, have
- * none of this host. Process context, the group's lock held.
+ * domain. Bridges do no DMA of their own.
+ *
+ * Context: any.
  */
+bool lend_trust_is_used(struct device *dev, const struct device_driver *driver)
+{
+	const struct device_driver *own = READ_ONCE(dev->driver);
+
+	if (!own || own == driver)
+		return false;
+	return !dev_is_pci(dev) || to_pci_dev(dev)->hdr_type != PCI_HEADER_TYPE_BRIDGE;
+}
+
+/* Process context, the group's lock held. */
 static int lend_trust_used_here(struct device *dev, void *arg)
 {
 	struct lend_neighbours *n = arg;
-	struct device_driver *driver = READ_ONCE(dev->driver);
 
-	if (dev == n->dev || !driver || driver == n->dev->driver)
-		return 0;
-	if (dev_is_pci(dev) && to_pci_dev(dev)->hdr_type == PCI_HEADER_TYPE_BRIDGE)
+	if (dev == n->dev || !lend_trust_is_used(dev, n->dev->driver))
 		return 0;
 	snprintf(n->why, sizeof(n->why), "%s shares its IOMMU group with %s, which this host uses",
 		 n->what, dev_name(dev));

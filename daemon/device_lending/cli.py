@@ -44,6 +44,13 @@ def _offer_completer(**_unused: Any) -> list[str]:
         return []
 
 
+def _ban_completer(**_unused: Any) -> list[str]:
+    try:
+        return sorted(item["host"] for item in Client(_socket(None, "ownerd")).get("/v1/bans", timeout=2)["bans"])
+    except (Unreachable, Failed, KeyError):
+        return []
+
+
 def _seconds(value: str) -> float:
     seconds = float(value)
     if not 0 <= seconds <= 3600:
@@ -92,6 +99,11 @@ def parser() -> argparse.ArgumentParser:
                       help="seconds to wait until its owner has it; 0: do not wait (default: %(default)g)")  # fmt: skip
     recall = named("recall", "take a lent device back, and hold its grant until it is put again", _name_completer)
     recall.add_argument("--force", action="store_true", help="at once; also resets a quarantined device and clears it")
+    recall.add_argument("--ban", action="store_true",
+                        help="at once, with all else that its borrower has, which is cut off until unban")  # fmt: skip
+    unban = sub("unban", "let a host in again that recall --ban has cut off")
+    host = unban.add_argument("host", metavar="HOST", help="name of the host")
+    host.completer = _ban_completer  # type: ignore[attr-defined]
     sub("status", "show the daemons, the kernel module and the links")
     sub("links", "list the links and who is behind them")
     sub("devices", "list this host's PCI functions and whether they can be lent")

@@ -142,8 +142,13 @@ def _wanted(daemons: Daemons) -> list[Document]:
 
 def _recall(daemons: Daemons, options: argparse.Namespace) -> Shown:
     path = f"/v1/leases/{quote(options.name, safe='')}/recall"
-    answer = daemons.owner.call("POST", path, {"force": options.force}, _SLOW)
+    answer = daemons.owner.call("POST", path, {"force": options.force, "ban": options.ban}, _SLOW)
     return answer, f"{options.name}: {answer['message']}"
+
+
+def _unban(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    answer = daemons.owner.call("DELETE", f"/v1/bans/{quote(options.host, safe='')}", None, _SLOW)
+    return answer, str(answer["message"])
 
 
 def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
@@ -224,6 +229,7 @@ _COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
     "borrow": _borrow,
     "return": _return,
     "recall": _recall,
+    "unban": _unban,
     "status": _status,
     "links": _links,
     "devices": _devices,

@@ -27,7 +27,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Link:
-    """One peer port of one NTB device. `state` is down, handshake, ready or incompatible."""
+    """One peer port of one NTB device. `state` is down, handshake, ready or incompatible; `banned`: it is kept down."""
 
     id: int
     ntb: str = ""
@@ -45,6 +45,7 @@ class Link:
     iommu: bool = False
     dma: str = "direct"
     space: dict[str, int] = field(default_factory=dict)
+    banned: bool = False
 
     @property
     def ready(self) -> bool:
@@ -181,6 +182,8 @@ class KernelPort(Protocol):
     def lent(self) -> list[Lent]: ...
 
     def borrowed(self) -> list[Borrowed]: ...
+
+    def ban(self, link: int, banned: bool) -> Link: ...
 
     def lend(self, address: str, link: int, epoch: int) -> Lent: ...
 

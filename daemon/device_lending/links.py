@@ -48,6 +48,7 @@ class Peering:
             "peer_epoch": link.peer_epoch,
             "iommu": link.iommu,
             "dma": link.dma,
+            "banned": link.banned,
             "space": dict(link.space),
             "windows": [
                 {

@@ -21,7 +21,7 @@ SECONDS = {
     "molecule-families": 900,
     "molecule-mixed_iommus": 900,
     "molecule": 450,
-    "molecule-iommu": 280,
+    "molecule-iommu": 400,
     "molecule-bridge": 220,
     "kernel": 150,
     "sanity": 60,

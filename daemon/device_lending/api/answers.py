@@ -53,6 +53,7 @@ class LinkOut(BaseModel):
     peer_epoch: int
     iommu: bool
     dma: str = Field(..., description="How borrowed devices reach this host's memory: iommu, direct or bounce.")
+    banned: bool = Field(..., description="This host keeps it down: see /v1/bans.")
     space: Dict[str, int] = Field(
         ..., description="Octets for DMA mappings: size, free, largest, bounced, and how often none was left."
     )
@@ -86,6 +87,15 @@ class DeviceOut(BaseModel):
 
 class Devices(BaseModel):
     devices: List[DeviceOut]
+
+
+class BanOut(BaseModel):
+    host: str
+    since: str = Field(..., description="UTC, ISO 8601")
+
+
+class Bans(BaseModel):
+    bans: List[BanOut]
 
 
 class GrantOut(BaseModel):

@@ -56,3 +56,4 @@ class AttachmentsIn(Body):
 
 class RecallIn(Body):
     force: StrictBool = Field(False, description="Take the device at once; reset a quarantined one again.")
+    ban: StrictBool = Field(False, description="Cut the borrower off as well, with all that it has; implies force.")

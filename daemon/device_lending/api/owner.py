@@ -24,7 +24,10 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
         return owner.put_grants(items, purge=body.purge, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def recall(name: str, body: bodies.RecallIn) -> dict[str, Any]:
-        return {"message": owner.recall(name, body.force, notify)}
+        return {"message": owner.ban(name) if body.ban else owner.recall(name, body.force, notify)}
+
+    def unban(host: str) -> dict[str, Any]:
+        return {"message": owner.unban(host)}
 
     operations = [
         Operation("GET", "/v1/devices", "This host's PCI functions", "Devices", lambda: {"devices": owner.devices()}),
@@ -36,6 +39,8 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
         Operation(
             "POST", "/v1/leases/{name}/recall", "Take a device back and hold its grant", "Done", recall, bodies.RecallIn
         ),
+        Operation("GET", "/v1/bans", "Which hosts are cut off", "Bans", lambda: {"bans": owner.bans()}),
+        Operation("DELETE", "/v1/bans/{host}", "Let a host in again", "Done", unban),
     ]
     return common.create(
         "ownerd",

@@ -38,6 +38,7 @@ ATTRIBUTES: dict[str, tuple[tuple[str, str], ...]] = {
         ("iommu", "u8"),
         ("dma", "string"),
         ("space", "nest:space"),
+        ("banned", "u8"),
     ),
     "window": (
         ("index", "u32"),
@@ -141,6 +142,7 @@ OPERATIONS: tuple[str, ...] = (
     "link-event",
     "lent-event",
     "borrowed-event",
+    "ban",
 )
 COMMAND: dict[str, int] = {name: number for number, name in enumerate(OPERATIONS, start=1)}
 

@@ -60,6 +60,9 @@ class NetlinkKernel:
     def unlend(self, address: str, force: bool) -> kernel.Lent:
         return lent_of(self._one("unlend", "lent", {"lent": {"address": address}, "force": force}))
 
+    def ban(self, link: int, banned: bool) -> kernel.Link:
+        return link_of(self._one("ban", "link", {"link": {"id": link, "banned": int(banned)}}))
+
     def attach(self, link: int, remote_id: int, epoch: int) -> kernel.Borrowed:
         wanted = {"borrowed": {"link": link, "remote-id": remote_id, "epoch": epoch}}
         return borrowed_of(self._one("attach", "borrowed", wanted))
@@ -209,6 +212,7 @@ def link_of(nest: dict[str, Any]) -> kernel.Link:
         iommu=bool(nest.get("iommu", 0)),
         dma=nest.get("dma", "direct"),
         space=dict(nest.get("space", {})),
+        banned=bool(nest.get("banned", 0)),
     )
 
 

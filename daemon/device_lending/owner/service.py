@@ -21,6 +21,7 @@ from device_lending.kernel import Lent
 from device_lending.links import Announcements, Peering
 from device_lending.owner import grants, quarantine
 from device_lending.owner import lease as machine
+from device_lending.owner.bans import Bans
 from device_lending.owner.devices import Assessor, Devices, document
 from device_lending.owner.leasing import Leasing
 from device_lending.owner.reconcile import Reconciler, snapshot
@@ -59,6 +60,7 @@ class Owner:
         self._lock = threading.RLock()
         self._leasing = Leasing(store, port, binder, clock, config.host)
         self._reconciler = Reconciler(store, self._leasing, config, clock)
+        self._bans = Bans(store, port, config.host)
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -105,7 +107,12 @@ class Owner:
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
         why = assessor.never(function) + assessor.now(function, False)
+        if any(ban.host == grant.borrower for ban in self._bans.all()):
+            why.insert(0, f"{grant.borrower} is banned; devlend unban {grant.borrower} lets it in again")
         return {**found, "state": "offered", "message": "; ".join(why)}
+
+    def bans(self) -> list[dict[str, Any]]:
+        return [{"host": ban.host, "since": iso(ban.since)} for ban in self._bans.all()]
 
     def leases(self) -> list[dict[str, Any]]:
         try:
@@ -226,6 +233,36 @@ class Owner:
                 device=lease.address,
             )
         return f"{lease.address} is back on {self.config.host}; its grant is on hold until it is put again"
+
+    def ban(self, name: str) -> str:
+        """Cut the borrower of a lease off, with all that it has, until `unban`; what was done, in words."""
+        with self._lock:
+            lease = next((row for row in self._store.leases() if row.live and row.name == name), None)
+            if lease is None:
+                raise LendingError(
+                    "no_lease",
+                    f"host {self.config.host} has no live lease {name}, whose borrower could be banned; see its leases",
+                    status=404,
+                    name=name,
+                )
+            # Its link is down, and all that it has is fenced, before any of it is reset.
+            self._bans.put(lease.borrower, lease.link, self._clock.wall())
+            mine = [row for row in self._store.leases() if row.live and row.borrower == lease.borrower]
+            for row in mine:
+                self._store.hold(row.name, f"{row.borrower} was banned; put the grant again to offer it")
+                with contextlib.suppress(LendingError):  # it stays "returning"; the regular look tries again
+                    self._leasing.end(row, True, "its borrower is banned")
+        back = ", ".join(row.address for row in mine)
+        return (
+            f"{lease.borrower} is banned, and {back} taken back; devlend unban {lease.borrower} on "
+            f"{self.config.host} lets it in again"
+        )
+
+    def unban(self, host: str) -> str:
+        """Let a host in again; what was done, in words."""
+        with self._lock:
+            self._bans.lift(host, self.peerings())
+        return f"{host} may come back; what was held for it is offered when its grants are put again"
 
     def _withdraw(self, leases: Iterable[Lease], why: str, notify: Notifier) -> None:
         """Recall leases, wait for the borrowers up to the grace, then take what is left by force."""
@@ -367,8 +404,9 @@ class Owner:
         with self._lock:
             lents, links = snapshot(self._kernel)
             leases = self._store.leases()
+            peerings = self._announcements.peerings(self.config, links)
+            self._bans.enforce(peerings)
             if leases or lents:
-                peerings = self._announcements.peerings(self.config, links)
                 self._reconciler.step(lents, peerings, lambda: self._devices.scan(leases))
             return links
 

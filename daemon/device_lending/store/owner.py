@@ -35,7 +35,13 @@ CREATE TABLE leases (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX one_live_lease_per_name ON leases (name) WHERE state != 'quarantined'
 """
-MIGRATIONS = (_SCHEMA_1,)
+_SCHEMA_2 = """
+CREATE TABLE bans (
+    host TEXT PRIMARY KEY,
+    since REAL NOT NULL
+) WITHOUT ROWID
+"""
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,14 @@ class Grant:
     def document(self) -> dict[str, object]:
         """What `before` and `after` of the API hold."""
         return {"name": self.name, "device": self.device, "borrower": self.borrower}
+
+
+@dataclass(frozen=True)
+class Ban:
+    """The word of a person that a host is cut off. `since` is seconds since 1970."""
+
+    host: str
+    since: float
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,19 @@ class OwnerStore:
         """Do not lend a grant again until a person puts it again."""
         with self._db.transaction() as connection:
             connection.execute("UPDATE grants SET held = ? WHERE name = ?", (why, name))
+
+    def bans(self) -> list[Ban]:
+        """All bans by host."""
+        return [Ban(row["host"], row["since"]) for row in self._db.rows("SELECT * FROM bans ORDER BY host")]
+
+    def add_ban(self, ban: Ban) -> None:
+        """A host that is banned already stays so since then."""
+        with self._db.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO bans VALUES (?, ?)", (ban.host, ban.since))
+
+    def remove_ban(self, host: str) -> None:
+        with self._db.transaction() as connection:
+            connection.execute("DELETE FROM bans WHERE host = ?", (host,))
 
     def leases(self) -> list[Lease]:
         """All leases by name, quarantined devices included."""

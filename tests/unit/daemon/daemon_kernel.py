@@ -128,6 +128,16 @@ class FakeKernel:
         self.event("lent")
         return self.lents[address]
 
+    def ban(self, link, banned):
+        self._check("ban")
+        set_link(self, link, not banned)
+        message = "this host has banned the peer" if banned else ""
+        self.link_table[link] = replace(self.link_table[link], banned=banned, message=message)
+        for lent in list(self.lents.values()):
+            if banned and lent.link == link and lent.leased:
+                self.lents[lent.address] = replace(lent, state="lent", message="the borrower is lost")
+        return self.link_table[link]
+
     def attach(self, link, remote_id, epoch):
         self._check("attach")
         peer, _number = self.peers[link]

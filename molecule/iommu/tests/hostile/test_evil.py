@@ -134,3 +134,24 @@ def test_nothing_is_granted_when_the_lease_is_over(owner: Host, borrower: Host, 
 def test_garbage_instead_of_a_greeting_ends_the_session_and_no_more(owner: Host, borrower: Host) -> None:
     attack(owner, borrower, "greetings", "200 9")
     fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
+
+
+def test_a_banned_borrower_is_cut_off_until_it_may_come_back(
+    owner: Host, borrower: Host, probe: dict[str, Any]
+) -> None:
+    keys = ("name", "device", "borrower")
+    grants = [{key: grant[key] for key in keys} for grant in fabric.ask(owner, "ownerd", "grants")]
+    assert f"{probe['borrower']} is banned" in fabric.output(owner, f"devlend recall {NAME} --ban")
+    assert fabric.ask(owner, "ownerd", "leases") == []
+
+    def closed() -> bool:
+        (link,) = fabric.ask(owner, "ownerd", "links")
+        return link["state"] == "down" and not any(window["inbound_size"] for window in link["windows"])
+
+    fabric.until(closed, 30, "no window shows anything")
+    fabric.until(lambda: borrower.run(f"echo 1 1 > {FILES}/doorbells").rc != 0, 30, "the borrower has no link")
+    # Whatever is put in the inventory: it stays out.
+    fabric.put(owner, "ownerd", "grants", grants)
+    assert closed()
+    fabric.output(owner, f"devlend unban {probe['borrower']}")
+    fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
