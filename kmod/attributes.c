@@ -7,6 +7,7 @@
 #include "attributes.h"
 #include "borrowed.h"
 #include "borrower.h"
+#include "borrower_config.h"
 #include "dma.h"
 #include "link.h"
 #include "owner.h"

@@ -64,6 +64,7 @@ struct borrowed_bar {
  * @state: see the netlink spec
  * @opened: the owner counts this as the attachment
  * @gone: accesses return all-ones; set in any context, never cleared
+ * @over: hears that the lease is over, and why, as a literal; any context
  * @gone_because: why its lease is over; a literal
  * @gone_work: removes its driver after the owner has ended the lease
  * @bus: its root bus, or NULL
@@ -108,6 +109,7 @@ struct borrowed_device {
 	enum ntb_lend_borrowed_state state;
 	bool opened;
 	bool gone;
+	void (*over)(struct borrowed_device *b, const char *why);
 	const char *gone_because;
 	struct work_struct gone_work;
 	struct pci_bus *bus;

@@ -16,7 +16,6 @@ extern struct lend_registry borrower_borrowed;
 
 int borrower_register(void);
 void borrower_unregister(void);
-bool lend_is_borrowed(const struct pci_dev *pdev);
 
 struct borrowed_device *borrower_get(u32 id);
 void borrower_put(struct borrowed_device *b);

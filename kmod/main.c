@@ -13,8 +13,9 @@
  *   registry window channel                          objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
  *   link                                             handshake, heartbeat, loss
- *   borrowed irq dma borrower                        borrowed devices
- *   trust owner_page owner_irq owner                 lent devices, their leases
+ *   borrowed irq dma borrower_config borrower        borrowed devices
+ *   trust owner_page owner_irq lent owner_place      lent devices,
+ *   owner                                            their leases
  *   attributes netlink main
  *
  * Locks, the outer ones first. Whoever holds one takes none above it:

@@ -6,8 +6,7 @@
  *
  *   functions by handle and address, and those that are open
  *   reset and health
- *   windows: where the function finds the borrower's memory, and the borrower
- *   the function's BARs
+ *   what others of the same borrower hold
  *   the lease: lease_begin(), lease_end()
  *   requests: nothing in one is trusted; the device must be leased to this very
  *   link with this very epoch, and each access goes through the filter
@@ -23,27 +22,23 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/io.h>
-#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/netlink.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 
-#include "borrower.h"
+#include "borrower_config.h"
 #include "channel.h"
 #include "compat.h"
 #include "filter.h"
 #include "link.h"
 #include "owner.h"
 #include "owner_irq.h"
-#include "owner_page.h"
+#include "owner_place.h"
 #include "proto.h"
 #include "trace.h"
 #include "trust.h"
 #include "window.h"
-
-static_assert(LEND_BAR_ROM == PCI_ROM_RESOURCE);
-static_assert(LEND_BARS > PCI_STD_NUM_BARS);
 
 static LIST_HEAD(owner_opened);
 /* Whoever reads a borrowed device for user space holds the raw pci_lock. */
@@ -239,101 +234,6 @@ static const char *owner_reset(struct lent_device *lent)
 	return owner_answers(lent) ? NULL : "no answer after the reset";
 }
 
-/*
- * Map the window as low in the device's domain as it goes, so that devices with
- * few address bits reach it, too. Process context, the device lock held.
- */
-static dma_addr_t owner_map_window(struct device *dev, const struct lend_window *win)
-{
-	dma_addr_t addr;
-	int bits;
-
-	for (bits = max(32, order_base_2(win->size)); bits <= 64; bits++) {
-		if (dma_set_mask_and_coherent(dev, DMA_BIT_MASK(bits)))
-			continue;
-		addr = dma_map_resource(dev, win->base, win->size, DMA_BIDIRECTIONAL, 0);
-		if (!dma_mapping_error(dev, addr))
-			return addr;
-	}
-	return DMA_MAPPING_ERROR;
-}
-
-/* Process context; lease and lent locks held. False if its domain has no room for it. */
-static bool owner_show_window(struct lent_device *lent, const struct lend_link *link, int i,
-			      bool translated)
-{
-	const struct lend_window *win = &link->windows.win[i];
-	u64 bus = win->bus;
-
-	if (translated)
-		bus = owner_map_window(&lent->pdev->dev, win);
-	if (bus == DMA_MAPPING_ERROR)
-		return false;
-	lent->window[i] = (struct lent_window) {
-		.bus = bus, .size = win->size, .mapped = translated,
-	};
-	return true;
-}
-
-/* Process context; lease and lent locks held. One that is left out is not missed. */
-static void owner_show_free_windows(struct lent_device *lent, const struct lend_link *link,
-				    bool translated)
-{
-	int i;
-
-	for (i = 0; i < link->windows.count; i++) {
-		if (!link->windows.win[i].size || !lend_window_is_free(&link->windows, i))
-			continue;
-		if (owner_show_window(lent, link, i, translated))
-			pci_info(lent->pdev, "reaches window %d at 0x%llx as well\n", i,
-				 lent->window[i].bus);
-		else
-			pci_info(lent->pdev, "does not reach window %d: no room in its domain\n",
-				 i);
-	}
-}
-
-/*
- * Process context; lease and lent locks held. Lets the device reach the DMA window,
- * and free ones. Returns 0; -ENOSPC no room in its domain.
- */
-static int owner_show_windows(struct lent_device *lent, struct lend_link *link,
-			      const struct lend_trust *trust, struct netlink_ext_ack *extack)
-{
-	const struct lent_window *dma = &lent->window[link->windows.dma];
-
-	if (!owner_show_window(lent, link, link->windows.dma, trust->translated)) {
-		NL_SET_ERR_MSG(extack, "the IOMMU cannot map the window for this device");
-		return -ENOSPC;
-	}
-	lent->risks = trust->risks;
-	lent->contained = !trust->risks;
-	if (lent->contained)
-		pci_info(lent->pdev, "reaches the window at 0x%llx, and nothing else\n",
-			 dma->bus);
-	else
-		pci_warn(lent->pdev, "reaches more than the window at 0x%llx: %s\n",
-			 dma->bus, trust->why);
-	owner_show_free_windows(lent, link, trust->translated);
-	return 0;
-}
-
-/* Process context, @lent->lock held; the device is cut off. */
-static void owner_hide_windows(struct lent_device *lent)
-{
-	struct lent_window *win;
-	int i;
-
-	for (i = 0; i < LEND_WINDOWS_MAX; i++) {
-		win = &lent->window[i];
-		if (win->mapped)
-			dma_unmap_resource(&lent->pdev->dev, win->bus, win->size,
-					   DMA_BIDIRECTIONAL, 0);
-	}
-	memset(lent->window, 0, sizeof(lent->window));
-	lent->contained = false;
-}
-
 /**
  * owner_limit() - what a lent device lacks, in words
  * @limit: what
@@ -354,113 +254,11 @@ const char *owner_limit(enum lent_limit limit)
 	}
 }
 
-static u32 owner_bar_flags(const struct resource *res)
-{
-	u32 flags = PCI_BASE_ADDRESS_SPACE_MEMORY;
-
-	if (res->flags & IORESOURCE_MEM_64)
-		flags |= PCI_BASE_ADDRESS_MEM_TYPE_64;
-	if (res->flags & IORESOURCE_PREFETCH)
-		flags |= PCI_BASE_ADDRESS_MEM_PREFETCH;
-	return flags;
-}
-
-/*
- * Process context, lease and lent locks held. Returns 0; -EBUSY something else is in
- * its page; -ENOSPC no room in the bridge's domain.
- */
-static int owner_map_bar(struct lent_device *lent, struct lend_link *link, int i)
-{
-	struct resource *res = &lent->pdev->resource[i];
-	struct lent_bar *bar = &lent->bar[i];
-	int ret;
-
-	bar->size = resource_size(res);
-	bar->flags = owner_bar_flags(res);
-	bar->mapped = false;
-	if (!lend_is_translated(&link->pdev->dev)) {
-		bar->bus = pci_bus_address(lent->pdev, i);
-		return 0;
-	}
-	ret = owner_page_own(lent->pdev, res, &lent->gaps);
-	if (ret) {
-		bar->size = 0;
-		return ret;
-	}
-	bar->mapped = true;
-	bar->bus = dma_map_resource(&link->pdev->dev, res->start, bar->size,
-				    DMA_BIDIRECTIONAL, 0);
-	if (dma_mapping_error(&link->pdev->dev, bar->bus)) {
-		bar->size = 0;
-		bar->mapped = false;
-		return -ENOSPC;
-	}
-	return 0;
-}
-
-/* Process context, lease and lent locks held. */
-static void owner_unmap_bar(struct lent_device *lent, struct lend_link *link, int i)
-{
-	struct lent_bar *bar = &lent->bar[i];
-
-	if (bar->size && bar->mapped)
-		dma_unmap_resource(&link->pdev->dev, bar->bus, bar->size, DMA_BIDIRECTIONAL, 0);
-	memset(bar, 0, sizeof(*bar));
-}
-
-static bool owner_holds_bar_window(const struct lent_device *lent, const struct lend_link *link)
-{
-	int i;
-
-	for (i = 0; i < LEND_BARS; i++)
-		if (lent->bar[i].size && lent->bar[i].window == link->windows.bar)
-			return true;
-	return false;
-}
-
-/**
- * struct owner_in_window - for owner_is_in_window()
- * @lent: a lent device that does not count
- * @link: whose BAR window
- */
-struct owner_in_window {
-	const struct lent_device *lent;
-	const struct lend_link *link;
-};
-
-/* Process context, @arg's lease lock held. Returns 1 if @object has its place there. */
-static int owner_is_in_window(struct lend_object *object, void *arg)
-{
-	const struct lent_device *lent = container_of(object, struct lent_device, object);
-	const struct owner_in_window *in = arg;
-
-	return lent != in->lent && READ_ONCE(lent->link) == in->link &&
-	       owner_holds_bar_window(lent, in->link);
-}
-
-/*
- * Process context; lease and lent locks held. Takes its place in the windows from
- * the function: the borrower reaches no BAR of it, and it reaches no window.
- */
-static void owner_unplace(struct lent_device *lent, struct lend_link *link)
-{
-	struct owner_in_window in = { lent, link };
-	int i;
-
-	for (i = 0; i < LEND_BARS; i++)
-		owner_unmap_bar(lent, link, i);
-	if (!lend_registry_for_each(&owner_lent, 0, owner_is_in_window, &in))
-		lend_bar_window_close(&link->windows);
-	/* Nothing shows their pages any more. */
-	owner_page_disown(&lent->gaps);
-	owner_hide_windows(lent);
-}
-
 /**
  * struct owner_others - for owner_looks_at_other()
- * @lent: the device that is to be lent
+ * @lent: the device that is to be lent, or whose lease ends
  * @link: the borrower's link
- * @trust: what would limit its DMA; others may have a say
+ * @trust: what would limit its DMA; others may have a say; or NULL
  * @in_use: another one holds the BAR window of @link where it is
  */
 struct owner_others {
@@ -481,150 +279,8 @@ static int owner_looks_at_other(struct lend_object *object, void *arg)
 		return 0;
 	if (link == o->link)
 		o->in_use |= owner_holds_bar_window(other, link);
-	else if (lend_trust_same_group(o->lent->pdev, other->pdev))
+	else if (o->trust && lend_trust_same_group(o->lent->pdev, other->pdev))
 		lend_trust_shared(o->trust, other->pdev);
-	return 0;
-}
-
-/* Process context, lease lock held. What fits no window, wherever it lies. */
-static int owner_check_sizes(struct lent_device *lent, const struct lend_link *link,
-			     struct netlink_ext_ack *extack)
-{
-	const struct lend_windows *w = &link->windows;
-	u64 most = max(w->win[w->dma].inbound_max, w->win[w->bar].inbound_max);
-	int i;
-
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		struct resource *res = &lent->pdev->resource[i];
-
-		if (!(res->flags & IORESOURCE_MEM) || resource_size(res) <= most)
-			continue;
-		/* Newer kernels cut messages with values at 80 octets. */
-		NL_SET_ERR_MSG_FMT(extack,
-				   "BAR %d of %llu MiB is larger than the windows, of %llu MiB at most",
-				   i, (u64)resource_size(res) >> 20, most >> 20);
-		pci_warn(lent->pdev,
-			 "cannot be lent: BAR %d of %llu MiB is larger than the windows, of %llu MiB at most\n",
-			 i, (u64)resource_size(res) >> 20, most >> 20);
-		return -ENOSPC;
-	}
-	return 0;
-}
-
-/* Process context, lease and lent locks held. A place in a window for each BAR. */
-static int owner_place_bars(struct lent_device *lent, struct lend_link *link,
-			    bool in_use, struct netlink_ext_ack *extack)
-{
-	u64 lo = U64_MAX, hi = 0, largest = 0;
-	struct lent_bar *bar;
-	int i, ret;
-
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		struct resource *res = &lent->pdev->resource[i];
-
-		if (res->flags & IORESOURCE_IO && resource_size(res))
-			set_bit(LEND_LIMIT_IO, &lent->limits);
-		if (!(res->flags & IORESOURCE_MEM) || !resource_size(res))
-			continue;
-		ret = owner_map_bar(lent, link, i);
-		if (ret) {
-			NL_SET_ERR_MSG_FMT(extack, "BAR %d %s", i, ret == -EBUSY ?
-					   "shares its page of memory with another device" :
-					   "does not fit the window");
-			return ret;
-		}
-		bar = &lent->bar[i];
-		bar->window = lend_window_of(&link->windows, bar->bus, bar->size, &bar->offset);
-		if (bar->window < 0) {
-			lo = min(lo, bar->bus);
-			hi = max(hi, bar->bus + bar->size - 1);
-			largest = max(largest, bar->size);
-		}
-	}
-	if (lo <= hi) {
-		/* Each BAR must be aligned to its size in the borrower's window, too. */
-		lo = round_down(lo, largest);
-		ret = lend_bar_window_cover(&link->windows, lo, hi, in_use, extack);
-		if (ret) {
-			pci_warn(lent->pdev,
-				 "BARs at 0x%llx-0x%llx cannot be shown through window %d of link %u, of %llu MiB\n",
-				 lo, hi, link->windows.bar, link->object.id,
-				 (u64)link->windows.win[link->windows.bar].inbound_max >> 20);
-			return ret;
-		}
-	}
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		bar = &lent->bar[i];
-		if (!bar->size || bar->window >= 0)
-			continue;
-		bar->window = lend_window_of(&link->windows, bar->bus, bar->size, &bar->offset);
-		if (bar->window < 0)
-			return -ENOSPC;
-	}
-	return 0;
-}
-
-/*
- * Process context, lease and lent locks held. The borrower reads the ROM like a
- * BAR and switches its decoder itself; one that no window reaches is hidden.
- */
-static void owner_place_rom(struct lent_device *lent, struct lend_link *link, bool in_use)
-{
-	struct resource *res = &lent->pdev->resource[PCI_ROM_RESOURCE];
-	struct lent_bar *rom = &lent->bar[LEND_BAR_ROM];
-	struct lend_windows *w = &link->windows;
-
-	if (!res->flags || !resource_size(res))
-		return;
-	if (res->parent && !(res->flags & IORESOURCE_ROM_SHADOW) &&
-	    !owner_map_bar(lent, link, LEND_BAR_ROM)) {
-		rom->flags = 0;
-		in_use = in_use || owner_holds_bar_window(lent, link);
-		rom->window = lend_window_of(w, rom->bus, rom->size, &rom->offset);
-		if (rom->window < 0 &&
-		    !lend_bar_window_cover(w, rom->bus, rom->bus + rom->size - 1, in_use, NULL))
-			rom->window = lend_window_of(w, rom->bus, rom->size, &rom->offset);
-		if (rom->window >= 0 && IS_ALIGNED(rom->offset, rom->size)) {
-			lend_filter_allow(lent->filter, PCI_ROM_ADDRESS, 4,
-					  PCI_ROM_ADDRESS_ENABLE);
-			return;
-		}
-		owner_unmap_bar(lent, link, LEND_BAR_ROM);
-	}
-	set_bit(LEND_LIMIT_ROM, &lent->limits);
-}
-
-/*
- * Process context; lease and lent locks held. Gives the function a place in the
- * windows; @in_use: another lease holds the BAR window where it is. Returns 0 or a
- * negative errno, then nothing is placed.
- */
-static int owner_place(struct lent_device *lent, struct lend_link *link, bool in_use,
-		       const struct lend_trust *trust, struct netlink_ext_ack *extack)
-{
-	int ret;
-
-	if (!lend_link_admits(link)) {
-		NL_SET_ERR_MSG(extack,
-			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
-		return -EOPNOTSUPP;
-	}
-	if (lend_trust_required() && trust->risks) {
-		NL_SET_ERR_MSG_FMT(extack, "%s; change that, or unset require_iommu", trust->why);
-		pci_warn(lent->pdev, "cannot be lent: %s; change that, or unset require_iommu\n",
-			 trust->why);
-		return -EPERM;
-	}
-	ret = owner_check_sizes(lent, link, extack);
-	if (!ret)
-		ret = owner_place_bars(lent, link, in_use, extack);
-	if (!ret)
-		ret = owner_show_windows(lent, link, trust, extack);
-	if (ret) {
-		owner_unplace(lent, link);
-		return ret;
-	}
-	owner_place_rom(lent, link, in_use);
 	return 0;
 }
 
@@ -744,6 +400,8 @@ int owner_lend(struct lent_device *lent, struct lend_link *link, u64 epoch,
  */
 static void lease_fence(struct lent_device *lent)
 {
+	struct owner_others others = { .lent = lent, .link = lent->link };
+
 	/* Twice does no harm: what is closed stays so. */
 	if (lent->ended)
 		return;
@@ -753,7 +411,8 @@ static void lease_fence(struct lent_device *lent)
 	owner_stop_dma(lent);
 	/* What has left the device has arrived at the borrower. */
 	lend_channel_flush(&lent->link->channel);
-	owner_unplace(lent, lent->link);
+	lend_registry_for_each(&owner_lent, 0, owner_looks_at_other, &others);
+	owner_unplace(lent, lent->link, others.in_use);
 }
 
 /* Process context; the lease of @epoch is fenced. */
