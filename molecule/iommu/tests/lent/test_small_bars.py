@@ -18,7 +18,7 @@ PAIR = ("0000:06:00.0", "0000:06:00.1")  # two functions with BARs of 256 octets
 REFUSED = "BAR 0 shares its page of memory with another device"
 
 
-def bar(host: Host, address: str) -> tuple[int, int]:
+def first_bar(host: Host, address: str) -> tuple[int, int]:
     """The first and the last address of a function's first BAR."""
     first, last, _flags = fabric.output(host, f"head -n 1 /sys/bus/pci/devices/{address}/resource").split()
     return int(first, 16), int(last, 16)
@@ -32,7 +32,7 @@ def owned(host: Host) -> list[tuple[int, int]]:
 
 def test_the_rest_of_the_page_is_owned(owner: Host) -> None:
     (lease,) = [found for found in fabric.ask(owner, "ownerd", "leases") if found["name"] == "small"]
-    first, last = bar(owner, lease["address"])
+    first, last = first_bar(owner, lease["address"])
     assert last - first + 1 < PAGE
     start = first - first % PAGE
     gaps = [(start, first - 1)] if first > start else []
@@ -43,12 +43,12 @@ def test_the_rest_of_the_page_is_owned(owner: Host) -> None:
 def neighbours(owner: Host) -> tuple[str, str]:
     """Two functions whose BARs are in one page: firmware leaves a page between them, so the second is moved."""
     one, other = PAIR
-    first, last = bar(owner, one)
+    first, last = first_bar(owner, one)
     directory = f"/sys/bus/pci/devices/{other}"
     move = f"if test -e {directory}/driver; then echo {other} >{directory}/driver/unbind; fi"
     move += f"; setpci -s {other} BASE_ADDRESS_0={last + 1:x}; echo 1 >{directory}/remove; echo 1 >/sys/bus/pci/rescan"
     fabric.output(owner, move)
-    assert bar(owner, other)[0] == last + 1
+    assert first_bar(owner, other)[0] == last + 1
     assert first // PAGE == (last + 1) // PAGE
     return one, other
 
