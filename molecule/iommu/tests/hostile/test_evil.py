@@ -27,7 +27,6 @@ def whole(borrower: Host) -> bool:
 @pytest.fixture(scope="module", autouse=True)
 def evil(owner: Host, borrower: Host) -> Iterator[None]:
     """The module on the borrower. What it has done is over, and whole again, when it goes."""
-    assert not any(fabric.complaints({"owner": owner, "borrower": borrower}).values())
     fabric.mark(owner, "evil begins")
     fabric.output(borrower, "insmod /root/evil.ko")
     yield
