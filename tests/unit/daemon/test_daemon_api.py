@@ -65,7 +65,7 @@ def test_status_and_links(host):
         link = running.client.get("/v1/links")["links"][0]
         assert set(link) == {
             "id", "ntb", "peer", "announced", "physical", "state", "message", "epoch", "peer_epoch", "iommu", "windows",
-            "counters", "dma", "space",
+            "counters", "dma", "space", "banned",
         }  # fmt: skip
 
 
@@ -248,6 +248,7 @@ def test_the_description_covers_every_path(host):
     paths = host.ownerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {
         "/metrics", "/v1/status", "/v1/links", "/v1/devices", "/v1/grants", "/v1/leases", "/v1/leases/{name}/recall",
+        "/v1/bans", "/v1/bans/{host}",
     }  # fmt: skip
     paths = host.borrowerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {"/metrics", "/v1/status", "/v1/links", "/v1/offers", "/v1/attachments"}
