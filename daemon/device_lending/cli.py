@@ -24,31 +24,24 @@ def exit_code(error: Failed) -> int:
     return TIMED_OUT if error.code in _TIMEOUT_CODES else ERROR
 
 
+def _known(daemon: str, what: str, key: str = "name", timeout: float = 2) -> set[str]:
+    """What a daemon lists, for tab completion; no daemon, no names. `timeout` in seconds."""
+    try:
+        return {item[key] for item in Client(_socket(None, daemon)).get(f"/v1/{what}", timeout=timeout)[what]}
+    except (Unreachable, Failed, KeyError):
+        return set()
+
+
 def _name_completer(**_unused: Any) -> list[str]:
-    """Names for tab completion; no daemon, no names."""
-    found: set[str] = set()
-    for daemon, path, key in (("ownerd", "/v1/leases", "leases"), ("borrowerd", "/v1/attachments", "attachments")):
-        try:
-            found |= {item["name"] for item in Client(_socket(None, daemon)).get(path, timeout=2)[key]}
-        except (Unreachable, Failed, KeyError):
-            continue
-    return sorted(found)
+    return sorted(_known("ownerd", "leases") | _known("borrowerd", "attachments"))
 
 
 def _offer_completer(**_unused: Any) -> list[str]:
-    try:
-        return sorted(
-            item["name"] for item in Client(_socket(None, "borrowerd")).get("/v1/offers", timeout=3)["offers"]
-        )
-    except (Unreachable, Failed, KeyError):
-        return []
+    return sorted(_known("borrowerd", "offers", timeout=3))
 
 
 def _ban_completer(**_unused: Any) -> list[str]:
-    try:
-        return sorted(item["host"] for item in Client(_socket(None, "ownerd")).get("/v1/bans", timeout=2)["bans"])
-    except (Unreachable, Failed, KeyError):
-        return []
+    return sorted(_known("ownerd", "bans", key="host"))
 
 
 def _seconds(value: str) -> float:

@@ -87,10 +87,11 @@ class Owner:
         leases = self._store.leases()
         functions = self._devices.scan(leases)
         assessor = self._devices.assessor()
-        return [self._grant(grant, leases, functions, assessor) for grant in self._store.grants()]
+        banned = {ban.host for ban in self._bans.all()}
+        return [self._grant(grant, leases, functions, assessor, banned) for grant in self._store.grants()]
 
     def _grant(
-        self, grant: Grant, leases: list[Lease], functions: list[Function], assessor: Assessor
+        self, grant: Grant, leases: list[Lease], functions: list[Function], assessor: Assessor, banned: set[str]
     ) -> dict[str, Any]:
         found: dict[str, Any] = {**grant.document(), "address": None, "state": "unresolved", "message": ""}
         lease = next((row for row in leases if row.live and row.name == grant.name), None)
@@ -107,7 +108,7 @@ class Owner:
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
         why = assessor.never(function) + assessor.now(function, False)
-        if any(ban.host == grant.borrower for ban in self._bans.all()):
+        if grant.borrower in banned:
             why.insert(0, f"{grant.borrower} is banned; devlend unban {grant.borrower} lets it in again")
         return {**found, "state": "offered", "message": "; ".join(why)}
 
