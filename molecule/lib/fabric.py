@@ -109,6 +109,16 @@ def _answer(host: Host, daemon: str, method: str, what: str, *body: str) -> dict
     return answer
 
 
+def lease_of(host: Host, name: str) -> dict[str, Any]:
+    """A lease as its owner's daemon tells it; empty when there is none."""
+    return next((found for found in ask(host, "ownerd", "leases") if found["name"] == name), {})
+
+
+def granted(host: Host) -> list[dict[str, Any]]:
+    """The grants of an owner, in the form in which they are put."""
+    return [{key: grant[key] for key in ("name", "device", "borrower")} for grant in ask(host, "ownerd", "grants")]
+
+
 def attachment(host: Host, name: str) -> dict[str, Any] | None:
     """An attachment of a borrower by the name of its lease."""
     return next((found for found in ask(host, "borrowerd", "attachments") if found["name"] == name), None)

@@ -42,7 +42,7 @@ def probe(owner: Host, borrower: Host) -> dict[str, Any]:
     """The lease of a device, active; an earlier attack may have ended it."""
 
     def active() -> dict[str, Any] | None:
-        (found,) = [item for item in fabric.ask(owner, "ownerd", "leases") if item["name"] == NAME] or [{}]
+        found = fabric.lease_of(owner, NAME)
         mine = fabric.attachment(borrower, NAME)
         if found.get("state") == "granted" and mine and mine["state"] == "attached":
             # Garbage has closed it at the owner. The borrower sees that as soon as it asks for a register.
@@ -126,8 +126,7 @@ def test_nothing_is_granted_when_the_lease_is_over(owner: Host, borrower: Host, 
     assert attack(owner, borrower, "operations", f"20 6 {number} {probe['epoch'] + (1 << 40)}") == 0
     assert attack(owner, borrower, "operations", f"20 7 4711 {probe['epoch']}") == 0
     # A recall holds the grant; to put it again offers it again.
-    (grant,) = [found for found in fabric.ask(owner, "ownerd", "grants") if found["name"] == NAME]
-    fabric.put(owner, "ownerd", "grants", [{key: grant[key] for key in ("name", "device", "borrower")}])
+    fabric.put(owner, "ownerd", "grants", [grant for grant in fabric.granted(owner) if grant["name"] == NAME])
 
 
 def test_garbage_instead_of_a_greeting_ends_the_session_and_no_more(owner: Host, borrower: Host) -> None:
@@ -138,8 +137,7 @@ def test_garbage_instead_of_a_greeting_ends_the_session_and_no_more(owner: Host,
 def test_a_banned_borrower_is_cut_off_until_it_may_come_back(
     owner: Host, borrower: Host, probe: dict[str, Any]
 ) -> None:
-    keys = ("name", "device", "borrower")
-    grants = [{key: grant[key] for key in keys} for grant in fabric.ask(owner, "ownerd", "grants")]
+    grants = fabric.granted(owner)
     assert f"{probe['borrower']} is banned" in fabric.output(owner, f"devlend recall {NAME} --ban")
     assert fabric.ask(owner, "ownerd", "leases") == []
 

@@ -16,11 +16,6 @@ OTHER = "0000:04:00.1"  # a card of the owner, in the same group: see lab.yml
 REQUIRED = "/sys/module/ntb_lend/parameters/require_iommu"
 
 
-def lease_of(owner: Host) -> dict[str, Any]:
-    """The lease of the device, or nothing."""
-    return next((lease for lease in fabric.ask(owner, "ownerd", "leases") if lease["name"] == NAME), {})
-
-
 def attached(borrower: Host) -> bool:
     """Whether the borrower has the device."""
     return (fabric.attachment(borrower, NAME) or {}).get("state") == "attached"
@@ -38,7 +33,7 @@ def alone(owner: Host, borrower: Host) -> Iterator[dict[str, Any]]:
     fabric.output(borrower, f"devlend return {NAME}")
     fabric.output(borrower, f"devlend borrow {NAME} --owner node-a --wait 0")
     fabric.until(lambda: attached(borrower), 120, "the device is lent anew")
-    yield lease_of(owner)
+    yield fabric.lease_of(owner, NAME)
     if owner.run(f"test -e /sys/bus/pci/devices/{OTHER}/driver").rc:
         bind(owner, "bind")
 
@@ -46,7 +41,7 @@ def alone(owner: Host, borrower: Host) -> Iterator[dict[str, Any]]:
 def test_a_neighbour_that_comes_later_counts(owner: Host, borrower: Host, alone: dict[str, Any]) -> None:
     assert alone["contained"] is True
     bind(owner, "bind")
-    now = lease_of(owner)
+    now = fabric.lease_of(owner, NAME)
     assert (now["epoch"], now["contained"]) == (alone["epoch"], False)
     assert f"{ADDRESS}: is not contained any more: this host uses {OTHER} of its IOMMU group" in fabric.output(
         owner, "dmesg"
@@ -59,7 +54,7 @@ def test_it_ends_the_lease_where_an_iommu_is_required(owner: Host, borrower: Hos
     try:
         bind(owner, "bind")
         fabric.until(lambda: not attached(borrower), 60, "the borrower has lost the device")
-        assert lease_of(owner).get("epoch") != alone["epoch"]
+        assert fabric.lease_of(owner, NAME).get("epoch") != alone["epoch"]
     finally:
         fabric.output(owner, f"echo N > {REQUIRED}")
     fabric.until(lambda: attached(borrower), 120, "the device is lent again")

@@ -131,8 +131,7 @@ def test_the_kernel_module_is_not_bound(driverless: tuple[Host, str], unbound: d
 def granted(hosts: dict[str, Host], unlent: dict[str, Any]) -> Iterator[str]:
     """The address of what the kernel module does not lend, granted without a look at the windows."""
     owner, borrower, name = hosts[unlent["owner"]], hosts[unlent["borrower"]], unlent["name"]
-    keys = ("name", "device", "borrower")
-    before = [{key: grant[key] for key in keys} for grant in fabric.ask(owner, "ownerd", "grants")]
+    before = fabric.granted(owner)
     address = find(owner, unlent)
     grant = {"name": name, "device": {"address": address}, "borrower": unlent["borrower"]}
     fabric.put(owner, "ownerd", "grants", [grant])

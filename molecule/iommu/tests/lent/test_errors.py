@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
 import fabric
 from testinfra.host import Host
@@ -22,15 +21,10 @@ with open("/dev/aer_inject", "wb", buffering=0) as file:
 TIMEOUT = "0x4000"  # a completion did not come in time: PCI_ERR_UNC_COMP_TIME, not fatal
 
 
-def lease_of(owner: Host) -> dict[str, Any]:
-    """The lease of the card."""
-    return next((lease for lease in fabric.ask(owner, "ownerd", "leases") if lease["name"] == NAME), {})
-
-
 def test_an_error_ends_the_lease(owner: Host, borrower: Host) -> None:
     hosts = {"node-a": owner, "node-b": borrower}
     assert not any(fabric.complaints(hosts).values())
-    before = lease_of(owner)
+    before = fabric.lease_of(owner, NAME)
     assert before["state"] == "active"
 
     place = before["address"].replace(".", ":").split(":")[1:]
@@ -38,7 +32,7 @@ def test_an_error_ends_the_lease(owner: Host, borrower: Host) -> None:
     fabric.output(owner, shlex.join(["python3", "-c", INJECT, *place, TIMEOUT]))
 
     def renewed() -> bool:
-        now = lease_of(owner)
+        now = fabric.lease_of(owner, NAME)
         return now.get("state") == "active" and now["epoch"] > before["epoch"]
 
     fabric.until(renewed, 120, "the borrower has a new lease of the device")

@@ -19,11 +19,6 @@ from testinfra.host import Host
 NTB = "01:00.0"
 
 
-def lease_of(owner: Host, name: str) -> dict[str, Any]:
-    """A lease as the owner's daemon tells it."""
-    return next(found for found in fabric.ask(owner, "ownerd", "leases") if found["name"] == name)
-
-
 def faults(host: Host, function: str) -> list[str]:
     """What the IOMMU of a host has refused to a function. Newer kernels name its domain, too."""
     pattern_ = re.compile(rf"DMAR: .*Request device \[(?:0000:)?{re.escape(function)}\] fault")
@@ -51,13 +46,13 @@ def test_the_borrower_maps_with_its_own_iommu(borrower: Host, attached: dict[str
 
 
 def test_devices_are_reported_as_contained(owner: Host) -> None:
-    assert lease_of(owner, "scratch-nvme")["contained"] is True
-    assert lease_of(owner, "probe")["contained"] is True
-    assert not [limit for limit in lease_of(owner, "probe")["limits"] if limit.startswith("not fenced")]
+    assert fabric.lease_of(owner, "scratch-nvme")["contained"] is True
+    assert fabric.lease_of(owner, "probe")["contained"] is True
+    assert not [limit for limit in fabric.lease_of(owner, "probe")["limits"] if limit.startswith("not fenced")]
 
 
 def test_a_device_that_shares_its_group_with_one_of_the_owners_is_not(owner: Host) -> None:
-    assert lease_of(owner, "neighbour")["contained"] is False
+    assert fabric.lease_of(owner, "neighbour")["contained"] is False
     assert "0000:04:00.0: reaches more than the window" in fabric.output(owner, "dmesg")
 
 

@@ -31,8 +31,7 @@ def owned(host: Host) -> list[tuple[int, int]]:
 
 
 def test_the_rest_of_the_page_is_owned(owner: Host) -> None:
-    (lease,) = [found for found in fabric.ask(owner, "ownerd", "leases") if found["name"] == "small"]
-    first, last = first_bar(owner, lease["address"])
+    first, last = first_bar(owner, fabric.lease_of(owner, "small")["address"])
     assert last - first + 1 < PAGE
     start = first - first % PAGE
     gaps = [(start, first - 1)] if first > start else []
@@ -56,8 +55,7 @@ def neighbours(owner: Host) -> tuple[str, str]:
 @pytest.fixture
 def granted(owner: Host, borrower: Host, neighbours: tuple[str, str]) -> Iterator[dict[str, Any]]:
     """A grant of the first of them."""
-    keys = ("name", "device", "borrower")
-    before = [{key: grant[key] for key in keys} for grant in fabric.ask(owner, "ownerd", "grants")]
+    before = fabric.granted(owner)
     grant = {"name": "crowded", "device": {"address": neighbours[0]}, "borrower": before[0]["borrower"]}
     fabric.put(owner, "ownerd", "grants", [grant])
     yield grant
