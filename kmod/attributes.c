@@ -9,8 +9,8 @@
 #include "borrower.h"
 #include "borrower_config.h"
 #include "dma.h"
+#include "lent.h"
 #include "link.h"
-#include "owner.h"
 #include "trust.h"
 #include "pool.h"
 #include "proto.h"
@@ -175,10 +175,37 @@ static int lend_put_limit(struct sk_buff *skb, const char *text)
 	return 0;
 }
 
+/* Process context, the lent lock held. Returns 0, or -EMSGSIZE. */
+static int lend_put_lease(struct sk_buff *skb, const struct lease *lease)
+{
+	int i;
+
+	if (nla_put_u32(skb, NTB_LEND_A_LENT_LINK, lease->link->object.id) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_EPOCH, lease->epoch, NTB_LEND_A_LENT_PAD) ||
+	    nla_put_u8(skb, NTB_LEND_A_LENT_CONTAINED, lease->contained) ||
+	    (lease->why && nla_put_string(skb, NTB_LEND_A_LENT_MESSAGE, lease->why)) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_READS,
+			      atomic64_read(&lease->config_reads), NTB_LEND_A_LENT_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_WRITES, lease->config_writes,
+			      NTB_LEND_A_LENT_PAD) ||
+	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_DENIED, lease->config_denied,
+			      NTB_LEND_A_LENT_PAD))
+		return -EMSGSIZE;
+	for (i = 0; i < LEND_RISKS; i++)
+		if (test_bit(i, &lease->risks) && lend_put_limit(skb, lend_trust_text(i)))
+			return -EMSGSIZE;
+	for (i = 0; i < LEND_BARS; i++)
+		if (lend_put_bar(skb, NTB_LEND_A_LENT_BAR, i, lease->bar[i].size,
+				 lease->bar[i].flags, lease->bar[i].window,
+				 lease->bar[i].offset))
+			return -EMSGSIZE;
+	return 0;
+}
+
 /**
  * lend_put_lent() - put a lent device into a message
  * @skb: the message
- * @object: struct lend_lent
+ * @object: struct lent_device
  *
  * Context: process.
  * Return: 0, or -EMSGSIZE when it does not fit.
@@ -194,29 +221,14 @@ int lend_put_lent(struct sk_buff *skb, void *object)
 	mutex_lock(&lent->lock);
 	if (nla_put_u32(skb, NTB_LEND_A_LENT_ID, lent->object.id) ||
 	    nla_put_string(skb, NTB_LEND_A_LENT_ADDRESS, pci_name(lent->pdev)) ||
-	    nla_put_u32(skb, NTB_LEND_A_LENT_STATE, lent->state) ||
-	    (lent->link && nla_put_u32(skb, NTB_LEND_A_LENT_LINK, lent->link->object.id)) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_EPOCH, lent->epoch, NTB_LEND_A_LENT_PAD) ||
-	    nla_put_u8(skb, NTB_LEND_A_LENT_CONTAINED, lent->contained) ||
-	    (lent->message && nla_put_string(skb, NTB_LEND_A_LENT_MESSAGE, lent->message)) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_READS,
-			      atomic64_read(&lent->config_reads),
-			      NTB_LEND_A_LENT_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_WRITES, lent->config_writes,
-			      NTB_LEND_A_LENT_PAD) ||
-	    nla_put_u64_64bit(skb, NTB_LEND_A_LENT_CONFIG_DENIED, lent->config_denied,
-			      NTB_LEND_A_LENT_PAD))
+	    nla_put_u32(skb, NTB_LEND_A_LENT_STATE, lent_state(lent)) ||
+	    (lent->ill && nla_put_string(skb, NTB_LEND_A_LENT_MESSAGE, lent->ill)))
 		goto unlock;
 	for (i = 0; i < LEND_LIMITS; i++)
-		if (test_bit(i, &lent->limits) && lend_put_limit(skb, owner_limit(i)))
+		if (test_bit(i, &lent->limits) && lend_put_limit(skb, lent_limit_text(i)))
 			goto unlock;
-	for (i = 0; i < LEND_RISKS; i++)
-		if (test_bit(i, &lent->risks) && lend_put_limit(skb, lend_trust_text(i)))
-			goto unlock;
-	for (i = 0; i < LEND_BARS; i++)
-		if (lend_put_bar(skb, NTB_LEND_A_LENT_BAR, i, lent->bar[i].size,
-				 lent->bar[i].flags, lent->bar[i].window, lent->bar[i].offset))
-			goto unlock;
+	if (lent->lease && lend_put_lease(skb, lent->lease))
+		goto unlock;
 	nla_nest_end(skb, nest);
 	ret = 0;
 unlock:

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Lent devices: what the owner's files share. */
+/* Lent devices: physical functions that are bound to ntb_lend; what a lease is. */
 #ifndef LEND_LENT_H
 #define LEND_LENT_H
 
+#include <linux/atomic.h>
+#include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/percpu-refcount.h>
+#include <linux/rcupdate.h>
 
 #include "filter.h"
 #include "owner_irq.h"
@@ -15,9 +19,19 @@
 #include "window.h"
 
 struct lend_link;
+struct lent_device;
+
+/* Only forwards, but for ATTACHED, which the borrower leaves for LENT. */
+enum lease_state {
+	LEASE_BEGINNING,	/* the function is reset and gets its place in the windows */
+	LEASE_LENT,		/* the borrower may open it */
+	LEASE_ATTACHED,		/* it has */
+	LEASE_OVER,		/* fenced; user space takes the device back */
+	LEASE_RETURNING,	/* it does: fenced, then reset */
+};
 
 /**
- * struct lent_bar - a memory BAR or the expansion ROM of a lent device
+ * struct lease_bar - a memory BAR or the expansion ROM of a lent function
  * @size: octets; 0 when not there or not memory
  * @flags: low bits of the BAR register
  * @bus: bus address that the inbound window must show
@@ -25,7 +39,7 @@ struct lend_link;
  * @window: index of that window
  * @mapped: @bus is a mapping through the NTB function's IOMMU domain
  */
-struct lent_bar {
+struct lease_bar {
 	u64 size;
 	u32 flags;
 	u64 bus;
@@ -35,18 +49,77 @@ struct lent_bar {
 };
 
 /**
- * struct lent_window - an outbound window as a lent device finds it
- * @bus: bus address, for the device
+ * struct lease_window - an outbound window as a lent function finds it
+ * @bus: bus address, for the function
  * @size: octets; 0: it does not find it
  * @mapped: @bus is a mapping in its IOMMU domain
  */
-struct lent_window {
+struct lease_window {
 	u64 bus;
 	u64 size;
 	bool mapped;
 };
 
-/* What a lent device lacks; owner_limit() says it in words. */
+/**
+ * struct lease - that a function is one borrower's, from the lending to its reset
+ * @users: reads of its registers that are under way, in any context; killed by
+ *	the fence. All other requests are served under lent_device.lock
+ * @unused: there is none any more
+ * @rcu: frees it
+ * @others: in lend_link.leases until the fence, under lend_link.lease_lock
+ * @lent: the function
+ * @link: to the borrower; holds a reference
+ * @epoch: the borrower names it in each request
+ * @state: written under lent_device.lock, read anywhere
+ * @why: why it is over, a literal; or NULL
+ * @contained: the function and its borrower are limited to the windows
+ * @risks: bits of enum lend_risk
+ * @gaps: what else is in the pages of its BARs, taken
+ * @window: the DMA window and free ones, by index
+ * @bar: its memory BARs and its expansion ROM
+ * @config_reads: served, in any context
+ * @config_writes: served
+ * @config_denied: writes of which the filter dropped a bit
+ *
+ * lent_device.lock protects what does not say otherwise.
+ */
+struct lease {
+	struct percpu_ref users;
+	struct completion unused;
+	struct rcu_head rcu;
+	struct list_head others;
+	struct lent_device *lent;
+	struct lend_link *link;
+	u64 epoch;
+	enum lease_state state;
+	const char *why;
+	bool contained;
+	unsigned long risks;
+	struct list_head gaps;
+	struct lease_window window[LEND_WINDOWS_MAX];
+	struct lease_bar bar[LEND_BARS];
+	atomic64_t config_reads;
+	u64 config_writes;
+	u64 config_denied;
+};
+
+/**
+ * lease_is_open() - does the lease still stand
+ * @lease: the lease, or NULL
+ *
+ * Context: any; what it says lasts under lent_device.lock.
+ */
+static inline bool lease_is_open(const struct lease *lease)
+{
+	enum lease_state state;
+
+	if (!lease)
+		return false;
+	state = READ_ONCE(lease->state);
+	return state == LEASE_LENT || state == LEASE_ATTACHED;
+}
+
+/* What a lent device lacks; lent_limit_text() says it in words. */
 enum lent_limit {
 	LEND_LIMIT_RESET,	/* there is no way to reset it */
 	LEND_LIMIT_IO,		/* it has I/O port BARs, which are hidden */
@@ -58,56 +131,44 @@ enum lent_limit {
  * struct lent_device - a function bound to ntb_lend
  * @object: its handle; referenced by the driver's binding and everyone who looks
  *	at it
- * @open: on the list of those whose registers the peer may read, or empty
  * @pdev: the function
  * @lock: protects all below; held briefly while the peer's requests are
  *	served, never across a reset
  * @gone: the driver is being unbound
- * @state: see the netlink spec
- * @message: why it is quarantined
- * @link: the borrower's link while leased; holds a reference
- * @epoch: of the lease; 0 without
+ * @ill: why it is quarantined, a literal; or NULL
  * @last_epoch: greatest epoch ever given for this binding
- * @ended: the session of the lease is over; requests are refused until unlend
- * @contained: it and its borrower are limited to the windows
  * @limits: bits of enum lent_limit
- * @risks: bits of enum lend_risk
- * @gaps: what else is in the pages of its BARs, taken
- * @window: the DMA window and free ones, by index
- * @bar: its memory BARs and its expansion ROM
+ * @lease: or NULL; comes and goes under the device lock as well
  * @filter: what of its configuration space the borrower may see and write; does
- *	not change while it is open
+ *	not change under a lease
  * @saved: configuration at bind time
  * @irq: its interrupts, relayed
- * @config_reads: served, in any context
- * @config_writes: served
- * @config_denied: writes of which the filter dropped a bit
  */
 struct lent_device {
 	struct lend_object object;
-	struct list_head open;
 	struct pci_dev *pdev;
 
 	struct mutex lock; /* all below */
 	bool gone;
-	enum ntb_lend_lent_state state;
-	const char *message;
-	struct lend_link *link;
-	u64 epoch;
+	const char *ill;
 	u64 last_epoch;
-	bool ended;
-	bool contained;
 	unsigned long limits;
-	unsigned long risks;
-	struct list_head gaps;
-	struct lent_window window[LEND_WINDOWS_MAX];
-	struct lent_bar bar[LEND_BARS];
+	struct lease *lease;
 	struct lend_filter *filter;
 	struct pci_saved_state *saved;
 	struct owner_irq irq;
-	atomic64_t config_reads;
-	u64 config_writes;
-	u64 config_denied;
 };
+
+extern struct lend_registry lent_devices;
+
+struct lent_device *lent_get(u32 id);
+struct lent_device *lent_find(const char *address);
+void lent_put(struct lent_device *lent);
+void lent_changed(struct lent_device *lent);
+
+enum ntb_lend_lent_state lent_state(const struct lent_device *lent);
+bool lent_answers(struct lent_device *lent);
+const char *lent_reset(struct lent_device *lent);
+const char *lent_limit_text(enum lent_limit limit);
 
 #endif

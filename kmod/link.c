@@ -640,6 +640,7 @@ static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 	}
 	mutex_init(&link->lock);
 	mutex_init(&link->lease_lock);
+	INIT_LIST_HEAD(&link->leases);
 	INIT_DELAYED_WORK(&link->work, lend_link_work);
 	INIT_DELAYED_WORK(&link->heartbeat.work, lend_link_heartbeat);
 	INIT_DELAYED_WORK(&link->calm, lend_link_calm);

@@ -5,6 +5,7 @@
 #ifndef LEND_LINK_H
 #define LEND_LINK_H
 
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/ntb.h>
 #include <linux/workqueue.h>
@@ -77,6 +78,7 @@ struct lend_heartbeat {
  *	as a driver's probe takes
  * @lease_lock: serialises what begins and ends leases to the peer, and what its
  *	windows show here; taken after @lock
+ * @leases: to the peer, those that are not fenced; under @lease_lock
  * @state: see the netlink spec; written under @lock, read anywhere
  * @message: why it is not ready; written under @lock
  * @physical: the bridge reports the link as up
@@ -105,6 +107,7 @@ struct lend_link {
 
 	struct mutex lock; /* state changes, attach, detach */
 	struct mutex lease_lock; /* leases, inbound windows */
+	struct list_head leases;
 	enum ntb_lend_link_state state;
 	const char *message;
 	bool physical;

@@ -15,7 +15,7 @@
  *   link                                             handshake, heartbeat, loss
  *   borrowed irq dma borrower_config borrower        borrowed devices
  *   trust owner_page owner_irq lent owner_place      lent devices,
- *   owner                                            their leases
+ *   lease owner_serve owner                          their leases
  *   attributes netlink main
  *
  * Locks, the outer ones first. Whoever holds one takes none above it:
@@ -32,16 +32,21 @@
  *   lend_pool.lock                   growing and shrinking
  *   lend_mailbox.lock                one message under way; with no other
  *   in any context, innermost:
- *   owner_open_lock, owner_intx.lock, lend_source.lock, lend_sink.lock,
- *   lend_chunk.lock, xa_lock of a registry (process context only)
+ *   owner_intx.lock, lend_source.lock, lend_sink.lock, lend_chunk.lock,
+ *   xa_lock of a registry (process context only)
+ *
+ * lease.users is no lock, but is waited for: by the fence, for reads that are under
+ * way in any context, and take no lock above.
  */
 
 #include <linux/module.h>
 
 #include "borrower.h"
+#include "lease.h"
 #include "link.h"
 #include "netlink.h"
 #include "owner.h"
+#include "owner_serve.h"
 #include "trust.h"
 
 #define CREATE_TRACE_POINTS
@@ -77,14 +82,14 @@ static const char *lend_link_distrust(const struct lend_link *link)
 /* Process context. The owner's fence comes first: it waits for nobody. */
 static void lend_link_dead(struct lend_link *link)
 {
-	owner_link_dead(link);
+	lease_link_dead(link);
 	borrower_link_dead(link);
 }
 
 /* Process context, @link->lock held. */
 static void lend_link_lost(struct lend_link *link)
 {
-	owner_link_lost(link);
+	lease_link_lost(link);
 	borrower_link_lost(link);
 }
 

@@ -8,10 +8,11 @@
 #include "borrowed.h"
 #include "borrower.h"
 #include "compat.h"
+#include "lease.h"
+#include "lent.h"
 #include "link.h"
 #include "mailbox.h"
 #include "netlink.h"
-#include "owner.h"
 #include "proto.h"
 #include "uapi/ntb_lend.h"
 
@@ -251,7 +252,7 @@ static int lend_nl_link_dump(struct sk_buff *skb, struct netlink_callback *cb)
 
 static int lend_nl_lent_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	return lend_dump(&owner_lent, skb, cb, NTB_LEND_CMD_LENT_GET, lend_put_lent);
+	return lend_dump(&lent_devices, skb, cb, NTB_LEND_CMD_LENT_GET, lend_put_lent);
 }
 
 static int lend_nl_borrowed_dump(struct sk_buff *skb, struct netlink_callback *cb)
@@ -302,9 +303,9 @@ static struct lent_device *lend_find_lent(struct genl_info *info, struct nlattr 
 	struct lent_device *lent;
 
 	if (tb[NTB_LEND_A_LENT_ADDRESS])
-		lent = owner_find(nla_data(tb[NTB_LEND_A_LENT_ADDRESS]));
+		lent = lent_find(nla_data(tb[NTB_LEND_A_LENT_ADDRESS]));
 	else if (tb[NTB_LEND_A_LENT_ID])
-		lent = owner_get(nla_get_u32(tb[NTB_LEND_A_LENT_ID]));
+		lent = lent_get(nla_get_u32(tb[NTB_LEND_A_LENT_ID]));
 	else
 		lent = NULL;
 	if (!lent)
@@ -325,7 +326,7 @@ static int lend_nl_lent_get(struct sk_buff *skb, struct genl_info *info)
 	if (!lent)
 		return -ENODEV;
 	ret = lend_reply(info, lend_put_lent, &lent->object);
-	owner_put(lent);
+	lent_put(lent);
 	return ret;
 }
 
@@ -345,13 +346,13 @@ static int lend_nl_lend(struct sk_buff *skb, struct genl_info *info)
 	ret = -ENODEV;
 	link = lend_find_link(info, tb[NTB_LEND_A_LENT_LINK]);
 	if (link) {
-		ret = owner_lend(lent, link, nla_get_u64(tb[NTB_LEND_A_LENT_EPOCH]),
+		ret = lease_lend(lent, link, nla_get_u64(tb[NTB_LEND_A_LENT_EPOCH]),
 				 info->extack);
 		lend_link_put(link);
 	}
 	if (!ret)
 		ret = lend_reply(info, lend_put_lent, &lent->object);
-	owner_put(lent);
+	lent_put(lent);
 	return ret;
 }
 
@@ -367,10 +368,10 @@ static int lend_nl_unlend(struct sk_buff *skb, struct genl_info *info)
 	lent = lend_find_lent(info, tb);
 	if (!lent)
 		return -ENODEV;
-	ret = owner_unlend(lent, info->attrs[NTB_LEND_A_MAIN_FORCE], info->extack);
+	ret = lease_unlend(lent, info->attrs[NTB_LEND_A_MAIN_FORCE], info->extack);
 	if (!ret)
 		ret = lend_reply(info, lend_put_lent, &lent->object);
-	owner_put(lent);
+	lent_put(lent);
 	return ret;
 }
 
@@ -628,7 +629,7 @@ int lend_netlink_register(void)
 		return ret;
 	}
 	WRITE_ONCE(lend_links.changed, lend_link_changed);
-	WRITE_ONCE(owner_lent.changed, lend_lent_changed);
+	WRITE_ONCE(lent_devices.changed, lend_lent_changed);
 	WRITE_ONCE(borrower_borrowed.changed, lend_borrowed_changed);
 	return 0;
 }
@@ -641,7 +642,7 @@ int lend_netlink_register(void)
 void lend_netlink_unregister(void)
 {
 	WRITE_ONCE(lend_links.changed, NULL);
-	WRITE_ONCE(owner_lent.changed, NULL);
+	WRITE_ONCE(lent_devices.changed, NULL);
 	WRITE_ONCE(borrower_borrowed.changed, NULL);
 	genl_unregister_family(&lend_family);
 	netlink_unregister_notifier(&lend_netlink_nb);

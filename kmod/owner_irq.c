@@ -290,6 +290,23 @@ int owner_config_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw)
 }
 
 /**
+ * owner_filter_read() - read a register for the filter
+ * @ctx: the device
+ * @where: offset
+ * @size: octets
+ *
+ * Context: any.
+ * Return: what it says; all-ones if it cannot be read.
+ */
+u32 owner_filter_read(void *ctx, u32 where, u32 size)
+{
+	u32 value = ~0U;
+
+	pci_read_config_dword(ctx, where & ~3U, &value);
+	return lend_part(value, where, size);
+}
+
+/**
  * owner_config_write() - write a register of a device
  * @pdev: the device
  * @where: offset

@@ -3,7 +3,7 @@
  * Owner side: where a lent function's registers lie in the borrower's window, and
  * where the function finds the windows, with which the borrower's memory is reached.
  *
- * Called by owner.c. Locks: lend_link.lease_lock and lent_device.lock, held by it.
+ * Called by lease.c. Locks: lend_link.lease_lock and lent_device.lock, held by it.
  */
 
 #include <linux/dma-mapping.h>
@@ -44,36 +44,37 @@ static dma_addr_t owner_map_window(struct device *dev, const struct lend_window 
 }
 
 /* Process context; lease and lent locks held. False if its domain has no room for it. */
-static bool owner_show_window(struct lent_device *lent, const struct lend_link *link, int i,
+static bool owner_show_window(struct lease *lease, int i,
 			      bool translated)
 {
-	const struct lend_window *win = &link->windows.win[i];
+	const struct lend_window *win = &lease->link->windows.win[i];
 	u64 bus = win->bus;
 
 	if (translated)
-		bus = owner_map_window(&lent->pdev->dev, win);
+		bus = owner_map_window(&lease->lent->pdev->dev, win);
 	if (bus == DMA_MAPPING_ERROR)
 		return false;
-	lent->window[i] = (struct lent_window) {
+	lease->window[i] = (struct lease_window) {
 		.bus = bus, .size = win->size, .mapped = translated,
 	};
 	return true;
 }
 
 /* Process context; lease and lent locks held. One that is left out is not missed. */
-static void owner_show_free_windows(struct lent_device *lent, const struct lend_link *link,
+static void owner_show_free_windows(struct lease *lease,
 				    bool translated)
 {
+	const struct lend_windows *w = &lease->link->windows;
 	int i;
 
-	for (i = 0; i < link->windows.count; i++) {
-		if (!link->windows.win[i].size || !lend_window_is_free(&link->windows, i))
+	for (i = 0; i < w->count; i++) {
+		if (!w->win[i].size || !lend_window_is_free(w, i))
 			continue;
-		if (owner_show_window(lent, link, i, translated))
-			pci_info(lent->pdev, "reaches window %d at 0x%llx as well\n", i,
-				 lent->window[i].bus);
+		if (owner_show_window(lease, i, translated))
+			pci_info(lease->lent->pdev, "reaches window %d at 0x%llx as well\n", i,
+				 lease->window[i].bus);
 		else
-			pci_info(lent->pdev, "does not reach window %d: no room in its domain\n",
+			pci_info(lease->lent->pdev, "does not reach window %d: no room in its domain\n",
 				 i);
 	}
 }
@@ -82,41 +83,41 @@ static void owner_show_free_windows(struct lent_device *lent, const struct lend_
  * Process context; lease and lent locks held. Lets the device reach the DMA window,
  * and free ones. Returns 0; -ENOSPC no room in its domain.
  */
-static int owner_show_windows(struct lent_device *lent, struct lend_link *link,
+static int owner_show_windows(struct lease *lease,
 			      const struct lend_trust *trust, struct netlink_ext_ack *extack)
 {
-	const struct lent_window *dma = &lent->window[link->windows.dma];
+	const struct lease_window *dma = &lease->window[lease->link->windows.dma];
 
-	if (!owner_show_window(lent, link, link->windows.dma, trust->translated)) {
+	if (!owner_show_window(lease, lease->link->windows.dma, trust->translated)) {
 		NL_SET_ERR_MSG(extack, "the IOMMU cannot map the window for this device");
 		return -ENOSPC;
 	}
-	lent->risks = trust->risks;
-	lent->contained = !trust->risks;
-	if (lent->contained)
-		pci_info(lent->pdev, "reaches the window at 0x%llx, and nothing else\n",
+	lease->risks = trust->risks;
+	lease->contained = !trust->risks;
+	if (lease->contained)
+		pci_info(lease->lent->pdev, "reaches the window at 0x%llx, and nothing else\n",
 			 dma->bus);
 	else
-		pci_warn(lent->pdev, "reaches more than the window at 0x%llx: %s\n",
+		pci_warn(lease->lent->pdev, "reaches more than the window at 0x%llx: %s\n",
 			 dma->bus, trust->why);
-	owner_show_free_windows(lent, link, trust->translated);
+	owner_show_free_windows(lease, trust->translated);
 	return 0;
 }
 
-/* Process context, @lent->lock held; the device is cut off. */
-static void owner_hide_windows(struct lent_device *lent)
+/* Process context, the lent lock held; the device is cut off. */
+static void owner_hide_windows(struct lease *lease)
 {
-	struct lent_window *win;
+	struct lease_window *win;
 	int i;
 
 	for (i = 0; i < LEND_WINDOWS_MAX; i++) {
-		win = &lent->window[i];
+		win = &lease->window[i];
 		if (win->mapped)
-			dma_unmap_resource(&lent->pdev->dev, win->bus, win->size,
+			dma_unmap_resource(&lease->lent->pdev->dev, win->bus, win->size,
 					   DMA_BIDIRECTIONAL, 0);
 	}
-	memset(lent->window, 0, sizeof(lent->window));
-	lent->contained = false;
+	memset(lease->window, 0, sizeof(lease->window));
+	lease->contained = false;
 }
 
 static u32 owner_bar_flags(const struct resource *res)
@@ -134,28 +135,28 @@ static u32 owner_bar_flags(const struct resource *res)
  * Process context, lease and lent locks held. Returns 0; -EBUSY something else is in
  * its page; -ENOSPC no room in the bridge's domain.
  */
-static int owner_map_bar(struct lent_device *lent, struct lend_link *link, int i)
+static int owner_map_bar(struct lease *lease, int i)
 {
-	struct resource *res = &lent->pdev->resource[i];
-	struct lent_bar *bar = &lent->bar[i];
+	struct resource *res = &lease->lent->pdev->resource[i];
+	struct lease_bar *bar = &lease->bar[i];
 	int ret;
 
 	bar->size = resource_size(res);
 	bar->flags = owner_bar_flags(res);
 	bar->mapped = false;
-	if (!lend_is_translated(&link->pdev->dev)) {
-		bar->bus = pci_bus_address(lent->pdev, i);
+	if (!lend_is_translated(&lease->link->pdev->dev)) {
+		bar->bus = pci_bus_address(lease->lent->pdev, i);
 		return 0;
 	}
-	ret = owner_page_own(lent->pdev, res, &lent->gaps);
+	ret = owner_page_own(lease->lent->pdev, res, &lease->gaps);
 	if (ret) {
 		bar->size = 0;
 		return ret;
 	}
 	bar->mapped = true;
-	bar->bus = dma_map_resource(&link->pdev->dev, res->start, bar->size,
+	bar->bus = dma_map_resource(&lease->link->pdev->dev, res->start, bar->size,
 				    DMA_BIDIRECTIONAL, 0);
-	if (dma_mapping_error(&link->pdev->dev, bar->bus)) {
+	if (dma_mapping_error(&lease->link->pdev->dev, bar->bus)) {
 		bar->size = 0;
 		bar->mapped = false;
 		return -ENOSPC;
@@ -164,65 +165,64 @@ static int owner_map_bar(struct lent_device *lent, struct lend_link *link, int i
 }
 
 /* Process context, lease and lent locks held. */
-static void owner_unmap_bar(struct lent_device *lent, struct lend_link *link, int i)
+static void owner_unmap_bar(struct lease *lease, int i)
 {
-	struct lent_bar *bar = &lent->bar[i];
+	struct lease_bar *bar = &lease->bar[i];
 
 	if (bar->size && bar->mapped)
-		dma_unmap_resource(&link->pdev->dev, bar->bus, bar->size, DMA_BIDIRECTIONAL, 0);
+		dma_unmap_resource(&lease->link->pdev->dev, bar->bus, bar->size,
+				   DMA_BIDIRECTIONAL, 0);
 	memset(bar, 0, sizeof(*bar));
 }
 
 /**
- * owner_holds_bar_window() - has a lent device its place in the window for BARs
- * @lent: the lent device
- * @link: whose window
+ * owner_holds_bar_window() - has a function its place in the window for BARs
+ * @lease: of the function
  *
  * Context: process; caller holds the lease lock.
  */
-bool owner_holds_bar_window(const struct lent_device *lent, const struct lend_link *link)
+bool owner_holds_bar_window(const struct lease *lease)
 {
 	int i;
 
 	for (i = 0; i < LEND_BARS; i++)
-		if (lent->bar[i].size && lent->bar[i].window == link->windows.bar)
+		if (lease->bar[i].size && lease->bar[i].window == lease->link->windows.bar)
 			return true;
 	return false;
 }
 
 /**
  * owner_unplace() - take its place in the windows from a function
- * @lent: the function, cut off
- * @link: the borrower's link
+ * @lease: of the function, which is cut off
  * @in_use: another lease holds the BAR window where it is
  *
  * The borrower reaches no BAR of it then, and it reaches no window.
  *
  * Context: process; caller holds the lease and lent locks.
  */
-void owner_unplace(struct lent_device *lent, struct lend_link *link, bool in_use)
+void owner_unplace(struct lease *lease, bool in_use)
 {
 	int i;
 
 	for (i = 0; i < LEND_BARS; i++)
-		owner_unmap_bar(lent, link, i);
+		owner_unmap_bar(lease, i);
 	if (!in_use)
-		lend_bar_window_close(&link->windows);
+		lend_bar_window_close(&lease->link->windows);
 	/* Nothing shows their pages any more. */
-	owner_page_disown(&lent->gaps);
-	owner_hide_windows(lent);
+	owner_page_disown(&lease->gaps);
+	owner_hide_windows(lease);
 }
 
 /* Process context, lease lock held. What fits no window, wherever it lies. */
-static int owner_check_sizes(struct lent_device *lent, const struct lend_link *link,
+static int owner_check_sizes(struct lease *lease,
 			     struct netlink_ext_ack *extack)
 {
-	const struct lend_windows *w = &link->windows;
+	const struct lend_windows *w = &lease->link->windows;
 	u64 most = max(w->win[w->dma].inbound_max, w->win[w->bar].inbound_max);
 	int i;
 
 	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		struct resource *res = &lent->pdev->resource[i];
+		struct resource *res = &lease->lent->pdev->resource[i];
 
 		if (!(res->flags & IORESOURCE_MEM) || resource_size(res) <= most)
 			continue;
@@ -230,7 +230,7 @@ static int owner_check_sizes(struct lent_device *lent, const struct lend_link *l
 		NL_SET_ERR_MSG_FMT(extack,
 				   "BAR %d of %llu MiB is larger than the windows, of %llu MiB at most",
 				   i, (u64)resource_size(res) >> 20, most >> 20);
-		pci_warn(lent->pdev,
+		pci_warn(lease->lent->pdev,
 			 "cannot be lent: BAR %d of %llu MiB is larger than the windows, of %llu MiB at most\n",
 			 i, (u64)resource_size(res) >> 20, most >> 20);
 		return -ENOSPC;
@@ -239,29 +239,30 @@ static int owner_check_sizes(struct lent_device *lent, const struct lend_link *l
 }
 
 /* Process context, lease and lent locks held. A place in a window for each BAR. */
-static int owner_place_bars(struct lent_device *lent, struct lend_link *link,
-			    bool in_use, struct netlink_ext_ack *extack)
+static int owner_place_bars(struct lease *lease, bool in_use, struct netlink_ext_ack *extack)
 {
+	struct lend_windows *w = &lease->link->windows;
+	struct pci_dev *pdev = lease->lent->pdev;
 	u64 lo = U64_MAX, hi = 0, largest = 0;
-	struct lent_bar *bar;
+	struct lease_bar *bar;
 	int i, ret;
 
 	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		struct resource *res = &lent->pdev->resource[i];
+		struct resource *res = &pdev->resource[i];
 
 		if (res->flags & IORESOURCE_IO && resource_size(res))
-			set_bit(LEND_LIMIT_IO, &lent->limits);
+			set_bit(LEND_LIMIT_IO, &lease->lent->limits);
 		if (!(res->flags & IORESOURCE_MEM) || !resource_size(res))
 			continue;
-		ret = owner_map_bar(lent, link, i);
+		ret = owner_map_bar(lease, i);
 		if (ret) {
 			NL_SET_ERR_MSG_FMT(extack, "BAR %d %s", i, ret == -EBUSY ?
 					   "shares its page of memory with another device" :
 					   "does not fit the window");
 			return ret;
 		}
-		bar = &lent->bar[i];
-		bar->window = lend_window_of(&link->windows, bar->bus, bar->size, &bar->offset);
+		bar = &lease->bar[i];
+		bar->window = lend_window_of(w, bar->bus, bar->size, &bar->offset);
 		if (bar->window < 0) {
 			lo = min(lo, bar->bus);
 			hi = max(hi, bar->bus + bar->size - 1);
@@ -271,20 +272,20 @@ static int owner_place_bars(struct lent_device *lent, struct lend_link *link,
 	if (lo <= hi) {
 		/* Each BAR must be aligned to its size in the borrower's window, too. */
 		lo = round_down(lo, largest);
-		ret = lend_bar_window_cover(&link->windows, lo, hi, in_use, extack);
+		ret = lend_bar_window_cover(w, lo, hi, in_use, extack);
 		if (ret) {
-			pci_warn(lent->pdev,
+			pci_warn(pdev,
 				 "BARs at 0x%llx-0x%llx cannot be shown through window %d of link %u, of %llu MiB\n",
-				 lo, hi, link->windows.bar, link->object.id,
-				 (u64)link->windows.win[link->windows.bar].inbound_max >> 20);
+				 lo, hi, w->bar, lease->link->object.id,
+				 (u64)w->win[w->bar].inbound_max >> 20);
 			return ret;
 		}
 	}
 	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		bar = &lent->bar[i];
+		bar = &lease->bar[i];
 		if (!bar->size || bar->window >= 0)
 			continue;
-		bar->window = lend_window_of(&link->windows, bar->bus, bar->size, &bar->offset);
+		bar->window = lend_window_of(w, bar->bus, bar->size, &bar->offset);
 		if (bar->window < 0)
 			return -ENOSPC;
 	}
@@ -295,36 +296,35 @@ static int owner_place_bars(struct lent_device *lent, struct lend_link *link,
  * Process context, lease and lent locks held. The borrower reads the ROM like a
  * BAR and switches its decoder itself; one that no window reaches is hidden.
  */
-static void owner_place_rom(struct lent_device *lent, struct lend_link *link, bool in_use)
+static void owner_place_rom(struct lease *lease, bool in_use)
 {
-	struct resource *res = &lent->pdev->resource[PCI_ROM_RESOURCE];
-	struct lent_bar *rom = &lent->bar[LEND_BAR_ROM];
-	struct lend_windows *w = &link->windows;
+	struct resource *res = &lease->lent->pdev->resource[PCI_ROM_RESOURCE];
+	struct lease_bar *rom = &lease->bar[LEND_BAR_ROM];
+	struct lend_windows *w = &lease->link->windows;
 
 	if (!res->flags || !resource_size(res))
 		return;
 	if (res->parent && !(res->flags & IORESOURCE_ROM_SHADOW) &&
-	    !owner_map_bar(lent, link, LEND_BAR_ROM)) {
+	    !owner_map_bar(lease, LEND_BAR_ROM)) {
 		rom->flags = 0;
-		in_use = in_use || owner_holds_bar_window(lent, link);
+		in_use = in_use || owner_holds_bar_window(lease);
 		rom->window = lend_window_of(w, rom->bus, rom->size, &rom->offset);
 		if (rom->window < 0 &&
 		    !lend_bar_window_cover(w, rom->bus, rom->bus + rom->size - 1, in_use, NULL))
 			rom->window = lend_window_of(w, rom->bus, rom->size, &rom->offset);
 		if (rom->window >= 0 && IS_ALIGNED(rom->offset, rom->size)) {
-			lend_filter_allow(lent->filter, PCI_ROM_ADDRESS, 4,
+			lend_filter_allow(lease->lent->filter, PCI_ROM_ADDRESS, 4,
 					  PCI_ROM_ADDRESS_ENABLE);
 			return;
 		}
-		owner_unmap_bar(lent, link, LEND_BAR_ROM);
+		owner_unmap_bar(lease, LEND_BAR_ROM);
 	}
-	set_bit(LEND_LIMIT_ROM, &lent->limits);
+	set_bit(LEND_LIMIT_ROM, &lease->lent->limits);
 }
 
 /**
  * owner_place() - give a function a place in the windows
- * @lent: the function
- * @link: the borrower's link
+ * @lease: of the function
  * @in_use: another lease holds the BAR window where it is
  * @trust: what limits the function's DMA
  * @extack: says what is wrong
@@ -332,31 +332,31 @@ static void owner_place_rom(struct lent_device *lent, struct lend_link *link, bo
  * Context: process; caller holds the lease and lent locks.
  * Return: 0 or a negative errno, then nothing is placed.
  */
-int owner_place(struct lent_device *lent, struct lend_link *link, bool in_use,
+int owner_place(struct lease *lease, bool in_use,
 		const struct lend_trust *trust, struct netlink_ext_ack *extack)
 {
 	int ret;
 
-	if (!lend_link_admits(link)) {
+	if (!lend_link_admits(lease->link)) {
 		NL_SET_ERR_MSG(extack,
 			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
 		return -EOPNOTSUPP;
 	}
 	if (lend_trust_required() && trust->risks) {
 		NL_SET_ERR_MSG_FMT(extack, "%s; change that, or unset require_iommu", trust->why);
-		pci_warn(lent->pdev, "cannot be lent: %s; change that, or unset require_iommu\n",
+		pci_warn(lease->lent->pdev, "cannot be lent: %s; change that, or unset require_iommu\n",
 			 trust->why);
 		return -EPERM;
 	}
-	ret = owner_check_sizes(lent, link, extack);
+	ret = owner_check_sizes(lease, extack);
 	if (!ret)
-		ret = owner_place_bars(lent, link, in_use, extack);
+		ret = owner_place_bars(lease, in_use, extack);
 	if (!ret)
-		ret = owner_show_windows(lent, link, trust, extack);
+		ret = owner_show_windows(lease, trust, extack);
 	if (ret) {
-		owner_unplace(lent, link, in_use);
+		owner_unplace(lease, in_use);
 		return ret;
 	}
-	owner_place_rom(lent, link, in_use);
+	owner_place_rom(lease, in_use);
 	return 0;
 }

@@ -5,14 +5,13 @@
 
 #include <linux/types.h>
 
-struct lend_link;
+struct lease;
 struct lend_trust;
-struct lent_device;
 struct netlink_ext_ack;
 
-int owner_place(struct lent_device *lent, struct lend_link *link, bool in_use,
-		const struct lend_trust *trust, struct netlink_ext_ack *extack);
-void owner_unplace(struct lent_device *lent, struct lend_link *link, bool in_use);
-bool owner_holds_bar_window(const struct lent_device *lent, const struct lend_link *link);
+int owner_place(struct lease *lease, bool in_use, const struct lend_trust *trust,
+		struct netlink_ext_ack *extack);
+void owner_unplace(struct lease *lease, bool in_use);
+bool owner_holds_bar_window(const struct lease *lease);
 
 #endif

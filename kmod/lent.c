@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Lent devices: by handle and address, their reset, and whether they are healthy.
+ *
+ * Called by owner.c, which makes them, by lease.c, and by netlink.c.
+ *
+ * Locks: see main.c; lent_device.lock is taken where the comment says so.
+ */
+
+#include <linux/pci.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "lent.h"
+
+static void lent_release(struct lend_object *object)
+{
+	struct lent_device *lent = container_of(object, struct lent_device, object);
+
+	lend_registry_free(&lent_devices, object);
+	kfree(lent->saved);
+	kvfree(lent->filter);
+	owner_irq_exit(&lent->irq);
+	pci_dev_put(lent->pdev);
+	kfree(lent);
+}
+
+struct lend_registry lent_devices = LEND_REGISTRY(lent_devices, lent_release);
+
+/**
+ * lent_put() - drop a reference
+ * @lent: the lent device
+ *
+ * Context: process.
+ */
+void lent_put(struct lent_device *lent)
+{
+	lend_registry_put(&lent_devices, &lent->object);
+}
+
+/**
+ * lent_get() - find a lent device
+ * @id: its handle
+ *
+ * Context: process.
+ * Return: it with a reference, or NULL.
+ */
+struct lent_device *lent_get(u32 id)
+{
+	struct lend_object *object = lend_registry_get(&lent_devices, id);
+
+	return object ? container_of(object, struct lent_device, object) : NULL;
+}
+
+/**
+ * struct lent_search - for lent_has_address()
+ * @address: what is searched
+ * @found: with a reference, or NULL
+ */
+struct lent_search {
+	const char *address;
+	struct lent_device *found;
+};
+
+static int lent_has_address(struct lend_object *object, void *arg)
+{
+	struct lent_device *lent = container_of(object, struct lent_device, object);
+	struct lent_search *search = arg;
+
+	if (strcmp(pci_name(lent->pdev), search->address))
+		return 0;
+	kref_get(&object->ref);
+	search->found = lent;
+	return 1;
+}
+
+/**
+ * lent_find() - find a lent device
+ * @address: its PCI address, domain included
+ *
+ * Context: process.
+ * Return: it with a reference, or NULL.
+ */
+struct lent_device *lent_find(const char *address)
+{
+	struct lent_search search = { .address = address };
+
+	lend_registry_for_each(&lent_devices, 0, lent_has_address, &search);
+	return search.found;
+}
+
+/**
+ * lent_changed() - tell listeners that a lent device has changed
+ * @lent: the lent device
+ *
+ * Context: process; may sleep; takes the lent lock.
+ */
+void lent_changed(struct lent_device *lent)
+{
+	lend_registry_changed(&lent_devices, &lent->object);
+}
+
+/**
+ * lent_state() - where a lent device is between two leases
+ * @lent: the lent device
+ *
+ * Context: process; caller holds the lent lock or the device lock.
+ * Return: see the netlink spec.
+ */
+enum ntb_lend_lent_state lent_state(const struct lent_device *lent)
+{
+	if (lent->lease) {
+		switch (lent->lease->state) {
+		case LEASE_BEGINNING:
+			return NTB_LEND_LENT_STATE_BOUND;
+		case LEASE_LENT:
+		case LEASE_OVER:
+			return NTB_LEND_LENT_STATE_LENT;
+		case LEASE_ATTACHED:
+			return NTB_LEND_LENT_STATE_ATTACHED;
+		case LEASE_RETURNING:
+			return NTB_LEND_LENT_STATE_RETURNING;
+		}
+	}
+	return lent->ill ? NTB_LEND_LENT_STATE_QUARANTINED : NTB_LEND_LENT_STATE_BOUND;
+}
+
+/**
+ * lent_answers() - is the function there
+ * @lent: the lent device
+ *
+ * Context: process. A virtual function has no IDs of its own to ask for.
+ */
+bool lent_answers(struct lent_device *lent)
+{
+	u16 command = ~0;
+
+	return pci_device_is_present(lent->pdev) &&
+	       !pci_read_config_word(lent->pdev, PCI_COMMAND, &command) && command != 0xffff;
+}
+
+/**
+ * lent_reset() - let nothing of one user be left for the next
+ * @lent: the lent device
+ *
+ * The kernel tries what the device has in its own order, and resets the bus only
+ * for a function that is alone on it: siblings are never disturbed.
+ *
+ * Context: process; caller holds the device lock. May take seconds.
+ * Return: NULL, or why it must be quarantined.
+ */
+const char *lent_reset(struct lent_device *lent)
+{
+	struct pci_dev *pdev = lent->pdev;
+	int ret;
+
+	pci_clear_master(pdev);
+	ret = __pci_reset_function_locked(pdev);
+	if (ret == -ENOTTY)
+		set_bit(LEND_LIMIT_RESET, &lent->limits);
+	else if (ret)
+		return "the reset failed";
+	pci_load_saved_state(pdev, lent->saved);
+	pci_restore_state(pdev);
+	/* The state at bind time may have it on; whoever drives the device next decides. */
+	pci_clear_master(pdev);
+	return lent_answers(lent) ? NULL : "no answer after the reset";
+}
+
+/**
+ * lent_limit_text() - what a lent device lacks, in words
+ * @limit: what
+ *
+ * Context: any.
+ */
+const char *lent_limit_text(enum lent_limit limit)
+{
+	switch (limit) {
+	case LEND_LIMIT_RESET:
+		return "no reset method: what one user leaves in the device, the next one finds";
+	case LEND_LIMIT_IO:
+		return "I/O port BARs are hidden: windows carry memory only";
+	case LEND_LIMIT_ROM:
+		return "the expansion ROM is hidden: it has no address, or no window reaches it";
+	default:
+		return "unknown";
+	}
+}
