@@ -16,6 +16,22 @@ die() {
   exit 1
 }
 
+# Have Debian packages, as root; those that are there cost nothing.
+install_packages() {
+  local installed package missing=()
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+  for package in "$@"; do
+    [[ $'\n'$installed$'\n' == *$'\n'"installed $package"$'\n'* ]] || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  [ "$(id -u)" -eq 0 ] || die "install first, as root: apt-get install ${missing[*]}"
+  echo "Installing ${missing[*]}"
+  mkdir -p "$BUILD"
+  export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
+  { apt-get -qq update && apt-get -qq install --no-install-recommends "${missing[@]}"; } >"$BUILD/apt.log" 2>&1 ||
+    { tail -n 20 "$BUILD/apt.log" >&2; die "apt-get failed; its whole output is in $BUILD/apt.log"; }
+}
+
 # Put the tools first in the path, and make this checkout the only pcie.device_lending that Ansible finds.
 use_tools() {
   [ -e "$BUILD/venv/bin/ansible-playbook" ] || "$ROOT/tools/setup"
