@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-turn lint bench lab lab-down build pin clean clean-cache setup
+.PHONY: help demo test test-long test-turn soak lint bench lab lab-down build pin clean clean-cache setup
 
 help: ## Say what there is
 	@echo 'make TARGET, with one of:'
@@ -23,6 +23,9 @@ test-long: setup ## Run what takes long: other bridges and IOMMUs, load, models,
 
 test-turn: setup ## Run the part of test-long that was seen longest ago
 	@tools/run test-turn
+
+soak: setup ## Lend and take back under failures for HOURS (1), drawn from SEED (any); stops at what is wrong
+	@. tools/lib.sh && use_tools && exec python -m tools.soak --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## Run the linters alone
 	@tools/run lint

@@ -113,10 +113,6 @@ static void lease_free(struct lease *lease)
 {
 	struct lend_link *link = lease->link;
 
-	if (lease->config_denied)
-		pci_info(lease->lent->pdev,
-			 "the borrower has written to what is not its own %llu times\n",
-			 lease->config_denied);
 	call_rcu(&lease->rcu, lease_free_rcu);
 	module_put(link->bridge);
 	module_put(THIS_MODULE);

@@ -24,13 +24,17 @@ PASSED = Path(".build") / "long-tier.jsonl"
 
 
 def _fabrics() -> list[Step]:
-    """The scenarios of the long tier that have labs of their own: other bridges, other IOMMUs. One after the other: each
-    boots more hosts than there are processors."""
+    """Other bridges, other IOMMUs. One after the other: each boots more hosts than there are processors."""
     labs: list[Step] = []
-    for name in scenarios.chosen("own", scenarios.every(), long=True):
+    for name in ("families", "mixed_iommus"):
         lab = own_lab(name)
         labs.append(lab._replace(after=(*lab.after, *(other.name for other in labs[-1:]))))
     return [lab_build(kernels.chosen()), *with_matrix(labs)]
+
+
+def _failures() -> list[Step]:
+    """What may fail, and who may mean harm."""
+    return [lab_build(kernels.chosen()), Step("fuzz"), *with_matrix([own_lab("failures"), own_lab("hostile")])]
 
 
 def _load() -> list[Step]:
@@ -48,6 +52,7 @@ def _on_kernel(series: str) -> list[Step]:
 # Each fits in 20 minutes on two processors, and as many runs see all of them as there are parts.
 PARTS: Mapping[str, Callable[[], list[Step]]] = {
     "fabrics": _fabrics,
+    "failures": _failures,
     "load": _load,
     **{series: functools.partial(_on_kernel, series) for series in kernels.SERIES if series != kernels.DEFAULT},
 }

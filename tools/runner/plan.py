@@ -21,7 +21,9 @@ SECONDS = {
     "molecule-families": 900,
     "molecule-mixed_iommus": 900,
     "molecule": 450,
+    "molecule-failures": 1100,
     "molecule-hostile": 500,
+    "fuzz": 200,
     "molecule-iommu": 300,
     "molecule-bridge": 220,
     "kernel": 150,
@@ -64,6 +66,7 @@ SHORT = (
     # These share what ansible-test leaves in the copy of the tree.
     Step("units", after=("sanity",)),
     Step("integration", after=("units",)),
+    Step("failures"),
     *(Step(name) for name in LINT),
 )
 

@@ -54,7 +54,7 @@ def all_steps():
 
 def test_each_scenario_is_in_one_tier():
     short = Counter(words(plan.test()))
-    long = Counter(words([*long_tier.steps("fabrics"), *long_tier.steps("load")]))
+    long = Counter(words([step for part in ("fabrics", "failures", "load") for step in long_tier.steps(part)]))
     assert set(short) | set(long) == SCENARIOS
     assert not set(short) & set(long)
     assert {name for name, times in (short + long).items() if times > 1} <= {"kernels"}
@@ -287,21 +287,27 @@ def test_words_that_mean_nothing():
 
 def test_the_parts():
     parts = long_tier.names()
-    assert set(parts) == {"fabrics", "load", *kernels.SERIES} - {kernels.DEFAULT}
+    assert set(parts) == {"fabrics", "failures", "load", *kernels.SERIES} - {kernels.DEFAULT}
     # A part is as many runs of a CI old as there are parts when it has its turn.
     assert len(parts) <= 5
 
 
 def test_the_part_of_other_fabrics():
     steps = {step.name: step for step in long_tier.steps("fabrics")}
-    labs = {f"molecule-{name}@fabrics": ("molecule-own", name) for name in ("families", "hostile", "mixed_iommus")}
+    labs = {f"molecule-{name}@fabrics": ("molecule-own", name) for name in ("families", "mixed_iommus")}
     assert {name: step.words for name, step in steps.items() if step.lab} == labs
     # More hosts than can boot at once.
-    first, second, third = (step for step in steps.values() if step.lab)
+    first, second = (step for step in steps.values() if step.lab)
     assert first.after == ("lab-build@fabrics",)
     assert second.after == ("lab-build@fabrics", first.name)
-    assert third.after == ("lab-build@fabrics", second.name)
     assert steps["lab-build@fabrics"].words == ("lab-build", kernels.DEFAULT)
+
+
+def test_the_part_of_failures():
+    steps = {step.name: step for step in long_tier.steps("failures")}
+    labs = {f"molecule-{name}@failures": ("molecule-own", name) for name in ("failures", "hostile")}
+    assert {name: step.words for name, step in steps.items() if step.lab} == labs
+    assert steps["fuzz@failures"].words == ("fuzz",)
 
 
 def test_the_part_under_load():
