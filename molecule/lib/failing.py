@@ -55,16 +55,17 @@ class Scene:
         """The borrower."""
         return fabric.connect(self.lease["borrower"])
 
-    def live(self, seconds: float) -> dict[str, Any]:
-        """The attachment, as soon as it is complete."""
-        return dict(fabric.until(self._live, seconds, "the lease is attached"))
+    def live(self, seconds: float, above: int = 0) -> dict[str, Any]:
+        """The attachment, as soon as it is complete, and of a lease with an epoch above one."""
+        return dict(fabric.until(lambda: self._live(above), seconds, "the lease is attached"))
 
-    def _live(self) -> dict[str, Any] | None:
+    def _live(self, above: int) -> dict[str, Any] | None:
         try:
             found = fabric.attachment(self.borrower, self.lease["name"])
         except (AssertionError, RuntimeError):  # the host or its daemon is not there yet
             return None
-        return found if found and found["state"] == "attached" and found["nodes"] else None
+        whole = found and found["state"] == "attached" and found["nodes"] and found["epoch"] > above
+        return found if whole else None
 
     def offer(self) -> None:
         """Grant the drive anew, after it was recalled."""
@@ -336,10 +337,8 @@ def suffer(scene: Scene, row: dict[str, Any], ends: float) -> dict[str, float]:
     else:
         fabric.until(lambda: not scene.journal.writes, ends, "writing ends with an error")
         seconds["written last"] = max(0.0, scene.journal.changed - begin)
-        epoch = live["epoch"]
-        live = scene.live(row["within"])
+        live = scene.live(row["within"], live["epoch"])
         seconds["attached again"] = time.monotonic() - over
-        assert live["epoch"] > epoch, "the lease is the old one"
     scene.journal.stop()
     assert scene.journal.wrong(scene.borrower, live["nodes"][0]) == {}
     if "offered" in row:

@@ -48,6 +48,7 @@ class Leasing:
             since=self._clock.wall(),
             driver=None if function.driver == "ntb_lend" else function.driver,
             serial=function.serial,
+            place=function.place,
         )
         self._store.add_lease(lease)
         try:

@@ -33,7 +33,8 @@ class Bar:
 class Function:
     """One PCI function. vendor and device are 4, class_code 6 hexadecimal digits without 0x.
 
-    A virtual function knows its physical one and its number there, from 0.
+    A virtual function knows its physical one and its number there, from 0. `slot` is the physical slot, as the kernel
+    names it; None where it knows of none.
     """
 
     address: str
@@ -47,6 +48,14 @@ class Function:
     boot_vga: bool = False
     physical_function: str | None = None
     virtual_index: int | None = None
+    slot: str | None = None
+
+    @property
+    def place(self) -> str | None:
+        """What it is and where it is plugged in, whatever its address: for functions without a serial number."""
+        if self.slot is None:
+            return None
+        return f"{self.vendor}:{self.device} in slot {self.slot}, function {self.address.rpartition('.')[2]}"
 
 
 def bars_of(resource: str) -> tuple[Bar, ...]:
@@ -96,13 +105,20 @@ class Scanner:
         its own: the serial number of an NVMe device is only in its driver's sysfs directory.
         """
         functions = []
+        slots = self._slots()
         for address in names(self._roots.sys / "bus/pci/devices"):
             found = self._function(address)
             if found is None:
                 continue
+            found = replace(found, slot=slots.get(address.rpartition(".")[0]))
             known = (known_serials or {}).get(address)
             functions.append(replace(found, serial=known) if known and found.driver == "ntb_lend" else found)
         return functions
+
+    def _slots(self) -> dict[str, str]:
+        """The names of physical slots by the domain, bus and device that is in each."""
+        path = self._roots.sys / "bus/pci/slots"
+        return {text(path / name / "address"): name for name in names(path)}
 
     def _function(self, address: str) -> Function | None:
         path = self._roots.device(address)

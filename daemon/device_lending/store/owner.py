@@ -41,7 +41,8 @@ CREATE TABLE bans (
     since REAL NOT NULL
 ) WITHOUT ROWID
 """
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2)
+_SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Ban:
 class Lease:
     """One borrower's right to one device. `since` is seconds since 1970; `driver` the device's own driver.
 
-    `link` and `peer_epoch` name the incarnation of the peer the lease was given to.
+    `link` and `peer_epoch` name the incarnation of the peer the lease was given to. `serial` and `place` say which
+    device it is when its address has changed.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Lease:
     message: str = ""
     driver: str | None = None
     serial: str | None = None
+    place: str | None = None
 
     @property
     def live(self) -> bool:
@@ -146,7 +149,7 @@ class OwnerStore:
     def add_lease(self, lease: Lease) -> None:
         with self._db.transaction() as connection:
             connection.execute(
-                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     lease.address,
                     lease.name,
@@ -159,6 +162,7 @@ class OwnerStore:
                     lease.message,
                     lease.driver,
                     lease.serial,
+                    lease.place,
                 ),
             )
 
@@ -216,4 +220,5 @@ def _lease(row: sqlite3.Row) -> Lease:
         message=row["message"],
         driver=row["driver"],
         serial=row["serial"],
+        place=row["place"],
     )

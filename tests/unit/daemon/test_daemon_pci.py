@@ -44,6 +44,18 @@ def test_functions_are_read_from_sysfs(tree):
     assert found["0000:04:00.0"].override is None
 
 
+def test_the_slot_says_where_a_function_is_whatever_its_address(tree):
+    tree.add_nvme(NVME, "SER-1")
+    tree.add_function("0000:04:00.1", "8086", "1533", "020000", "igb")
+    for name, address in (("3", "0000:04:00"), ("4-1", "0000:07:00")):
+        slot = tree.base / "sys/bus/pci/slots" / name
+        slot.mkdir(parents=True)
+        (slot / "address").write_text(f"{address}\n")
+    found = scan(tree)
+    assert (found[NVME].slot, found[NVME].place) == (None, None)
+    assert found["0000:04:00.1"].place == "8086:1533 in slot 3, function 1"
+
+
 def test_a_drive_is_not_its_root_ports(tree):
     port = "0000:00:01.0"
     tree.add_function(port, class_code="060400", driver="pcieport")

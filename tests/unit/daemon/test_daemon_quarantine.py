@@ -28,6 +28,22 @@ def test_it_is_known_by_its_serial_number_or_its_address():
     assert quarantine.of(DEVICE, [replace(ILL, state="active")]) is None
 
 
+def test_without_a_serial_number_it_is_known_by_its_ids_and_its_slot():
+    ill = replace(ILL, serial=None, place="1b36:0010 in slot 3, function 0")
+    same = replace(DEVICE, serial=None, slot="3")
+    assert quarantine.of(same, [ill]) == ill
+    assert quarantine.moves([ill], [same]) == {OLD: NEW}
+    # Its serial number may be seen later, or be hidden now.
+    assert quarantine.of(replace(same, serial="S1"), [ill]) == ill
+    assert quarantine.of(same, [replace(ill, serial="S1")]) is not None
+    others = {"device": "0011"}, {"slot": "4"}, {"slot": None}, {"address": "0000:05:00.1"}
+    for other in others:
+        assert quarantine.of(replace(same, **other), [ill]) is None, other
+    assert quarantine.of(replace(same, serial="S2"), [replace(ill, serial="S1")]) is None
+    twin = replace(same, address=OTHER)
+    assert quarantine.moves([ill], [same, twin]) == {}
+
+
 def test_its_row_moves_with_it():
     assert quarantine.moves([ILL], [DEVICE]) == {OLD: NEW}
     assert quarantine.moves([ILL], [replace(DEVICE, address=OLD)]) == {}

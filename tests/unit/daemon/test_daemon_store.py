@@ -14,9 +14,11 @@ from device_lending.store.borrower import BorrowerStore, Holding, Wanted
 from device_lending.store.db import Database, StoreError
 from device_lending.store.owner import Grant, Lease, OwnerStore
 
+PLACE = "1b36:0010 in slot 3, function 0"
+
 
 def lease(name="a", address="0000:03:00.0", epoch=1, state="granted"):
-    return Lease(name, address, "node-b", 0, 2**64 - 1, epoch, state, 1.5, "why", "nvme", "S1")
+    return Lease(name, address, "node-b", 0, 2**64 - 1, epoch, state, 1.5, "why", "nvme", "S1", PLACE)
 
 
 @pytest.fixture
