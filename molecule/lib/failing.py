@@ -175,6 +175,23 @@ def _stop(host: str) -> None:
     fabric.lab("host", "resume", host)
 
 
+def _reboot(host: str) -> None:
+    subprocess.run([*journal.SSH, host, "systemctl reboot"], timeout=60, check=False, capture_output=True)
+
+
+def _suspend(host: Host) -> None:
+    # All of a suspend but the sleep of the platform, which nobody would end here: devices sleep for five seconds.
+    fabric.output(host, "echo devices >/sys/power/pm_test && echo mem >/sys/power/state; echo none >/sys/power/pm_test")
+
+
+def owner_reboots(scene: Scene) -> None:
+    _reboot(scene.names[0])
+
+
+def owner_suspended(scene: Scene) -> None:
+    _suspend(scene.owner)
+
+
 def owner_reset(scene: Scene) -> None:
     _reset(scene.names[0])
 
@@ -189,6 +206,14 @@ def owner_panics(scene: Scene) -> None:
 
 def owner_stopped(scene: Scene) -> None:
     _stop(scene.names[0])
+
+
+def borrower_reboots(scene: Scene) -> None:
+    _reboot(scene.names[1])
+
+
+def borrower_suspended(scene: Scene) -> None:
+    _suspend(scene.borrower)
 
 
 def borrower_reset(scene: Scene) -> None:
