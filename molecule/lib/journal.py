@@ -24,7 +24,7 @@ class Journal:
         self._next = 1
         self._changed = 0.0
         self._process: subprocess.Popen[str] | None = None
-        self._reader = threading.Thread()
+        self._reader: threading.Thread | None = None
 
     def start(self, host: str, node: str) -> None:
         """Begin to write; returns when some blocks are acknowledged."""
@@ -76,8 +76,9 @@ class Journal:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(30)
+        if self._reader is not None:
             self._reader.join(30)
-            self._process = None
+        self._process = self._reader = None
 
     def wrong(self, host: Host, node: str) -> dict[int, tuple[int, int]]:
         """What was acknowledged, and is not there: by place, what should be and what is."""
