@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device_lending.store import owner as owner_store
 from device_lending.store.borrower import BorrowerStore, Holding, Wanted
 from device_lending.store.db import Database, StoreError
 from device_lending.store.owner import Grant, Lease, OwnerStore
@@ -134,3 +136,17 @@ def test_holdings_and_wanted_attachments_survive(tmp_path):
     again.remove_holding("node-a", "a", 7)
     assert [row.owner for row in again.holdings()] == ["node-c"]
     again.close()
+
+
+def test_leases_of_an_older_store_are_kept(tmp_path):
+    path = str(tmp_path / "o.sqlite3")
+    older = Database(path, owner_store.MIGRATIONS[:2])
+    with older.transaction() as connection:
+        row = ("0000:03:00.0", "a", "node-b", 0, str(2**64 - 1), 1, "granted", 1.5, "why", "nvme", "S1")
+        connection.execute(f"INSERT INTO leases VALUES ({', '.join('?' * len(row))})", row)
+    older.close()
+    newer = OwnerStore(path)
+    assert newer.leases() == [replace(lease(), place=None)]
+    newer.add_lease(lease("b", "0000:04:00.0", 2))
+    assert newer.leases()[1].place == PLACE
+    newer.close()
