@@ -24,17 +24,17 @@ PASSED = Path(".build") / "long-tier.jsonl"
 
 
 def _fabrics() -> list[Step]:
-    """Other bridges, other IOMMUs. One after the other: each boots more hosts than there are processors."""
+    """Other bridges, other IOMMUs, and who means harm. One after the other: most boot more hosts than there are processors."""
     labs: list[Step] = []
-    for name in ("families", "mixed_iommus"):
+    for name in ("families", "hostile", "mixed_iommus"):
         lab = own_lab(name)
         labs.append(lab._replace(after=(*lab.after, *(other.name for other in labs[-1:]))))
     return [lab_build(kernels.chosen()), *with_matrix(labs)]
 
 
 def _failures() -> list[Step]:
-    """What may fail, and who may mean harm."""
-    return [lab_build(kernels.chosen()), Step("fuzz"), *with_matrix([own_lab("failures"), own_lab("hostile")])]
+    """What may fail, and beside it the fuzzers."""
+    return [lab_build(kernels.chosen()), Step("fuzz"), *with_matrix([own_lab("failures")])]
 
 
 def _load() -> list[Step]:
