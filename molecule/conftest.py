@@ -4,11 +4,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import fabric
 import pytest
 from testinfra.host import Host
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the long tier what is marked so."""
+    if os.environ.get("DEVICE_LENDING_LONG"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="in the long tier"))
 
 
 @pytest.fixture(scope="session")

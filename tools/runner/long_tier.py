@@ -19,12 +19,14 @@ from .plan import Step, lab_build, own_lab, shared_lab, suite, with_matrix
 # A part takes 20 minutes on two processors; one that takes longer than this, in its turn, has failed.
 LIMIT = 25 * 60.0
 ENDURANCE = (("DEVICE_LENDING_ENDURANCE_SECONDS", "600"),)
+# Has the tests run that are marked as long.
+ALL = (("DEVICE_LENDING_LONG", "1"),)
 KEPT = Path("docs") / "long-tier.jsonl"
 PASSED = Path(".build") / "long-tier.jsonl"
 
 
 def _fabrics() -> list[Step]:
-    """Other bridges, other IOMMUs, and who means harm. One after the other: most boot more hosts than there are processors."""
+    """Other bridges, other IOMMUs, who means harm. One after the other: most boot more hosts than there are processors."""
     labs: list[Step] = []
     for name in ("families", "hostile", "mixed_iommus"):
         lab = own_lab(name)
@@ -38,15 +40,17 @@ def _failures() -> list[Step]:
 
 
 def _load() -> list[Step]:
-    """Those that use the shared lab, for longer; beside them the models of the unit tests, with many histories."""
+    """Those that use the shared lab, for longer; beside them all tests of `devices`, and the models of the unit tests, with
+    many histories."""
     lab = shared_lab(scenarios.chosen("shared", scenarios.every(), long=True))
-    return [lab_build(kernels.chosen()), Step("models"), *with_matrix([lab._replace(environment=ENDURANCE)])]
+    labs = [lab._replace(environment=ENDURANCE), own_lab("devices")._replace(environment=ALL)]
+    return [lab_build(kernels.chosen()), Step("models"), *with_matrix(labs)]
 
 
 def _on_kernel(series: str) -> list[Step]:
     """The labs of the short tier on another kernel."""
     steps = [lab_build(series), *with_matrix(suite(scenarios.every()))]
-    return [step._replace(environment=((kernels.VARIABLE, series),)) for step in steps]
+    return [step._replace(environment=((kernels.VARIABLE, series), *ALL)) for step in steps]
 
 
 # Each fits in 20 minutes on two processors, and as many runs see all of them as there are parts.

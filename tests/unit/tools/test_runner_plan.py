@@ -56,8 +56,9 @@ def test_each_scenario_is_in_one_tier():
     short = Counter(words(plan.test()))
     long = Counter(words([step for part in ("fabrics", "failures", "load") for step in long_tier.steps(part)]))
     assert set(short) | set(long) == SCENARIOS
-    assert not set(short) & set(long)
-    assert {name for name, times in (short + long).items() if times > 1} <= {"kernels"}
+    # Its tests that are marked as long run there.
+    assert set(short) & set(long) == {"devices"}
+    assert {name for name, times in (short + long).items() if times > 1} <= {"devices", "kernels"}
     assert short["kernels"] == len(kernels.SERIES) - 1
 
 
@@ -315,6 +316,7 @@ def test_the_part_under_load():
     steps = {step.name: step for step in long_tier.steps("load")}
     assert steps["models@load"].words == ("models",)
     assert steps["molecule@load"].words == ("molecule", "endurance")
+    assert dict(steps["molecule-devices@load"].environment) == {"DEVICE_LENDING_LONG": "1"}
     seconds = dict(steps["molecule@load"].environment)["DEVICE_LENDING_ENDURANCE_SECONDS"]
     assert 300 <= int(seconds) < long_tier.LIMIT
     tests = (ROOT / "molecule" / "endurance").rglob("*")
@@ -326,7 +328,7 @@ def test_the_part_under_load():
 @pytest.mark.parametrize("series", [name for name in kernels.SERIES if name != kernels.DEFAULT])
 def test_the_parts_of_other_kernels(series):
     steps = long_tier.steps(series)
-    assert all(dict(step.environment) == {"KERNEL": series} for step in steps)
+    assert all(dict(step.environment) == {"KERNEL": series, "DEVICE_LENDING_LONG": "1"} for step in steps)
     assert steps[0].words == ("lab-build", series)
     suite = [step for step in plan.test() if step.lab and not step.name.startswith("molecule-kernels-")]
     assert sorted(step.words for step in steps if step.lab) == sorted(step.words for step in suite)

@@ -37,6 +37,7 @@ def move(
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [pytest.param("e1000e", id="msi-x"), pytest.param("scsi", id="msi")])
 def test_affinity_changes_while_data_moves(
     hosts: dict[str, Host], addresses: dict[str, str], move: dict[str, Callable[[], object]], name: str
@@ -55,6 +56,7 @@ def test_affinity_changes_while_data_moves(
     assert all(new > old for new, old in zip(after, before, strict=True)), (before, after)
 
 
+@pytest.mark.long
 def test_a_processor_goes_while_data_moves(
     hosts: dict[str, Host], addresses: dict[str, str], borrowed_disks: dict[str, str], cards: None
 ) -> None:

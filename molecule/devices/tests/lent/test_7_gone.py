@@ -139,6 +139,7 @@ def test_a_device_goes_before_it_is_lent(hosts: dict[str, Host]) -> None:
     assert dma_api.run(borrower, "streaming", 0) == ""
 
 
+@pytest.mark.long
 def test_a_device_goes_while_it_is_being_lent(hosts: dict[str, Host]) -> None:
     """Meanwhile the owner gives back and borrows another device, over the same bridge."""
     lease, other = lease_of("edu"), lease_of("nvme-back")
