@@ -19,6 +19,7 @@ from typing import Any
 import fabric
 import journal
 import yaml
+from silent import silence
 from testinfra.host import Host
 
 TABLE = fabric.CHECKOUT / "molecule" / "failures" / "table.yml"
@@ -274,16 +275,14 @@ def device_removed(scene: Scene) -> None:
 def device_silent(scene: Scene) -> None:
     address = scene.live(60)["remote_address"]
     name = scene.lease["name"]
-    port = fabric.output(scene.owner, f"basename $(dirname $(readlink -f /sys/bus/pci/devices/{address}))")
-    command, bus = fabric.output(scene.owner, f"setpci -s {port} COMMAND SECONDARY_BUS").split()
-    fabric.output(scene.owner, f"setpci -s {port} COMMAND=0:7 SECONDARY_BUS=0")
+    answer = silence(scene.owner, address)
     try:
         # Its reset cannot be seen to succeed, and so it is never lent again.
         scene.owner.run(f"devlend recall {name} --force")
         kept = fabric.until(lambda: _quarantined(scene), 120, "the device is quarantined")
         assert kept["message"], kept
     finally:
-        fabric.output(scene.owner, f"setpci -s {port} COMMAND={command} SECONDARY_BUS={bus}")
+        answer()
     scene.journal.stop()
     fabric.output(scene.owner, f"devlend recall {name} --force")
     scene.offer()

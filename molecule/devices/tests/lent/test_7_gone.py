@@ -16,6 +16,7 @@ import dma_api
 import fabric
 import pytest
 import reader
+from silent import silence
 from testinfra.host import Host
 from together import together
 
@@ -46,14 +47,11 @@ def pull(owner: Host, address: str) -> Callable[[], None]:
 
     Its root port passes nothing on to it any more; then the kernel removes it, as it does when a slot says that it is empty.
     """
-    port = fabric.output(owner, f"basename $(dirname $(readlink -f /sys/bus/pci/devices/{address}))")
-    command, bus = fabric.output(owner, f"setpci -s {port} COMMAND SECONDARY_BUS").split()
-    fabric.output(owner, f"setpci -s {port} COMMAND=0:7 SECONDARY_BUS=0")
-    assert fabric.output(owner, f"setpci -s {address} VENDOR_ID 2>/dev/null || echo ffff") == "ffff"
+    answer = silence(owner, address)
     back = remove(owner, address)
 
     def plug() -> None:
-        fabric.output(owner, f"setpci -s {port} COMMAND={command} SECONDARY_BUS={bus}")
+        answer()
         back()
 
     return plug
