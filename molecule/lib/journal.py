@@ -12,7 +12,9 @@ import blocks
 import fabric
 from testinfra.host import Host
 
-SSH = ["ssh", "-F", str(fabric.STATE / "ssh_config"), "-o", "ControlPath=none", "-o", "ServerAliveInterval=2"]
+# A host that is gone is missed after a quarter of a minute, one that sleeps for a few seconds is not.
+ALIVE = [f"-o{option}" for option in ("ControlPath=none", "ServerAliveInterval=2", "ServerAliveCountMax=8")]
+SSH = ["ssh", "-F", str(fabric.STATE / "ssh_config"), *ALIVE]
 PROGRAM = "python3 /root/blocks.py"
 
 
