@@ -524,7 +524,11 @@ static int borrower_add_bus(struct borrowed_device *b, struct netlink_ext_ack *e
 	if (pdev)
 		borrower_place(b, pdev);
 	pci_bus_claim_resources(bus);
-	if (!pdev) {
+	if (READ_ONCE(b->gone)) {
+		/* What was read since then is all-ones: it says nothing about the device. */
+		NL_SET_ERR_MSG(extack, "the owner has not answered in time, or has taken it back");
+		ret = -ETIMEDOUT;
+	} else if (!pdev) {
 		NL_SET_ERR_MSG(extack, "the device does not answer");
 		ret = -ENODEV;
 	} else if (!borrower_bars_claimed(b, pdev)) {
