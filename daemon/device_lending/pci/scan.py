@@ -107,10 +107,9 @@ class Scanner:
         functions = []
         slots = self._slots()
         for address in names(self._roots.sys / "bus/pci/devices"):
-            found = self._function(address)
+            found = self._function(address, slots.get(address.rpartition(".")[0]))
             if found is None:
                 continue
-            found = replace(found, slot=slots.get(address.rpartition(".")[0]))
             known = (known_serials or {}).get(address)
             functions.append(replace(found, serial=known) if known and found.driver == "ntb_lend" else found)
         return functions
@@ -120,7 +119,7 @@ class Scanner:
         path = self._roots.sys / "bus/pci/slots"
         return {text(path / name / "address"): name for name in names(path)}
 
-    def _function(self, address: str) -> Function | None:
+    def _function(self, address: str, slot: str | None) -> Function | None:
         path = self._roots.device(address)
         vendor = text(path / "vendor")
         if not vendor:
@@ -139,6 +138,7 @@ class Scanner:
             boot_vga=text(path / "boot_vga") == "1",
             physical_function=physical,
             virtual_index=self._virtual_index(physical, address) if physical else None,
+            slot=slot,
         )
 
     def _virtual_index(self, physical: str, address: str) -> int | None:
