@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tools.matrix import kept
+
 from .page import newest, page, texts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +27,7 @@ PAGE = ROOT / "docs" / "failure-modes.md"
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines()]
+    return kept.parse(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def main() -> int:
