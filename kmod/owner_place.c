@@ -44,8 +44,7 @@ static dma_addr_t owner_map_window(struct device *dev, const struct lend_window 
 }
 
 /* Process context; lease and lent locks held. False if its domain has no room for it. */
-static bool owner_show_window(struct lease *lease, int i,
-			      bool translated)
+static bool owner_show_window(struct lease *lease, int i, bool translated)
 {
 	const struct lend_window *win = &lease->link->windows.win[i];
 	u64 bus = win->bus;
@@ -61,8 +60,7 @@ static bool owner_show_window(struct lease *lease, int i,
 }
 
 /* Process context; lease and lent locks held. One that is left out is not missed. */
-static void owner_show_free_windows(struct lease *lease,
-				    bool translated)
+static void owner_show_free_windows(struct lease *lease, bool translated)
 {
 	const struct lend_windows *w = &lease->link->windows;
 	int i;
@@ -83,8 +81,8 @@ static void owner_show_free_windows(struct lease *lease,
  * Process context; lease and lent locks held. Lets the device reach the DMA window,
  * and free ones. Returns 0; -ENOSPC no room in its domain.
  */
-static int owner_show_windows(struct lease *lease,
-			      const struct lend_trust *trust, struct netlink_ext_ack *extack)
+static int owner_show_windows(struct lease *lease, const struct lend_trust *trust,
+			      struct netlink_ext_ack *extack)
 {
 	const struct lease_window *dma = &lease->window[lease->link->windows.dma];
 
@@ -214,8 +212,7 @@ void owner_unplace(struct lease *lease, bool in_use)
 }
 
 /* Process context, lease lock held. What fits no window, wherever it lies. */
-static int owner_check_sizes(struct lease *lease,
-			     struct netlink_ext_ack *extack)
+static int owner_check_sizes(struct lease *lease, struct netlink_ext_ack *extack)
 {
 	const struct lend_windows *w = &lease->link->windows;
 	u64 most = max(w->win[w->dma].inbound_max, w->win[w->bar].inbound_max);
@@ -332,8 +329,8 @@ static void owner_place_rom(struct lease *lease, bool in_use)
  * Context: process; caller holds the lease and lent locks.
  * Return: 0 or a negative errno, then nothing is placed.
  */
-int owner_place(struct lease *lease, bool in_use,
-		const struct lend_trust *trust, struct netlink_ext_ack *extack)
+int owner_place(struct lease *lease, bool in_use, const struct lend_trust *trust,
+		struct netlink_ext_ack *extack)
 {
 	int ret;
 
