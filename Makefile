@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-turn soak lint bench lab lab-down build pin clean clean-cache setup
+.PHONY: help demo test test-long test-turn test-debug soak lint bench lab lab-down build pin clean clean-cache setup
 
 help: ## Say what there is
 	@echo 'make TARGET, with one of:'
@@ -23,6 +23,9 @@ test-long: setup ## Run what takes long: other bridges and IOMMUs, load, models,
 
 test-turn: setup ## Run the part of test-long that was seen longest ago
 	@tools/run test-turn
+
+test-debug: setup ## Run many devices, failures and attacks on a kernel with KASAN, lockdep and the like, built first (an hour)
+	@tools/run long-debug
 
 soak: setup ## Lend and take back under failures for HOURS (1), drawn from SEED (any); stops at what is wrong
 	@. tools/lib.sh && use_tools && exec python -m tools.soak --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import LabError
 
@@ -14,13 +15,19 @@ VARIABLE = "KERNEL"
 
 @dataclass(frozen=True)
 class Series:
-    """A kernel series, the Debian release it is in, and whether it is in that release's backports."""
+    """A kernel series, the Debian release it is in, and whether it is in that release's backports.
+
+    `made_of`: the series whose sources it is built from, if Debian has it not.
+    """
 
     name: str
     codename: str
     backports: bool = False
+    made_of: str = ""
 
 
+DEFAULT = "6.12"
+DEBUG = "debug"
 # One more kernel is one more line.
 SERIES = {
     series.name: series
@@ -28,18 +35,25 @@ SERIES = {
         Series("6.1", "bookworm"),
         Series("6.12", "trixie"),
         Series("7.2", "trixie", backports=True),
+        Series(DEBUG, "trixie", made_of="6.12"),
     )
 }
-DEFAULT = "6.12"
+DEBIAN = tuple(name for name, series in SERIES.items() if not series.made_of)
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One kernel of a series: the release as `uname -r` gives it, and the version of its packages."""
+    """One kernel of a series: the release as `uname -r` gives it, and the version of its packages.
+
+    `archive`: the directory that has its packages, if Debian's archive has them not; `base`: the kernel whose sources it is
+    built from.
+    """
 
     series: Series
     release: str
     version: str
+    archive: Path | None = None
+    base: Kernel | None = None
 
     @property
     def image(self) -> str:
@@ -63,7 +77,11 @@ class Kernel:
 
     def pinned(self, *packages: str) -> list[str]:
         """Packages of this kernel as apt wants them, in exactly this version."""
-        return [f"{package}={self.version}" for package in packages]
+        return [f"{package}={self.version_of(package)}" for package in packages]
+
+    def version_of(self, package: str) -> str:
+        """The version of one of its packages."""
+        return self.base.version if self.base and package == self.source else self.version
 
 
 def chosen() -> str:

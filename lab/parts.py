@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import apt, image, index, kernels, keys, qemu, roots
+from . import apt, debug_kernel, image, index, kernels, keys, qemu, roots
 from .progress import Progress
 
 
@@ -31,13 +31,19 @@ def prepare(progress: Progress, series: str, refresh: bool = False) -> Parts:
     roots.require_tools()
     source = apt.archive()
     progress("looking for what the lab is made from; what is not in the cache takes one or two minutes, once")
-    kernel = index.kernel(source, wanted, refresh)
+    kernel = _kernel(source, wanted, refresh, progress)
     pair = keys.ensure()
     with ThreadPoolExecutor() as pool:
         emulating = pool.submit(_qemu, source, refresh, progress)
         imaging = pool.submit(image.ensure, source, kernel, pair, progress)
         building = pool.submit(roots.builder, source, kernel, pair.user_public, pair.host, progress)
         return Parts(building.result(), imaging.result(), emulating.result(), pair)
+
+
+def _kernel(source: apt.Archive, wanted: kernels.Series, refresh: bool, progress: Progress) -> kernels.Kernel:
+    if not wanted.made_of:
+        return index.kernel(source, wanted, refresh)
+    return debug_kernel.ensure(source, index.kernel(source, kernels.series(wanted.made_of), refresh), progress)
 
 
 def _qemu(source: apt.Archive, refresh: bool, progress: Progress) -> qemu.Qemu:
@@ -49,6 +55,6 @@ def build_root(progress: Progress, series: str) -> tuple[Path, kernels.Kernel]:
     wanted = kernels.series(series)
     roots.require_tools()
     source = apt.archive()
-    kernel = index.kernel(source, wanted)
+    kernel = _kernel(source, wanted, False, progress)
     pair = keys.ensure()
     return roots.builder(source, kernel, pair.user_public, pair.host, progress), kernel

@@ -47,7 +47,14 @@ def guest_packages(kernel: Kernel) -> list[str]:
     return [*kernel.pinned(kernel.image), *kernel.companions, *GUEST_PACKAGES]
 
 
-def _mmdebstrap(target: Path, codename: str, packages: list[str], sources: list[str], options: list[str]) -> None:
+def lines(source: apt.Archive, kernel: Kernel) -> list[str]:
+    """The one-line apt sources that a root with a kernel is made from."""
+    own = [f"deb [trusted=yes] copy:{kernel.archive} ./"] if kernel.archive else []
+    return source.lines(kernel.series.codename, kernel.series.backports) + own
+
+
+def make(target: Path, codename: str, packages: list[str], sources: list[str], options: list[str]) -> None:
+    """Make a root of these packages, with these one-line apt sources and further options of mmdebstrap. Raises LabError."""
     log = target.with_name(target.parent.name.removesuffix(".partial") + ".log")
     log = cache.root() / log.name
     # Its mounts go with it, even if it is killed.
@@ -85,7 +92,7 @@ def kernel_release(root: Path) -> str:
 def check_kernel(root: Path, kernel: Kernel, *packages: str) -> None:
     """Raise LabError unless a root holds these packages of exactly this kernel, and no other kernel."""
     found = {name: package_version(root, name) for name in packages}
-    if kernel_release(root) != kernel.release or set(found.values()) != {kernel.version}:
+    if kernel_release(root) != kernel.release or found != {name: kernel.version_of(name) for name in packages}:
         raise LabError(
             f"the kernel is {kernel.release}, version {kernel.version}, {root} has {kernel_release(root)} and {found}: "
             "run 'python3 -m lab build --refresh'"
@@ -98,8 +105,7 @@ def qemu(source: apt.Archive, version: str, tell: Callable[[str], None]) -> Path
 
     def build(directory: Path) -> None:
         option = f'--aptopt=APT::Default-Release "{QEMU_CODENAME}-backports"'
-        lines = source.lines(QEMU_CODENAME, backports=True)
-        _mmdebstrap(directory / "root", QEMU_CODENAME, QEMU_PACKAGES, lines, [option])
+        make(directory / "root", QEMU_CODENAME, QEMU_PACKAGES, source.lines(QEMU_CODENAME, backports=True), [option])
 
     return cache.entry("qemu", recipe, build, tell) / "root"
 
@@ -111,8 +117,7 @@ def builder(source: apt.Archive, kernel: Kernel, public_key: str, host_key: Path
 
     def build(directory: Path) -> None:
         root = directory / "root"
-        lines = source.lines(kernel.series.codename, kernel.series.backports)
-        _mmdebstrap(root, kernel.series.codename, packages, lines, [])
+        make(root, kernel.series.codename, packages, lines(source, kernel), [])
         install_keys(root, public_key, host_key)
         (root / "run/sshd").mkdir(exist_ok=True)
         (root / "etc/hostname").write_text("builder\n", encoding="ascii")
@@ -128,8 +133,7 @@ def guest(directory: Path, source: apt.Archive, kernel: Kernel) -> Path:
     options = [f'--essential-hook=cp -r {HERE}/guest/etc {HERE}/guest/usr "$1"/']
     options += [f'--customize-hook=sh {HERE}/guest/setup.sh "$1"']
     options += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*"]
-    lines = source.lines(kernel.series.codename, kernel.series.backports)
-    _mmdebstrap(root, kernel.series.codename, guest_packages(kernel), lines, options)
+    make(root, kernel.series.codename, guest_packages(kernel), lines(source, kernel), options)
     check_kernel(root, kernel, kernel.image)
     return root
 

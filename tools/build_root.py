@@ -20,7 +20,7 @@ def main() -> int:
     """Print them."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else kernels.chosen()
     try:
-        for series in kernels.SERIES if wanted == "all" else [wanted]:
+        for series in kernels.DEBIAN if wanted == "all" else [wanted]:
             root, kernel = parts.build_root(progress.Progress(), series)
             print(root, kernel.release)
     except LabError as exc:

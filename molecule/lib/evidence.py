@@ -65,8 +65,10 @@ def _attachment(topology: Topology, name: str) -> tuple[str, dict[str, Any], dic
 def record(lease_name: str, device: str) -> None:
     """Say that data moved correctly over the borrowed device of a lease; `device` is its row of the table.
 
-    To be called while it is borrowed, after all else.
+    To be called while it is borrowed, after all else. The table is of Debian's kernels.
     """
+    if fabric.debugs():
+        return
     scenario = os.environ.get("MOLECULE_SCENARIO_NAME")
     assert scenario, "MOLECULE_SCENARIO_NAME is not set: evidence is recorded by Molecule scenarios only"
     lab = Instance(fabric.STATE)

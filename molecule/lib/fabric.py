@@ -19,6 +19,7 @@ import testinfra
 import yaml
 from testinfra.host import Host
 
+from lab import kernels
 from lab.instance import Instance
 from lab.inventory import PYTHON
 from lab.topology import Topology
@@ -26,6 +27,8 @@ from lab.topology import Topology
 CHECKOUT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("LAB_STATE") or CHECKOUT / ".lab").resolve()
 INVENTORY = STATE / "inventory.yml"
+
+SLOWER = 4  # the debug kernel, at most
 
 ASK = """
 import http.client, socket, sys
@@ -43,7 +46,8 @@ print(connection.getresponse().read().decode())
 TROUBLE = re.compile(
     r"WARNING: |BUG: |Oops|Call Trace|general protection|hung_task|blocked for more than|soft lockup|rcu_.*stall|"
     r"I/O error|nvme.*(timeout|aborting|Device not ready|controller is down)|DMAR: .*fault|AMD-Vi: .*event|"
-    r"AER: .*error|refcount_t|use-after-free|scheduling while atomic|Bad page|memory leak"
+    r"AER: .*error|refcount_t|use-after-free|scheduling while atomic|Bad page|memory leak|UBSAN: |"
+    r"DMA-API: .*(device driver|leak)"
 )
 
 # What igb says, with a trace, when it reads all ones twice and takes its card for pulled out.
@@ -66,6 +70,16 @@ def leases() -> list[dict[str, Any]]:
 def topology() -> Topology:
     """What the lab consists of."""
     return Instance(STATE).topology
+
+
+def debugs() -> bool:
+    """Whether the hosts run the debug kernel, which finds faults by itself, and takes its time for it."""
+    return bool(Instance(STATE).data["options"]["kernel"] == kernels.DEBUG)
+
+
+def seconds_here(seconds: float) -> float:
+    """What something may take on the lab's kernel that may take so long on Debian's."""
+    return seconds * (SLOWER if debugs() else 1)
 
 
 def lab(*arguments: str) -> str:
@@ -160,9 +174,16 @@ def trouble(host: Host, since: str = WHOLE_AGAIN) -> list[str]:
     return [line for line in lines[marks[-1] if marks else 0 :] if TROUBLE.search(line)]
 
 
+def leaked(host: Host) -> list[str]:
+    """Where memory was got that the modules under test have lost: a line of each trace of the debug kernel's kmemleak."""
+    # What was lost since the last look is told by the second one.
+    scan = "for turn in 1 2; do echo scan > /sys/kernel/debug/kmemleak; sleep 6; done; cat /sys/kernel/debug/kmemleak"
+    return [line.strip() for line in output(host, scan).splitlines() if "[ntb" in line] if debugs() else []
+
+
 def complaints(hosts: dict[str, Host], since: str = WHOLE_AGAIN) -> dict[str, list[str]]:
     """The same of several hosts that lend to each other, without what the lab's all ones make a driver say."""
-    found = {name: trouble(host, since) for name, host in hosts.items()}
+    found = {name: trouble(host, since) + leaked(host) for name, host in hosts.items()}
     if reads_given_way():
         found = {name: _without_taken_for_gone(lines) for name, lines in found.items()}
     return found
@@ -215,12 +236,13 @@ def refused(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> s
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """Wait until a condition gives something true."""
-    end = time.monotonic() + seconds
+    limit = seconds_here(seconds)
+    end = time.monotonic() + limit
     while True:
         found = condition()
         if found:
             return found
-        assert time.monotonic() < end, f"not within {seconds:g} seconds: {what}"
+        assert time.monotonic() < end, f"not within {limit:g} seconds: {what}"
         time.sleep(2)
 
 

@@ -367,6 +367,6 @@ def suffer(scene: Scene, row: dict[str, Any], ends: float) -> dict[str, float]:
     assert scene.journal.wrong(scene.borrower, live["nodes"][0]) == {}
     if "offered" in row:
         seconds["offered again"] = offered(scene, mark)
-        assert 0 <= seconds["offered again"] <= row["offered"]
+        assert 0 <= seconds["offered again"] <= fabric.seconds_here(row["offered"])
     assert complaints(scene, mark, row["writer"] != "goes_on") == {}
     return {name: round(value, 1) for name, value in seconds.items()}

@@ -45,7 +45,7 @@ def _text(path: Path) -> str:
 def _page(records: Sequence[kept.Record]) -> str:
     """The page of some records, but for when they were seen. Raises MatrixError."""
     axes = grid.Axes(
-        tuple(kernels.SERIES), grid.bridges(FAMILIES), grid.iommus(topology.IOMMUS), _yaml("devices.yml")
+        kernels.DEBIAN, grid.bridges(FAMILIES), grid.iommus(topology.IOMMUS), _yaml("devices.yml")
     )
     seen = grid.ran(records, axes)
     return page(axes, seen, grid.explain(axes, seen, grid.rules(_yaml("reasons.yml"), axes)))

@@ -37,7 +37,7 @@ def of_words(words: Sequence[str], root: Path = ROOT) -> list[Stage]:
         elif word == "test-long":
             stages += [_part(name) for name in long_tier.names()]
         elif word == "test-turn":
-            name = long_tier.turn(long_tier.names(), long_tier.kept(root), revision.commit(root).rstrip("+"))
+            name = long_tier.turn(list(long_tier.IN_TURN), long_tier.kept(root), revision.commit(root).rstrip("+"))
             stages.append(_part(name)._replace(seconds=long_tier.LIMIT, after_failure=False))
         elif word.removeprefix(PART) in long_tier.names() and word.startswith(PART):
             stages.append(_part(word.removeprefix(PART)))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -54,12 +55,14 @@ def all_steps():
 
 def test_each_scenario_is_in_one_tier():
     short = Counter(words(plan.test()))
-    long = Counter(words([step for part in ("fabrics", "failures", "load") for step in long_tier.steps(part)]))
+    long = Counter(words([step for part in ("fabrics", "failures", "load", "debug") for step in long_tier.steps(part)]))
     assert set(short) | set(long) == SCENARIOS
     # Its tests that are marked as long run there.
     assert set(short) & set(long) == {"devices"}
-    assert {name for name, times in (short + long).items() if times > 1} <= {"devices", "kernels"}
-    assert short["kernels"] == len(kernels.SERIES) - 1
+    # And what runs on the debug kernel, runs elsewhere as well, but for what only that can do.
+    again = {"devices", "kernels", "hostile", "failures"}
+    assert {name for name, times in (short + long).items() if times > 1} == again
+    assert short["kernels"] == len(kernels.DEBIAN) - 1
 
 
 def test_what_is_long_is_there():
@@ -196,17 +199,17 @@ def test_labs_wait_until_what_they_are_made_of_is_there():
 
 def test_all_kernels_are_made_that_labs_need():
     assert plan.test()[0].words == ("lab-build", kernels.DEFAULT, *plan.other_kernels())
-    assert {kernels.DEFAULT, *plan.other_kernels()} == set(kernels.SERIES)
+    assert {kernels.DEFAULT, *plan.other_kernels()} == set(kernels.DEBIAN)
 
 
 def test_on_another_kernel(monkeypatch):
     monkeypatch.setenv("KERNEL", "6.1")
     assert plan.test()[0].words == ("lab-build", "6.1", *plan.other_kernels())
-    assert plan.other_kernels() == [name for name in kernels.SERIES if name != "6.1"]
+    assert plan.other_kernels() == [name for name in kernels.DEBIAN if name != "6.1"]
     assert f"molecule-kernels-{kernels.DEFAULT}" in names(plan.test())
 
 
-@pytest.mark.parametrize("steps", [plan.test, *(lambda part=part: long_tier.steps(part) for part in long_tier.names())])
+@pytest.mark.parametrize("steps", [plan.test, *(lambda part=part: long_tier.steps(part) for part in long_tier.IN_TURN)])
 def test_the_matrix_is_compared_after_all_labs(steps):
     steps = steps()
     (matrix,) = [step for step in steps if step.name.partition("@")[0] == "matrix"]
@@ -231,7 +234,7 @@ def test_the_group_test_long():
 
 
 def test_the_group_test_turn(tmp_path):
-    parts = long_tier.names()
+    parts = list(long_tier.IN_TURN)
     (tmp_path / "docs").mkdir()
     lines = [
         f'{{"part": "{part}", "commit": "c", "time": "2026-01-0{day}", "seconds": 1}}\n'
@@ -290,7 +293,8 @@ def test_the_parts():
     parts = long_tier.names()
     assert set(parts) == {"fabrics", "failures", "load", *kernels.SERIES} - {kernels.DEFAULT}
     # A part is as many runs of a CI old as there are parts when it has its turn.
-    assert len(parts) <= 5
+    assert set(long_tier.IN_TURN) == set(parts) - {"debug"}
+    assert len(long_tier.IN_TURN) <= 5
 
 
 def test_the_part_of_other_fabrics():
@@ -303,6 +307,14 @@ def test_the_part_of_other_fabrics():
     assert second.after == ("lab-build@fabrics", first.name)
     assert third.after == ("lab-build@fabrics", second.name)
     assert steps["lab-build@fabrics"].words == ("lab-build", kernels.DEFAULT)
+
+
+def test_the_part_on_the_debug_kernel():
+    steps = long_tier.steps("debug")
+    assert all(dict(step.environment) == {"KERNEL": "debug"} for step in steps)
+    assert [step.words[-1] for step in steps] == ["debug", "injected", "hostile", "devices", "failures"]
+    for before, step in itertools.pairwise(steps):
+        assert before.name in step.after
 
 
 def test_the_part_of_failures():
@@ -325,7 +337,7 @@ def test_the_part_under_load():
     )
 
 
-@pytest.mark.parametrize("series", [name for name in kernels.SERIES if name != kernels.DEFAULT])
+@pytest.mark.parametrize("series", [name for name in kernels.DEBIAN if name != kernels.DEFAULT])
 def test_the_parts_of_other_kernels(series):
     steps = long_tier.steps(series)
     assert all(dict(step.environment) == {"KERNEL": series, "DEVICE_LENDING_LONG": "1"} for step in steps)

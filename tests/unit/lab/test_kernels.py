@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The kernels of the lab, and the one that is built from the sources of another."""
+
+from pathlib import Path
+
+from lab import apt, debug_kernel, kernels, roots
+
+SOURCE = apt.Archive("http://mirror.example/debian", None, "keyring.gpg")
+BASE = kernels.Kernel(kernels.SERIES["6.12"], "6.12.118+deb13-amd64", "6.12.118-1")
+DEBUG = kernels.Kernel(
+    BASE.series, "6.12.118-debug-amd64", "6.12.118-1+debug.0123", archive=Path("/cache/debug-0123"), base=BASE
+)
+
+
+def test_a_kernel_that_is_built_has_the_sources_of_the_one_it_is_made_of():
+    assert DEBUG.pinned(DEBUG.image, DEBUG.headers, DEBUG.source) == [
+        "linux-image-6.12.118-debug-amd64=6.12.118-1+debug.0123",
+        "linux-headers-6.12.118-debug-amd64=6.12.118-1+debug.0123",
+        "linux-source-6.12=6.12.118-1",
+    ]
+
+
+def test_its_packages_come_from_its_archive():
+    debian = roots.lines(SOURCE, BASE)
+    assert roots.lines(SOURCE, DEBUG) == [*debian, "deb [trusted=yes] copy:/cache/debug-0123 ./"]
+    assert not any("copy:" in line for line in debian)
+
+
+def test_what_is_not_debians_is_made_of_what_is():
+    for series in kernels.SERIES.values():
+        assert (series.name in kernels.DEBIAN) != bool(series.made_of)
+        assert not series.made_of or series.made_of in kernels.DEBIAN
+    assert kernels.DEFAULT in kernels.DEBIAN
+    assert kernels.SERIES[kernels.DEBUG].made_of
+
+
+def test_each_line_of_the_configuration_can_be_looked_for():
+    lines = (debug_kernel.HERE / "config").read_text(encoding="utf-8").splitlines()
+    wanted = [line for line in lines if line.startswith(("CONFIG_", "# CONFIG_"))]
+    assert len(wanted) > 20
+    assert all("=" in line or line.endswith(" is not set") for line in wanted)
+    names = [line.removeprefix("# ").split("=")[0].split(" ")[0] for line in wanted]
+    assert len(names) == len(set(names))
+
+
+def test_modules_are_named_once_each():
+    names = (debug_kernel.HERE / "modules").read_text(encoding="utf-8").split()
+    assert len(names) == len(set(names))
