@@ -117,4 +117,11 @@ static void unmap_page##_phys(struct device *dev, dma_addr_t addr, size_t size, 
 #define lend_alloc_contig_range(start, end) \
 	alloc_contig_range(start, end, LEND_ALLOC_CONTIG_HOW, GFP_KERNEL | __GFP_NOWARN)
 
+/* What pre_doit and post_doit of struct genl_family are given. */
+#ifdef LEND_HAVE_GENL_SPLIT_OPS
+#define LEND_GENL_OPS	struct genl_split_ops
+#else
+#define LEND_GENL_OPS	struct genl_ops
+#endif
+
 #endif

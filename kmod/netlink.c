@@ -168,19 +168,33 @@ static int lend_put_message(struct sk_buff *skb, u32 portid, u32 seq, int flags,
 	return 0;
 }
 
+/*
+ * Process context. The reply of each operation is allocated before it: what has been done
+ * must not be told as an error.
+ */
+static int lend_pre_doit(const LEND_GENL_OPS *ops, struct sk_buff *skb, struct genl_info *info)
+{
+	info->user_ptr[0] = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	return info->user_ptr[0] ? 0 : -ENOMEM;
+}
+
+/* Process context. */
+static void lend_post_doit(const LEND_GENL_OPS *ops, struct sk_buff *skb, struct genl_info *info)
+{
+	nlmsg_free(info->user_ptr[0]);
+}
+
+/* Process context; once for each operation. */
 static int lend_reply(struct genl_info *info, lend_put_fn put, void *object)
 {
-	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	struct sk_buff *skb = info->user_ptr[0];
 	int ret;
 
-	if (!skb)
-		return -ENOMEM;
 	ret = lend_put_message(skb, info->snd_portid, info->snd_seq, 0, info->genlhdr->cmd, put,
 			       object);
-	if (ret) {
-		nlmsg_free(skb);
+	if (ret)
 		return ret;
-	}
+	info->user_ptr[0] = NULL;
 	return genlmsg_reply(skb, info);
 }
 
@@ -605,6 +619,8 @@ static struct genl_family lend_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = lend_ops,
 	.n_ops = ARRAY_SIZE(lend_ops),
+	.pre_doit = lend_pre_doit,
+	.post_doit = lend_post_doit,
 	.mcgrps = lend_mcgrps,
 	.n_mcgrps = ARRAY_SIZE(lend_mcgrps),
 	.parallel_ops = true,

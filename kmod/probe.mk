@@ -22,5 +22,7 @@ $(eval $(call lend-probe,LEND_HAVE_DMA_IOMMU_FLAG,linux/device.h,__create_dev_fl
 $(eval $(call lend-probe,LEND_HAVE_MSI_PARENT,linux/msi.h,\<msi_create_parent_irq_domain\>))
 # alloc_contig_range() takes flags of its own instead of a migrate type.
 $(eval $(call lend-probe,LEND_HAVE_ACR_FLAGS,linux/gfp.h,\<acr_flags_t\>))
+# What is called before and after a generic netlink operation gets another type.
+$(eval $(call lend-probe,LEND_HAVE_GENL_SPLIT_OPS,net/genetlink.h,\*pre_doit.*genl_split_ops\>))
 # Whether a device's messages are isolated is asked of the device.
 $(eval $(call lend-probe,LEND_HAVE_ISOLATED_MSI,linux/msi.h,\<msi_device_has_isolated_msi\>))
