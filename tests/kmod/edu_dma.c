@@ -400,6 +400,38 @@ static int edu_many(struct edu *edu, u32 value)
 	return made < value ? -ENOSPC : 0;
 }
 
+/* Memory that the device may only read, and writes to. EPERM: it could. */
+static int edu_readonly(struct edu *edu, u32 value)
+{
+	u8 *memory = edu_memory(true), *kept;
+	dma_addr_t addr;
+	int i, ret;
+
+	if (!memory)
+		return -ENOMEM;
+	/* The device has the opposite of what is there. */
+	ret = edu_stream(edu, memory + EDU_OFFSET, DMA_TO_DEVICE);
+	for (i = 0; i < EDU_LENGTH; i++)
+		memory[EDU_OFFSET + i] ^= 0xff;
+	kept = kmemdup(memory + EDU_OFFSET, EDU_LENGTH, GFP_KERNEL);
+	if (!kept)
+		ret = -ENOMEM;
+	if (ret)
+		goto free;
+	addr = dma_map_single(edu->dev, memory + EDU_OFFSET, EDU_LENGTH, DMA_TO_DEVICE);
+	ret = dma_mapping_error(edu->dev, addr);
+	if (ret)
+		goto free;
+	ret = edu_store(edu, addr, EDU_LENGTH);
+	dma_unmap_single(edu->dev, addr, EDU_LENGTH, DMA_TO_DEVICE);
+	if (!ret && memcmp(memory + EDU_OFFSET, kept, EDU_LENGTH))
+		ret = -EPERM;
+free:
+	kfree(kept);
+	kfree(memory);
+	return ret;
+}
+
 /* Another device's registers; here the device's own. */
 static int edu_resource(struct edu *edu, u32 value)
 {
@@ -434,6 +466,7 @@ static const struct edu_test edu_tests[] = {
 	{ "pool", edu_pool },
 	{ "large", edu_large },
 	{ "many", edu_many },
+	{ "readonly", edu_readonly },
 	{ "resource", edu_resource },
 	{ "mask", edu_mask },
 };

@@ -32,6 +32,13 @@ def test_an_operation_moves_data(driven: Host, operation: str) -> None:
     assert dma_api.run(driven, operation, dma_api.OPERATIONS.get(operation, 0)) == ""
 
 
+def test_memory_that_the_device_may_only_read_stays_as_it_is(driven: Host) -> None:
+    assert not fabric.trouble(driven)
+    assert dma_api.run(driven, "readonly", 0) == ""
+    assert any("DMA Write" in line for line in fabric.trouble(driven)), "the device has not tried"
+    fabric.mark(driven, fabric.WHOLE_AGAIN)
+
+
 def test_nothing_was_bounced(driven: Host) -> None:
     assert fabric.attachment(driven, "probe")["mappings"]["bounced"] == 0
     evidence.record("probe", "edu")
