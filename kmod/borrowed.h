@@ -79,6 +79,7 @@ struct borrowed_bar {
  * @cfg_size: 256 or 4096
  * @views: where it finds this host's memory; constant once it has a bus
  * @pool_used: the pool keeps something for it
+ * @windows_used: the windows show this host's memory because of it
  * @dma_ref: mappings alive and mapping under way
  * @dma_drained: completed when @dma_ref has reached zero
  * @dma_stats: per CPU
@@ -126,6 +127,7 @@ struct borrowed_device {
 
 	struct lend_views views;
 	bool pool_used;
+	bool windows_used;
 	struct percpu_ref dma_ref;
 	struct completion dma_drained;
 	struct lend_dma_stats __percpu *dma_stats;

@@ -188,6 +188,9 @@ static void borrower_quiesce(struct borrowed_device *b)
 	}
 	borrower_close(b);
 	WRITE_ONCE(b->gone, true);
+	if (b->windows_used)
+		lend_link_unuse_windows(b->link);
+	b->windows_used = false;
 }
 
 static int borrower_mark_pdev_gone(struct pci_dev *pdev, void *arg)
@@ -445,6 +448,17 @@ static int borrower_ask_views(struct borrowed_device *b, u64 window, u64 bus, u6
 }
 
 /* Process context, link lock held. */
+static int borrower_use_windows(struct borrowed_device *b, struct netlink_ext_ack *extack)
+{
+	int ret = lend_link_use_windows(b->link);
+
+	if (ret)
+		NL_SET_ERR_MSG(extack, "the bridge refuses to show the device this host's memory");
+	b->windows_used = !ret;
+	return ret;
+}
+
+/* Process context, link lock held. */
 static int borrower_open(struct borrowed_device *b, struct netlink_ext_ack *extack)
 {
 	struct lend_call call = {
@@ -602,7 +616,9 @@ static int borrower_attach_locked(struct borrowed_device *b, struct netlink_ext_
 	ret = lend_dma_init(b);
 	if (ret)
 		return ret;
-	ret = borrower_open(b, extack);
+	ret = borrower_use_windows(b, extack);
+	if (!ret)
+		ret = borrower_open(b, extack);
 	if (!ret)
 		ret = lend_dma_reserve(b);
 	if (!ret)

@@ -75,6 +75,7 @@ struct lease_window {
  * @contained: the function and its borrower are limited to the windows
  * @risks: bits of enum lend_risk
  * @gaps: what else is in the pages of its BARs, taken
+ * @dma_window_used: BARs lie in the DMA window, which is wide because of them
  * @window: the DMA window and free ones, by index
  * @bar: its memory BARs and its expansion ROM
  * @config_reads: served, in any context
@@ -96,6 +97,7 @@ struct lease {
 	bool contained;
 	unsigned long risks;
 	struct list_head gaps;
+	bool dma_window_used;
 	struct lease_window window[LEND_WINDOWS_MAX];
 	struct lease_bar bar[LEND_BARS];
 	atomic64_t config_reads;

@@ -26,6 +26,7 @@
  */
 
 #include <linux/delay.h>
+#include <linux/dma-mapping.h>
 #include <linux/io.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -267,17 +268,60 @@ static int lend_link_check_windows(struct lend_link *link)
 	return ret;
 }
 
+/* Process context, lease lock held. What windows show when they are open was chosen. */
+static void lend_link_add_regions(struct lend_link *link)
+{
+	int i;
+
+	for (i = 0; link->pool && i < link->windows.count; i++)
+		lend_pool_add_region(link->pool, i, &link->windows.region[i]);
+}
+
 /* Process context, @link->lock held; physically up. Until then the peer reaches nothing. */
 static int lend_link_open_windows(struct lend_link *link)
 {
-	int i, ret;
+	int ret;
 
 	mutex_lock(&link->lease_lock);
 	ret = lend_windows_open(&link->windows);
-	for (i = 0; !ret && link->pool && i < link->windows.count; i++)
-		lend_pool_add_region(link->pool, i, &link->windows.region[i]);
+	if (!ret)
+		lend_link_add_regions(link);
 	mutex_unlock(&link->lease_lock);
 	return ret;
+}
+
+/**
+ * lend_link_use_windows() - have the peer's devices reach this host's memory
+ * @link: the link, ready
+ *
+ * Each call is undone by one of lend_link_unuse_windows().
+ *
+ * Context: process; caller holds @link->lock; takes the lease lock.
+ * Return: 0 or a negative errno.
+ */
+int lend_link_use_windows(struct lend_link *link)
+{
+	int ret;
+
+	mutex_lock(&link->lease_lock);
+	ret = lend_windows_use(&link->windows);
+	if (!ret)
+		lend_link_add_regions(link);
+	mutex_unlock(&link->lease_lock);
+	return ret;
+}
+
+/**
+ * lend_link_unuse_windows() - undo lend_link_use_windows()
+ * @link: the link
+ *
+ * Context: process; takes the lease lock.
+ */
+void lend_link_unuse_windows(struct lend_link *link)
+{
+	mutex_lock(&link->lease_lock);
+	lend_windows_unuse(&link->windows);
+	mutex_unlock(&link->lease_lock);
 }
 
 /* Process context, @link->lock held. */
@@ -625,6 +669,19 @@ static int lend_link_make_pool(struct lend_link *link)
 	return link->pool ? 0 : -ENOMEM;
 }
 
+/* Process context. As low as can be: a window that ends with it shows less then. */
+static int lend_link_alloc_channel(struct lend_link *link)
+{
+	struct device *dev = &link->pdev->dev;
+	int ret = -ENOMEM;
+
+	if (link->windows.narrows && !dma_set_coherent_mask(dev, DMA_BIT_MASK(24))) {
+		ret = lend_channel_alloc(&link->channel, dev);
+		dma_set_coherent_mask(dev, dma_get_mask(dev));
+	}
+	return ret ? lend_channel_alloc(&link->channel, dev) : 0;
+}
+
 /* Process context. A link with its number, without anything of the bridge yet. */
 static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 {
@@ -696,7 +753,7 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 	ret = lend_link_make_pool(link);
 	if (ret)
 		goto windows;
-	ret = lend_channel_alloc(&link->channel, &link->pdev->dev);
+	ret = lend_link_alloc_channel(link);
 	if (ret) {
 		dev_err(&ntb->dev, "nothing free below %llu MiB, and the window shows no more: make it larger\n",
 			(u64)w->win[w->dma].size >> 20);

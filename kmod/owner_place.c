@@ -206,6 +206,9 @@ void owner_unplace(struct lease *lease, bool in_use)
 		owner_unmap_bar(lease, i);
 	if (!in_use)
 		lend_bar_window_close(&lease->link->windows);
+	if (lease->dma_window_used)
+		lend_windows_unuse(&lease->link->windows);
+	lease->dma_window_used = false;
 	/* Nothing shows their pages any more. */
 	owner_page_disown(&lease->gaps);
 	owner_hide_windows(lease);
@@ -319,6 +322,24 @@ static void owner_place_rom(struct lease *lease, bool in_use)
 	set_bit(LEND_LIMIT_ROM, &lease->lent->limits);
 }
 
+/* Process context, lease lock held. BARs may lie where only a wide DMA window shows them. */
+static int owner_use_dma_window(struct lease *lease, struct netlink_ext_ack *extack)
+{
+	struct lend_windows *w = &lease->link->windows;
+	int i, ret;
+
+	for (i = 0; i < LEND_BARS; i++)
+		if (lease->bar[i].size && lease->bar[i].window == w->dma)
+			break;
+	if (i == LEND_BARS)
+		return 0;
+	ret = lend_windows_use(w);
+	if (ret)
+		NL_SET_ERR_MSG(extack, "the bridge refuses to show the BARs through the window");
+	lease->dma_window_used = !ret;
+	return ret;
+}
+
 /**
  * owner_place() - give a function a place in the windows
  * @lease: of the function
@@ -350,10 +371,11 @@ int owner_place(struct lease *lease, bool in_use, const struct lend_trust *trust
 		ret = owner_place_bars(lease, in_use, extack);
 	if (!ret)
 		ret = owner_show_windows(lease, trust, extack);
-	if (ret) {
-		owner_unplace(lease, in_use);
-		return ret;
+	if (!ret) {
+		owner_place_rom(lease, in_use);
+		ret = owner_use_dma_window(lease, extack);
 	}
-	owner_place_rom(lease, in_use);
-	return 0;
+	if (ret)
+		owner_unplace(lease, in_use);
+	return ret;
 }

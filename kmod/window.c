@@ -7,6 +7,10 @@
  * that are left, the free ones, show a host without IOMMU more of its memory to
  * borrowed devices than the DMA window does.
  *
+ * Where no IOMMU says what of a window leads to memory, the DMA window ends with
+ * the channel while no device is borrowed: as far as the bridge can move that end
+ * under traffic.
+ *
  * Used by link.c to open and close, by owner.c for BARs, by borrower.c for the
  * regions of root buses.
  *
@@ -92,6 +96,16 @@ static int lend_window_probe(struct lend_windows *w, int i)
 	return 0;
 }
 
+/*
+ * Process context. These drivers write a register with the window's end, and what goes
+ * through at that time arrives; others close the window in between.
+ */
+static bool lend_window_moves_its_end(struct pci_dev *pdev)
+{
+	return !strcmp(pdev->driver->name, "ntb_hw_intel") ||
+	       !strcmp(pdev->driver->name, "ntb_hw_amd");
+}
+
 /* All DMA goes through the NTB function: no address beyond the window. */
 static int lend_windows_limit_dma(struct lend_windows *w)
 {
@@ -110,6 +124,7 @@ static int lend_windows_limit_dma(struct lend_windows *w)
 	}
 	w->translated = lend_is_translated(dev);
 	w->plain = lend_is_plain(dev);
+	w->narrows = !w->translated && lend_window_moves_its_end(w->pdev);
 	w->partial = !w->translated && dma_get_required_mask(dev) >= size;
 	return 0;
 }
@@ -200,7 +215,7 @@ static int lend_window_set(struct lend_windows *w, int i, u64 base, u64 size)
 	int ret;
 
 	/* An endpoint bridge goes on using a translation that was not cleared. */
-	if (win->inbound_size)
+	if (win->inbound_size && !(w->narrows && base == win->inbound_base))
 		ntb_mw_clear_trans(w->ntb, w->pidx, i);
 	win->inbound_size = 0;
 	ret = ntb_mw_set_trans(w->ntb, w->pidx, i, base, size);
@@ -209,6 +224,15 @@ static int lend_window_set(struct lend_windows *w, int i, u64 base, u64 size)
 	win->inbound_base = base;
 	win->inbound_size = size;
 	return 0;
+}
+
+/* Process context, lease lock held. */
+static void lend_window_close(struct lend_windows *w, int i)
+{
+	if (w->win[i].inbound_size)
+		ntb_mw_clear_trans(w->ntb, w->pidx, i);
+	w->win[i].inbound_base = 0;
+	w->win[i].inbound_size = 0;
 }
 
 /* First address beyond all memory. */
@@ -278,7 +302,7 @@ static bool lend_window_choose(struct lend_windows *w, int i, u64 from)
  */
 static void lend_windows_open_free(struct lend_windows *w)
 {
-	u64 from = w->win[w->dma].inbound_size;
+	u64 from = w->win[w->dma].inbound_max;
 	const struct lend_region *region;
 	unsigned long done = 0;
 	int i, ret;
@@ -310,7 +334,7 @@ static void lend_windows_open_free(struct lend_windows *w)
 /**
  * lend_windows_check() - can the inbound windows show what they must
  * @w: the windows; the link is physically up
- * @end: the DMA window must show all addresses below
+ * @end: the DMA window must show all addresses below, always
  *
  * Context: process; caller holds the lease lock.
  * Return: 0; an errno for lend_windows_error().
@@ -334,11 +358,31 @@ int lend_windows_check(struct lend_windows *w, u64 end)
 		return -ENOSPC;
 	if (win->inbound_max <= dma_get_mask(&w->pdev->dev))
 		return -ERANGE;
+	w->idle = PAGE_ALIGN(end);
+	return 0;
+}
+
+/* Process context, @w->lease_lock held; physically up. Opens what is used, or narrows it. */
+static int lend_windows_adjust(struct lend_windows *w)
+{
+	bool wide = w->users || !w->narrows;
+	int i, ret;
+
+	ret = lend_window_set(w, w->dma, 0, wide ? w->win[w->dma].inbound_max : w->idle);
+	if (ret)
+		return ret;
+	if (wide) {
+		lend_windows_open_free(w);
+		return 0;
+	}
+	for (i = 0; i < w->count; i++)
+		if (lend_window_is_free(w, i))
+			lend_window_close(w, i);
 	return 0;
 }
 
 /**
- * lend_windows_open() - translate the inbound DMA window, and free ones
+ * lend_windows_open() - translate the inbound DMA window, and free ones that are used
  * @w: the windows, checked
  *
  * The BAR window stays closed until a device is lent.
@@ -349,11 +393,40 @@ int lend_windows_check(struct lend_windows *w, u64 end)
  */
 int lend_windows_open(struct lend_windows *w)
 {
-	int ret = lend_window_set(w, w->dma, 0, w->win[w->dma].inbound_max);
+	return lend_windows_adjust(w);
+}
 
-	if (!ret)
-		lend_windows_open_free(w);
+/**
+ * lend_windows_use() - show all that the DMA window and free ones can show
+ * @w: the windows
+ *
+ * Each call is undone by one of lend_windows_unuse(). Closed windows stay closed.
+ *
+ * Context: process; caller holds the lease lock. May sleep.
+ * Return: 0; an errno for lend_windows_error(), then it is undone.
+ */
+int lend_windows_use(struct lend_windows *w)
+{
+	int ret = 0;
+
+	if (!w->users++ && w->narrows && w->win[w->dma].inbound_size)
+		ret = lend_windows_adjust(w);
+	if (ret)
+		w->users--;
 	return ret;
+}
+
+/**
+ * lend_windows_unuse() - show no more than the channel, unless another one uses them
+ * @w: the windows
+ *
+ * Context: process; caller holds the lease lock. May sleep.
+ */
+void lend_windows_unuse(struct lend_windows *w)
+{
+	if (!--w->users && w->narrows && w->win[w->dma].inbound_size &&
+	    lend_windows_adjust(w))
+		dev_warn(&w->ntb->dev, "the bridge refuses to narrow window %d\n", w->dma);
 }
 
 /**
@@ -374,15 +447,6 @@ const char *lend_windows_error(int error)
 	default:
 		return "the bridge refuses the window's translation";
 	}
-}
-
-/* Process context, lease lock held. */
-static void lend_window_close(struct lend_windows *w, int i)
-{
-	if (w->win[i].inbound_size)
-		ntb_mw_clear_trans(w->ntb, w->pidx, i);
-	w->win[i].inbound_base = 0;
-	w->win[i].inbound_size = 0;
 }
 
 /**
@@ -473,7 +537,8 @@ void lend_bar_window_close(struct lend_windows *w)
  * @size: octets
  * @offset: where in the window it is
  *
- * Free windows do not count, although one may happen to show it.
+ * Free windows do not count, although one may happen to show it. The DMA window
+ * counts as what it shows while it is used.
  *
  * Context: process; caller holds the lease lock.
  * Return: index of the window; -ENOSPC none.
@@ -481,12 +546,15 @@ void lend_bar_window_close(struct lend_windows *w)
 int lend_window_of(const struct lend_windows *w, u64 bus, u64 size, u64 *offset)
 {
 	const struct lend_window *win;
+	u64 shown;
 	int i;
 
 	for (i = 0; i < w->count; i++) {
 		win = &w->win[i];
-		if (lend_window_is_free(w, i) || !win->inbound_size ||
-		    bus < win->inbound_base || bus + size > win->inbound_base + win->inbound_size)
+		if (lend_window_is_free(w, i) || !win->inbound_size)
+			continue;
+		shown = i == w->dma ? win->inbound_max : win->inbound_size;
+		if (bus < win->inbound_base || bus + size > win->inbound_base + shown)
 			continue;
 		*offset = bus - win->inbound_base;
 		return i;

@@ -51,6 +51,10 @@ struct lend_window {
  * @translated: an IOMMU translates the NTB function's DMA
  * @plain: its DMA address is memory's physical one, and mapping does nothing
  * @partial: the DMA window does not show all memory
+ * @narrows: the DMA window shows no more than the channel needs, @idle octets,
+ *	and free ones nothing, while nobody uses them
+ * @idle: see @narrows
+ * @users: borrowed devices, and leases with BARs in the DMA window
  * @region: by window, the memory that each shows when it is open; once there is
  *	one it does not change
  */
@@ -66,6 +70,9 @@ struct lend_windows {
 	bool translated;
 	bool plain;
 	bool partial;
+	bool narrows;
+	u64 idle;
+	unsigned int users;
 	struct lend_region region[LEND_WINDOWS_MAX];
 };
 
@@ -76,6 +83,8 @@ int lend_windows_check(struct lend_windows *w, u64 end);
 int lend_windows_open(struct lend_windows *w);
 const char *lend_windows_error(int error);
 void lend_windows_close(struct lend_windows *w);
+int lend_windows_use(struct lend_windows *w);
+void lend_windows_unuse(struct lend_windows *w);
 int lend_bar_window_cover(struct lend_windows *w, u64 lo, u64 hi, bool in_use,
 			  struct netlink_ext_ack *extack);
 void lend_bar_window_close(struct lend_windows *w);

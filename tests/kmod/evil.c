@@ -16,12 +16,16 @@
 #include <linux/ntb.h>
 #include <linux/pci.h>
 #include <linux/prandom.h>
+#include <linux/sizes.h>
 #include <linux/uaccess.h>
 
 #include "link.h"
 
 #define EVIL_SLOT	(LEND_SLOTS - 1)
 #define EVIL_WAIT_US	200000
+/* Nothing that a handshake needs lies above. */
+#define EVIL_WINDOW_FROM	SZ_16M
+#define EVIL_WINDOW_TO		SZ_256M
 
 /**
  * struct evil - an attack under way
@@ -235,6 +239,29 @@ static void evil_greetings(struct evil *evil)
 	}
 }
 
+/* What lies behind the window in which the peer's channel is: its memory. */
+static void evil_window(struct evil *evil)
+{
+	struct lend_window *win = &evil->link->windows.win[evil->link->windows.dma];
+	u64 size = min_t(u64, win->size, EVIL_WINDOW_TO);
+	void __iomem *page;
+	u64 offset;
+	u32 i;
+
+	if (size <= EVIL_WINDOW_FROM)
+		return;
+	for (i = 0; i < evil->rounds; i++) {
+		offset = EVIL_WINDOW_FROM + evil_random(evil) % (size - EVIL_WINDOW_FROM);
+		page = ioremap(win->base + round_down(offset, PAGE_SIZE), PAGE_SIZE);
+		if (!page)
+			return;
+		if (readl(page + offset_in_page(round_down(offset, 4))) != ~0U)
+			evil_granted++;
+		iounmap(page);
+		cond_resched();
+	}
+}
+
 static const struct evil_attack evil_attacks[] = {
 	{ "requests", evil_requests },
 	{ "messages", evil_messages },
@@ -243,6 +270,7 @@ static const struct evil_attack evil_attacks[] = {
 	{ "rings", evil_rings },
 	{ "registers", evil_registers },
 	{ "operations", evil_operations },
+	{ "window", evil_window },
 	{ "greetings", evil_greetings },
 };
 

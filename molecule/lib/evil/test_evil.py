@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""A borrower's kernel means harm: see tests/kmod/evil.c. It loses its leases at most, and the owner does not mind.
+
+EVIL_LEASE in the environment names a lease of that borrower over an AMD bridge, which nobody else needs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import fabric
+import pytest
+from testinfra.host import Host
+
+FILES = "/sys/kernel/debug/evil"
+NAME = os.environ["EVIL_LEASE"]
+LEASE = next(lease for lease in fabric.leases() if lease["name"] == NAME)
+LOUDEST = 60  # lines in the owner's kernel log that one attack may cause
+ANSWER = 20  # seconds: an emulated host that does not mind answers in one or two
+
+
+def whole(borrower: Host) -> bool:
+    """Whether the borrower has all that is lent to it."""
+    found = {item["name"]: item["state"] for item in fabric.ask(borrower, "borrowerd", "attachments")}
+    mine = [lease["name"] for lease in fabric.leases() if lease["borrower"] == LEASE["borrower"]]
+    return all(found.get(name) == "attached" for name in mine)
+
+
+@pytest.fixture(scope="session")
+def owner() -> Host:
+    """The host that is attacked."""
+    return fabric.connect(LEASE["owner"])
+
+
+@pytest.fixture(scope="session")
+def borrower() -> Host:
+    """The host that attacks it."""
+    return fabric.connect(LEASE["borrower"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def evil(owner: Host, borrower: Host) -> Iterator[None]:
+    """The module on the borrower. What it has done is over, and whole again, when it goes."""
+    fabric.mark(owner, "evil begins")
+    fabric.output(borrower, "insmod /root/evil.ko")
+    yield
+    fabric.output(borrower, "rmmod evil")
+    fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
+    assert surprises(owner, "evil begins") == []
+    for host in (owner, borrower):
+        fabric.mark(host, fabric.WHOLE_AGAIN)
+
+
+@pytest.fixture
+def probe(owner: Host, borrower: Host) -> dict[str, Any]:
+    """The lease of a device, active; an earlier attack may have ended it."""
+
+    def active() -> dict[str, Any] | None:
+        found = fabric.lease_of(owner, NAME)
+        mine = fabric.attachment(borrower, NAME)
+        if found.get("state") == "granted" and mine and mine["state"] == "attached":
+            # Garbage has closed it at the owner. The borrower sees that as soon as it asks for a register.
+            borrower.run(f"setpci -s {mine['address']} STATUS")
+        return found if found.get("state") == "active" and whole(borrower) else None
+
+    return dict(fabric.until(active, 180, "the device is lent"))
+
+
+def handle(owner: Host, address: str) -> int:
+    """The number that the owner's kernel has for a device."""
+    script = (
+        "import sys; sys.path.insert(0, '/opt/device-lending/current'); "
+        "from device_lending.netlink.port import NetlinkKernel; "
+        f"print(next(lent.id for lent in NetlinkKernel().lent() if lent.address == '{address}'))"
+    )
+    return int(fabric.output(owner, f'python3 -c "{script}"'))
+
+
+def surprises(owner: Host, since: str) -> list[str]:
+    """What the owner's kernel complains about, but for accesses that its IOMMU has refused: those are the point."""
+    return [line for line in fabric.trouble(owner, since) if "DMAR:" not in line]
+
+
+def attack(owner: Host, borrower: Host, name: str, what: str) -> int:
+    """Carry it out; the owner must not mind. How many requests were granted."""
+    fabric.mark(owner, f"evil: {name}")
+    fabric.output(borrower, f"echo {what} > {FILES}/{name}")
+    begin = time.monotonic()
+    fabric.ask(owner, "ownerd", "leases")
+    assert time.monotonic() - begin < fabric.seconds_here(ANSWER)
+    log = fabric.output(owner, "dmesg").split(f"evil: {name}")[-1].splitlines()
+    assert len([line for line in log if "ntb_lend" in line or "ntb_hw" in line]) <= LOUDEST, log
+    assert surprises(owner, f"evil: {name}") == []
+    return int(fabric.output(borrower, f"cat {FILES}/granted"))
+
+
+def registers(owner: Host, address: str) -> dict[str, str]:
+    """What belongs to the owner of a device's configuration: decoding, BARs, ROM."""
+    names = ("COMMAND", *(f"BASE_ADDRESS_{number}" for number in range(6)), "ROM_ADDRESS")
+    values = fabric.output(owner, f"setpci -s {address} {' '.join(names)}").split()
+    found = dict(zip(names, values, strict=True))
+    found["COMMAND"] = f"{int(found['COMMAND'], 16) & 3:#x}"
+    return found
+
+
+def test_no_write_changes_what_is_the_owners(owner: Host, borrower: Host, probe: dict[str, Any]) -> None:
+    before = registers(owner, probe["address"])
+    number = handle(owner, probe["address"])
+    granted = attack(owner, borrower, "registers", f"4 1 {number} {probe['epoch']}")
+    assert granted > 0, "the attack has not reached the device"
+    assert registers(owner, probe["address"]) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "rounds"), [("requests", 20000), ("messages", 2000), ("interrupts", 20000), ("doorbells", 20000)]
+)
+def test_garbage_costs_nothing_but_leases(
+    owner: Host, borrower: Host, probe: dict[str, Any], name: str, rounds: int
+) -> None:
+    number = handle(owner, probe["address"])
+    attack(owner, borrower, name, f"{rounds} 7 {number} {probe['epoch']}")
+
+
+def test_no_memory_is_behind_the_window_of_a_host_that_borrows_nothing(
+    owner: Host, borrower: Host, probe: dict[str, Any]
+) -> None:
+    assert attack(owner, borrower, "window", f"2000 11 0 {probe['epoch']}") == 0
+
+
+def test_who_rings_too_often_is_looked_at_by_the_clock(owner: Host, borrower: Host, probe: dict[str, Any]) -> None:
+    limit = "/sys/module/ntb_lend/parameters/doorbells_per_s"
+    usual = fabric.output(owner, f"cat {limit}")
+    fabric.output(owner, f"echo 1000 > {limit}")
+    try:
+        attack(owner, borrower, "rings", f"10000 3 0 {probe['epoch']}")
+        assert "the peer rings more than 1000 times a second" in fabric.output(owner, "dmesg")
+    finally:
+        fabric.output(owner, f"echo {usual} > {limit}")
+
+
+def test_nothing_is_granted_when_the_lease_is_over(owner: Host, borrower: Host, probe: dict[str, Any]) -> None:
+    number = handle(owner, probe["address"])
+    fabric.output(owner, f"devlend recall {NAME} --force")
+    assert attack(owner, borrower, "operations", f"20 5 {number} {probe['epoch']}") == 0
+    # Nor for an epoch that nobody was given, and for numbers that nobody has.
+    assert attack(owner, borrower, "operations", f"20 6 {number} {probe['epoch'] + (1 << 40)}") == 0
+    assert attack(owner, borrower, "operations", f"20 7 4711 {probe['epoch']}") == 0
+    # A recall holds the grant; to put it again offers it again.
+    fabric.put(owner, "ownerd", "grants", [grant for grant in fabric.granted(owner) if grant["name"] == NAME])
+
+
+def test_garbage_instead_of_a_greeting_ends_the_session_and_no_more(owner: Host, borrower: Host) -> None:
+    attack(owner, borrower, "greetings", "200 9")
+    fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
+
+
+def test_a_banned_borrower_is_cut_off_until_it_may_come_back(
+    owner: Host, borrower: Host, probe: dict[str, Any]
+) -> None:
+    grants = fabric.granted(owner)
+    assert f"{probe['borrower']} is banned" in fabric.output(owner, f"devlend recall {NAME} --ban")
+    assert [lease for lease in fabric.ask(owner, "ownerd", "leases") if lease["borrower"] == probe["borrower"]] == []
+
+    def closed() -> bool:
+        (link,) = [link for link in fabric.ask(owner, "ownerd", "links") if link["peer"] == probe["borrower"]]
+        return link["state"] == "down" and not any(window["inbound_size"] for window in link["windows"])
+
+    fabric.until(closed, 30, "no window shows anything")
+    fabric.until(lambda: borrower.run(f"echo 1 1 > {FILES}/doorbells").rc != 0, 30, "the borrower has no link")
+    # Whatever is put in the inventory: it stays out.
+    fabric.put(owner, "ownerd", "grants", grants)
+    assert closed()
+    fabric.output(owner, f"devlend unban {probe['borrower']}")
+    fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
