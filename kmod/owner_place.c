@@ -238,13 +238,10 @@ static int owner_check_sizes(struct lease *lease, struct netlink_ext_ack *extack
 	return 0;
 }
 
-/* Process context, lease and lent locks held. A place in a window for each BAR. */
-static int owner_place_bars(struct lease *lease, bool in_use, struct netlink_ext_ack *extack)
+/* Process context, lease and lent locks held. Bus addresses for all BARs. */
+static int owner_map_bars(struct lease *lease, struct netlink_ext_ack *extack)
 {
-	struct lend_windows *w = &lease->link->windows;
 	struct pci_dev *pdev = lease->lent->pdev;
-	u64 lo = U64_MAX, hi = 0, largest = 0;
-	struct lease_bar *bar;
 	int i, ret;
 
 	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
@@ -261,35 +258,68 @@ static int owner_place_bars(struct lease *lease, bool in_use, struct netlink_ext
 					   "does not fit the window");
 			return ret;
 		}
-		bar = &lease->bar[i];
-		bar->window = lend_window_of(w, bar->bus, bar->size, &bar->offset);
-		if (bar->window < 0) {
-			lo = min(lo, bar->bus);
-			hi = max(hi, bar->bus + bar->size - 1);
-			largest = max(largest, bar->size);
-		}
-	}
-	if (lo <= hi) {
-		/* Each BAR must be aligned to its size in the borrower's window, too. */
-		lo = round_down(lo, largest);
-		ret = lend_bar_window_cover(w, lo, hi, in_use, extack);
-		if (ret) {
-			pci_warn(pdev,
-				 "BARs at 0x%llx-0x%llx cannot be shown through window %d of link %u, of %llu MiB\n",
-				 lo, hi, w->bar, lease->link->object.id,
-				 (u64)w->win[w->bar].inbound_max >> 20);
-			return ret;
-		}
-	}
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		bar = &lease->bar[i];
-		if (!bar->size || bar->window >= 0)
-			continue;
-		bar->window = lend_window_of(w, bar->bus, bar->size, &bar->offset);
-		if (bar->window < 0)
-			return -ENOSPC;
 	}
 	return 0;
+}
+
+/*
+ * Process context, lease and lent locks held. The window of each BAR; those of which
+ * none is known lie from @lo to @hi, and if there are none, @lo is above @hi. @narrow:
+ * the DMA window is none for BARs.
+ */
+static void owner_find_bars(struct lease *lease, bool narrow, u64 *lo, u64 *hi)
+{
+	const struct lend_windows *w = &lease->link->windows;
+	struct lease_bar *bar;
+	u64 largest = 1;
+	int i;
+
+	*lo = U64_MAX;
+	*hi = 0;
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		bar = &lease->bar[i];
+		if (!bar->size)
+			continue;
+		bar->window = lend_window_of(w, bar->bus, bar->size, &bar->offset);
+		if (bar->window >= 0 && !(narrow && bar->window == w->dma))
+			continue;
+		*lo = min(*lo, bar->bus);
+		*hi = max(*hi, bar->bus + bar->size - 1);
+		largest = max(largest, bar->size);
+	}
+	/* Each BAR must be aligned to its size in the borrower's window, too. */
+	if (*lo <= *hi)
+		*lo = round_down(*lo, largest);
+}
+
+/* Process context, lease and lent locks held. A place in a window for each BAR. */
+static int owner_place_bars(struct lease *lease, bool in_use, struct netlink_ext_ack *extack)
+{
+	struct lend_windows *w = &lease->link->windows;
+	bool narrow = lend_windows_are_narrow(w);
+	u64 lo, hi;
+	int ret;
+
+	ret = owner_map_bars(lease, extack);
+	if (ret)
+		return ret;
+	owner_find_bars(lease, narrow, &lo, &hi);
+	/* If that cannot be, the DMA window has to be wide. */
+	if (narrow && lo <= hi)
+		lend_bar_window_cover(w, lo, hi, in_use, NULL);
+	owner_find_bars(lease, false, &lo, &hi);
+	if (lo > hi)
+		return 0;
+	ret = lend_bar_window_cover(w, lo, hi, in_use, extack);
+	if (ret) {
+		pci_warn(lease->lent->pdev,
+			 "BARs at 0x%llx-0x%llx cannot be shown through window %d of link %u, of %llu MiB\n",
+			 lo, hi, w->bar, lease->link->object.id,
+			 (u64)w->win[w->bar].inbound_max >> 20);
+		return ret;
+	}
+	owner_find_bars(lease, false, &lo, &hi);
+	return lo > hi ? 0 : -ENOSPC;
 }
 
 /*

@@ -530,6 +530,16 @@ void lend_bar_window_close(struct lend_windows *w)
 		lend_window_close(w, w->bar);
 }
 
+/* Process context, lease lock held. The DMA window counts as what it shows while it is used. */
+static bool lend_window_holds(const struct lend_windows *w, int i, u64 bus, u64 size)
+{
+	const struct lend_window *win = &w->win[i];
+	u64 shown = i == w->dma ? win->inbound_max : win->inbound_size;
+
+	return win->inbound_size && bus >= win->inbound_base &&
+	       bus + size <= win->inbound_base + shown;
+}
+
 /**
  * lend_window_of() - which inbound window shows a bus address range
  * @w: the windows
@@ -537,29 +547,23 @@ void lend_bar_window_close(struct lend_windows *w)
  * @size: octets
  * @offset: where in the window it is
  *
- * Free windows do not count, although one may happen to show it. The DMA window
- * counts as what it shows while it is used.
+ * Free windows do not count, although one may happen to show it. Of both others
+ * that for BARs comes first where the DMA window can stay narrow.
  *
  * Context: process; caller holds the lease lock.
  * Return: index of the window; -ENOSPC none.
  */
 int lend_window_of(const struct lend_windows *w, u64 bus, u64 size, u64 *offset)
 {
-	const struct lend_window *win;
-	u64 shown;
-	int i;
+	int first = w->narrows ? w->bar : w->dma;
+	int i = first;
 
-	for (i = 0; i < w->count; i++) {
-		win = &w->win[i];
-		if (lend_window_is_free(w, i) || !win->inbound_size)
-			continue;
-		shown = i == w->dma ? win->inbound_max : win->inbound_size;
-		if (bus < win->inbound_base || bus + size > win->inbound_base + shown)
-			continue;
-		*offset = bus - win->inbound_base;
-		return i;
-	}
-	return -ENOSPC;
+	if (!lend_window_holds(w, i, bus, size))
+		i = w->dma + w->bar - first;
+	if (!lend_window_holds(w, i, bus, size))
+		return -ENOSPC;
+	*offset = bus - w->win[i].inbound_base;
+	return i;
 }
 
 /**

@@ -93,6 +93,17 @@ int lend_window_claim(struct lend_windows *w, int i);
 void lend_windows_unclaim(struct lend_windows *w);
 
 /**
+ * lend_windows_are_narrow() - are BARs better shown by the window that is for them
+ * @w: the windows
+ *
+ * Context: process; caller holds the lease lock.
+ */
+static inline bool lend_windows_are_narrow(const struct lend_windows *w)
+{
+	return w->narrows && !w->users && w->bar != w->dma;
+}
+
+/**
  * lend_window_is_free() - is this window neither for DMA nor for BARs
  * @w: the windows
  * @i: index of the window
