@@ -678,16 +678,22 @@ int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
 /**
  * borrower_detach() - remove a borrowed device
  * @b: the borrowed device
+ * @epoch: of its lease; numbers are given again
  * @extack: says what is wrong
  *
  * Context: process; takes the link's lock, may take as long as a driver's
  * remove.
- * Return: 0; -EBUSY it is being detached already.
+ * Return: 0; -EBUSY it is being detached already; -ESTALE it is of another lease.
  */
-int borrower_detach(struct borrowed_device *b, struct netlink_ext_ack *extack)
+int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack *extack)
 {
 	struct lend_link *link = b->link;
 
+	if (b->epoch != epoch) {
+		NL_SET_ERR_MSG_FMT(extack, "borrowed device %u is of epoch %llu", b->object.id,
+				   b->epoch);
+		return -ESTALE;
+	}
 	mutex_lock(&link->lock);
 	if (b->state == NTB_LEND_BORROWED_STATE_DETACHING) {
 		mutex_unlock(&link->lock);

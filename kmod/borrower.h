@@ -22,7 +22,7 @@ void borrower_put(struct borrowed_device *b);
 
 int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
 		    struct borrowed_device **out, struct netlink_ext_ack *extack);
-int borrower_detach(struct borrowed_device *b, struct netlink_ext_ack *extack);
+int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack *extack);
 void borrower_revoke(struct lend_link *link, u32 remote_id, u64 epoch);
 void borrower_link_dead(struct lend_link *link);
 void borrower_link_lost(struct lend_link *link);

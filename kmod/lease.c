@@ -465,24 +465,37 @@ static int lease_end(struct lent_device *lent, bool force, struct netlink_ext_ac
 	return 0;
 }
 
+/* Process context, device lock held. Whether it is that lease which is to end. */
+static int lease_is_meant(struct lent_device *lent, u64 epoch, struct netlink_ext_ack *extack)
+{
+	if (lent->gone)
+		return -ENODEV;
+	if (!lent->lease || lent->lease->epoch == epoch)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "the lease that stands is of epoch %llu", lent->lease->epoch);
+	return -ESTALE;
+}
+
 /**
  * lease_unlend() - end the lease of a function
  * @lent: the function
+ * @epoch: of the lease that is meant; 0: none, but a function that is quarantined
  * @force: also while it is attached at the borrower, or quarantined
  * @extack: says what is wrong
  *
+ * A lease that is over already is no error. Never ends another one than is meant.
+ *
  * Context: process; takes the device, lease and lent locks, may take seconds.
- * Return: 0, also when quarantined; -EBUSY attached; -ENODEV unbound.
+ * Return: 0, also when quarantined; -EBUSY attached; -ENODEV unbound; -ESTALE it has
+ * another lease.
  */
-int lease_unlend(struct lent_device *lent, bool force, struct netlink_ext_ack *extack)
+int lease_unlend(struct lent_device *lent, u64 epoch, bool force, struct netlink_ext_ack *extack)
 {
-	int ret = -ENODEV;
-	u64 epoch = 0;
+	int ret;
 
 	device_lock(&lent->pdev->dev);
-	if (lent->lease)
-		epoch = lent->lease->epoch;
-	if (!lent->gone)
+	ret = lease_is_meant(lent, epoch, extack);
+	if (!ret && (lent->lease || !epoch))
 		ret = lease_end(lent, force, extack);
 	device_unlock(&lent->pdev->dev);
 	trace_lend_lease(pci_name(lent->pdev), 0, epoch, "unlend", ret);

@@ -13,7 +13,7 @@ struct pci_dev;
 
 int lease_lend(struct lent_device *lent, struct lend_link *link, u64 epoch,
 	       struct netlink_ext_ack *extack);
-int lease_unlend(struct lent_device *lent, bool force, struct netlink_ext_ack *extack);
+int lease_unlend(struct lent_device *lent, u64 epoch, bool force, struct netlink_ext_ack *extack);
 void lease_cut(struct lent_device *lent, const char *why);
 void lease_unbind(struct lent_device *lent);
 void lease_link_dead(struct lend_link *link);

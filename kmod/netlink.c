@@ -119,12 +119,17 @@ static const struct lend_nest lend_nest_lend = {
 
 static const struct lend_nest lend_nest_unlend = {
 	NTB_LEND_A_MAIN_LENT, ARRAY_SIZE(lend_lent_policy) - 1, lend_lent_policy,
-	{ NTB_LEND_A_LENT_ADDRESS },
+	{ NTB_LEND_A_LENT_ADDRESS, NTB_LEND_A_LENT_EPOCH },
 };
 
 static const struct lend_nest lend_nest_borrowed = {
 	NTB_LEND_A_MAIN_BORROWED, ARRAY_SIZE(lend_borrowed_policy) - 1, lend_borrowed_policy,
 	{ NTB_LEND_A_BORROWED_ID },
+};
+
+static const struct lend_nest lend_nest_detach = {
+	NTB_LEND_A_MAIN_BORROWED, ARRAY_SIZE(lend_borrowed_policy) - 1, lend_borrowed_policy,
+	{ NTB_LEND_A_BORROWED_ID, NTB_LEND_A_BORROWED_EPOCH },
 };
 
 static const struct lend_nest lend_nest_attach = {
@@ -382,7 +387,8 @@ static int lend_nl_unlend(struct sk_buff *skb, struct genl_info *info)
 	lent = lend_find_lent(info, tb);
 	if (!lent)
 		return -ENODEV;
-	ret = lease_unlend(lent, info->attrs[NTB_LEND_A_MAIN_FORCE], info->extack);
+	ret = lease_unlend(lent, nla_get_u64(tb[NTB_LEND_A_LENT_EPOCH]),
+			   info->attrs[NTB_LEND_A_MAIN_FORCE], info->extack);
 	if (!ret)
 		ret = lend_reply(info, lend_put_lent, &lent->object);
 	lent_put(lent);
@@ -444,13 +450,13 @@ static int lend_nl_detach(struct sk_buff *skb, struct genl_info *info)
 	struct borrowed_device *b;
 	int ret;
 
-	ret = lend_parse(info, tb, &lend_nest_borrowed);
+	ret = lend_parse(info, tb, &lend_nest_detach);
 	if (ret)
 		return ret;
 	b = lend_find_borrowed(info, tb[NTB_LEND_A_BORROWED_ID]);
 	if (!b)
 		return -ENODEV;
-	ret = borrower_detach(b, info->extack);
+	ret = borrower_detach(b, nla_get_u64(tb[NTB_LEND_A_BORROWED_EPOCH]), info->extack);
 	if (!ret)
 		ret = lend_reply(info, lend_put_borrowed, &b->object);
 	borrower_put(b);

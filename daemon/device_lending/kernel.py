@@ -14,6 +14,7 @@ from typing import Protocol
 PORT_OWNER = 1
 PORT_BORROWER = 2
 MAILBOX_MAX = 4032
+NO_LEASE = 0  # as an epoch
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class NotConnected(KernelError):
 
 
 class Stale(KernelError):
-    """ESTALE: the epoch is not greater than every earlier one, or the lease has ended."""
+    """ESTALE: the epoch is not greater than every earlier one, the lease has ended, or another one is there."""
 
 
 class Unhealthy(KernelError):
@@ -173,7 +174,11 @@ class Listener(Protocol):
 
 
 class KernelPort(Protocol):
-    """Requests to ntb_lend. Each may block for as long as the kernel takes; all raise KernelError."""
+    """Requests to ntb_lend. Each may block for as long as the kernel takes; all raise KernelError.
+
+    What ends something names the epoch of the lease that is meant, and raises Stale if there is another one, which then
+    stands. To unlend with the epoch NO_LEASE resets a quarantined function.
+    """
 
     def info(self) -> KernelInfo: ...
 
@@ -187,11 +192,11 @@ class KernelPort(Protocol):
 
     def lend(self, address: str, link: int, epoch: int) -> Lent: ...
 
-    def unlend(self, address: str, force: bool) -> Lent: ...
+    def unlend(self, address: str, epoch: int, force: bool) -> Lent: ...
 
     def attach(self, link: int, remote_id: int, epoch: int) -> Borrowed: ...
 
-    def detach(self, borrowed_id: int) -> None: ...
+    def detach(self, borrowed_id: int, epoch: int) -> None: ...
 
     def send(self, link: int, port: int, payload: bytes) -> None: ...
 

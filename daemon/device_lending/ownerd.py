@@ -38,7 +38,14 @@ def assemble(
     workers = Workers("notices")
     notifier = MailboxNotifier(endpoint, workers, owner.peerings)
     greeter = Greeter(endpoint, announcements, workers, clock)
-    ticker = Ticker(lambda: greeter.greet(owner.reconcile()), lambda: _LOOK)
+
+    def look() -> None:
+        links = owner.reconcile()
+        # In a worker: the next look need not wait for a peer that is slow to listen.
+        workers.submit(lambda: owner.remind(notifier))
+        greeter.greet(links)
+
+    ticker = Ticker(look, lambda: _LOOK)
 
     def down() -> None:
         announcements.clear()

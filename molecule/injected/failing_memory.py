@@ -76,12 +76,12 @@ def attach() -> None:
     borrowed = kernel.borrowed()
     (there,) = (one for one in borrowed if not os.path.exists(f"/sys/bus/pci/devices/{one.address}/driver"))
     others = {device.id for device in borrowed} - {there.id}
-    kernel.detach(there.id)
+    kernel.detach(there.id, there.epoch)
 
     def undo() -> bool:
         found = [device.id for device in kernel.borrowed() if device.id not in others]
         for number in found:
-            kernel.detach(number)
+            kernel.detach(number, there.epoch)
         return bool(found)
 
     turns(lambda: kernel.attach(there.link, there.remote_id, there.epoch), undo)
@@ -103,7 +103,7 @@ def lend() -> None:
     def undo() -> bool:
         (now,) = (device for device in kernel.lent() if device.address == there.address)
         if now.leased:
-            kernel.unlend(there.address, True)
+            kernel.unlend(now.address, now.epoch, True)
         return now.leased
 
     undo()

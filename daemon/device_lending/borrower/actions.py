@@ -114,9 +114,9 @@ class Actions:
 
     def _detach(self, attachment: Attachment, action: Detach) -> None:
         try:
-            self._kernel.detach(action.borrowed)
-        except (kernel.NotFound, kernel.NotLoaded):
-            pass  # gone already
+            self._kernel.detach(action.borrowed, action.epoch)
+        except (kernel.NotFound, kernel.NotLoaded, kernel.Stale):
+            pass  # gone already, and its number given again
         except kernel.KernelError as error:
             text = f"{attachment.address} could not be detached: {error}"
             log.warning("lease %s: %s", attachment.name, text)

@@ -21,6 +21,8 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, replace
 
+from device_lending.kernel import NO_LEASE
+
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 FAILED_DELAY = 300.0
@@ -185,6 +187,7 @@ class Detach:
     """Have the kernel remove the borrowed device."""
 
     borrowed: int
+    epoch: int
 
 
 @dataclass(frozen=True)
@@ -274,7 +277,7 @@ def _look(old: Attachment, event: Look) -> Result:
             asking = replace(old, state="requesting", attempt=old.attempt + 1, not_before=None, link=event.link)
             return asking, (Ask(event.link),)
     if old.state == "detaching" and due and old.borrowed is not None:
-        return replace(old, not_before=None), (Detach(old.borrowed),)
+        return replace(old, not_before=None), (Detach(old.borrowed, old.epoch or NO_LEASE),)
     return old, ()
 
 
@@ -335,7 +338,8 @@ def _unwant(old: Attachment) -> Result:
 
 def _detach(old: Attachment, message: str) -> Result:
     assert old.borrowed is not None
-    return replace(old, state="detaching", not_before=None, attempt=0, message=message), (Detach(old.borrowed),)
+    detaching = replace(old, state="detaching", not_before=None, attempt=0, message=message)
+    return detaching, (Detach(old.borrowed, old.epoch or NO_LEASE),)
 
 
 def _detached(old: Attachment, now: float) -> Result:

@@ -57,8 +57,8 @@ class NetlinkKernel:
     def lend(self, address: str, link: int, epoch: int) -> kernel.Lent:
         return lent_of(self._one("lend", "lent", {"lent": {"address": address, "link": link, "epoch": epoch}}))
 
-    def unlend(self, address: str, force: bool) -> kernel.Lent:
-        return lent_of(self._one("unlend", "lent", {"lent": {"address": address}, "force": force}))
+    def unlend(self, address: str, epoch: int, force: bool) -> kernel.Lent:
+        return lent_of(self._one("unlend", "lent", {"lent": {"address": address, "epoch": epoch}, "force": force}))
 
     def ban(self, link: int, banned: bool) -> kernel.Link:
         return link_of(self._one("ban", "link", {"link": {"id": link, "banned": int(banned)}}))
@@ -67,8 +67,8 @@ class NetlinkKernel:
         wanted = {"borrowed": {"link": link, "remote-id": remote_id, "epoch": epoch}}
         return borrowed_of(self._one("attach", "borrowed", wanted))
 
-    def detach(self, borrowed_id: int) -> None:
-        self._request("detach", {"borrowed": {"id": borrowed_id}})
+    def detach(self, borrowed_id: int, epoch: int) -> None:
+        self._request("detach", {"borrowed": {"id": borrowed_id, "epoch": epoch}})
 
     def send(self, link: int, port: int, payload: bytes) -> None:
         self._request("mailbox-send", {"mailbox": {"link": link, "port": port, "payload": payload}})

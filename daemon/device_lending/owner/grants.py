@@ -80,7 +80,9 @@ def plan(
 ) -> Plan:
     """Merge `wanted` into `current`, or with `purge` replace it. Raises LendingError; nothing has changed then."""
     before = {grant.name: grant for grant in current}
-    addresses = {grant.name: selector.resolve(grant.device, functions, host, grant.name).address for grant in wanted}
+    # What stays as it is need not be there: a device that is away stands in nobody's way.
+    changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
+    addresses = {grant.name: selector.resolve(grant.device, functions, host, grant.name).address for grant in changed}
     after = {} if purge else dict(before)
     after.update({grant.name: replace(grant, held="") for grant in wanted})
     _check_devices(after, addresses, functions, host)
@@ -96,7 +98,7 @@ def plan(
             actions.append(f"revoke {name}")
         elif old is None:
             actions.append(f"grant {name}: {addresses[name]} to {new.borrower}")
-        elif (old.device, old.borrower) != (new.device, new.borrower):
+        elif not _same(old, new):
             actions.append(f"change grant {name}: {addresses[name]} to {new.borrower}")
         elif old.held and not new.held:
             actions.append(f"offer {name} again")
@@ -124,6 +126,17 @@ def plan(
         tuple(ending),
         tuple(actions),
     )
+
+
+def _same(old: Grant | None, new: Grant) -> bool:
+    return old is not None and (old.device, old.borrower) == (new.device, new.borrower)
+
+
+def covers(grant: Grant, lease: Lease) -> bool:
+    """Whether a live lease is what this grant allows now, as far as what is stored of its device tells."""
+    if grant.held or grant.borrower != lease.borrower:
+        return False
+    return not selector.excludes(grant.device, lease.address, lease.serial)
 
 
 def _still_fits(lease: Lease, grant: Grant | None, address: str | None) -> bool:

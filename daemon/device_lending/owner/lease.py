@@ -41,9 +41,16 @@ class Step:
     end: str = ""
 
 
-def born(lease: Lease, now: float, grace: float) -> Life:
-    """The in-memory half of a lease at its start or at a start of the daemon: a fresh time to live."""
-    return Life(seen=now, due=now + grace if lease.state == "returning" else None)
+def born(lease: Lease, now: float, wall: float, grace: float) -> Life:
+    """The in-memory half of a lease at its start or at a start of the daemon: a fresh time to live.
+
+    A recall under way goes on: what is left of its time by the clock on the wall (`wall`, seconds since 1970), and no more
+    than `grace` whatever that clock has done.
+    """
+    if lease.state != "returning":
+        return Life(seen=now)
+    left = grace if lease.due is None else min(max(lease.due - wall, 0.0), grace)
+    return Life(seen=now, due=now + left)
 
 
 def renewed(life: Life, now: float) -> Life:

@@ -77,14 +77,20 @@ class Leasing:
     def end(self, lease: Lease, force: bool, why: str) -> None:
         """Take the device back. Without `force` an attached device is refused with device_attached.
 
-        Afterwards the function has its own driver and the row is gone, or the device is quarantined.
+        Afterwards the function has its own driver and the row is gone, or the device is quarantined. A lease that the
+        kernel has replaced by another one, which the store does not know yet, is over: the other one stands.
         """
         if lease.state != "returning":
             self._store.set_lease(lease.address, "returning", why)
         try:
-            lent = self._kernel.unlend(lease.address, force)
+            lent = self._kernel.unlend(lease.address, lease.epoch, force)
         except (kernel.NotFound, kernel.NotLoaded):
             lent = None  # not bound to ntb_lend any more: nothing to cut off
+        except kernel.Stale as error:
+            log.warning("lease %s: device %s, epoch %d is over, and not what it has now: %s", lease.name, lease.address,
+                        lease.epoch, error)  # fmt: skip
+            self._store.remove_lease(lease.address)
+            return
         except kernel.Unhealthy as error:
             self.quarantine(lease, str(error))
             return
@@ -117,7 +123,7 @@ class Leasing:
         """Reset and check a quarantined device again at a person's word; it stays quarantined when it fails."""
         try:
             self._binder.bind(lease.address)
-            lent = self._kernel.unlend(lease.address, True)
+            lent = self._kernel.unlend(lease.address, kernel.NO_LEASE, True)
             problem = (lent.message or "it is not healthy") if lent.state == "quarantined" else ""
         except DeviceGone:
             problem = ""

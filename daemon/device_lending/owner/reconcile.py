@@ -13,8 +13,8 @@ from device_lending.config import Config
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.links import Peering
+from device_lending.owner import grants, quarantine
 from device_lending.owner import lease as machine
-from device_lending.owner import quarantine
 from device_lending.owner.leasing import Leasing
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
@@ -40,7 +40,7 @@ class Reconciler:
         """The in-memory half of a lease."""
         known = self._lives.get(lease.epoch)
         return known or self._lives.setdefault(
-            lease.epoch, machine.born(lease, self._clock.monotonic(), self._config.recall_grace)
+            lease.epoch, machine.born(lease, self._clock.monotonic(), self._clock.wall(), self._config.recall_grace)
         )
 
     def renew(self, lease: Lease) -> None:
@@ -51,7 +51,7 @@ class Reconciler:
         """Start a graceful return; `step` ends it by force when the time is over."""
         self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
         if lease.state != "returning":
-            self._store.set_lease(lease.address, "returning", why)
+            self._store.recall_lease(lease.address, why, self._clock.wall() + grace)
             log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
                      lease.epoch, why)  # fmt: skip
 
@@ -60,7 +60,7 @@ class Reconciler:
         return self._clock.at(self.life(lease).seen + self._config.lease_ttl) if lease.live else None
 
     def step(self, lents: Sequence[Lent], peerings: Sequence[Peering], scan: Callable[[], Sequence[Function]]) -> None:
-        """Judge every lease once, adopt what only the kernel knows, free what nobody holds.
+        """Judge every lease once, recall what no grant allows, adopt what only the kernel knows, free what nobody holds.
 
         `scan` gives this host's functions. It reads a dozen files for each, so it is called only for what is unknown.
         """
@@ -83,15 +83,19 @@ class Reconciler:
             self._lives[lease.epoch] = outcome.life
             if outcome.end:
                 self._end(lease, outcome.end)
+            elif self._is_revoked(lease):
+                self.recall(lease, self._config.recall_grace, "its grant was revoked or changed")
             elif outcome.state != lease.state:
                 self._store.set_lease(lease.address, outcome.state, "")
                 log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
                          lease.borrower, lease.epoch)  # fmt: skip
-        known = {lease.address: lease for lease in leases}
+        judged = {(lease.address, lease.epoch) for lease in leases}
+        known = {lease.address: lease for lease in self._store.leases()}
         for lent in lents:
-            if lent.address not in known:
+            # `lents` is older than what has ended just now.
+            if lent.address not in known and (lent.address, lent.epoch) not in judged:
                 self._unknown(lent, peerings, scan)
-            elif known[lent.address].name.startswith(LOST_PREFIX):
+            elif lent.address in known and known[lent.address].name.startswith(LOST_PREFIX):
                 self._name(known[lent.address], scan())
         epochs = {lease.epoch for lease in self._store.leases()}
         self._lives = {epoch: life for epoch, life in self._lives.items() if epoch in epochs}
@@ -109,6 +113,16 @@ class Reconciler:
         for old, new in moves.items():
             log.warning("the quarantined device that was %s is %s now", old, new)
 
+    def _is_revoked(self, lease: Lease) -> bool:
+        """Whether a lease outlived what allowed it, as it does when the daemon is killed in the midst of a revocation.
+
+        A lease that was found in the kernel may have had a grant that was lost.
+        """
+        if lease.state == "returning" or lease.name.startswith(LOST_PREFIX):
+            return False
+        grant = next((grant for grant in self._store.grants() if grant.name == lease.name), None)
+        return grant is None or not grants.covers(grant, lease)
+
     def _end(self, lease: Lease, why: str) -> None:
         try:
             self._leasing.end(lease, True, why)
@@ -124,7 +138,8 @@ class Reconciler:
             borrower=(peer.peer if peer else None) or "unknown",
             link=lent.link or 0,
             peer_epoch=peer.link.peer_epoch if peer else 0,
-            epoch=lent.epoch,
+            # A quarantined function has no lease: each gets an epoch of its own.
+            epoch=lent.epoch or self._store.next_epoch(self._clock.wall()),
             state="quarantined" if lent.state == "quarantined" else "active" if lent.state == "attached" else "granted",
             since=0,
             message=lent.message or "the store was lost; put the grants again, or recall it",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from device_lending import kernel
@@ -62,6 +62,7 @@ class Owner:
         self._reconciler = Reconciler(store, self._leasing, config, clock)
         self._bans = Bans(store, port, config.host)
         self._stopping = threading.Event()
+        self._told: dict[int, float] = {}
 
     def stop(self) -> None:
         """End waits under way."""
@@ -200,6 +201,8 @@ class Owner:
         reset and checked again, which needs `force`.
         """
         with self._lock:
+            with contextlib.suppress(kernel.KernelError):
+                self.reconcile()  # what is meant is what stands now
             rows = [lease for lease in self._store.leases() if lease.name == name]
             if not rows:
                 raise LendingError(
@@ -271,20 +274,16 @@ class Owner:
         with self._lock:
             for lease in open_leases:
                 self._reconciler.recall(lease, self.config.recall_grace, why)
-        asked: dict[int, float] = {}
         deadline = self._clock.monotonic() + self.config.recall_grace
         while open_leases and not self._stopping.is_set():
+            self.remind(notify, open_leases)
             now = self._clock.monotonic()
-            usable = self._usable()
-            for lease in open_leases:
-                if lease.link in usable and now - asked.get(lease.epoch, float("-inf")) >= _REPEAT:
-                    delivered = notify.recall(lease, max(0.0, deadline - now))
-                    asked[lease.epoch] = float("inf") if delivered else now
+            dead = self._dead()
             with self._lock:
                 present = {row.epoch: row for row in self._store.leases() if row.live}
                 open_leases = [present[lease.epoch] for lease in open_leases if lease.epoch in present]
                 # Over a dead link nobody can be asked, so there is nothing to wait for.
-                late = [lease for lease in open_leases if now >= deadline or lease.link not in usable]
+                late = [lease for lease in open_leases if now >= deadline or dead(lease.link)]
                 for lease in late:
                     open_leases.remove(lease)
                     try:
@@ -294,13 +293,34 @@ class Owner:
             if open_leases:
                 self._stopping.wait(_LOOK)
 
-    def _usable(self) -> set[int]:
-        """Numbers of the links over which borrowers can be told something now."""
+    def remind(self, notify: Notifier, only: Iterable[Lease] | None = None) -> None:
+        """Tell borrowers which devices are wanted back, each until it has heard it once from this daemon.
+
+        May wait for peers that are slow to listen: for those of `only` these leases, if it is given.
+        """
+        now = self._clock.monotonic()
+        epochs = None if only is None else {lease.epoch for lease in only}
+        with self._lock:
+            returning = [row for row in self._store.leases() if row.state == "returning"]
+            self._told = {row.epoch: self._told[row.epoch] for row in returning if row.epoch in self._told}
+            returning = [row for row in returning if epochs is None or row.epoch in epochs]
+            left = {row.epoch: (self._reconciler.life(row).due or now) - now for row in returning}
+        if not returning:
+            return
+        dead = self._dead()
+        for lease in returning:
+            if not dead(lease.link) and now - self._told.get(lease.epoch, float("-inf")) >= _REPEAT:
+                delivered = notify.recall(lease, max(0.0, left[lease.epoch]))
+                self._told[lease.epoch] = float("inf") if delivered else now
+
+    def _dead(self) -> Callable[[int], bool]:
+        """Whether nothing can be told a borrower over a link now. Links that cannot be looked at are not dead."""
         try:
-            return {peering.link.id for peering in self.peerings() if peering.usable}
+            usable = {peering.link.id for peering in self.peerings() if peering.usable}
         except kernel.KernelError as error:
             log.warning("the links cannot be read: %s", error)
-            return set()
+            return lambda link: False
+        return lambda link: link not in usable
 
     # Changes asked for by peers
 
@@ -334,6 +354,15 @@ class Owner:
         """The device of a lease that is asked for again; None after an old one has been ended."""
         if lease.state == "returning":
             raise LendingError("returning", f"lease {lease.name} is being taken back: {lease.message}", status=409)
+        if lease.link != peering.link.id and not self._dead()(lease.link):
+            raise LendingError(
+                "leased_elsewhere",
+                f"lease {lease.name} stands over link {lease.link} of host {self.config.host}, which is ready; it is "
+                f"not given over link {peering.link.id} as well",
+                status=409,
+                name=lease.name,
+                device=lease.address,
+            )
         lent = next((row for row in self._kernel.lent() if machine.holds(lease, row)), None)
         if lent is not None and (lease.link, lease.peer_epoch) == (peering.link.id, peering.link.peer_epoch):
             self._reconciler.renew(lease)
@@ -357,8 +386,8 @@ class Owner:
     def release(self, name: str, epoch: int, link_id: int, host: str) -> None:
         """The borrower has detached the device. A lease that is over already is no error."""
         with self._lock:
-            lease = self._of_peer(name, epoch, link_id, host)
-            if lease is None or not lease.live:
+            lease = self._of_peer(epoch, link_id, host)
+            if lease is None:
                 return
             try:
                 self._leasing.end(lease, False, f"released by {host}")
@@ -375,16 +404,17 @@ class Owner:
     def status(self, name: str, epoch: int, link_id: int, host: str) -> str:
         """State of the borrower's lease, "ended" when it is over; renews it."""
         with self._lock:
-            lease = self._of_peer(name, epoch, link_id, host)
+            lease = self._of_peer(epoch, link_id, host)
             if lease is None:
                 return "ended"
             self._reconciler.renew(lease)
             return lease.state
 
-    def _of_peer(self, name: str, epoch: int, link_id: int, host: str) -> Lease | None:
+    def _of_peer(self, epoch: int, link_id: int, host: str) -> Lease | None:
+        """The live lease of an epoch that was given over a link. Names are labels, and may be lost with the store."""
         self.identify(link_id, host)
-        key = (name, epoch, host)
-        return next((row for row in self._store.leases() if (row.name, row.epoch, row.borrower) == key), None)
+        live = [row for row in self._store.leases() if row.live]
+        return next((row for row in live if (row.link, row.epoch) == (link_id, epoch)), None)
 
     def identify(self, link_id: int, host: str) -> Peering:
         """The link a peer's message came over, when `host` is who should be there."""

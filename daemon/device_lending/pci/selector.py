@@ -90,6 +90,13 @@ def _matches_one(selector: Selector, function: Function) -> bool:
     return (function.vendor, function.device) == (selector["vendor"], selector["device"])
 
 
+def excludes(selector: Selector, address: str, serial: str | None) -> bool:
+    """Whether a selector cannot mean the function of this address and, where it is known, serial number."""
+    if "address" in selector:
+        return bool(selector["address"] != address)
+    return "serial" in selector and serial is not None and serial.lower() != selector["serial"].lower()
+
+
 def matching(selector: Selector, functions: Iterable[Function]) -> list[Function]:
     """The functions that the selector means."""
     functions = list(functions)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device_lending.store.db import Database
+from device_lending.store.watermark import Watermark
 
 _SCHEMA_1 = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -42,7 +43,8 @@ CREATE TABLE bans (
 ) WITHOUT ROWID
 """
 _SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
+_SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Lease:
     """One borrower's right to one device. `since` is seconds since 1970; `driver` the device's own driver.
 
     `link` and `peer_epoch` name the incarnation of the peer the lease was given to. `serial` and `place` say which
-    device it is when its address has changed.
+    device it is when its address has changed. `due` is when a recall turns to force, in seconds since 1970.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Lease:
     driver: str | None = None
     serial: str | None = None
     place: str | None = None
+    due: float | None = None
 
     @property
     def live(self) -> bool:
@@ -101,6 +104,7 @@ class OwnerStore:
 
     def __init__(self, path: str) -> None:
         self._db = Database(path, MIGRATIONS)
+        self._watermark = Watermark(f"{path}.epoch")
 
     def close(self) -> None:
         self._db.close()
@@ -149,7 +153,7 @@ class OwnerStore:
     def add_lease(self, lease: Lease) -> None:
         with self._db.transaction() as connection:
             connection.execute(
-                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     lease.address,
                     lease.name,
@@ -163,12 +167,20 @@ class OwnerStore:
                     lease.driver,
                     lease.serial,
                     lease.place,
+                    lease.due,
                 ),
             )
 
     def set_lease(self, address: str, state: str, message: str) -> None:
         with self._db.transaction() as connection:
             connection.execute("UPDATE leases SET state = ?, message = ? WHERE address = ?", (state, message, address))
+
+    def recall_lease(self, address: str, message: str, due: float) -> None:
+        """The device is wanted back until then, in seconds since 1970."""
+        with self._db.transaction() as connection:
+            connection.execute(
+                "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?", (message, due, address)
+            )
 
     def rename_lease(self, address: str, name: str, borrower: str) -> None:
         with self._db.transaction() as connection:
@@ -190,14 +202,14 @@ class OwnerStore:
             connection.execute("DELETE FROM leases WHERE address = ?", (address,))
 
     def next_epoch(self, now: float, least: int = 0) -> int:
-        """A lease epoch greater than all before, on disk before it is returned.
+        """A lease epoch greater than all before, on disk before it is returned. Raises OSError when that cannot be.
 
-        `now` (seconds since 1970) seeds it in milliseconds, so that it grows even when the store was lost;
-        `least` is the greatest epoch the kernel knows, for a clock that was set back as well.
+        `now` (seconds since 1970) seeds it in milliseconds, so that it grows even when all on disk was lost; `least` is
+        the greatest epoch the kernel knows, for a clock that was set back as well.
         """
         with self._db.transaction() as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-            epoch = following_epoch(row["value"] if row else 0, now, least)
+            epoch = self._watermark.above(following_epoch(row["value"] if row else 0, now, least))
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
         return epoch
 
@@ -221,4 +233,5 @@ def _lease(row: sqlite3.Row) -> Lease:
         driver=row["driver"],
         serial=row["serial"],
         place=row["place"],
+        due=row["due"],
     )

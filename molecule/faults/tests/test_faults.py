@@ -77,7 +77,8 @@ def test_a_refused_attach_leaves_nothing(borrower: Host, live: dict[str, Any]) -
     assert refused(borrower, f"kernel.attach(0, 4711, {epoch})") == "Stale"
     assert refused(borrower, f"kernel.attach(0, kernel.borrowed()[0].remote_id, {epoch})") == "DeviceBusy"
     assert refused(borrower, "kernel.attach(4711, 0, 1)") == "NotFound"
-    assert refused(borrower, "kernel.detach(4711)") == "NotFound"
+    assert refused(borrower, "kernel.detach(4711, 1)") == "NotFound"
+    assert refused(borrower, f"kernel.detach(kernel.borrowed()[0].id, {epoch - 1})") == "Stale"
     assert fabric.output(borrower, "ls /sys/bus/pci/devices") == functions
     assert refused(borrower, "len(kernel.borrowed())") == "1"
     assert reader.goes_on(borrower)
@@ -87,7 +88,9 @@ def test_a_refused_attach_leaves_nothing(borrower: Host, live: dict[str, Any]) -
 def test_a_refused_lend_changes_nothing(owner: Host, borrower: Host, live: dict[str, Any]) -> None:
     address = live["remote_address"]
     assert refused(owner, f"kernel.lend('{address}', 0, 1 << 62)") == "DeviceBusy"
-    assert refused(owner, f"kernel.unlend('{address}', False)") == "DeviceBusy"
+    assert refused(owner, f"kernel.unlend('{address}', {live['epoch']}, False)") == "DeviceBusy"
+    assert refused(owner, f"kernel.unlend('{address}', {live['epoch'] - 1}, True)") == "Stale"
+    assert refused(owner, f"kernel.unlend('{address}', 0, True)") == "Stale"
     assert refused(owner, "kernel.lend('0000:7f:00.0', 0, 1)") == "NotFound"
     assert reader.goes_on(borrower)
 
@@ -126,7 +129,7 @@ def test_a_forced_recall_ends_reads_at_once(
     owner: Host, borrower: Host, lease: dict[str, Any], live: dict[str, Any]
 ) -> None:
     # Not through the daemons, which would tell the borrower's daemon first.
-    assert "state" in refused(owner, f"kernel.unlend('{live['remote_address']}', True)")
+    assert "state" in refused(owner, f"kernel.unlend('{live['remote_address']}', {live['epoch']}, True)")
     fabric.until(lambda: not reader.goes_on(borrower), 30, "reading ends with an error")
     found = fabric.until(lambda: whole(borrower, lease["name"]), 180, "the lease is attached again")
     assert found["epoch"] > live["epoch"]

@@ -108,11 +108,15 @@ class FakeKernel:
         self.event("lent")
         return self.lents[address]
 
-    def unlend(self, address, force):
+    def unlend(self, address, epoch, force):
         self._check("unlend")
         if address not in self.lents:
             raise kernel.NotFound(f"{address} is not bound", errno.ENODEV)
         lent = self.lents[address]
+        if lent.leased and lent.epoch != epoch:
+            raise kernel.Stale(f"the lease that stands is of epoch {lent.epoch}", errno.ESTALE)
+        if not lent.leased and epoch:
+            return lent
         if lent.state == "attached" and not force:
             raise kernel.DeviceBusy("attached at the borrower", errno.EBUSY)
         if lent.state == "attached":
@@ -156,11 +160,13 @@ class FakeKernel:
         self.event("borrowed")
         return made
 
-    def detach(self, borrowed_id):
+    def detach(self, borrowed_id, epoch):
         self.drivers_let_go.wait()
         self._check("detach")
         if borrowed_id not in self.borrows:
             raise kernel.NotFound("no such device", errno.ENODEV)
+        if self.borrows[borrowed_id].epoch != epoch:
+            raise kernel.Stale(f"that is of epoch {self.borrows[borrowed_id].epoch}", errno.ESTALE)
         gone = self.borrows.pop(borrowed_id)
         self.tree.remove(gone.address)
         peer, _number = self.peers[gone.link]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 
 from daemon_hosts import until
@@ -65,11 +66,13 @@ PLACES = st.permutations([f"0000:{number:02x}:00.0" for number in range(3, 8)])
 def test_devices_that_change_places_take_their_quarantines_along(before, after):
     leases = [replace(ILL, address=before[n], epoch=n + 1, serial=f"S{n}") for n in range(3)]
     functions = [replace(DEVICE, address=after[n], serial=f"S{n}") for n in range(5)]
-    store = OwnerStore(":memory:")
-    for lease in leases:
-        store.add_lease(lease)
-    store.move_leases(quarantine.moves(leases, functions))
-    assert {row.serial: row.address for row in store.leases()} == {f"S{n}": after[n] for n in range(3)}
+    with tempfile.TemporaryDirectory() as directory:
+        store = OwnerStore(f"{directory}/o.sqlite3")
+        for lease in leases:
+            store.add_lease(lease)
+        store.move_leases(quarantine.moves(leases, functions))
+        assert {row.serial: row.address for row in store.leases()} == {f"S{n}": after[n] for n in range(3)}
+        store.close()
     store.close()
 
 

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The greatest epoch that may have been given, in a file beside the store: it outlives a store that is lost or rolled back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+# So many epochs are given between two writes; as many are left out when the daemon starts.
+STEP = 1000
+# No clock gives more; what says so is damaged.
+_MOST = 1 << 62
+_DIGITS = 32
+
+
+class Watermark:
+    """A number that only grows. A file that cannot be read counts as 0: the clock and the kernel are asked as well."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._written = self._read()
+        self._given = self._written
+
+    def above(self, epoch: int) -> int:
+        """The first epoch that may be given: `epoch`, or the one after all that may have been given.
+
+        Raises OSError when it cannot be written down; then it must not be given.
+        """
+        found = max(epoch, self._given + 1)
+        if found > self._written:
+            self._write(found + STEP)
+        self._given = found
+        return found
+
+    def _read(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            with open(self._path, encoding="ascii") as handle:
+                found = int(handle.read(_DIGITS))
+                return found if 0 < found < _MOST else 0
+        return 0
+
+    def _write(self, value: int) -> None:
+        partial = f"{self._path}.partial"
+        handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(handle, f"{value}\n".encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.rename(partial, self._path)
+        self._written = value

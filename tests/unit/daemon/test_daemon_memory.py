@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What is believed of leases after a store was rolled back or lost, a daemon was killed, or a look has failed."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+import threading
+import time
+
+import pytest
+from daemon_hosts import until
+from daemon_kernel import join
+from hypothesis import given
+from hypothesis import strategies as st
+from test_daemon_end_to_end import BORROW, DEVICE, GRANT, lend
+
+from device_lending import kernel
+from device_lending.client import Failed
+from device_lending.kernel import Lent
+from device_lending.owner import grants
+from device_lending.owner import lease as machine
+from device_lending.store.owner import Grant, Lease, OwnerStore
+from device_lending.store.watermark import STEP, Watermark
+
+ADDRESS = DEVICE["address"]
+LEASE = Lease("scratch", ADDRESS, "node-b", 0, 1, 7, "active", 0.0, serial="SER-1")
+
+
+def store_of(owner):
+    return owner.base / "ownerd.sqlite3"
+
+
+def service(owner):
+    """What serves an owner's peers and API."""
+    return owner.ownerd.parts.stop.__self__
+
+
+def lose(owner):
+    for file in owner.base.glob("ownerd.sqlite3*"):
+        file.unlink()
+
+
+def test_a_store_that_was_rolled_back_does_not_end_the_lease_that_stands(fabric):
+    owner, borrower = lend(fabric)
+    owner.stop_owner()
+    shutil.copy(store_of(owner), owner.base / "backup")
+    owner.start_owner()
+    older = owner.lease("scratch")["epoch"]
+    owner.recall("scratch")
+    owner.put_grants(GRANT)
+    until(lambda: borrower.attachment("scratch")["state"] == "attached")
+    epoch = owner.lease("scratch")["epoch"]
+    assert epoch > older
+
+    owner.stop_owner()
+    shutil.copy(owner.base / "backup", store_of(owner))
+    owner.start_owner()
+    until(lambda: owner.lease("scratch")["epoch"] == epoch)
+    assert owner.kernel.lents[ADDRESS].state == "attached"
+    borrower.put_attachments(BORROW, wait=10)
+    assert borrower.attachment("scratch")["epoch"] == epoch
+
+
+def test_an_older_lease_is_not_ended_over_a_newer_one(fabric):
+    owner, _borrower = lend(fabric)
+    epoch = owner.lease("scratch")["epoch"]
+    with pytest.raises(kernel.Stale):
+        owner.kernel.unlend(ADDRESS, epoch - 1, True)
+    with pytest.raises(kernel.Stale):
+        owner.kernel.unlend(ADDRESS, kernel.NO_LEASE, True)
+
+
+def test_a_borrower_finds_its_lease_by_its_epoch_when_the_owner_has_lost_all(fabric):
+    owner, borrower = lend(fabric)
+    epoch = owner.lease("scratch")["epoch"]
+    owner.stop_owner()
+    lose(owner)
+    owner.start_owner()
+    until(lambda: owner.leases())
+    asked = service(owner)
+    assert asked.status("scratch", epoch, 0, "node-b") == "active"
+    assert asked.status("scratch", epoch - 1, 0, "node-b") == "ended"
+    # No grant is there yet that could have been revoked.
+    asked.reconcile()
+    assert [lease["state"] for lease in owner.leases()] == ["active"]
+    borrower.put_attachments(purge=True, wait=10)
+    until(lambda: owner.leases() == [])
+
+
+def test_links_that_cannot_be_read_are_not_dead(fabric):
+    owner, borrower = lend(fabric, recall_grace=20)
+    borrower.stop_borrower()
+    owner.kernel.fail["links"] = [kernel.KernelError("no memory", errno.ENOMEM) for _look in range(5)]
+    recall = threading.Thread(target=lambda: owner.recall("scratch"))
+    recall.start()
+    until(lambda: not owner.kernel.fail["links"])
+    assert owner.lease("scratch")["state"] == "returning"
+    assert owner.kernel.lents[ADDRESS].state == "attached"
+    borrower.start_borrower()
+    recall.join(30)
+    assert owner.leases() == []
+
+
+def returning(owner, due):
+    with sqlite3.connect(store_of(owner)) as connection:
+        connection.execute("UPDATE leases SET state = 'returning', due = ?", (due,))
+
+
+def test_a_restart_in_the_middle_of_a_recall_tells_the_borrower_again(fabric):
+    owner, borrower = lend(fabric, recall_grace=3600)
+    owner.stop_owner()
+    returning(owner, time.time() + 3600)
+    owner.start_owner()
+    until(lambda: owner.leases() == [] or owner.lease("scratch")["state"] != "returning")
+    assert "recalled" in borrower.attachment("scratch")["message"] or borrower.attachment("scratch")["epoch"]
+
+
+def test_a_restart_gives_no_more_time_than_is_left(fabric):
+    owner, borrower = lend(fabric, recall_grace=3600)
+    borrower.stop_borrower()
+    owner.stop_owner()
+    returning(owner, time.time() - 1)
+    owner.start_owner()
+    until(lambda: owner.leases() == [])
+
+
+@given(st.floats(0, 1e9), st.floats(-1e9, 1e9), st.floats(0, 3600), st.none() | st.floats(-1e9, 1e9))
+def test_what_is_left_of_a_recall_is_between_nothing_and_the_grace(now, wall, grace, due):
+    life = machine.born(Lease(**{**vars(LEASE), "state": "returning", "due": due}), now, wall, grace)
+    assert now <= life.due <= now + grace
+    assert machine.born(LEASE, now, wall, grace).due is None
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM grants", "UPDATE grants SET borrower = 'node-c'"])
+def test_a_lease_that_no_grant_allows_any_more_is_recalled(fabric, change):
+    """As it is left by a daemon that is killed between storing the grants and recalling."""
+    owner, borrower = lend(fabric, recall_grace=3600)
+    owner.stop_owner()
+    with sqlite3.connect(store_of(owner)) as connection:
+        connection.execute(change)
+    owner.start_owner()
+    until(lambda: owner.leases() == [])
+    assert borrower.kernel.borrows == {}
+    assert owner.tree.driver_of(ADDRESS) == "nvme"
+
+
+@pytest.mark.parametrize(
+    ("grant", "covered"),
+    [
+        (Grant("scratch", {"address": ADDRESS}, "node-b"), True),
+        (Grant("scratch", {"serial": "ser-1"}, "node-b"), True),
+        (Grant("scratch", {"vendor": "1b36", "device": "0010"}, "node-b"), True),
+        (Grant("scratch", {"address": "0000:04:00.0"}, "node-b"), False),
+        (Grant("scratch", {"serial": "SER-2"}, "node-b"), False),
+        (Grant("scratch", {"address": ADDRESS}, "node-c"), False),
+        (Grant("scratch", {"address": ADDRESS}, "node-b", held="recalled"), False),
+    ],
+)
+def test_what_a_grant_covers(grant, covered):
+    assert grants.covers(grant, LEASE) == covered
+
+
+def test_a_lost_store_with_several_quarantined_devices_is_no_obstacle(fabric):
+    owner, borrower = fabric.pair(start=False)
+    owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
+    owner.tree.add_nvme("0000:05:00.0", "SER-3", "nvme8n1", "259:80")
+    for address in (ADDRESS, "0000:04:00.0"):
+        owner.binder.bind(address)
+        owner.kernel.lents[address] = Lent(owner.kernel.lents[address].id, address, "quarantined", message="dead")
+    owner.start()
+    borrower.start()
+    until(lambda: [lease["state"] for lease in owner.leases()] == ["quarantined"] * 2)
+    owner.put_grants(("third", {"address": "0000:05:00.0"}, "node-b"))
+    borrower.put_attachments(("third", "node-a"), wait=10)
+    assert owner.lease("third")["state"] == "active"
+
+
+def test_epochs_grow_although_store_and_clock_are_lost(tmp_path):
+    path = tmp_path / "o.sqlite3"
+    store = OwnerStore(str(path))
+    first = store.next_epoch(2e9)
+    store.close()
+    path.unlink()
+    store = OwnerStore(str(path))
+    assert store.next_epoch(1e9) > first
+    store.close()
+
+
+@given(st.lists(st.integers(0, 1 << 61) | st.just(-1), max_size=12))
+def test_a_watermark_only_grows(tmp_path_factory, wanted):
+    path = tmp_path_factory.mktemp("mark") / "epoch"
+    mark, last = Watermark(str(path)), 0
+    for number in wanted:
+        if number < 0:
+            mark = Watermark(str(path))
+            continue
+        given_ = mark.above(number)
+        assert given_ > last and given_ >= number
+        last = given_
+        assert int(path.read_text()) >= last
+
+
+@pytest.mark.parametrize("content", ["", "x", "-5\n", "9" * 40, "\x00\x00"])
+def test_a_damaged_watermark_counts_for_nothing(tmp_path, content):
+    path = tmp_path / "epoch"
+    path.write_text(content)
+    assert Watermark(str(path)).above(41) == 41
+    assert int(path.read_text()) == 41 + STEP
+
+
+def test_a_device_that_is_away_stands_in_the_way_of_its_own_changes_only(fabric):
+    owner, _borrower = fabric.pair()
+    owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
+    other = ("other", {"serial": "SER-2"}, "node-b")
+    owner.put_grants(GRANT, other)
+    owner.tree.remove("0000:04:00.0")
+    assert owner.put_grants(other, purge=True)["actions"] == ["revoke scratch"]
+    with pytest.raises(Failed) as failure:
+        owner.put_grants(("other", {"serial": "SER-2"}, "node-c"))
+    assert failure.value.code == "device_not_found"
+
+
+def test_a_second_host_of_the_same_name_does_not_end_the_first_ones_lease(fabric):
+    owner, borrower = lend(fabric, configured=False)
+    twin = fabric.host("node-b2")
+    twin.kernel.boot = 3000
+    join(owner.kernel, 1, twin.kernel, 0)
+    epoch = owner.lease("scratch")["epoch"]
+    served = service(owner)
+    served._announcements.note(1, owner.kernel.link_table[1].peer_epoch, "node-b")
+    with pytest.raises(Exception, match="stands over link 0"):
+        served.request("scratch", 1, "node-b")
+    assert owner.lease("scratch")["epoch"] == epoch
+    assert borrower.attachment("scratch")["state"] == "attached"
