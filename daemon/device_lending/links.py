@@ -87,10 +87,15 @@ def peering(config: Config, link: Link, announced: str | None) -> Peering:
 
 
 class Announcements:
-    """The names peers announced, forgotten when the peer's boot epoch changes."""
+    """The names peers announced, forgotten when the peer's boot epoch changes.
+
+    Without configured links a name belongs to the link at which it was announced first, as long as that is ready:
+    whoever announces it elsewhere is not served.
+    """
 
     def __init__(self) -> None:
         self._names: dict[int, tuple[int, str]] = {}
+        self._holders: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def note(self, link: int, peer_epoch: int, host: str) -> bool:
@@ -110,7 +115,28 @@ class Announcements:
         """Forget all, for a reloaded module numbers its links anew."""
         with self._lock:
             self._names.clear()
+            self._holders.clear()
 
     def peerings(self, config: Config, links: Iterable[Link]) -> list[Peering]:
         """Judge all links, by number."""
-        return [peering(config, link, self.name(link)) for link in sorted(links, key=lambda link: link.id)]
+        found = [peering(config, link, self.name(link)) for link in sorted(links, key=lambda link: link.id)]
+        return found if config.links is not None else self._without_twins(found)
+
+    def _without_twins(self, peerings: list[Peering]) -> list[Peering]:
+        names = {row.link.id: row.peer for row in peerings if row.usable and row.peer is not None}
+        with self._lock:
+            self._holders = {name: link for name, link in self._holders.items() if names.get(link) == name}
+            for link, name in names.items():
+                self._holders.setdefault(name, link)
+            holders = dict(self._holders)
+        return [_without_name_of_another(row, holders.get(row.peer or "", row.link.id)) for row in peerings]
+
+
+def _without_name_of_another(row: Peering, holder: int) -> Peering:
+    if holder == row.link.id:
+        return row
+    problem = (
+        f"the peer announces the name {row.peer}, which the host behind link {holder} has: give each host its name, or "
+        "list their NTB functions in 'links' of the configuration, if both links lead to that host"
+    )
+    return replace(row, problem=problem)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from device_lending import kernel, runtime
+from device_lending import kernel, paths, runtime
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.hello import Greeter
@@ -76,7 +76,7 @@ def _build(config: Config, store: str) -> Parts:
     from device_lending.netlink.port import NetlinkKernel
 
     roots = Roots(Path("/sys"), Path("/proc"), Path("/dev"))
-    return assemble(config, OwnerStore(store), NetlinkKernel(), roots, Binder(roots), Clock())
+    return assemble(config, OwnerStore(store, paths.labels_path()), NetlinkKernel(), roots, Binder(roots), Clock())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,6 +14,11 @@ def socket_path(daemon: str) -> str:
     return f"{RUN_DIR}/{daemon}.sock"
 
 
+def labels_path() -> str:
+    """Path of what ownerd keeps as long as the kernel's leases live; see store.labels."""
+    return f"{RUN_DIR}/ownerd.labels"
+
+
 def store_path(daemon: str) -> str:
     """Path of the SQLite store of `ownerd` or `borrowerd`."""
     return f"{STATE_DIR}/{daemon}.sqlite3"

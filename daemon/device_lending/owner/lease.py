@@ -20,6 +20,10 @@ from dataclasses import dataclass, replace
 from device_lending.kernel import Lent, Link
 from device_lending.store.owner import Lease
 
+# Parts of the time to live: how often a borrower renews, and how often the last sign of life is written down.
+RENEWED_EVERY = 1 / 3
+WRITTEN_EVERY = 1 / 8
+
 
 @dataclass(frozen=True)
 class Life:
@@ -41,16 +45,18 @@ class Step:
     end: str = ""
 
 
-def born(lease: Lease, now: float, wall: float, grace: float) -> Life:
-    """The in-memory half of a lease at its start or at a start of the daemon: a fresh time to live.
+def born(lease: Lease, now: float, wall: float, grace: float, ttl: float) -> Life:
+    """The in-memory half of a lease at its start or at a start of the daemon.
 
-    A recall under way goes on: what is left of its time by the clock on the wall (`wall`, seconds since 1970), and no more
-    than `grace` whatever that clock has done.
+    The time to live goes on from the last sign of life by the clock on the wall (`wall`, seconds since 1970), but
+    leaves the borrower the time for one more: nobody could see it while the daemon was away. A recall under way goes
+    on: what is left of its time by that clock, and no more than `grace` whatever it has done.
     """
+    silent = 0.0 if lease.seen is None else min(max(wall - lease.seen, 0.0), ttl * (1 - RENEWED_EVERY))
     if lease.state != "returning":
-        return Life(seen=now)
+        return Life(seen=now - silent)
     left = grace if lease.due is None else min(max(lease.due - wall, 0.0), grace)
-    return Life(seen=now, due=now + left)
+    return Life(seen=now - silent, due=now + left)
 
 
 def renewed(life: Life, now: float) -> Life:

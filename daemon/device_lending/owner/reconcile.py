@@ -40,12 +40,26 @@ class Reconciler:
         """The in-memory half of a lease."""
         known = self._lives.get(lease.epoch)
         return known or self._lives.setdefault(
-            lease.epoch, machine.born(lease, self._clock.monotonic(), self._clock.wall(), self._config.recall_grace)
+            lease.epoch,
+            machine.born(
+                lease,
+                self._clock.monotonic(),
+                self._clock.wall(),
+                self._config.recall_grace,
+                self._config.lease_ttl,
+            ),
         )
 
     def renew(self, lease: Lease) -> None:
         """The borrower's daemon showed that it still wants the lease."""
-        self._lives[lease.epoch] = machine.renewed(self.life(lease), self._clock.monotonic())
+        self._live(lease, machine.renewed(self.life(lease), self._clock.monotonic()))
+
+    def _live(self, lease: Lease, life: machine.Life) -> None:
+        """Keep the in-memory half; the last sign of life goes to disk now and then."""
+        self._lives[lease.epoch] = life
+        wall = self._clock.wall() - (self._clock.monotonic() - life.seen)
+        if lease.seen is None or wall - lease.seen >= self._config.lease_ttl * machine.WRITTEN_EVERY:
+            self._store.see_lease(lease.address, wall)
 
     def recall(self, lease: Lease, grace: float, why: str) -> None:
         """Start a graceful return; `step` ends it by force when the time is over."""
@@ -60,7 +74,7 @@ class Reconciler:
         return self._clock.at(self.life(lease).seen + self._config.lease_ttl) if lease.live else None
 
     def step(self, lents: Sequence[Lent], peerings: Sequence[Peering], scan: Callable[[], Sequence[Function]]) -> None:
-        """Judge every lease once, recall what no grant allows, adopt what only the kernel knows, free what nobody holds.
+        """Judge every lease once, recall what no grant allows, adopt what only the kernel knows, free what nobody has.
 
         `scan` gives this host's functions. It reads a dozen files for each, so it is called only for what is unknown.
         """
@@ -80,7 +94,7 @@ class Reconciler:
                 by_address.get(lease.address),
                 links.get(lease.link),
             )
-            self._lives[lease.epoch] = outcome.life
+            self._live(lease, outcome.life)
             if outcome.end:
                 self._end(lease, outcome.end)
             elif self._is_revoked(lease):
@@ -132,10 +146,11 @@ class Reconciler:
     def _unknown(self, lent: Lent, peerings: Sequence[Peering], scan: Callable[[], Sequence[Function]]) -> None:
         """A function bound to ntb_lend without a row: after a lost store, or a crash between two steps."""
         peer = next((peering for peering in peerings if peering.link.id == lent.link), None)
+        label = self._store.label(lent.epoch)
         lease = Lease(
             name=LOST_PREFIX + lent.address.replace(":", "-").replace(".", "-"),
             address=lent.address,
-            borrower=(peer.peer if peer else None) or "unknown",
+            borrower=(peer.peer if peer else None) or (label.borrower if label else "unknown"),
             link=lent.link or 0,
             peer_epoch=peer.link.peer_epoch if peer else 0,
             # A quarantined function has no lease: each gets an epoch of its own.
@@ -143,6 +158,9 @@ class Reconciler:
             state="quarantined" if lent.state == "quarantined" else "active" if lent.state == "attached" else "granted",
             since=0,
             message=lent.message or "the store was lost; put the grants again, or recall it",
+            driver=label.driver if label else None,
+            serial=label.serial if label else None,
+            place=label.place if label else None,
         )
         if lent.leased or lent.state == "quarantined":
             self._leasing.adopt(lease)

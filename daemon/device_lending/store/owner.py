@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device_lending.store.db import Database
+from device_lending.store.labels import Label, Labels
 from device_lending.store.watermark import Watermark
 
 _SCHEMA_1 = """
@@ -43,7 +44,7 @@ CREATE TABLE bans (
 ) WITHOUT ROWID
 """
 _SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
-_SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL"
+_SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL; ALTER TABLE leases ADD COLUMN seen REAL"
 MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
 
 
@@ -77,7 +78,8 @@ class Lease:
     """One borrower's right to one device. `since` is seconds since 1970; `driver` the device's own driver.
 
     `link` and `peer_epoch` name the incarnation of the peer the lease was given to. `serial` and `place` say which
-    device it is when its address has changed. `due` is when a recall turns to force, in seconds since 1970.
+    device it is when its address has changed. `due` is when a recall turns to force,
+    `seen` about when the borrower was last seen to want the lease, both in seconds since 1970.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Lease:
     serial: str | None = None
     place: str | None = None
     due: float | None = None
+    seen: float | None = None
 
     @property
     def live(self) -> bool:
@@ -100,11 +103,15 @@ class Lease:
 
 
 class OwnerStore:
-    """Grants and leases on disk. Violated rules (two leases on one device) raise sqlite3.IntegrityError."""
+    """Grants and leases on disk. Violated rules (two leases on one device) raise sqlite3.IntegrityError.
 
-    def __init__(self, path: str) -> None:
+    `labels` is the path of the file that says what a lost store does not; see store.labels.
+    """
+
+    def __init__(self, path: str, labels: str | None = None) -> None:
         self._db = Database(path, MIGRATIONS)
         self._watermark = Watermark(f"{path}.epoch")
+        self._labels = Labels(labels or f"{path}.labels")
 
     def close(self) -> None:
         self._db.close()
@@ -153,7 +160,7 @@ class OwnerStore:
     def add_lease(self, lease: Lease) -> None:
         with self._db.transaction() as connection:
             connection.execute(
-                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     lease.address,
                     lease.name,
@@ -168,8 +175,21 @@ class OwnerStore:
                     lease.serial,
                     lease.place,
                     lease.due,
+                    lease.seen,
                 ),
             )
+        if lease.live:
+            live = {row.epoch for row in self.leases() if row.live}
+            self._labels.put(lease.epoch, Label(lease.borrower, lease.driver, lease.serial, lease.place), live)
+
+    def label(self, epoch: int) -> Label | None:
+        """What is known of a lease that the store does not know."""
+        return self._labels.get(epoch)
+
+    def see_lease(self, address: str, seen: float) -> None:
+        """Note the last sign of life."""
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE leases SET seen = ? WHERE address = ?", (seen, address))
 
     def set_lease(self, address: str, state: str, message: str) -> None:
         with self._db.transaction() as connection:
@@ -234,4 +254,5 @@ def _lease(row: sqlite3.Row) -> Lease:
         serial=row["serial"],
         place=row["place"],
         due=row["due"],
+        seen=row["seen"],
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""The greatest epoch that may have been given, in a file beside the store: it outlives a store that is lost or rolled back."""
+"""The greatest epoch that may have been given, in a file beside the store that outlives a loss or rollback."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ class Watermark:
         return found
 
     def _read(self) -> int:
-        with contextlib.suppress(OSError, ValueError):
-            with open(self._path, encoding="ascii") as handle:
-                found = int(handle.read(_DIGITS))
-                return found if 0 < found < _MOST else 0
+        with contextlib.suppress(OSError, ValueError), open(self._path, encoding="ascii") as handle:
+            found = int(handle.read(_DIGITS))
+            return found if 0 < found < _MOST else 0
         return 0
 
     def _write(self, value: int) -> None:

@@ -9,19 +9,22 @@ import shutil
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from daemon_hosts import until
-from daemon_kernel import join
+from daemon_kernel import join, set_link
 from hypothesis import given
 from hypothesis import strategies as st
 from test_daemon_end_to_end import BORROW, DEVICE, GRANT, lend
 
 from device_lending import kernel
 from device_lending.client import Failed
+from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.owner import grants
 from device_lending.owner import lease as machine
+from device_lending.store.labels import Label, Labels
 from device_lending.store.owner import Grant, Lease, OwnerStore
 from device_lending.store.watermark import STEP, Watermark
 
@@ -39,8 +42,8 @@ def service(owner):
 
 
 def lose(owner):
-    for file in owner.base.glob("ownerd.sqlite3*"):
-        file.unlink()
+    for name in ("", "-wal", "-shm", ".epoch"):
+        store_of(owner).with_name(f"ownerd.sqlite3{name}").unlink(missing_ok=True)
 
 
 def test_a_store_that_was_rolled_back_does_not_end_the_lease_that_stands(fabric):
@@ -79,7 +82,7 @@ def test_a_borrower_finds_its_lease_by_its_epoch_when_the_owner_has_lost_all(fab
     owner.stop_owner()
     lose(owner)
     owner.start_owner()
-    until(lambda: owner.leases())
+    until(owner.leases)
     asked = service(owner)
     assert asked.status("scratch", epoch, 0, "node-b") == "active"
     assert asked.status("scratch", epoch - 1, 0, "node-b") == "ended"
@@ -129,9 +132,66 @@ def test_a_restart_gives_no_more_time_than_is_left(fabric):
 
 @given(st.floats(0, 1e9), st.floats(-1e9, 1e9), st.floats(0, 3600), st.none() | st.floats(-1e9, 1e9))
 def test_what_is_left_of_a_recall_is_between_nothing_and_the_grace(now, wall, grace, due):
-    life = machine.born(Lease(**{**vars(LEASE), "state": "returning", "due": due}), now, wall, grace)
+    life = machine.born(replace(LEASE, state="returning", due=due), now, wall, grace, 300)
     assert now <= life.due <= now + grace
-    assert machine.born(LEASE, now, wall, grace).due is None
+    assert machine.born(LEASE, now, wall, grace, 300).due is None
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e9), st.floats(-1e4, 1e4), st.floats(1, 3600))
+def test_a_restart_does_not_begin_the_time_to_live_anew(now, seen, silent, ttl):
+    life = machine.born(replace(LEASE, seen=seen), now, seen + silent, 10, ttl)
+    left = ttl - (now - life.seen)
+    assert left == pytest.approx(max(ttl - max(silent, 0), ttl * machine.RENEWED_EVERY), abs=1e-3)
+    assert machine.born(LEASE, now, 0, 10, ttl).seen == now
+
+
+def test_the_last_sign_of_life_is_on_disk(fabric):
+    owner, _borrower = lend(fabric)
+
+    def seen():
+        with sqlite3.connect(store_of(owner)) as connection:
+            return connection.execute("SELECT seen FROM leases").fetchone()[0]
+
+    first = seen()
+    assert abs(time.time() - first) < 60
+    until(lambda: seen() > first)
+
+
+def test_a_lost_store_finds_what_only_it_knew_of_a_device(fabric):
+    owner, borrower = fabric.pair()
+    grant = ("scratch", {"serial": "SER-1"}, "node-b")
+    owner.put_grants(grant)
+    borrower.put_attachments(BORROW, wait=10)
+    epoch = owner.lease("scratch")["epoch"]
+    owner.stop_owner()
+    lose(owner)
+    owner.start_owner()
+    until(owner.leases)
+    owner.put_grants(grant)
+    assert owner.lease("scratch")["epoch"] == epoch
+    with sqlite3.connect(store_of(owner)) as connection:
+        assert connection.execute("SELECT driver, serial FROM leases").fetchone() == ("nvme", "SER-1")
+
+
+def test_labels_are_those_of_live_leases(tmp_path):
+    labels = Labels(str(tmp_path / "labels"))
+    ours, other = Label("node-b", "nvme", "SER-1", None), Label("node-c", None, None, "slot 3")
+    labels.put(7, ours, {7})
+    labels.put(8, other, {7, 8})
+    assert (labels.get(7), labels.get(8), labels.get(9)) == (ours, other, None)
+    labels.put(9, other, {9})
+    assert labels.get(7) is None
+    assert (tmp_path / "labels").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"7": 1}', '{"7": {"odd": 1}}', '{"x": {}}', "\x00"])
+def test_damaged_labels_are_none(tmp_path, content):
+    path = tmp_path / "labels"
+    path.write_text(content)
+    labels = Labels(str(path))
+    assert labels.get(7) is None
+    labels.put(8, Label("node-b", None, None, None), {8})
+    assert labels.get(8) == Label("node-b", None, None, None)
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM grants", "UPDATE grants SET borrower = 'node-c'"])
@@ -223,15 +283,39 @@ def test_a_device_that_is_away_stands_in_the_way_of_its_own_changes_only(fabric)
     assert failure.value.code == "device_not_found"
 
 
-def test_a_second_host_of_the_same_name_does_not_end_the_first_ones_lease(fabric):
-    owner, borrower = lend(fabric, configured=False)
-    twin = fabric.host("node-b2")
+def second_link(fabric, owner):
+    """Another host behind a second bridge of the owner, which has said nothing yet."""
+    twin = fabric.host("twin")
     twin.kernel.boot = 3000
     join(owner.kernel, 1, twin.kernel, 0)
+    return service(owner)
+
+
+def test_a_second_host_of_the_same_name_is_not_served(fabric):
+    owner, borrower = lend(fabric, configured=False)
     epoch = owner.lease("scratch")["epoch"]
-    served = service(owner)
+    served = second_link(fabric, owner)
     served._announcements.note(1, owner.kernel.link_table[1].peer_epoch, "node-b")
-    with pytest.raises(Exception, match="stands over link 0"):
+    with pytest.raises(LendingError, match="which the host behind link 0 has: give each host its name"):
         served.request("scratch", 1, "node-b")
+    assert [row.usable for row in served.peerings()] == [True, False]
     assert owner.lease("scratch")["epoch"] == epoch
     assert borrower.attachment("scratch")["state"] == "attached"
+
+
+def test_a_name_is_free_when_the_link_of_its_host_is_lost(fabric):
+    owner, _borrower = lend(fabric, configured=False)
+    served = second_link(fabric, owner)
+    served._announcements.note(1, owner.kernel.link_table[1].peer_epoch, "node-b")
+    assert [row.usable for row in served.peerings()] == [True, False]
+    set_link(owner.kernel, 0, False)
+    assert [row.usable for row in served.peerings()] == [False, True]
+
+
+def test_a_lease_over_one_link_is_not_ended_by_a_request_over_another(fabric):
+    owner, _borrower = lend(fabric)
+    epoch = owner.lease("scratch")["epoch"]
+    served = second_link(fabric, owner)
+    with pytest.raises(LendingError, match="stands over link 0"):
+        served.request("scratch", 1, "node-b")
+    assert owner.lease("scratch")["epoch"] == epoch

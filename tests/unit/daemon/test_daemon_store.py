@@ -41,7 +41,7 @@ def test_everything_reads_back_as_written_after_a_restart(tmp_path):
     again = OwnerStore(path)
     assert again.grants() == sorted(grants, key=lambda grant: grant.name)
     assert again.leases() == [lease()]
-    assert again.next_epoch(0.0) == epoch + 1
+    assert again.next_epoch(0.0) > epoch
     again.close()
 
 

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What only the store knows of a live lease's device, once more, in a file that lives as long as the kernel does.
+
+While a device is lent nobody can ask it for its serial number, or which driver it had. So when the store is lost or
+comes from a backup, this file still says it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+
+log = logging.getLogger("device_lending.store")
+
+
+@dataclass(frozen=True)
+class Label:
+    """What belongs to a lease's device; see store.owner.Lease."""
+
+    borrower: str
+    driver: str | None
+    serial: str | None
+    place: str | None
+
+
+class Labels:
+    """Labels by epoch. A file that cannot be read is as none; that one cannot be written is logged."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def put(self, epoch: int, label: Label, live: set[int]) -> None:
+        """Remember a lease's label, and forget those of all that are not `live`."""
+        kept = {key: value for key, value in self._read().items() if int(key) in live}
+        kept[str(epoch)] = asdict(label)
+        partial = f"{self._path}.partial"
+        try:
+            with open(partial, "w", encoding="utf-8", opener=_private) as handle:
+                json.dump(kept, handle)
+            os.rename(partial, self._path)
+        except OSError as error:
+            log.warning("%s: %s; a lost store would not find the serial number of epoch %d", self._path, error, epoch)
+
+    def get(self, epoch: int) -> Label | None:
+        """The label of a lease."""
+        found = self._read().get(str(epoch))
+        with contextlib.suppress(TypeError):
+            return None if found is None else Label(**found)  # type: ignore[arg-type]
+        return None
+
+    def _read(self) -> dict[str, dict[str, str | None]]:
+        with contextlib.suppress(OSError, ValueError):
+            with open(self._path, encoding="utf-8") as handle:
+                found = json.load(handle)
+            if isinstance(found, dict):
+                return {key: value for key, value in found.items() if key.isdigit() and isinstance(value, dict)}
+        return {}
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
