@@ -15,8 +15,6 @@ struct lend_channel;
 struct ntb_dev;
 struct task_struct;
 
-#define LEND_ALL_DB	(BIT_ULL(LEND_DB_COUNT) - 1)
-
 struct lend_counters {
 	atomic64_t requests;
 	atomic64_t responses;

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Links: a client of the NTB API for each peer port, the handshake over
- * scratchpads, heartbeats, and the loss of a link. What bridges differ in, apart
- * from their windows, is here too: docs/bridges.md says which family is covered
- * by what.
+ * scratchpads, heartbeats, and the loss of a link.
  *
  * The handshake: both sides say in scratchpads who they are and where their
  * channel memory is, then each proves that its writes arrive there. The second
@@ -34,6 +32,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 
+#include "bridge.h"
 #include "channel.h"
 #include "hello.h"
 #include "link.h"
@@ -52,11 +51,6 @@ static unsigned int heartbeat_timeout_ms = 5000;
 module_param(heartbeat_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(heartbeat_timeout_ms,
 		 "A peer without a heartbeat for this long is lost, in ms (default 5000)");
-
-static bool any_requester;
-module_param(any_requester, bool, 0644);
-MODULE_PARM_DESC(any_requester,
-		 "Lend over bridges that let only listed functions pass, because lent ones were listed by hand (default no)");
 
 #define LEND_LINK_DOWN		"the bridge reports the link as down"
 #define LEND_LINK_BANNED	"this host has banned the peer"
@@ -585,59 +579,6 @@ static const struct ntb_ctx_ops lend_ctx_ops = {
 	.link_event = lend_link_event,
 	.db_event = lend_db_event,
 };
-
-/* Process context. Can this bridge do what a link needs? The kernel log says what is missing. */
-static int lend_bridge_check(struct ntb_dev *ntb)
-{
-	if (!ntb->ops->mw_set_trans) {
-		/* ntb_mw_set_trans() would return 0 and do nothing. */
-		dev_err(&ntb->dev, "only the peer can set this bridge's translations, which is not supported\n");
-		return -ENODEV;
-	}
-	if (ntb_db_is_unsafe(ntb) || ntb_spad_is_unsafe(ntb)) {
-		dev_err(&ntb->dev, "doorbells or scratchpads of this bridge are not safe to use\n");
-		return -ENODEV;
-	}
-	if (ntb_spad_count(ntb) < LEND_SPAD_COUNT) {
-		dev_err(&ntb->dev, "%d scratchpads, %d needed\n",
-			ntb_spad_count(ntb), LEND_SPAD_COUNT);
-		return -ENODEV;
-	}
-	if ((ntb_db_valid_mask(ntb) & LEND_ALL_DB) != LEND_ALL_DB) {
-		dev_err(&ntb->dev, "doorbells 0 to %d needed\n", LEND_DB_COUNT - 1);
-		return -ENODEV;
-	}
-	return 0;
-}
-
-/* Process context; sleeps. Tells the bridge that we want the link. */
-static int lend_bridge_enable_link(struct ntb_dev *ntb)
-{
-	int ret = ntb_link_enable(ntb, NTB_SPEED_AUTO, NTB_WIDTH_AUTO);
-
-	/* AMD's secondary side refuses, although it does what is needed. */
-	if (ret == -EINVAL && ntb->topo == NTB_TOPO_SEC)
-		return 0;
-	if (ret)
-		dev_err(&ntb->dev, "the bridge refuses to enable the link: error %d\n", ret);
-	return ret;
-}
-
-/**
- * lend_link_admits() - does what a lent device sends pass the bridge
- * @link: the link
- *
- * Switchtec drops requests of functions that are not in a table, in which its
- * driver puts the bridge's own ones only, and which the NTB API cannot change.
- *
- * Context: process.
- */
-bool lend_link_admits(const struct lend_link *link)
-{
-	if (READ_ONCE(any_requester))
-		return true;
-	return strcmp(link->pdev->driver->name, "switchtec");
-}
 
 /**
  * lend_link_ban() - keep a link down, or let it come up again

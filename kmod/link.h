@@ -137,7 +137,6 @@ void lend_link_unregister(void);
 struct lend_link *lend_link_get(u32 id);
 void lend_link_hold(struct lend_link *link);
 void lend_link_put(struct lend_link *link);
-bool lend_link_admits(const struct lend_link *link);
 void lend_link_ban(struct lend_link *link, bool banned);
 int lend_link_use_windows(struct lend_link *link);
 void lend_link_unuse_windows(struct lend_link *link);

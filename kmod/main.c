@@ -10,7 +10,7 @@
  *   compat param proto                               how kernels differ; the wire
  *   region chunk filter budget sequence hello view   pure logic, with KUnit tests
  *   trace                                            trace points
- *   registry window channel                          objects by number; the bridge
+ *   registry bridge window channel                   objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
  *   link                                             handshake, heartbeat, loss
  *   borrowed irq dma borrower_config borrower        borrowed devices

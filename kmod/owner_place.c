@@ -12,6 +12,7 @@
 #include <linux/pci.h>
 #include <linux/string.h>
 
+#include "bridge.h"
 #include "compat.h"
 #include "filter.h"
 #include "lent.h"
@@ -385,7 +386,7 @@ int owner_place(struct lease *lease, bool in_use, const struct lend_trust *trust
 {
 	int ret;
 
-	if (!lend_link_admits(lease->link)) {
+	if (!lend_bridge_admits(lease->link->ntb)) {
 		NL_SET_ERR_MSG(extack,
 			       "the bridge lets only functions in its requester table pass: list this device there, then set ntb_lend's any_requester");
 		return -EOPNOTSUPP;

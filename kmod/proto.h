@@ -54,6 +54,8 @@ enum lend_doorbell {
 	LEND_DB_COUNT,
 };
 
+#define LEND_ALL_DB	(BIT_ULL(LEND_DB_COUNT) - 1)
+
 enum lend_op {
 	LEND_OP_PING = 1,	/* value comes back */
 	LEND_OP_OPEN,		/* attach: what is the device, where is its DMA window */

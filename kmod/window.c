@@ -34,6 +34,7 @@
 #include <linux/pci.h>
 #include <linux/swiotlb.h>
 
+#include "bridge.h"
 #include "chunk.h"
 #include "window.h"
 
@@ -96,16 +97,6 @@ static int lend_window_probe(struct lend_windows *w, int i)
 	return 0;
 }
 
-/*
- * Process context. These drivers write a register with the window's end, and what goes
- * through at that time arrives; others close the window in between.
- */
-static bool lend_window_moves_its_end(struct pci_dev *pdev)
-{
-	return !strcmp(pdev->driver->name, "ntb_hw_intel") ||
-	       !strcmp(pdev->driver->name, "ntb_hw_amd");
-}
-
 /* All DMA goes through the NTB function: no address beyond the window. */
 static int lend_windows_limit_dma(struct lend_windows *w)
 {
@@ -124,7 +115,7 @@ static int lend_windows_limit_dma(struct lend_windows *w)
 	}
 	w->translated = lend_is_translated(dev);
 	w->plain = lend_is_plain(dev);
-	w->narrows = !w->translated && lend_window_moves_its_end(w->pdev);
+	w->narrows = !w->translated && lend_bridge_moves_ends(w->ntb);
 	w->partial = !w->translated && dma_get_required_mask(dev) >= size;
 	return 0;
 }
