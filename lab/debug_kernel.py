@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent / "debug"
 FORMAT = 1  # raise when the way it is built changes without any other part of the recipe changing
 SUFFIX = "-debug-amd64"
 PACKAGES = """gcc ccache make bison flex bc cpio kmod rsync perl python3 xz-utils dpkg-dev debhelper
-    libelf-dev libssl-dev openssl""".split()
+    libelf-dev libssl-dev openssl zstd""".split()
 COMPILED = "/var/cache/ccache"
 
 # Runs in the root. $1: the release of Debian's kernel, $2: the version of the packages.

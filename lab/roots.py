@@ -132,6 +132,9 @@ def guest(directory: Path, source: apt.Archive, kernel: Kernel) -> Path:
     root = directory / "root"
     options = [f'--essential-hook=cp -r {HERE}/guest/etc {HERE}/guest/usr "$1"/']
     options += [f'--customize-hook=sh {HERE}/guest/setup.sh "$1"']
+    if kernel.archive:
+        # Its package does not depend on what makes its initrd, and may be set up before that is there.
+        options += [f'--customize-hook=chroot "$1" update-initramfs -c -k {kernel.release}']
     options += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*"]
     make(root, kernel.series.codename, guest_packages(kernel), lines(source, kernel), options)
     check_kernel(root, kernel, kernel.image)
