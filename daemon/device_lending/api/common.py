@@ -19,6 +19,7 @@ from device_lending.api.operation import Operation
 from device_lending.errors import LendingError
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
 from device_lending.links import Peering
+from device_lending.store.db import StoreError
 
 log = logging.getLogger("device_lending.api")
 
@@ -87,6 +88,9 @@ def _error_handlers() -> dict[Any, Any]:
         code = "kernel_not_loaded" if isinstance(error, NotLoaded) else "kernel_error"
         return _answer(LendingError(code, f"the kernel module cannot be asked: {error}"), 503)
 
+    def store(_request: Request, error: Exception) -> JSONResponse:
+        return _answer(LendingError("store_unwritable", f"nothing was changed: {error}"), 507)
+
     def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
@@ -97,4 +101,4 @@ def _error_handlers() -> dict[Any, Any]:
         text = f"internal error: {error}; see the journal of the daemon"
         return _answer(LendingError("internal", text), 500)
 
-    return {LendingError: lending, KernelError: kernel, HTTPException: http, Exception: internal}
+    return {LendingError: lending, KernelError: kernel, StoreError: store, HTTPException: http, Exception: internal}

@@ -19,6 +19,7 @@ from device_lending.errors import LendingError
 from device_lending.kernel import Lent, Link
 from device_lending.pci.binding import Binder, BindError, DeviceGone
 from device_lending.pci.scan import Function
+from device_lending.store.db import StoreError, note
 from device_lending.store.owner import Lease, OwnerStore
 
 log = logging.getLogger("device_lending.leases")
@@ -36,7 +37,12 @@ class Leasing:
 
     def give(self, name: str, borrower: str, function: Function, link: Link) -> tuple[Lease, Lent]:
         """A new lease on a function nobody holds. On failure the function has its own driver back."""
-        epoch = self._store.next_epoch(self._clock.wall(), self._greatest_epoch())
+        try:
+            epoch = self._store.next_epoch(self._clock.wall(), self._greatest_epoch())
+        except StoreError as error:
+            raise LendingError(
+                "store_unwritable", f"lease {name}: none is given by host {self._host}: {error}", status=507, name=name
+            ) from error
         lease = Lease(
             name=name,
             address=function.address,
@@ -81,7 +87,7 @@ class Leasing:
         kernel has replaced by another one, which the store does not know yet, is over: the other one stands.
         """
         if lease.state != "returning":
-            self._store.set_lease(lease.address, "returning", why)
+            note(lambda: self._store.set_lease(lease.address, "returning", why))
         try:
             lent = self._kernel.unlend(lease.address, lease.epoch, force)
         except (kernel.NotFound, kernel.NotLoaded):
@@ -95,7 +101,7 @@ class Leasing:
             self.quarantine(lease, str(error))
             return
         except kernel.DeviceBusy as error:
-            self._store.set_lease(lease.address, lease.state, lease.message)
+            note(lambda: self._store.set_lease(lease.address, lease.state, lease.message))
             raise LendingError(
                 "device_attached",
                 f"lease {lease.name}: {lease.address} is still attached at {lease.borrower}: {error}",
@@ -104,7 +110,8 @@ class Leasing:
                 device=lease.address,
             ) from error
         except kernel.KernelError as error:
-            self._store.set_lease(lease.address, "returning", f"the kernel did not take it back: {error}")
+            problem = f"the kernel did not take it back: {error}"
+            note(lambda: self._store.set_lease(lease.address, "returning", problem))
             raise LendingError(
                 "kernel_error",
                 f"lease {lease.name}: the kernel did not take {lease.address} back: {error}; it is tried again",
@@ -153,7 +160,8 @@ class Leasing:
         except BindError as error:
             self.quarantine(lease, str(error))
             return
-        self._store.remove_lease(lease.address)
+        # What stays in the store for want of room, the next look finds to be over in the kernel.
+        note(lambda: self._store.remove_lease(lease.address))
 
     def free(self, address: str) -> None:
         """Give a function without a lease back to its own driver."""
@@ -165,7 +173,7 @@ class Leasing:
     def quarantine(self, lease: Lease, why: str) -> None:
         """Never lend the device again until a person clears it."""
         log.error("lease %s: device %s quarantined, epoch %d: %s", lease.name, lease.address, lease.epoch, why)
-        self._store.set_lease(lease.address, "quarantined", why)
+        note(lambda: self._store.set_lease(lease.address, "quarantined", why))
 
     def adopt(self, lease: Lease) -> None:
         """Take over a lease that only the kernel knows, after the store was lost."""

@@ -18,6 +18,7 @@ from device_lending.owner import lease as machine
 from device_lending.owner.leasing import Leasing
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
+from device_lending.store.db import StoreError, note
 from device_lending.store.owner import Grant, Lease, OwnerStore
 
 log = logging.getLogger("device_lending.reconcile")
@@ -59,13 +60,13 @@ class Reconciler:
         self._lives[lease.epoch] = life
         wall = self._clock.wall() - (self._clock.monotonic() - life.seen)
         if lease.seen is None or wall - lease.seen >= self._config.lease_ttl * machine.WRITTEN_EVERY:
-            self._store.see_lease(lease.address, wall)
+            note(lambda: self._store.see_lease(lease.address, wall))
 
     def recall(self, lease: Lease, grace: float, why: str) -> None:
         """Start a graceful return; `step` ends it by force when the time is over."""
         self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
         if lease.state != "returning":
-            self._store.recall_lease(lease.address, why, self._clock.wall() + grace)
+            note(lambda: self._store.recall_lease(lease.address, why, self._clock.wall() + grace))
             log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
                      lease.epoch, why)  # fmt: skip
 
@@ -100,7 +101,7 @@ class Reconciler:
             elif self._is_revoked(lease):
                 self.recall(lease, self._config.recall_grace, "its grant was revoked or changed")
             elif outcome.state != lease.state:
-                self._store.set_lease(lease.address, outcome.state, "")
+                self._store_state(lease, outcome.state)
                 log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
                          lease.borrower, lease.epoch)  # fmt: skip
         judged = {(lease.address, lease.epoch) for lease in leases}
@@ -108,7 +109,10 @@ class Reconciler:
         for lent in lents:
             # `lents` is older than what has ended just now.
             if lent.address not in known and (lent.address, lent.epoch) not in judged:
-                self._unknown(lent, peerings, scan)
+                try:
+                    self._unknown(lent, peerings, scan)
+                except StoreError as error:
+                    log.error("device %s: it is not known whose it is: %s", lent.address, error)
             elif lent.address in known and known[lent.address].name.startswith(LOST_PREFIX):
                 self._name(known[lent.address], scan())
         epochs = {lease.epoch for lease in self._store.leases()}
@@ -126,6 +130,9 @@ class Reconciler:
         self._store.move_leases(moves)
         for old, new in moves.items():
             log.warning("the quarantined device that was %s is %s now", old, new)
+
+    def _store_state(self, lease: Lease, state: str) -> None:
+        note(lambda: self._store.set_lease(lease.address, state, ""))
 
     def _is_revoked(self, lease: Lease) -> bool:
         """Whether a lease outlived what allowed it, as it does when the daemon is killed in the midst of a revocation.

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from device_lending.store.db import Database
+from device_lending.store.db import Database, StoreError
 from device_lending.store.labels import Label, Labels
 from device_lending.store.watermark import Watermark
+
+log = logging.getLogger("device_lending.store")
 
 _SCHEMA_1 = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -112,6 +115,7 @@ class OwnerStore:
         self._db = Database(path, MIGRATIONS)
         self._watermark = Watermark(f"{path}.epoch")
         self._labels = Labels(labels or f"{path}.labels")
+        self._holds: dict[str, str] = {}
 
     def close(self) -> None:
         self._db.close()
@@ -119,8 +123,8 @@ class OwnerStore:
     def grants(self) -> list[Grant]:
         """All grants by name."""
         return [
-            Grant(row["name"], json.loads(row["device"]), row["borrower"], row["held"])
-            for row in self._db.rows("SELECT * FROM grants ORDER BY name")
+            replace(grant, held=grant.held or self._holds.get(grant.name, ""))
+            for grant in map(_grant, self._db.rows("SELECT * FROM grants ORDER BY name"))
         ]
 
     def replace_grants(self, grants: Iterable[Grant]) -> None:
@@ -134,11 +138,25 @@ class OwnerStore:
                     for grant in grants
                 ],
             )
+        self._holds.clear()
 
     def hold(self, name: str, why: str) -> None:
-        """Do not lend a grant again until a person puts it again."""
-        with self._db.transaction() as connection:
-            connection.execute("UPDATE grants SET held = ? WHERE name = ?", (why, name))
+        """Do not lend a grant again until a person puts it again.
+
+        Holds at once, even where that cannot be written: `write_holds` does it later; a restart before forgets it.
+        """
+        self._holds[name] = why
+        try:
+            self.write_holds()
+        except StoreError as error:
+            log.error("the hold of %s is kept in memory: %s", name, error)
+
+    def write_holds(self) -> None:
+        """Write down what could not be. Raises StoreError."""
+        for name, why in list(self._holds.items()):
+            with self._db.transaction() as connection:
+                connection.execute("UPDATE grants SET held = ? WHERE name = ?", (why, name))
+            del self._holds[name]
 
     def bans(self) -> list[Ban]:
         """All bans by host."""
@@ -222,14 +240,17 @@ class OwnerStore:
             connection.execute("DELETE FROM leases WHERE address = ?", (address,))
 
     def next_epoch(self, now: float, least: int = 0) -> int:
-        """A lease epoch greater than all before, on disk before it is returned. Raises OSError when that cannot be.
+        """A lease epoch greater than all before, on disk before it is returned. Raises StoreError when that cannot be.
 
         `now` (seconds since 1970) seeds it in milliseconds, so that it grows even when all on disk was lost; `least` is
         the greatest epoch the kernel knows, for a clock that was set back as well.
         """
         with self._db.transaction() as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-            epoch = self._watermark.above(following_epoch(row["value"] if row else 0, now, least))
+            try:
+                epoch = self._watermark.above(following_epoch(row["value"] if row else 0, now, least))
+            except OSError as error:
+                raise StoreError(f"{error.filename} cannot be written: {error.strerror}") from error
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
         return epoch
 
@@ -237,6 +258,10 @@ class OwnerStore:
 def following_epoch(last: int, now: float, least: int) -> int:
     """The epoch after `last` and `least`, at least the time in milliseconds."""
     return max(last + 1, least + 1, int(now * 1000))
+
+
+def _grant(row: sqlite3.Row) -> Grant:
+    return Grant(row["name"], json.loads(row["device"]), row["borrower"], row["held"])
 
 
 def _lease(row: sqlite3.Row) -> Lease:
