@@ -48,7 +48,7 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         try:
-            self._claim = keeping.claim(path)
+            self._claim: int | None = keeping.claim(path)
         except BlockingIOError as error:
             raise StoreBusy(f"store {path} is in use: another daemon of this kind runs; end it first") from error
         except OSError as error:
@@ -98,9 +98,12 @@ class Database:
             return self._connection.execute(query, parameters).fetchall()
 
     def close(self) -> None:
+        """Let go of it; again, it does nothing."""
         with self._lock:
             self._connection.close()
-        os.close(self._claim)
+            claim, self._claim = self._claim, None
+        if claim is not None:
+            os.close(claim)
 
 
 def _opened(path: str, migrations: Sequence[str]) -> sqlite3.Connection:

@@ -179,17 +179,31 @@ class OwnerModel(RuleBasedStateMachine):
     def borrower_of(lent):
         return next(name for name, link in BORROWERS.items() if link == lent.link)
 
-    @rule(data=st.data(), again=st.booleans())
-    def lend(self, data, again):
-        """What is granted is borrowed, mostly: else little happens. A hold is lifted for that, as a person may."""
-        found = self.store.grants()
-        if not found:
-            return
-        grant = data.draw(st.sampled_from(found))
-        if again:
-            self.put_grants({row.name: (row.device, row.borrower) for row in found}, "")
-        self.request(grant.name, grant.borrower, "")
-        self.attach(self.address_of(grant.device))
+    def lend(self, name):
+        """What is granted is borrowed and used: else little happens. A hold is lifted for that, as a person may."""
+        found = {row.name: (row.device, row.borrower) for row in self.store.grants()}
+        if name in found:
+            self.put_grants(found, "")
+            self.request(name, found[name][1], "")
+            self.attach(self.address_of(found[name][0]))
+
+    @rule(name=st.sampled_from(NAMES), back_up=st.booleans())
+    def lend_again(self, name, back_up):
+        """A new lease of a device that had one, of which a backup may tell."""
+        if back_up:
+            self.back_up()
+        self.recall(name)
+        self.lend(name)
+
+    @rule(data=st.data())
+    def change_a_grant(self, data):
+        """One grant, and not all of them."""
+        found = {row.name: (row.device, row.borrower) for row in self.store.grants()}
+        found[data.draw(st.sampled_from(NAMES))] = (
+            data.draw(st.sampled_from(SELECTORS)),
+            data.draw(st.sampled_from(sorted(BORROWERS))),
+        )
+        self.put_grants(found, data.draw(st.sampled_from(["", "unlend"])))
 
     @rule(name=st.sampled_from(NAMES), host=st.sampled_from(sorted(BORROWERS)), killed=st.sampled_from(["", "", "lend"]))
     def request(self, name, host, killed):
@@ -279,7 +293,7 @@ class OwnerModel(RuleBasedStateMachine):
         shutil.copy(self.backup, self.path)
         self.start()
 
-    @rule(link=st.sampled_from(sorted(BORROWERS.values())), ready=st.booleans())
+    @rule(link=st.sampled_from(sorted(BORROWERS.values())), ready=st.sampled_from([True, True, False]))
     def change_link(self, link, ready):
         """The kernel fences all leases over a link that is lost."""
         if not ready:
