@@ -93,8 +93,8 @@ def _offers(daemons: Daemons, _options: argparse.Namespace) -> Shown:
 
 def _borrow(daemons: Daemons, options: argparse.Namespace) -> Shown:
     owner = options.owner or _owner_of(daemons, options.name)
-    body = {"attachments": [{"name": options.name, "owner": owner}], "wait": options.wait}
-    change = daemons.borrower.call("PUT", "/v1/attachments", body, options.wait + _SLOW)
+    body = {"owner": owner, "wait": options.wait}
+    change = daemons.borrower.call("PUT", _attachment(options.name), body, options.wait + _SLOW)
     found = daemons.borrower.get("/v1/attachments")["attachments"]
     item = next((row for row in found if (row["name"], row["owner"]) == (options.name, owner)), None)
     if item is None:
@@ -125,19 +125,16 @@ def _owner_of(daemons: Daemons, name: str) -> str:
 
 
 def _return(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    wanted = daemons.borrower.get("/v1/attachments")["attachments"]
-    if all(item["name"] != options.name for item in wanted):
+    known = daemons.borrower.get("/v1/attachments")["attachments"]
+    if all(item["name"] != options.name for item in known):
         raise NotFound(f"this host does not borrow {options.name}; see devlend list")
-    kept = [{"name": row["name"], "owner": row["owner"]} for row in _wanted(daemons) if row["name"] != options.name]
-    body = {"attachments": kept, "purge": True, "force": options.force, "wait_returned": options.wait}
-    change = daemons.borrower.call("PUT", "/v1/attachments", body, options.wait + _SLOW)
-    return change, "\n".join(change["actions"]) or f"{options.name} is being returned already"
+    body = {"force": options.force, "wait_returned": options.wait}
+    change = daemons.borrower.call("DELETE", _attachment(options.name), body, options.wait + _SLOW)
+    return change, "\n".join(change["actions"]) or f"{options.name} was being returned already"
 
 
-def _wanted(daemons: Daemons) -> list[Document]:
-    """What is wanted, from a PUT that changes nothing: the list of attachments also holds what is on its way out."""
-    body = {"attachments": [], "dry_run": True}
-    return list(daemons.borrower.call("PUT", "/v1/attachments", body, 30)["before"])
+def _attachment(name: str) -> str:
+    return f"/v1/attachments/{quote(name, safe='')}"
 
 
 def _recall(daemons: Daemons, options: argparse.Namespace) -> Shown:

@@ -40,6 +40,18 @@ class GrantsIn(Body):
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
+class NamedGrantIn(Body):
+    device: Dict[str, Any] = Field(..., description="As in the list of grants.")
+    borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+    force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
+    dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
+
+
+class DeleteGrantIn(Body):
+    force: StrictBool = Field(False, description="Recall a live lease of the grant.")
+    dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
+
+
 class AttachmentIn(Body):
     name: StrictStr = Field(..., description="Name of the lease.")
     owner: StrictStr = Field(..., description="The host that lends the device.")
@@ -51,6 +63,20 @@ class AttachmentsIn(Body):
     force: StrictBool = Field(False, description="Return devices even when they are in use here.")
     wait_returned: float = Field(30, ge=0, le=3600, description="Seconds to wait until what goes has been returned.")
     wait: float = Field(0, ge=0, le=3600, description="Seconds to wait then until all in the list are attached.")
+    dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
+
+
+class NamedAttachmentIn(Body):
+    owner: StrictStr = Field(..., description="The host that lends the device.")
+    force: StrictBool = Field(False, description="Return the device of another owner even when it is in use here.")
+    wait_returned: float = Field(30, ge=0, le=3600, description="Seconds to wait until that has been returned.")
+    wait: float = Field(0, ge=0, le=3600, description="Seconds to wait then until it is attached.")
+    dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
+
+
+class DeleteAttachmentIn(Body):
+    force: StrictBool = Field(False, description="Return the device even when it is in use here.")
+    wait_returned: float = Field(30, ge=0, le=3600, description="Seconds to wait until it has been returned.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 

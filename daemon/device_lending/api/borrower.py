@@ -35,11 +35,34 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
             dry_run=body.dry_run,
         )
 
-    path = "/v1/attachments"
+    def put_attachment(name: str, body: bodies.NamedAttachmentIn) -> dict[str, Any]:
+        return borrower.put_attachments(
+            [{"name": name, "owner": body.owner}],
+            purge=False,
+            force=body.force,
+            wait_returned=body.wait_returned,
+            wait=body.wait,
+            dry_run=body.dry_run,
+        )
+
+    def delete_attachment(name: str, body: bodies.DeleteAttachmentIn) -> dict[str, Any]:
+        return borrower.put_attachments(
+            [],
+            removed=[name],
+            purge=False,
+            force=body.force,
+            wait_returned=body.wait_returned,
+            wait=0,
+            dry_run=body.dry_run,
+        )
+
+    path, one = "/v1/attachments", "/v1/attachments/{name}"
     operations = [
         Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", offers),
         Operation("GET", path, "What this host borrows or waits for", "Attachments", attachments),
         Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
+        Operation("PUT", one, "Want one attachment", "Change", put_attachment, bodies.NamedAttachmentIn),
+        Operation("DELETE", one, "Return one attachment", "Change", delete_attachment, bodies.DeleteAttachmentIn),
     ]
     return common.create(
         "borrowerd",

@@ -44,7 +44,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
         },
     }
     if operation.body is not None:
-        result["requestBody"] = {"required": True, "content": _content(operation.body.__name__)}
+        result["requestBody"] = {
+            "required": operation.method != "DELETE",
+            "content": _content(operation.body.__name__),
+        }
     parameters = re.findall(r"\{(\w+)\}", operation.path)
     if parameters:
         result["parameters"] = [

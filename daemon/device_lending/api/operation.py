@@ -49,9 +49,12 @@ class Operation:
 
 
 def parse(text: bytes, form: type[Body]) -> Body:
-    """A request body in its form. Raises LendingError with the first problem, the path to it and the entry's name."""
+    """A request body in its form; none is an empty object.
+
+    Raises LendingError with the first problem, the path to it and the entry's name.
+    """
     try:
-        document = json.loads(text)
+        document = json.loads(text or b"{}")
     except ValueError as error:  # which json.JSONDecodeError and UnicodeDecodeError are
         raise LendingError("invalid_request", f"body: not JSON: {error}") from error
     if not isinstance(document, dict):

@@ -23,18 +23,28 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
         items = [{"name": item.name, "device": item.device, "borrower": item.borrower} for item in body.grants]
         return owner.put_grants(items, purge=body.purge, force=body.force, dry_run=body.dry_run, notify=notify)
 
+    def put_grant(name: str, body: bodies.NamedGrantIn) -> dict[str, Any]:
+        items = [{"name": name, "device": body.device, "borrower": body.borrower}]
+        return owner.put_grants(items, purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
+
+    def delete_grant(name: str, body: bodies.DeleteGrantIn) -> dict[str, Any]:
+        return owner.put_grants([], removed=[name], purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
+
     def recall(name: str, body: bodies.RecallIn) -> dict[str, Any]:
         return {"message": owner.ban(name) if body.ban else owner.recall(name, body.force, notify)}
 
     def unban(host: str) -> dict[str, Any]:
         return {"message": owner.unban(host)}
 
+    one_grant = "/v1/grants/{name}"
     operations = [
         Operation("GET", "/v1/devices", "This host's PCI functions", "Devices", lambda: {"devices": owner.devices()}),
         Operation(
             "GET", "/v1/grants", "What may be borrowed, and by whom", "Grants", lambda: {"grants": owner.grants()}
         ),
         Operation("PUT", "/v1/grants", "Set the grants, all or nothing", "Change", put_grants, bodies.GrantsIn),
+        Operation("PUT", one_grant, "Set one grant", "Change", put_grant, bodies.NamedGrantIn),
+        Operation("DELETE", one_grant, "Take one grant away", "Change", delete_grant, bodies.DeleteGrantIn),
         Operation("GET", "/v1/leases", "What is borrowed now", "Leases", lambda: {"leases": owner.leases()}),
         Operation(
             "POST", "/v1/leases/{name}/recall", "Take a device back and hold its grant", "Done", recall, bodies.RecallIn

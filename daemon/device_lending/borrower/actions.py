@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 
 from device_lending import kernel
+from device_lending.borrower import strays
 from device_lending.borrower.attachment import (
     Action,
     Ask,
@@ -19,11 +20,11 @@ from device_lending.borrower.attachment import (
     Detach,
     Detached,
     DetachFailed,
-    Event,
     Given,
     Release,
     Seen,
 )
+from device_lending.borrower.table import Table
 from device_lending.clock import Clock
 from device_lending.links import Peering
 from device_lending.mailbox import protocol
@@ -36,8 +37,6 @@ log = logging.getLogger("device_lending.actions")
 REQUEST_TIMEOUT = 60.0
 _FATAL = (errno.ENOSPC, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV)
 
-Apply = Callable[[tuple[str, str], Event], bool]
-
 
 class Actions:
     """Each method ends with exactly one event for the attachment it was called for."""
@@ -49,14 +48,15 @@ class Actions:
         endpoint: Endpoint,
         clock: Clock,
         peer_of: Callable[[int], Peering | None],
-        apply: Apply,
+        table: Table,
     ) -> None:
         self._store = store
         self._kernel = port
         self._endpoint = endpoint
         self._clock = clock
         self._peer_of = peer_of
-        self._apply = apply
+        self._table = table
+        self._apply = table.apply
 
     def run(self, attachment: Attachment, action: Action) -> None:
         """Carry out one action and report how it went, also when it went wrong in an unforeseen way."""
@@ -69,11 +69,12 @@ class Actions:
                 self._detach(attachment, action)
         except Exception as error:  # a full disk, say; without an event the attachment would be stuck for ever
             log.exception("lease %s: %s failed", attachment.name, type(action).__name__)
-            text = f"internal error: {error}"
-            for event in (Denied(self._now(), text), AttachFailed(self._now(), text), DetachFailed(self._now(), text)):
+            now, text = self._now(), f"internal error: {error}"
+            for event in (Denied(now, text), AttachFailed(now, text, unanswered=True), DetachFailed(now, text)):
                 self._apply(attachment.key, event)  # only the one that fits the state has an effect
 
     def _ask(self, attachment: Attachment, action: Ask) -> None:
+        sent, since = self._now(), self._clock.wall()
         try:
             answer = self._endpoint.request(action.link, "lease.request", {"name": attachment.name}, REQUEST_TIMEOUT)
             granted = protocol.granted(answer)
@@ -81,7 +82,7 @@ class Actions:
             if peering is None or not peering.usable or peering.peer != attachment.owner:
                 raise NoAnswer(f"the peer that answered is not {attachment.owner}")
         except protocol.PeerError as error:
-            self._apply(attachment.key, Denied(self._now(), f"{attachment.owner} refused: {error}"))
+            self._apply(attachment.key, Denied(self._now(), f"{attachment.owner} refused: {error}", heard=True))
             return
         except protocol.Malformed as error:
             self._apply(
@@ -91,11 +92,41 @@ class Actions:
         except (NoAnswer, kernel.KernelError) as error:
             self._apply(attachment.key, Denied(self._now(), f"{attachment.owner} could not be asked: {error}"))
             return
-        self._store.add_holding(
-            Holding(attachment.name, attachment.owner, granted.epoch, granted.handle, action.link, granted.address)
+        given = Given(
+            action.link,
+            granted.handle,
+            granted.epoch,
+            granted.address,
+            granted.ttl,
+            peering.link.peer_epoch,
+            sent,
         )
-        if not self._apply(attachment.key, Given(action.link, granted.handle, granted.epoch, granted.address)):
-            self._store.release(attachment.owner, attachment.name, granted.epoch)
+        taken = self._taken(attachment, given)
+        if taken:
+            self._apply(attachment.key, Denied(self._now(), taken, heard=True))
+            return
+        holding = Holding(
+            attachment.name,
+            attachment.owner,
+            given.epoch,
+            given.handle,
+            given.link,
+            given.remote_address,
+            ttl=given.ttl,
+            renewed=since,
+            peer_epoch=given.peer_epoch,
+        )
+        self._store.add_holding(holding)
+        if not self._table.give(attachment.key, given):
+            self._store.release(holding)
+
+    def _taken(self, attachment: Attachment, given: Given) -> str:
+        """Why this host cannot use the lease that it was given under this name; "" when it can."""
+        holder = self._table.holder((given.link, given.handle, given.epoch))
+        if holder is not None and holder.key != attachment.key and not holder.claimable:
+            return f"{given.remote_address} of {attachment.owner} is {holder.state} here as {holder.name}; return that"
+        held = [row for row in self._store.holdings() if (row.owner, row.epoch) == (attachment.owner, given.epoch)]
+        return "the owner has not acknowledged the release before" if any(row.releasing for row in held) else ""
 
     def _attach(self, attachment: Attachment, action: Attach) -> None:
         try:
@@ -103,7 +134,7 @@ class Actions:
         except kernel.KernelError as error:
             fatal = error.errno in _FATAL and not isinstance(error, (kernel.NotLoaded, kernel.NotFound))
             text = f"{attachment.remote_address} of {attachment.owner} could not be attached: {error}"
-            self._apply(attachment.key, AttachFailed(self._now(), text, fatal))
+            self._apply(attachment.key, AttachFailed(self._now(), text, fatal, self._may_be_present(action)))
             return
         self._apply(attachment.key, Seen(self._now(), found.id, found.state == "gone", found.address))
 
@@ -111,6 +142,15 @@ class Actions:
         """The borrowed device when it is attached already: the request before a crash, or a lost store."""
         key = (action.link, action.handle, action.epoch)
         return next((row for row in self._kernel.borrowed() if (row.link, row.remote_id, row.epoch) == key), None)
+
+    def _may_be_present(self, action: Attach) -> bool:
+        """Whether the device may be attached, or become so, although an error says that it could not be."""
+        try:
+            return self._present(action) is not None
+        except kernel.NotLoaded:
+            return False
+        except kernel.KernelError:
+            return True
 
     def _detach(self, attachment: Attachment, action: Detach) -> None:
         try:
@@ -126,7 +166,18 @@ class Actions:
 
     def record_release(self, attachment: Attachment, action: Release) -> None:
         """Remember that the owner has to be told; quick, for the caller's thread."""
-        self._store.release(attachment.owner, attachment.name, action.epoch)
+        if attachment.owner != strays.UNKNOWN:
+            self._store.release(
+                Holding(
+                    attachment.name,
+                    attachment.owner,
+                    action.epoch,
+                    action.handle,
+                    action.link,
+                    action.remote_address,
+                    releasing=True,
+                )
+            )
 
     def _now(self) -> float:
         return self._clock.monotonic()

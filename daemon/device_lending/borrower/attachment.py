@@ -6,11 +6,18 @@ waiting    -> requesting  the link to the owner is usable and the delay is over 
 requesting -> attaching   the owner gave the lease                                     [Attach]
 requesting -> waiting     it refused or did not answer; growing delay
 attaching  -> attached    the device appeared and its driver made its nodes, or the driver took too long
-attaching  -> waiting     the kernel could not attach it                               [Release]
+attaching  -> waiting     the kernel could not attach it, or its answer was lost and it shows no device  [Release]
 attaching  -> failed      it cannot work without a person; tried again rarely          [Release]
-attached   -> detaching   unwanted, recalled by the owner, or gone                     [Detach]
+attached   -> detaching   no sign of life of the owner for most of the lease's time    [Detach]
+attached   -> detaching   unwanted and, if a stray, not in use; recalled by the owner; or gone  [Detach]
 detaching  -> waiting     detached and still wanted                                    [Release]
 any        -> (forgotten) no longer wanted and nothing left to undo                    [Forget]
+
+A lease lives while the kernel has the device attached over a ready link to the same incarnation of the owner, or while
+the owner answers when it is asked after it. Without either it is given up before the owner may take the device: a
+sixth of its time before, counted from when the last question that was answered was sent, and at least half a second.
+That allows for clocks that differ by far more than real ones (a thousandth), for a look that is late, and for a driver
+that has to let go.
 
 Times are monotonic seconds. An event that does not fit the state changes nothing, so late and repeated ones are
 harmless.
@@ -28,14 +35,25 @@ LONGEST_DELAY = 60.0
 FAILED_DELAY = 300.0
 SETTLE = 30.0
 NODES_AFTER_DRIVER = 5.0
+STRAY = 30.0
+MARGIN = 1 / 6
+MARGIN_LEAST = 0.5
+
+
+# Link, handle on the owner, and epoch; each None without a lease.
+Lease = tuple[int | None, int | None, int | None]
 
 
 @dataclass(frozen=True)
 class Attachment:
     """One wanted (or just now unwanted) attachment.
 
-    `epoch`, `handle`, `link` and `remote_address` describe the lease while there is one; `borrowed` is the kernel's
-    number of the borrowed device while there is one. `not_before` is None while an action is under way.
+    `epoch`, `handle`, `link`, `remote_address`, `ttl` (seconds), and `peer_epoch`, the incarnation of the owner,
+    describe the lease while there is one; `seen` is its last sign of life, `doubt` says what speaks against it.
+    `borrowed` is the kernel's number of the borrowed device while there is one. `not_before` is None while an action is
+    under way. `unanswered`: the kernel's answer to an attach was lost, so that only its list tells whether there is a
+    device. `heard`: the owner has answered since it is wanted. `stray_until` is set for a device that was found in the
+    kernel, see strays.py, and says how long it is kept for who may want it.
     """
 
     name: str
@@ -46,6 +64,10 @@ class Attachment:
     handle: int | None = None
     epoch: int | None = None
     remote_address: str | None = None
+    ttl: float | None = None
+    peer_epoch: int | None = None
+    seen: float = 0.0
+    doubt: str = ""
     borrowed: int | None = None
     address: str | None = None
     driver: str | None = None
@@ -54,11 +76,36 @@ class Attachment:
     not_before: float | None = 0.0
     settle_by: float = 0.0
     recall_by: float | None = None
+    unanswered: bool = False
+    heard: bool = False
+    stray_until: float | None = None
     message: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
         return self.owner, self.name
+
+    @property
+    def lease(self) -> Lease:
+        """What the lease is known by, whatever its name."""
+        return self.link, self.handle, self.epoch
+
+    @property
+    def claimable(self) -> bool:
+        """Whether an attachment that somebody wants may take it over."""
+        return self.stray_until is not None and self.state == "attached"
+
+    @property
+    def gives_up_at(self) -> float | None:
+        """When its device is detached without a sign of life until then; None without a device or a known time."""
+        if self.ttl is None or self.borrowed is None or self.state not in ("attaching", "attached"):
+            return None
+        return self.seen + self.ttl - max(MARGIN_LEAST, self.ttl * MARGIN)
+
+    def may_go(self, now: float) -> bool:
+        """Whether its device is detached as soon as nobody uses it."""
+        unclaimed = self.claimable and self.stray_until is not None and now >= self.stray_until
+        return self.recall_by is not None or unclaimed
 
 
 # Events
@@ -68,20 +115,23 @@ class Attachment:
 class Look:
     """The regular look. `link` is a usable link to the owner, `busy` whether the device is in use here.
 
-    `blocked` says why the owner must not be asked yet: a release on its way would end the lease it gives.
+    `blocked` says why the owner must not be asked yet: a release on its way would end the lease it gives. `served`: the
+    kernel has the device attached over a ready link to the same incarnation of the owner.
     """
 
     now: float
     link: int | None
     busy: bool = False
     blocked: str = ""
+    served: bool = False
 
 
 @dataclass(frozen=True)
 class Seen:
     """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more.
 
-    `complete` says that the driver has made what the device's users wait for, as far as one can tell.
+    `complete` says that the driver has made what the device's users wait for, as far as one can tell. `unanswered` is
+    the attachment's own, as it was before the kernel was asked.
     """
 
     now: float
@@ -92,33 +142,48 @@ class Seen:
     nodes: tuple[str, ...] = ()
     complete: bool = False
     missing: int | None = None
+    unanswered: bool = False
 
 
 @dataclass(frozen=True)
 class Given:
-    """The owner gave the lease."""
+    """The owner, in its incarnation `peer_epoch`, gave the lease, when asked at `seen`."""
 
     link: int
     handle: int
     epoch: int
     remote_address: str
+    ttl: float | None = None
+    peer_epoch: int | None = None
+    seen: float = 0.0
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """The owner, asked at `seen`, says that the lease lives, `ttl` seconds without a sign of life if it tells."""
+
+    epoch: int
+    seen: float
+    ttl: float | None = None
 
 
 @dataclass(frozen=True)
 class Denied:
-    """The owner refused, or could not be asked."""
+    """The owner refused, or could not be asked. `heard` when it was the owner's word."""
 
     now: float
     message: str
+    heard: bool = False
 
 
 @dataclass(frozen=True)
 class AttachFailed:
-    """The kernel did not attach it. `fatal` when trying again soon is pointless."""
+    """The kernel did not attach it, or with `unanswered` may have. `fatal` when trying again soon is pointless."""
 
     now: float
     message: str
     fatal: bool = False
+    unanswered: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,12 +220,20 @@ class Recall:
 
 @dataclass(frozen=True)
 class Ended:
-    """The owner says that the lease is over."""
+    """The owner says that the lease is over. While it is `served` the kernel knows better."""
 
     epoch: int
+    served: bool = False
 
 
-Event = Look | Seen | Given | Denied | AttachFailed | Detached | DetachFailed | Want | Unwant | Recall | Ended
+@dataclass(frozen=True)
+class Claimed:
+    """The owner gave the lease to an attachment that somebody wants."""
+
+
+FromOwner = Given | Renewed | Denied | Recall | Ended
+FromPeople = Want | Unwant | Claimed
+Event = Look | Seen | AttachFailed | Detached | DetachFailed | FromOwner | FromPeople
 
 
 # Actions
@@ -195,6 +268,9 @@ class Release:
     """Tell the owner that the lease is over, however long that takes."""
 
     epoch: int
+    link: int
+    handle: int
+    remote_address: str
 
 
 @dataclass(frozen=True)
@@ -225,14 +301,23 @@ def step(old: Attachment, event: Event) -> Result:
             return _seen(old, event)
         case Given() if old.state == "requesting":
             given = replace(
-                old, link=event.link, handle=event.handle, epoch=event.epoch, remote_address=event.remote_address
+                old,
+                link=event.link,
+                handle=event.handle,
+                epoch=event.epoch,
+                remote_address=event.remote_address,
+                ttl=event.ttl,
+                peer_epoch=event.peer_epoch,
+                seen=event.seen,
+                heard=True,
             )
             if not old.wanted:
                 return _over(given)
             attaching = replace(given, state="attaching", not_before=None, message="")
             return attaching, (Attach(event.link, event.handle, event.epoch),)
         case Denied() if old.state == "requesting":
-            return _again(old, event.now, event.message) if old.wanted else _over(old)
+            denied = replace(old, heard=old.heard or event.heard)
+            return _again(denied, event.now, event.message) if old.wanted else _over(old)
         case AttachFailed() if old.state == "attaching" and old.borrowed is None:
             return _attach_failed(old, event)
         case Detached() if old.state == "detaching":
@@ -242,7 +327,7 @@ def step(old: Attachment, event: Event) -> Result:
             later = event.now + delay(old.name, attempt)
             return replace(old, attempt=attempt, not_before=later, message=event.message), ()
         case Want():
-            fresh = replace(old, wanted=True)
+            fresh = replace(old, wanted=True, heard=False)
             if old.state in ("waiting", "failed"):
                 fresh = replace(fresh, state="waiting", attempt=0, not_before=event.now)
             return fresh, ()
@@ -250,15 +335,28 @@ def step(old: Attachment, event: Event) -> Result:
             return _unwant(old)
         case Recall() if old.epoch == event.epoch and old.state in ("attaching", "attached"):
             by = event.now + max(0.0, event.grace) / 2
+            by = by if old.recall_by is None else min(by, old.recall_by)
             return replace(old, recall_by=by, message=f"recalled by {old.owner}"), ()
         case Ended() if (
             old.epoch == event.epoch and old.borrowed is not None and old.state in ("attaching", "attached")
         ):
+            if event.served:
+                doubt = f"{old.owner} says that the lease is over, but its device is in service: kept, and asked again"
+                return replace(old, doubt=doubt), ()
             return _detach(old, f"{old.owner} ended the lease")
+        case Renewed() if old.epoch == event.epoch:
+            ttl = old.ttl if event.ttl is None else event.ttl
+            return replace(old, seen=max(old.seen, event.seen), ttl=ttl, doubt=""), ()
+        case Claimed() if old.claimable:
+            return old, (Forget(),)
     return old, ()
 
 
 def _look(old: Attachment, event: Look) -> Result:
+    if event.served:
+        old = replace(old, seen=max(old.seen, event.now))
+    elif old.gives_up_at is not None and event.now >= old.gives_up_at:
+        return _detach(old, f"given up: no sign of life from {old.owner} for {event.now - old.seen:.3g} s")
     due = old.not_before is not None and event.now >= old.not_before
     if old.recall_by is not None and old.borrowed is not None and old.state in ("attaching", "attached"):
         # The owner cuts the device off at the end of its grace. Removing it here in time, even in use, lets its
@@ -266,6 +364,11 @@ def _look(old: Attachment, event: Look) -> Result:
         if not event.busy or event.now >= old.recall_by:
             return _detach(old, f"recalled by {old.owner}")
         return replace(old, message=f"recalled by {old.owner}, but in use: stop using it"), ()
+    if old.may_go(event.now) and old.claimable:
+        if not event.busy:
+            return _detach(old, "nobody on this host wants it")
+        text = "nobody on this host wants it, but it is in use: stop using it, or borrow it by its lease's name"
+        return replace(old, message=text), ()
     if old.state in ("waiting", "failed"):
         if not old.wanted:
             return _over(old)
@@ -283,6 +386,8 @@ def _look(old: Attachment, event: Look) -> Result:
 
 def _seen(old: Attachment, event: Seen) -> Result:
     if event.id is None:
+        if old.state == "attaching" and old.unanswered and event.unanswered:
+            return _attach_failed(old, AttachFailed(event.now, old.message))
         # An attach under way has no borrowed device yet, and one that has just ended has another than was looked for.
         if old.borrowed is None or old.borrowed != event.missing or old.state == "detaching":
             return old, ()
@@ -296,6 +401,7 @@ def _seen(old: Attachment, event: Seen) -> Result:
             borrowed=event.id,
             settle_by=event.now + SETTLE,
             not_before=event.now,
+            unanswered=False,
             message="waiting for its driver",
         )
         if not old.wanted:
@@ -311,20 +417,22 @@ def _seen(old: Attachment, event: Seen) -> Result:
             seen = replace(seen, settle_by=min(old.settle_by, event.now + NODES_AFTER_DRIVER))
         if (event.driver and event.complete) or event.now >= seen.settle_by:
             seen = replace(seen, state="attached", attempt=0)
-    if seen.state == "attached" and seen.recall_by is None:
-        seen = replace(seen, message="" if event.driver else "no driver took the device: dmesg says why, if one tried")
+    if seen.state == "attached" and seen.recall_by is None and seen.stray_until is None:
+        trouble = "" if event.driver else "no driver took the device: dmesg says why, if one tried"
+        seen = replace(seen, message=old.doubt or trouble)
     return seen, ()
 
 
 def _attach_failed(old: Attachment, event: AttachFailed) -> Result:
-    released: tuple[Action, ...] = (Release(old.epoch),) if old.epoch is not None else ()
+    if event.unanswered:
+        return replace(old, unanswered=True, message=event.message), ()
     if not old.wanted:
         return _over(old)
     if event.fatal:
         bare = _without_lease(old)
-        return replace(bare, state="failed", not_before=event.now + FAILED_DELAY, message=event.message), released
+        return replace(bare, state="failed", not_before=event.now + FAILED_DELAY, message=event.message), _released(old)
     waiting, _none = _again(_without_lease(old), event.now, event.message)
-    return waiting, released
+    return waiting, _released(old)
 
 
 def _unwant(old: Attachment) -> Result:
@@ -345,14 +453,18 @@ def _detach(old: Attachment, message: str) -> Result:
 def _detached(old: Attachment, now: float) -> Result:
     if not old.wanted:
         return _over(old)
-    released: tuple[Action, ...] = (Release(old.epoch),) if old.epoch is not None else ()
-    return replace(_without_lease(old), state="waiting", attempt=0, not_before=now + FIRST_DELAY), released
+    return replace(_without_lease(old), state="waiting", attempt=0, not_before=now + FIRST_DELAY), _released(old)
 
 
 def _over(old: Attachment) -> Result:
     """Nothing is attached and nobody wants it: give back what is held, if anything, and forget."""
-    release: tuple[Action, ...] = (Release(old.epoch),) if old.epoch is not None else ()
-    return replace(_without_lease(old), state="waiting"), (*release, Forget())
+    return replace(_without_lease(old), state="waiting"), (*_released(old), Forget())
+
+
+def _released(old: Attachment) -> tuple[Action, ...]:
+    if old.epoch is None:
+        return ()
+    return (Release(old.epoch, old.link or 0, old.handle or 0, old.remote_address or ""),)
 
 
 def _again(old: Attachment, now: float, message: str) -> Result:
@@ -367,9 +479,13 @@ def _without_lease(old: Attachment) -> Attachment:
         handle=None,
         epoch=None,
         remote_address=None,
+        ttl=None,
+        peer_epoch=None,
+        doubt="",
         borrowed=None,
         address=None,
         driver=None,
         nodes=(),
         recall_by=None,
+        unanswered=False,
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""What a PUT of attachments would do: a pure plan, the same for a dry run and for the real thing."""
+"""What a change of attachments would do: a pure plan, the same for a dry run and for the real thing."""
 
 from __future__ import annotations
 
@@ -79,16 +79,17 @@ def plan(
     busy: Callable[[Wanted], tuple[str, list[str]]],
     host: str,
     *,
+    removed: Collection[str] = (),
     purge: bool,
     force: bool,
 ) -> Plan:
-    """Merge `wanted` into `current`, or with `purge` replace it.
+    """Merge `wanted` into what is left of `current` without the names `removed`; with `purge` nothing is left of it.
 
     `failed` are attachments that stopped trying; naming them starts them again. `busy` gives the device and the
     reasons why it is in use here. Raises LendingError device_busy; nothing has changed then.
     """
     before = {item.name: item for item in current}
-    after = {} if purge else dict(before)
+    after = {name: item for name, item in before.items() if not purge and name not in removed}
     after.update({item.name: item for item in wanted})
     actions, gone = [], []
     for name in sorted(before.keys() | after.keys()):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Telling owners that leases are over, until they acknowledge, and asking whether leases still are."""
+"""Telling owners that leases are over, until they acknowledge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from device_lending.borrower.attachment import Attachment, Ended, delay
+from device_lending.borrower.attachment import delay
 from device_lending.clock import Clock
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Malformed, PeerError
@@ -19,14 +19,12 @@ log = logging.getLogger("device_lending.releases")
 
 # Seconds: an owner resets the device and waits for its own driver before it acknowledges.
 _RELEASE_TIMEOUT = 60.0
-_STATUS_TIMEOUT = 10.0
-_STATUS_EVERY = 30.0
 
 Key = tuple[str, str, int]
 
 
 class Releases:
-    """`on_done` runs after each acknowledged release, `on_ended` when an owner says a lease is over."""
+    """`on_done` runs after each attempt."""
 
     def __init__(
         self,
@@ -35,18 +33,15 @@ class Releases:
         workers: Workers,
         clock: Clock,
         on_done: Callable[[], None],
-        on_ended: Callable[[tuple[str, str], Ended], object],
     ) -> None:
         self._store = store
         self._endpoint = endpoint
         self._workers = workers
         self._clock = clock
         self._on_done = on_done
-        self._on_ended = on_ended
         self._lock = threading.Lock()
         self._busy: set[Key] = set()
         self._tries: dict[Key, tuple[int, float]] = {}
-        self._asked: dict[Key, float] = {}
 
     def pending(self) -> list[Holding]:
         """Leases whose owner has not acknowledged the release."""
@@ -96,25 +91,3 @@ class Releases:
             with self._lock:
                 self._busy.discard(key)
             self._on_done()
-
-    def renew(self, attachment: Attachment, link: int) -> None:
-        """Ask the owner after a held lease now and then; it renews it and notices when it is over."""
-        if attachment.epoch is None:
-            return
-        key = (attachment.owner, attachment.name, attachment.epoch)
-        now = self._clock.monotonic()
-        with self._lock:
-            self._asked = {known: at for known, at in self._asked.items() if now - at < 10 * _STATUS_EVERY}
-            if now - self._asked.setdefault(key, now) < _STATUS_EVERY:
-                return
-            self._asked[key] = now
-        self._workers.submit(lambda: self._status(attachment.key, attachment.epoch or 0, link))
-
-    def _status(self, key: tuple[str, str], epoch: int, link: int) -> None:
-        try:
-            answer = self._endpoint.request(link, "lease.status", {"name": key[1], "epoch": epoch}, _STATUS_TIMEOUT)
-        except (NoAnswer, PeerError, Malformed) as error:
-            log.debug("lease %s: status: %s", key[1], error)
-            return
-        if answer.get("state") == "ended":
-            self._on_ended(key, Ended(epoch))

@@ -7,13 +7,28 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from device_lending import kernel
 from device_lending.borrower import plan as planning
+from device_lending.borrower import strays
 from device_lending.borrower.actions import Actions
-from device_lending.borrower.attachment import Action, Attachment, Look, Recall, Release, Seen, Unwant, Want
+from device_lending.borrower.attachment import (
+    Action,
+    Attachment,
+    Ended,
+    Lease,
+    Look,
+    Recall,
+    Release,
+    Renewed,
+    Seen,
+    Unwant,
+    Want,
+)
 from device_lending.borrower.releases import Releases
+from device_lending.borrower.renewals import Renewals, served
 from device_lending.borrower.table import Table
 from device_lending.clock import Clock
 from device_lending.config import Config
@@ -31,8 +46,7 @@ from device_lending.workers import Workers
 
 log = logging.getLogger("device_lending.borrower")
 
-# Borrowed devices by link, handle and epoch.
-Present = dict[tuple[int | None, int | None, int | None], kernel.Borrowed]
+Present = dict[Lease, kernel.Borrowed]
 
 # While another device is being attached there is a look each half second, and finding a device's nodes takes a walk
 # through sysfs. Those of attached devices whose driver is still the same are looked for at most every so many seconds.
@@ -65,8 +79,9 @@ class Borrower:
         self._nodes_found: dict[tuple[str, str], float] = {}
         self._table = Table(self._carry_out)
         self.endpoint = Endpoint(port, kernel.PORT_OWNER, config.host, announcements, self._serve)
-        self._actions = Actions(store, port, self.endpoint, clock, self._peering, self._table.apply)
-        self._releases = Releases(store, self.endpoint, self._workers, clock, self._table.wake, self._table.apply)
+        self._actions = Actions(store, port, self.endpoint, clock, self._peering, self._table)
+        self._releases = Releases(store, self.endpoint, self._workers, clock, self._table.wake)
+        self._renewals = Renewals(self.endpoint, self._workers, clock, self._told)
         self._load()
 
     def start(self) -> None:
@@ -97,8 +112,15 @@ class Borrower:
                     handle=held.handle,
                     epoch=held.epoch,
                     remote_address=held.remote_address,
+                    ttl=held.ttl,
+                    peer_epoch=held.peer_epoch,
+                    seen=self._clock.monotonic() - self._since(held.renewed),
                 )
             self._table.put(fresh)
+
+    def _since(self, renewed: float | None) -> float:
+        """Seconds since a time of the wall clock; none when it is not known, or the clock was set back."""
+        return 0.0 if renewed is None else max(0.0, self._clock.wall() - renewed)
 
     # Views
 
@@ -176,24 +198,35 @@ class Borrower:
         self,
         items: list[dict[str, Any]],
         *,
+        removed: Collection[str] = (),
         purge: bool,
         force: bool,
         wait_returned: float,
         wait: float,
         dry_run: bool,
     ) -> dict[str, Any]:
-        """Set what is wanted. All checks come first; a PUT refused by them has changed nothing.
+        """Want `items`, and the names `removed`, or with `purge` all others, no longer.
 
-        The answer comes when what goes has been returned, for which it waits `wait_returned` seconds, and then, for
-        `wait` more, when all named are attached. The errors detach_timeout and attach_timeout say which are not and
-        why; they go on being tried.
+        All checks come first; what they refuse has changed nothing. The answer comes when what goes, or was going
+        already under a name in `removed`, has been returned, for which it waits `wait_returned` seconds, and then, for
+        `wait` more, when all of `items` are attached. The errors detach_timeout and attach_timeout say which are not,
+        and why; they go on being tried.
         """
         peers = {item.peer for item in self.config.links} if self.config.links is not None else None
         wanted = planning.parse(items, self.config.host, peers)
         with self._put_lock:
+            found = [Wanted(item.name, item.owner) for item in self._table.all() if item.stray_until is not None]
+            self._refuse_strays(wanted, found)
             failed = {Wanted(item.name, item.owner) for item in self._table.all() if item.state == "failed"}
             plan = planning.plan(
-                self._store.wanted(), wanted, failed, self._busy, self.config.host, purge=purge, force=force
+                [*self._store.wanted(), *(item for item in found if item.name in removed)],
+                wanted,
+                failed,
+                self._busy,
+                self.config.host,
+                removed=removed,
+                purge=purge,
+                force=force,
             )
             if dry_run:
                 return plan.document()
@@ -210,10 +243,22 @@ class Borrower:
         with contextlib.suppress(kernel.KernelError):  # what is wanted stands; the regular look goes on trying
             self.look()
         if wait_returned > 0:
-            self._wait_returned(plan, wait_returned)
+            going = {item.key for item in self._table.all() if not item.wanted} | self._releases.unfinished()
+            gone = {(item.owner, item.name) for item in plan.gone}
+            self._wait_returned(gone | {key for key in going if key[1] in removed}, wait_returned)
         if wait > 0:
             self._wait_attached(plan, wait)
         return plan.document()
+
+    def _refuse_strays(self, wanted: list[Wanted], found: list[Wanted]) -> None:
+        strange = next((item for item in wanted if item in found), None)
+        if strange is not None:
+            raise LendingError(
+                "unknown_lease",
+                f"attachment {strange.name}: no lease is called that, but a device of {strange.owner} that was found "
+                f"on host {self.config.host}; borrow it by the name of its grant, which devlend offers tells",
+                name=strange.name,
+            )
 
     def _busy(self, item: Wanted) -> tuple[str, list[str]]:
         found = self._table.get((item.owner, item.name))
@@ -221,9 +266,8 @@ class Borrower:
             return "", []
         return found.address, busy.reasons(self._roots, found.address)
 
-    def _wait_returned(self, plan: planning.Plan, timeout: float) -> None:
+    def _wait_returned(self, gone: set[tuple[str, str]], timeout: float) -> None:
         """Wait until what is gone is detached and, where its owner can be reached, given back."""
-        gone = {(item.owner, item.name) for item in plan.gone}
         if not gone:
             return
 
@@ -285,25 +329,48 @@ class Borrower:
         present: Present = {}
         with contextlib.suppress(kernel.NotLoaded):
             present = {(row.link, row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
+            items += self._adopt(present, peerings)
+        links: dict[int | None, kernel.Link] = {peering.link.id: peering.link for peering in peerings}
         owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
+        undecided = strays.undecided(items)
         for item in items:
             self._see(item, present)
+            if item.claimable and item.recall_by is None and item.owner in undecided:
+                continue
             link = owners.get(item.owner)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
-            in_use = item.recall_by is not None and item.address is not None
-            is_busy = in_use and bool(busy.reasons(self._roots, item.address or ""))
-            self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked))
+            may_go = item.may_go(self._clock.monotonic()) and item.address is not None
+            is_busy = may_go and bool(busy.reasons(self._roots, item.address or ""))
+            alive = served(item, present.get(item.lease), links.get(item.link))
+            self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked, alive))
             if link is not None and item.state in ("attaching", "attached"):
-                self._releases.renew(item, link)
+                self._renewals.look(item, link)
         self._releases.look(owners)
         return [peering.link for peering in peerings]
 
+    def _adopt(self, present: Present, peerings: list[Peering]) -> list[Attachment]:
+        """Attachments for the borrowed devices that have none. Raises KernelError."""
+        unknown = [row for lease, row in present.items() if self._table.holder(lease) is None]
+        if not unknown:
+            return []
+        # One whose attachment has just ended is in the first list, but not in a second.
+        still = {row.id for row in self._kernel.borrowed()}
+        by_link = {peering.link.id: peering for peering in peerings}
+        found = []
+        for row in unknown:
+            stray = strays.adopted(row, by_link.get(row.link), self._clock.monotonic()) if row.id in still else None
+            if stray is not None and self._table.put(stray):
+                log.warning("lease %s: found in the kernel, %s, owner %s, device %s, remote %s, epoch %s", stray.name,
+                            row.state, stray.owner, stray.address, stray.remote_address, stray.epoch)  # fmt: skip
+                found.append(stray)
+        return found
+
     def _see(self, item: Attachment, present: Present) -> None:
-        row = present.get((item.link, item.handle, item.epoch))
+        row = present.get(item.lease)
         now = self._clock.monotonic()
         if row is None:
-            self._table.apply(item.key, Seen(now, None, missing=item.borrowed))
+            self._table.apply(item.key, Seen(now, None, missing=item.borrowed, unanswered=item.unanswered))
         elif row.state != "attaching":  # while it is being attached, the attach under way tells how it went
             driver: str | None = None
             made: tuple[str, ...] = ()
@@ -329,11 +396,11 @@ class Borrower:
         return any(item.state in ("attaching", "detaching") or item.recall_by for item in self._table.all())
 
     def next_due(self) -> float | None:
-        """When the next attempt is due (monotonic), None without one."""
-        times = [
-            item.not_before for item in self._table.all() if item.state != "attached" and item.not_before is not None
-        ]
-        return min(times, default=None)
+        """When the next attempt, renewal or end of a lease is due (monotonic), None without any."""
+        items = self._table.all()
+        attempts = [item.not_before for item in items if item.state != "attached"]
+        leases = [at for item in items for at in (self._renewals.due(item), item.gives_up_at)]
+        return min((at for at in (*attempts, *leases) if at is not None), default=None)
 
     def _owners(self) -> set[str]:
         try:
@@ -349,6 +416,35 @@ class Borrower:
 
     # What owners tell
 
+    def _told(self, key: tuple[str, str], epoch: int, asked: float, status: protocol.Status) -> None:
+        """An owner has answered for a lease."""
+        now = self._clock.monotonic()
+        if status.state in ("ended", "quarantined"):
+            self._doubt(key, epoch)
+            return
+        self._store.renew(*key, epoch, self._clock.wall() - (now - asked), status.ttl)
+        self._table.apply(key, Renewed(epoch, asked, status.ttl))
+        if status.state == "returning":  # its notice did not arrive; how much is left of the grace is not known
+            self._table.apply(key, Recall(now, epoch, self.config.recall_grace))
+            with contextlib.suppress(kernel.KernelError):
+                self.look()
+
+    def _doubt(self, key: tuple[str, str], epoch: int) -> None:
+        """An owner calls a lease over: believed unless the kernel has its device in service, or cannot be asked."""
+        item = self._table.get(key)
+        if item is None or item.epoch != epoch:
+            return
+        try:
+            link = next((peering.link for peering in self.peerings() if peering.link.id == item.link), None)
+            rows: Present = {(row.link, row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
+        except kernel.KernelError:
+            return
+        ended = Ended(epoch, served(item, rows.get(item.lease), link))
+        if ended.served and not item.doubt:
+            log.warning("lease %s: %s calls it over, but device %s is in service: kept, epoch %d", item.name,
+                        item.owner, item.address, epoch)  # fmt: skip
+        self._table.apply(key, ended)
+
     def _serve(self, link: int, _peer_epoch: int, envelope: Envelope) -> dict[str, Any] | None:
         if envelope.kind == "hello":
             return versions()
@@ -359,9 +455,10 @@ class Borrower:
             return None
         now = self._clock.monotonic()
         if envelope.kind == "lease.recall":
-            key = (envelope.host, protocol.lease_name(envelope.body))
-            grace = protocol.seconds(envelope.body, "grace")
-            self._table.apply(key, Recall(now, protocol.epoch(envelope.body), grace))
+            epoch, grace = protocol.epoch(envelope.body), protocol.seconds(envelope.body, "grace")
+            for item in self._table.all():
+                if (item.link, item.epoch) == (link, epoch):
+                    self._table.apply(item.key, Recall(now, epoch, grace))
         else:
             for item in self._table.all():
                 if item.owner == envelope.host and item.state == "waiting" and item.wanted:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from device_lending.borrower import attachment as machine
-from device_lending.borrower.attachment import Action, Attachment, Event, Forget
+from device_lending.borrower.attachment import Action, Attachment, Claimed, Event, Forget, Given, Lease
 
 log = logging.getLogger("device_lending.attachments")
 
@@ -25,11 +25,14 @@ class Table:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
 
-    def put(self, attachment: Attachment) -> None:
-        """Add an attachment, or do nothing when it is there."""
+    def put(self, attachment: Attachment) -> bool:
+        """Add an attachment, or do nothing when it or its lease is there; whether it was added."""
         with self._lock:
-            self._attachments.setdefault(attachment.key, attachment)
+            if attachment.key in self._attachments or self.holder(attachment.lease):
+                return False
+            self._attachments[attachment.key] = attachment
             self._changed.notify_all()
+            return True
 
     def all(self) -> list[Attachment]:
         """All attachments by name, the same instant for all."""
@@ -39,6 +42,20 @@ class Table:
     def get(self, key: Key) -> Attachment | None:
         with self._lock:
             return self._attachments.get(key)
+
+    def holder(self, lease: Lease) -> Attachment | None:
+        """The attachment that has a lease, whatever it is called."""
+        with self._lock:
+            items = self._attachments.values()
+            return next((item for item in items if item.epoch is not None and item.lease == lease), None)
+
+    def give(self, key: Key, event: Given) -> bool:
+        """Apply it, once a stray that has this lease has made way; False when there is no such attachment."""
+        with self._lock:
+            holder = self.holder((event.link, event.handle, event.epoch))
+            if holder is not None and holder.key != key:
+                self.apply(holder.key, Claimed())
+            return self.apply(key, event)
 
     def apply(self, key: Key, event: Event) -> bool:
         """Apply an event; False when there is no such attachment (any more)."""

@@ -9,7 +9,8 @@ hello          both ways      {versions} -> {versions}; learns the peer's name a
 offers.list    to the owner   {cursor} -> {offers, next}; next is null on the last page
 lease.request  to the owner   {name} -> {handle, epoch, address, ttl}; asking again is harmless
 lease.release  to the owner   {name, epoch} -> {}; the device is detached; asking again is harmless
-lease.status   to the owner   {name, epoch} -> {state}; also renews the lease
+lease.status   to the owner   {name, epoch} -> {state, ttl}; also renews the lease, which its epoch names; older
+                              owners tell no ttl
 lease.recall   to the borrower {name, epoch, grace}; a notice: please detach and release
 offers.changed to the borrower {}; a notice: asking again is worth while
 """
@@ -91,6 +92,14 @@ class Granted:
     epoch: int
     address: str
     ttl: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """What an owner says of a lease: granted, active, returning, quarantined or ended; `ttl` in seconds, if told."""
+
+    state: str
+    ttl: float | None
 
 
 def _no_constant(name: str) -> Any:
@@ -186,6 +195,14 @@ def granted(body: dict[str, Any]) -> Granted:
         address=_match(body.get("address"), PCI_ADDRESS, "address"),
         ttl=seconds(body, "ttl"),
     )
+
+
+def lease_status(body: dict[str, Any]) -> Status:
+    """The answer to lease.status. Raises Malformed."""
+    state = body.get("state")
+    if state not in ("granted", "active", "returning", "quarantined", "ended"):
+        raise Malformed("state is not one of a lease")
+    return Status(state, seconds(body, "ttl") if "ttl" in body else None)
 
 
 def offers_page(body: dict[str, Any]) -> tuple[list[Offer], int | None]:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""What a PUT of grants would do: a pure plan, the same for a dry run and for the real thing."""
+"""What a change of grants would do: a pure plan, the same for a dry run and for the real thing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,15 +75,19 @@ def plan(
     assess: Assess,
     host: str,
     *,
+    removed: Collection[str] = (),
     purge: bool,
     force: bool,
 ) -> Plan:
-    """Merge `wanted` into `current`, or with `purge` replace it. Raises LendingError; nothing has changed then."""
+    """Merge `wanted` into what is left of `current` without the names `removed`; with `purge` nothing is left of it.
+
+    Raises LendingError; nothing has changed then.
+    """
     before = {grant.name: grant for grant in current}
     # What stays as it is need not be there: a device that is away stands in nobody's way.
     changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
     addresses = {grant.name: selector.resolve(grant.device, functions, host, grant.name).address for grant in changed}
-    after = {} if purge else dict(before)
+    after = {name: grant for name, grant in before.items() if not purge and name not in removed}
     after.update({grant.name: replace(grant, held="") for grant in wanted})
     _check_devices(after, addresses, functions, host)
 

@@ -52,7 +52,8 @@ def _serve(owner: Owner, link: int, envelope: Envelope) -> dict[str, Any] | None
         owner.release(protocol.lease_name(body), protocol.epoch(body), link, host)
         return {}
     if envelope.kind == "lease.status":
-        return {"state": owner.status(protocol.lease_name(body), protocol.epoch(body), link, host)}
+        state = owner.status(protocol.lease_name(body), protocol.epoch(body), link, host)
+        return {"state": state, "ttl": owner.config.lease_ttl}
     raise PeerError("unknown_kind", f"this owner does not know {envelope.kind}")
 
 

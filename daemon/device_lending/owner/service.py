@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from device_lending import kernel
@@ -167,9 +167,17 @@ class Owner:
     # Changes asked for by people
 
     def put_grants(
-        self, items: list[dict[str, Any]], *, purge: bool, force: bool, dry_run: bool, notify: Notifier
+        self,
+        items: list[dict[str, Any]],
+        *,
+        removed: Collection[str] = (),
+        purge: bool,
+        force: bool,
+        dry_run: bool,
+        notify: Notifier,
     ) -> dict[str, Any]:
-        """Set the grants. All checks come first; a failing PUT has changed nothing."""
+        """Set `items` and take the names `removed` away, or with `purge` all others. All checks come first; what they
+        refuse has changed nothing."""
         wanted = grants.parse(items, self.config.host)
         with self._lock:
             leases = self._store.leases()
@@ -180,6 +188,7 @@ class Owner:
                 self._devices.scan(leases),
                 self._devices.assessor().decide,
                 self.config.host,
+                removed=removed,
                 purge=purge,
                 force=force,
             )

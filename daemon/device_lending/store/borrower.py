@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device_lending.store.db import Database
 
@@ -22,7 +23,12 @@ CREATE TABLE holdings (
     PRIMARY KEY (owner, name, epoch)
 ) WITHOUT ROWID
 """
-MIGRATIONS = (_SCHEMA_1,)
+_SCHEMA_2 = """
+ALTER TABLE holdings ADD COLUMN ttl REAL;
+ALTER TABLE holdings ADD COLUMN renewed REAL;
+ALTER TABLE holdings ADD COLUMN peer_epoch TEXT
+"""
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Wanted:
 class Holding:
     """A lease the owner gave: `handle` is the lent device's number there, `link` the link's number here.
 
-    While `releasing`, the owner has to be told that it is over.
+    While `releasing`, the owner has to be told that it is over. `ttl` is its time in seconds, `renewed` (seconds since
+    1970) when the owner was asked that answered last, `peer_epoch` the incarnation of the owner; None when not known.
     """
 
     name: str
@@ -51,6 +58,9 @@ class Holding:
     link: int
     remote_address: str
     releasing: bool = False
+    ttl: float | None = None
+    renewed: float | None = None
+    peer_epoch: int | None = None
 
 
 class BorrowerStore:
@@ -85,6 +95,9 @@ class BorrowerStore:
                 row["link"],
                 row["remote_address"],
                 bool(row["releasing"]),
+                row["ttl"],
+                row["renewed"],
+                None if row["peer_epoch"] is None else int(row["peer_epoch"]),
             )
             for row in self._db.rows("SELECT * FROM holdings ORDER BY name, epoch")
         ]
@@ -96,26 +109,39 @@ class BorrowerStore:
                 "DELETE FROM holdings WHERE owner = ? AND name = ? AND epoch < ?",
                 (holding.owner, holding.name, holding.epoch),
             )
-            connection.execute(
-                "INSERT OR REPLACE INTO holdings VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    holding.name,
-                    holding.owner,
-                    holding.epoch,
-                    holding.handle,
-                    holding.link,
-                    holding.remote_address,
-                    int(holding.releasing),
-                ),
-            )
+            _insert(connection, holding)
 
-    def release(self, owner: str, name: str, epoch: int) -> None:
-        """Remember that the owner has to be told; survives a restart."""
+    def renew(self, owner: str, name: str, epoch: int, renewed: float, ttl: float | None) -> None:
+        """The owner has answered for a lease; without `ttl` that stays as it is."""
         with self._db.transaction() as connection:
             connection.execute(
-                "UPDATE holdings SET releasing = 1 WHERE owner = ? AND name = ? AND epoch = ?", (owner, name, epoch)
+                "UPDATE holdings SET renewed = ?, ttl = COALESCE(?, ttl) WHERE owner = ? AND name = ? AND epoch = ?",
+                (renewed, ttl, owner, name, epoch),
             )
+
+    def release(self, holding: Holding) -> None:
+        """Remember that the owner has to be told, also of a lease that the store did not know; survives a restart."""
+        with self._db.transaction() as connection:
+            _insert(connection, replace(holding, releasing=True))
 
     def remove_holding(self, owner: str, name: str, epoch: int) -> None:
         with self._db.transaction() as connection:
             connection.execute("DELETE FROM holdings WHERE owner = ? AND name = ? AND epoch = ?", (owner, name, epoch))
+
+
+def _insert(connection: sqlite3.Connection, holding: Holding) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO holdings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            holding.name,
+            holding.owner,
+            holding.epoch,
+            holding.handle,
+            holding.link,
+            holding.remote_address,
+            int(holding.releasing),
+            holding.ttl,
+            holding.renewed,
+            None if holding.peer_epoch is None else str(holding.peer_epoch),
+        ),
+    )

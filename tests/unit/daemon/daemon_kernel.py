@@ -50,6 +50,7 @@ class FakeKernel:
         self.listeners: dict[int, FakeListener] = {}
         self.sick: set[str] = set()
         self.fail: dict[str, list[Exception]] = {}
+        self.lose_answers: dict[str, list[Exception]] = {}
         self.lose_messages = 0
         self.drivers_let_go = threading.Event()
         self.drivers_let_go.set()
@@ -60,6 +61,12 @@ class FakeKernel:
         if not self.loaded:
             raise kernel.NotLoaded("ntb_lend is not loaded", errno.ENOENT)
         waiting = self.fail.get(operation)
+        if waiting:
+            raise waiting.pop(0)
+
+    def _answer(self, operation: str) -> None:
+        """What was asked for is done; the answer to it may be lost."""
+        waiting = self.lose_answers.get(operation)
         if waiting:
             raise waiting.pop(0)
 
@@ -158,6 +165,7 @@ class FakeKernel:
         peer.lents[lent.address] = replace(lent, state="attached")
         peer.event("lent")
         self.event("borrowed")
+        self._answer("attach")
         return made
 
     def detach(self, borrowed_id, epoch):

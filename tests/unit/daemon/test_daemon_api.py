@@ -10,6 +10,8 @@ import os
 import re
 import socket
 import stat
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -19,6 +21,8 @@ from starlette.applications import Starlette
 from device_lending.api import metrics, serve
 from device_lending.client import Failed
 from device_lending.kernel import KernelError
+from device_lending.store.borrower import BorrowerStore
+from device_lending.store.owner import OwnerStore
 
 DEVICE = {"address": "0000:03:00.0"}
 
@@ -165,6 +169,95 @@ def test_merging_and_purging(host):
     assert [item["name"] for item in change["before"]] == ["a", "b"]
 
 
+def put_grant(host, name, **body):
+    return host.ownerd.client.call("PUT", f"/v1/grants/{name}", body, 30)
+
+
+def delete_grant(host, name, **body):
+    return host.ownerd.client.call("DELETE", f"/v1/grants/{name}", body or None, 30)
+
+
+def put_attachment(host, name, **body):
+    return host.borrowerd.client.call("PUT", f"/v1/attachments/{name}", body, 30)
+
+
+def delete_attachment(host, name, **body):
+    return host.borrowerd.client.call("DELETE", f"/v1/attachments/{name}", body or None, 30)
+
+
+def test_one_grant_is_set_and_taken_away_alone(host):
+    host.tree.add_nvme("0000:04:00.0", "SER-2", "nvme1n1", "259:1")
+    host.put_grants(("a", DEVICE, "node-b"))
+    dry = put_grant(host, "b", device={"serial": "SER-2"}, borrower="node-b", dry_run=True)
+    assert [grant["name"] for grant in host.ownerd.client.get("/v1/grants")["grants"]] == ["a"]
+    assert put_grant(host, "b", device={"serial": "SER-2"}, borrower="node-b") == dry
+    assert dry["actions"] == ["grant b: 0000:04:00.0 to node-b"]
+    assert [item["name"] for item in dry["after"]] == ["a", "b"]
+    assert put_grant(host, "b", device={"serial": "SER-2"}, borrower="node-b")["changed"] is False
+    error = refused(put_grant, host, "b", device=DEVICE, borrower="node-b")
+    assert error.code == "duplicate_device"
+    dry = delete_grant(host, "a", dry_run=True)
+    assert host.grant("a")["state"] == "offered"
+    assert delete_grant(host, "a") == dry
+    assert dry["actions"] == ["revoke a"] and [item["name"] for item in dry["after"]] == ["b"]
+    assert delete_grant(host, "a")["changed"] is False
+    assert refused(put_grant, host, "a%20b", device=DEVICE, borrower="node-b").code == "invalid_name"
+
+
+def test_one_attachment_is_wanted_and_returned_alone(host):
+    put_attachment(host, "a", owner="node-b")
+    dry = put_attachment(host, "b", owner="node-b", dry_run=True)
+    assert host.attachment("b") is None
+    assert put_attachment(host, "b", owner="node-b") == dry
+    assert dry["actions"] == ["borrow b from node-b"] and [item["name"] for item in dry["after"]] == ["a", "b"]
+    assert put_attachment(host, "b", owner="node-b")["changed"] is False
+    assert refused(put_attachment, host, "b", owner="node-z").code == "unknown_owner"
+    error = refused(put_attachment, host, "b", owner="node-b", wait=0.2)
+    assert (error.status, error.code) == (504, "attach_timeout")
+    dry = delete_attachment(host, "a", dry_run=True)
+    assert host.attachment("a")
+    assert delete_attachment(host, "a") == dry
+    assert dry["actions"] == ["return a to node-b"] and [item["name"] for item in dry["after"]] == ["b"]
+    assert delete_attachment(host, "a")["changed"] is False
+    assert host.attachment("a") is None and host.attachment("b")
+
+
+def at_once(calls):
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def slowly(read):
+    def reading(store):
+        found = read(store)
+        time.sleep(0.02)  # so that whoever need not wait reads the same
+        return found
+
+    return reading
+
+
+def test_changes_of_single_entries_at_once_lose_none(host, monkeypatch):
+    for index in range(8):
+        host.tree.add_nvme(f"0000:1{index}:00.0", f"SER-1{index}", f"nvme1{index}n1", f"259:1{index}")
+    goes, comes = [f"n{index}" for index in range(4)], [f"n{index}" for index in range(4, 8)]
+    device = {f"n{index}": {"serial": f"SER-1{index}"} for index in range(8)}
+    host.put_grants(*((name, device[name], "node-b") for name in goes))
+    host.put_attachments(*((name, "node-b") for name in goes))
+    monkeypatch.setattr(OwnerStore, "grants", slowly(OwnerStore.grants))
+    monkeypatch.setattr(BorrowerStore, "wanted", slowly(BorrowerStore.wanted))
+    at_once(
+        [lambda name=name: delete_grant(host, name) for name in goes]
+        + [lambda name=name: put_grant(host, name, device=device[name], borrower="node-b") for name in comes]
+        + [lambda name=name: delete_attachment(host, name) for name in goes]
+        + [lambda name=name: put_attachment(host, name, owner="node-b") for name in comes]
+    )
+    assert [item["name"] for item in host.put_grants(dry_run=True)["after"]] == comes
+    assert [item["name"] for item in host.put_attachments(dry_run=True)["after"]] == comes
+
+
 @pytest.mark.parametrize(
     ("items", "code"),
     [
@@ -247,11 +340,15 @@ def test_recall_without_a_lease_is_not_found(host):
 def test_the_description_covers_every_path(host):
     paths = host.ownerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {
-        "/metrics", "/v1/status", "/v1/links", "/v1/devices", "/v1/grants", "/v1/leases", "/v1/leases/{name}/recall",
-        "/v1/bans", "/v1/bans/{host}",
+        "/metrics", "/v1/status", "/v1/links", "/v1/devices", "/v1/grants", "/v1/grants/{name}", "/v1/leases",
+        "/v1/leases/{name}/recall", "/v1/bans", "/v1/bans/{host}",
     }  # fmt: skip
     paths = host.borrowerd.client.get("/openapi.json")["paths"]
-    assert set(paths) == {"/metrics", "/v1/status", "/v1/links", "/v1/offers", "/v1/attachments"}
+    assert set(paths) == {
+        "/metrics", "/v1/status", "/v1/links", "/v1/offers", "/v1/attachments", "/v1/attachments/{name}",
+    }  # fmt: skip
+    assert paths["/v1/attachments/{name}"]["put"]["requestBody"]["required"] is True
+    assert paths["/v1/attachments/{name}"]["delete"]["requestBody"]["required"] is False
 
 
 def samples(host, daemon):

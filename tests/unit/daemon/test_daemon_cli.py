@@ -17,6 +17,7 @@ import pytest
 from daemon_hosts import until
 
 from device_lending import cli
+from device_lending.client import Client
 from device_lending.config import Config, ConfigError, LinkConfig, load
 from device_lending.notify import notify
 from device_lending.table import render, size
@@ -72,6 +73,24 @@ def test_return_leaves_other_attachments(pair, capsys):
     borrower.put_attachments(("scratch", "node-a"), ("later", "node-a"))
     assert devlend(capsys, borrower, "return", "later")[0] == 0
     assert [item["name"] for item in borrower.put_attachments(dry_run=True)["after"]] == ["scratch"]
+
+
+def test_what_somebody_else_wants_meanwhile_is_not_lost(pair, capsys, monkeypatch):
+    _owner, borrower = pair
+    borrower.put_attachments(("scratch", "node-a"))
+    call, others = Client.call, []
+
+    def interrupted(client, method, path, body, timeout):
+        answer = call(client, method, path, body, timeout)
+        if method == "GET" or (body or {}).get("dry_run"):
+            others.append(f"later-{len(others)}")
+            call(client, "PUT", f"/v1/attachments/{others[-1]}", {"owner": "node-a"}, 30)
+        return answer
+
+    monkeypatch.setattr(Client, "call", interrupted)
+    assert devlend(capsys, borrower, "return", "scratch")[0] == 0
+    monkeypatch.undo()
+    assert others and [item["name"] for item in borrower.put_attachments(dry_run=True)["after"]] == others
 
 
 def test_return_waits_as_long_as_asked(pair, capsys):

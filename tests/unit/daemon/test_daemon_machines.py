@@ -11,15 +11,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_lending.borrower import attachment as borrowing
+from device_lending.borrower import renewals, strays
 from device_lending.borrower.attachment import Attachment
-from device_lending.kernel import Lent, Link
+from device_lending.kernel import Borrowed, Lent, Link
+from device_lending.links import Peering
 from device_lending.owner import lease as lending
 from device_lending.store.owner import Lease, following_epoch
 
 NOW = st.floats(0, 1000, allow_nan=False)
 EPOCH = st.integers(1, 3)
+TTL = st.none() | st.floats(0, 200)
+GIVEN = st.builds(
+    borrowing.Given, st.integers(0, 1), st.integers(1, 2), EPOCH, st.just("0000:03:00.0"), TTL, st.just(2000), NOW
+)
 EVENTS = st.one_of(
-    st.builds(borrowing.Look, NOW, st.none() | st.integers(0, 1), st.booleans(), st.sampled_from(["", "wait"])),
+    st.builds(
+        borrowing.Look,
+        NOW,
+        st.none() | st.integers(0, 1),
+        st.booleans(),
+        st.sampled_from(["", "wait"]),
+        st.booleans(),
+    ),
+    st.builds(borrowing.Renewed, EPOCH, NOW, TTL),
     st.builds(
         borrowing.Seen,
         NOW,
@@ -29,31 +43,34 @@ EVENTS = st.one_of(
         st.none() | st.just("nvme"),
         st.sampled_from([(), ("/dev/nvme0n1",)]),
     ),
-    st.builds(borrowing.Given, st.integers(0, 1), st.integers(1, 2), EPOCH, st.just("0000:03:00.0")),
+    GIVEN,
     st.builds(borrowing.Denied, NOW, st.just("no")),
-    st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans()),
+    st.builds(borrowing.Seen, NOW, st.none(), missing=st.none() | st.integers(1, 2), unanswered=st.booleans()),
+    st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans(), st.booleans()),
     st.builds(borrowing.Detached, NOW),
     st.builds(borrowing.DetachFailed, NOW, st.just("no")),
     st.builds(borrowing.Want, NOW),
     st.builds(borrowing.Unwant),
     st.builds(borrowing.Recall, NOW, EPOCH, st.floats(0, 60)),
-    st.builds(borrowing.Ended, EPOCH),
+    st.builds(borrowing.Ended, EPOCH, st.booleans()),
+    st.builds(borrowing.Claimed),
 )
 
 
 FITTING = {
     "waiting": st.builds(borrowing.Look, NOW.map(lambda now: now + 1000), st.integers(0, 1)),
-    "requesting": st.builds(borrowing.Given, st.integers(0, 1), st.integers(1, 2), EPOCH, st.just("0000:03:00.0")),
+    "requesting": GIVEN,
     "attaching": st.one_of(
         st.builds(borrowing.Seen, NOW, st.integers(1, 2), st.just(False), st.just("1ff00:00:00.0"), st.just("nvme"),
                   st.just(("/dev/nvme0n1",))),
-        st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans()),
+        st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans(), st.booleans()),
     ),
     "attached": st.one_of(
         st.builds(borrowing.Seen, NOW, st.just(1), st.just(True)),
         st.builds(borrowing.Seen, NOW, st.none(), missing=st.integers(1, 2) | st.none()),
         st.builds(borrowing.Recall, NOW, EPOCH, st.floats(0, 60)),
-        st.builds(borrowing.Ended, EPOCH),
+        st.builds(borrowing.Ended, EPOCH, st.booleans()),
+        st.builds(borrowing.Look, NOW, served=st.booleans(), link=st.none()),
     ),
     "detaching": st.one_of(st.builds(borrowing.Detached, NOW), st.builds(borrowing.DetachFailed, NOW, st.just("no"))),
     "failed": st.builds(borrowing.Want, NOW),
@@ -137,7 +154,7 @@ def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(data):
         if state.state in ("attaching", "attached") and state.borrowed is not None:
             seen = borrowing.Seen(now, state.borrowed, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",), True)
             state, _actions = borrowing.step(state, seen)
-        state, _actions = borrowing.step(state, borrowing.Look(now, 0))
+        state, _actions = borrowing.step(state, borrowing.Look(now, 0, served=True))
         if state.state == "requesting":
             number += 1
             state, _actions = borrowing.step(state, borrowing.Given(0, 1, number, "0000:03:00.0"))
@@ -155,6 +172,157 @@ def test_a_look_that_began_before_the_device_was_attached_does_not_lose_it():
     assert borrowing.step(attached, borrowing.Seen(2.0, None, missing=state.borrowed)) == (attached, ())
     gone, _actions = borrowing.step(attached, borrowing.Seen(2.0, None, missing=9))
     assert (gone.state, gone.borrowed) == ("waiting", None)
+
+
+BORROWED = Borrowed(9, 0, 1, 7, "attached", "1ff09:00:00.0", "0000:03:00.0")
+STRAY = Attachment("lost-1", "node-a", "attached", False, 0, 1, 7, borrowed=9, stray_until=100.0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_stray_in_use_is_kept_unless_it_goes_is_recalled_or_returned_by_a_person(data):
+    state = STRAY
+    for _step in range(data.draw(st.integers(0, 25))):
+        event = data.draw(EVENTS)
+        if isinstance(event, borrowing.Look):
+            event = replace(event, busy=True, served=True)
+        after, actions = borrowing.step(state, event)
+        if after.state != "attached":
+            recalled = isinstance(event, borrowing.Look) and state.recall_by is not None
+            gone = isinstance(event, borrowing.Seen) and (event.gone or event.id is None)
+            assert recalled or gone or isinstance(event, (borrowing.Unwant, borrowing.Ended))
+            return
+        assert not actions or isinstance(event, borrowing.Claimed)
+        state = after
+
+
+def test_a_stray_is_detached_when_nobody_uses_or_claims_it():
+    assert borrowing.step(STRAY, borrowing.Look(99.0, 0))[1] == ()
+    used, actions = borrowing.step(STRAY, borrowing.Look(101.0, 0, busy=True))
+    assert actions == () and "in use" in used.message
+    free, actions = borrowing.step(used, borrowing.Look(102.0, 0))
+    assert actions == (borrowing.Detach(9, 7),)
+    assert borrowing.step(free, borrowing.Claimed()) == (free, ())
+    assert borrowing.step(free, borrowing.Detached(103.0))[1] == (borrowing.Release(7, 0, 1, ""), borrowing.Forget())
+    assert borrowing.step(used, borrowing.Claimed())[1] == (borrowing.Forget(),), "neither detached nor released"
+    kept = replace(STRAY, stray_until=None, wanted=True)
+    assert borrowing.step(kept, borrowing.Claimed()) == (kept, ())
+
+
+PEERING = Peering(Link(0), "node-a", None, "")
+
+
+@pytest.mark.parametrize(
+    ("row", "peering", "expected"),
+    [
+        (BORROWED, PEERING, ("node-a", "lost-1ff09-00-00-0")),
+        (replace(BORROWED, state="gone"), PEERING, ("node-a", "lost-1ff09-00-00-0")),
+        (replace(BORROWED, state="gone", address=None), None, ("unknown", "lost-9")),
+        (replace(BORROWED, state="attaching"), PEERING, None),
+        (replace(BORROWED, state="detaching"), PEERING, None),
+        (BORROWED, replace(PEERING, peer=None), None),
+    ],
+)
+def test_what_stands_for_a_borrowed_device_that_nobody_knows(row, peering, expected):
+    stray = strays.adopted(row, peering, 70.0)
+    assert stray is None if expected is None else stray.key == expected
+    if stray is not None:
+        assert stray.lease == (0, 1, 7) and stray.borrowed == 9 and not stray.wanted and stray.stray_until == 100.0
+
+
+def test_an_owner_has_decided_when_all_who_wait_have_heard_from_it():
+    waiting = Attachment("a", "node-a", epoch=3)
+    assert strays.undecided([waiting, Attachment("b", "node-b", borrowed=1, heard=True), STRAY]) == {"node-a"}
+    asked, _actions = borrowing.step(waiting, borrowing.Look(1.0, 0))
+    for word, left in ((borrowing.Denied(2.0, "no answer"), {"node-a"}), (borrowing.Denied(2.0, "no", True), set())):
+        assert strays.undecided([borrowing.step(asked, word)[0]]) == left
+
+
+def test_an_attach_whose_answer_was_lost_fails_only_when_the_kernel_shows_no_device():
+    state = Attachment("scratch", "node-a", state="attaching", not_before=None, link=0, handle=1, epoch=7)
+    before = borrowing.Seen(1.0, None)
+    assert borrowing.step(state, before) == (state, ())
+    lost, actions = borrowing.step(state, borrowing.AttachFailed(2.0, "no answer", unanswered=True))
+    assert (lost.state, lost.epoch, actions) == ("attaching", 7, ())
+    assert borrowing.step(lost, before) == (lost, ()), "this look has asked the kernel before"
+    found, _actions = borrowing.step(lost, borrowing.Seen(3.0, 9, False, "1ff00:00:00.0"))
+    assert (found.state, found.borrowed, found.epoch, found.unanswered) == ("attaching", 9, 7, False)
+    failed, actions = borrowing.step(lost, borrowing.Seen(3.0, None, unanswered=True))
+    assert (failed.state, failed.message, actions) == ("waiting", "no answer", (borrowing.Release(7, 0, 1, ""),))
+
+
+ATTACHMENT = Attachment(
+    "scratch", "node-a", "attached", link=0, handle=1, epoch=7, ttl=60.0, peer_epoch=2000, seen=100.0, borrowed=9
+)
+
+
+@given(st.floats(1, 86400), st.lists(st.tuples(st.floats(0.05, 5), st.booleans()), max_size=60))
+def test_a_lease_is_given_up_before_its_owner_may_take_it_and_not_while_it_is_served(ttl, looks):
+    state, now, seen = replace(ATTACHMENT, ttl=ttl), 100.0, 100.0
+    for gap, is_served in looks:
+        now += gap
+        before = state.gives_up_at
+        state, actions = borrowing.step(state, borrowing.Look(now, None, busy=True, served=is_served))
+        seen = now if is_served else seen
+        given_up = actions == (borrowing.Detach(9, 7),)
+        assert given_up == (not is_served and now >= before)
+        if given_up:
+            return
+        assert state.gives_up_at < seen + ttl * 0.9, "also for clocks that differ"
+
+
+def test_an_answer_of_the_owner_renews_a_lease_from_when_it_was_asked():
+    renewed, actions = borrowing.step(ATTACHMENT, borrowing.Renewed(7, 130.0, 30.0))
+    assert (renewed.seen, renewed.ttl, renewed.gives_up_at, actions) == (130.0, 30.0, 155.0, ())
+    assert borrowing.step(renewed, borrowing.Renewed(7, 120.0))[0] == renewed, "an older answer"
+    assert borrowing.step(renewed, borrowing.Renewed(8, 140.0))[0] == renewed, "of another lease"
+    unknown = replace(ATTACHMENT, ttl=None)
+    assert borrowing.step(unknown, borrowing.Look(1e9, None))[1] == ()
+
+
+def test_the_kernel_knows_better_than_the_owner_whether_a_device_is_in_service():
+    doubted, actions = borrowing.step(ATTACHMENT, borrowing.Ended(7, served=True))
+    assert actions == () and doubted.state == "attached"
+    seen = borrowing.Seen(101.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",))
+    shown, _actions = borrowing.step(doubted, seen)
+    assert "node-a says that the lease is over" in shown.message
+    sure, _actions = borrowing.step(shown, borrowing.Renewed(7, 102.0))
+    assert borrowing.step(sure, seen)[0].message == ""
+    assert borrowing.step(shown, borrowing.Ended(7))[1] == (borrowing.Detach(9, 7),)
+    assert borrowing.step(shown, replace(seen, gone=True))[1] == (borrowing.Detach(9, 7),)
+
+
+@given(NOW, st.lists(st.tuples(st.floats(0, 30), st.floats(0, 60)), min_size=1, max_size=5))
+def test_hearing_of_a_recall_again_does_not_postpone_it(now, recalls):
+    state, ends = ATTACHMENT, []
+    for gap, grace in recalls:
+        now += gap
+        ends.append(now + grace / 2)
+        state, _actions = borrowing.step(state, borrowing.Recall(now, 7, grace))
+        assert state.recall_by == min(ends)
+
+
+LINK = Link(0, state="ready", peer_epoch=2000)
+
+
+@pytest.mark.parametrize(
+    ("row", "link", "expected"),
+    [
+        (BORROWED, LINK, True),
+        (replace(BORROWED, state="gone"), LINK, False),
+        (replace(BORROWED, state="detaching"), LINK, False),
+        (None, LINK, False),
+        (BORROWED, replace(LINK, state="handshake"), False),
+        (BORROWED, replace(LINK, peer_epoch=2001), False),
+        (BORROWED, None, False),
+    ],
+)
+def test_when_a_device_is_in_service(row, link, expected):
+    assert renewals.served(ATTACHMENT, row, link) is expected
+
+
+def test_renewals_follow_the_time_of_the_lease():
+    assert [renewals.interval(ttl) for ttl in (0, 1, 30, 120, 86400, None)] == [0.25, 1 / 3, 10, 40, 60, 30]
 
 
 def test_it_is_attached_when_its_nodes_are_complete_or_take_too_long():

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device_lending.store import borrower as borrower_store
 from device_lending.store import owner as owner_store
 from device_lending.store.borrower import BorrowerStore, Holding, Wanted
 from device_lending.store.db import Database
@@ -111,7 +112,7 @@ def test_holdings_and_wanted_attachments_survive(tmp_path):
     store.add_holding(Holding("a", "node-a", 5, 1, 0, "0000:03:00.0"))
     store.add_holding(Holding("a", "node-c", 1, 1, 0, "0000:03:00.0"))
     store.add_holding(Holding("a", "node-a", 7, 1, 0, "0000:03:00.0"))
-    store.release("node-a", "a", 7)
+    store.release(Holding("a", "node-a", 7, 1, 0, "0000:03:00.0"))
     store.close()
     again = BorrowerStore(path)
     assert again.wanted() == [Wanted("a", "node-a")]
@@ -122,6 +123,24 @@ def test_holdings_and_wanted_attachments_survive(tmp_path):
     again.remove_holding("node-a", "a", 7)
     assert [row.owner for row in again.holdings()] == ["node-c"]
     again.close()
+
+
+def test_holdings_of_an_older_store_are_kept_and_renewed(tmp_path):
+    path = str(tmp_path / "b")
+    older = Database(path, borrower_store.MIGRATIONS[:1])
+    with older.transaction() as connection:
+        connection.execute("INSERT INTO holdings VALUES ('a', 'node-a', 5, 1, 0, '0000:03:00.0', 0)")
+    older.close()
+    newer = BorrowerStore(path)
+    held = Holding("a", "node-a", 5, 1, 0, "0000:03:00.0")
+    assert newer.holdings() == [held]
+    newer.renew("node-a", "a", 5, 1000.5, 120.0)
+    newer.renew("node-a", "a", 5, 1001.5, None)
+    assert newer.holdings() == [replace(held, renewed=1001.5, ttl=120.0)]
+    other = Holding("b", "node-a", 6, 1, 0, "0000:03:00.0", False, 1.0, 2.0, 2**64 - 1)
+    newer.add_holding(other)
+    assert newer.holdings()[1] == other
+    newer.close()
 
 
 def test_leases_of_an_older_store_are_kept(tmp_path):
