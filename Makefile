@@ -24,7 +24,7 @@ test-long: setup ## Run what takes long: other bridges and IOMMUs, load, models,
 test-turn: setup ## Run the part of test-long that was seen longest ago
 	@tools/run test-turn
 
-test-debug: setup ## Run many devices, failures and attacks on a kernel with KASAN, lockdep and the like, built first (an hour)
+test-debug: setup ## Run many devices, failures and attacks on a kernel with KASAN, lockdep and the like, built first (takes hours)
 	@tools/run long-debug
 
 soak: setup ## Lend and take back under failures for HOURS (1), drawn from SEED (any); stops at what is wrong
