@@ -7,7 +7,7 @@ with the first turn in which nothing had to fail any more, and prints JSON: `tur
 Exits with another status than 0 if a turn has left something behind.
 
     attach            the borrowed device without a driver, which is the one that is there
-    lend              the lent device without a lease, which is the one that is there
+    lend              a lent device, whose lease is ended for that
     write FILE TEXT   a text into a file
 """
 
@@ -91,7 +91,7 @@ def attach() -> None:
 def lend() -> None:
     """End the lease, and lend the device again and again."""
     kernel = NetlinkKernel()
-    (there,) = (device for device in kernel.lent() if device.state in ("bound", "lent"))
+    there = kernel.lent()[0]
     (link,) = kernel.links()
     epoch = there.epoch
 
