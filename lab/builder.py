@@ -18,11 +18,18 @@ ENVIRONMENT = {
 }
 
 
-def script(root: Path, directory: Path, port: int, compiled: Path) -> str:
+def compiled() -> Path:
+    """The directory of the compiler's cache, which is there."""
+    directory = cache.root() / "compiled"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def script(root: Path, directory: Path, port: int, kept: Path) -> str:
     """What runs in the build host's own mount and process namespace; both vanish with it.
 
     The cached root stays as it is: changes go into an overlay in the lab's state directory. Where the kernel cannot
-    overlay, the cached root itself is used. `compiled`: directory of the compiler's cache.
+    overlay, the cached root itself is used. `kept`: directory of the compiler's cache.
     """
     merged, upper, work = (shlex.quote(str(directory / name)) for name in ("root", "upper", "work"))
     lower = shlex.quote(str(root))
@@ -34,7 +41,7 @@ mount --rbind /dev {merged}/dev
 mount -t tmpfs -o mode=755 tmpfs {merged}/run
 mkdir {merged}/run/sshd
 mkdir -p {merged}{COMPILED}
-mount --bind {shlex.quote(str(compiled))} {merged}{COMPILED}
+mount --bind {shlex.quote(str(kept))} {merged}{COMPILED}
 cat /etc/resolv.conf > {merged}/etc/resolv.conf || true
 exec chroot {merged} /usr/sbin/sshd -D -e -p {port} -o ListenAddress=127.0.0.1 -o UsePAM=no -o PidFile=none \
   -o SetEnv={environment}
@@ -45,8 +52,6 @@ def start(root: Path, directory: Path, port: int) -> dict[str, int]:
     """Start the build host; returns the identity of its process."""
     for name in ("root", "upper", "work"):
         (directory / name).mkdir(parents=True, exist_ok=True)
-    compiled = cache.root() / "compiled"
-    compiled.mkdir(parents=True, exist_ok=True)
     command = ["unshare", "--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child"]
-    command += ["sh", "-c", "hostname builder\n" + script(root, directory, port, compiled)]
+    command += ["sh", "-c", "hostname builder\n" + script(root, directory, port, compiled())]
     return process.spawn(command, directory / "sshd.log", directory)

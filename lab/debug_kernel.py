@@ -17,7 +17,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from . import apt, cache, roots
+from . import apt, builder, cache, roots
 from .errors import LabError
 from .kernels import Kernel
 
@@ -26,7 +26,6 @@ FORMAT = 1  # raise when the way it is built changes without any other part of t
 SUFFIX = "-debug-amd64"
 PACKAGES = """gcc ccache make bison flex bc cpio kmod rsync perl python3 xz-utils dpkg-dev debhelper
     libelf-dev libssl-dev openssl zstd""".split()
-COMPILED = "/var/cache/ccache"
 
 # Runs in the root. $1: the release of Debian's kernel, $2: the version of the packages.
 SCRIPT = r"""
@@ -90,13 +89,11 @@ def _build(directory: Path, source: apt.Archive, base: Kernel, version: str) -> 
     roots.make(root, base.series.codename, packages, roots.lines(source, base), [])
     (root / "build").mkdir()
     shutil.copytree(HERE, root / "debug")
-    compiled = cache.root() / "compiled"
-    compiled.mkdir(exist_ok=True)
-    (root / COMPILED.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    (root / builder.COMPILED.lstrip("/")).mkdir(parents=True, exist_ok=True)
     mounts = f"""set -eu
 mount -t proc proc {root}/proc
 mount --rbind /dev {root}/dev
-mount --bind {compiled} {root}{COMPILED}
+mount --bind {builder.compiled()} {root}{builder.COMPILED}
 exec chroot {root} sh -c "$0" sh "$@"
 """
     log = cache.root() / f"{directory.name.removesuffix('.partial')}.log"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from . import apt, cache
 from .errors import LabError
-from .kernels import DEBIAN, SERIES, Kernel, Series
+from .kernels import SERIES, Kernel, Series
 
 QEMU_CODENAME = "trixie"  # whose backports have a QEMU that is new enough
 QEMU_PACKAGE = "qemu-system-x86"
@@ -98,8 +98,8 @@ def _query(source: apt.Archive, codename: str) -> dict[str, str]:
     _apt(state, ["apt-get", "update", "-q"])
     packages = [
         name
-        for series in map(SERIES.get, DEBIAN)
-        if series and series.codename == codename
+        for series in SERIES.values()
+        if series.codename == codename and not series.made_of
         for kind in ("image", "headers", "source")
         for name in _apt(state, ["apt-cache", "pkgnames", f"linux-{kind}-{series.name}"]).split()
     ]

@@ -25,13 +25,18 @@ KEPT = Path("docs") / "long-tier.jsonl"
 PASSED = Path(".build") / "long-tier.jsonl"
 
 
-def _fabrics() -> list[Step]:
-    """Other bridges, other IOMMUs, who means harm. One after the other: most boot more hosts than there are processors."""
+def _in_a_row(*names: str) -> list[Step]:
+    """Scenarios with a lab of their own each, each once the one before is through."""
     labs: list[Step] = []
-    for name in ("families", "hostile", "mixed_iommus"):
+    for name in names:
         lab = own_lab(name)
         labs.append(lab._replace(after=(*lab.after, *(other.name for other in labs[-1:]))))
-    return [lab_build(kernels.chosen()), *with_matrix(labs)]
+    return labs
+
+
+def _fabrics() -> list[Step]:
+    """Other bridges, other IOMMUs, who means harm. One after the other: most boot more hosts than there are processors."""
+    return [lab_build(kernels.chosen()), *with_matrix(_in_a_row("families", "hostile", "mixed_iommus"))]
 
 
 def _failures() -> list[Step]:
@@ -56,11 +61,7 @@ def _on_kernel(series: str) -> list[Step]:
 def _debug() -> list[Step]:
     """Memory that fails, who means harm, many devices, and the table of failures, on a kernel that finds faults by itself.
     One after the other: it is slow."""
-    labs: list[Step] = []
-    for name in ("injected", "hostile", "devices", "failures"):
-        lab = own_lab(name)
-        labs.append(lab._replace(after=(*lab.after, *(other.name for other in labs[-1:]))))
-    steps = [lab_build(kernels.DEBUG), *labs]
+    steps = [lab_build(kernels.DEBUG), *_in_a_row("injected", "hostile", "devices", "failures")]
     return [step._replace(environment=((kernels.VARIABLE, kernels.DEBUG),)) for step in steps]
 
 
