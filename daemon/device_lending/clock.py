@@ -17,9 +17,13 @@ class Clock:
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
+    def wall_at(self, monotonic: float) -> float:
+        """The wall-clock time of a monotonic instant, in seconds since 1970."""
+        return self.wall() + monotonic - self.monotonic()
+
     def at(self, monotonic: float) -> str:
-        """The wall-clock time of a monotonic instant, as ISO 8601 in UTC."""
-        return iso(self.wall() + monotonic - self.monotonic())
+        """The same as ISO 8601 in UTC."""
+        return iso(self.wall_at(monotonic))
 
 
 def iso(seconds: float) -> str:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 
 from device_lending import kernel
-from device_lending.borrower import strays
 from device_lending.borrower.attachment import (
     Action,
     Ask,
@@ -26,6 +25,7 @@ from device_lending.borrower.attachment import (
 )
 from device_lending.borrower.table import Table
 from device_lending.clock import Clock
+from device_lending.found import UNKNOWN
 from device_lending.links import Peering
 from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
@@ -166,7 +166,7 @@ class Actions:
 
     def record_release(self, attachment: Attachment, action: Release) -> None:
         """Remember that the owner has to be told; quick, for the caller's thread."""
-        if attachment.owner != strays.UNKNOWN:
+        if attachment.owner != UNKNOWN:
             self._store.release(
                 Holding(
                     attachment.name,

@@ -12,12 +12,12 @@ from device_lending.borrower.attachment import Attachment
 from device_lending.clock import Clock
 from device_lending.kernel import Borrowed, Link
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
-from device_lending.mailbox.protocol import Malformed, PeerError, Status, lease_status
+from device_lending.mailbox.protocol import RENEWED_EVERY, Malformed, PeerError, Status, lease_status
 from device_lending.workers import Workers
 
 log = logging.getLogger("device_lending.renewals")
 
-# Seconds. Between two questions after a lease: a third of its time, and not so long that a recall goes unnoticed.
+# Seconds. Two questions after a lease are not so far apart that a recall goes unnoticed, whatever its time.
 _LEAST = 0.25
 _MOST = 60.0
 _UNKNOWN_TTL = 90.0
@@ -29,7 +29,7 @@ OnAnswer = Callable[[tuple[str, str], int, float, Status], None]
 
 def interval(ttl: float | None) -> float:
     """Seconds between two questions after a lease that lives `ttl` seconds without a sign of life; None: unknown."""
-    return min(_MOST, max(_LEAST, (_UNKNOWN_TTL if ttl is None else ttl) / 3))
+    return min(_MOST, max(_LEAST, (_UNKNOWN_TTL if ttl is None else ttl) * RENEWED_EVERY))
 
 
 def served(item: Attachment, row: Borrowed | None, link: Link | None) -> bool:

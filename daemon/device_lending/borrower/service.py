@@ -328,7 +328,7 @@ class Borrower:
         items = self._table.all()
         present: Present = {}
         with contextlib.suppress(kernel.NotLoaded):
-            present = {(row.link, row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
+            present = self._present()
             items += self._adopt(present, peerings)
         links: dict[int | None, kernel.Link] = {peering.link.id: peering.link for peering in peerings}
         owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
@@ -348,6 +348,10 @@ class Borrower:
                 self._renewals.look(item, link)
         self._releases.look(owners)
         return [peering.link for peering in peerings]
+
+    def _present(self) -> Present:
+        """What the kernel has borrowed. Raises KernelError."""
+        return {(row.link, row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
 
     def _adopt(self, present: Present, peerings: list[Peering]) -> list[Attachment]:
         """Attachments for the borrowed devices that have none. Raises KernelError."""
@@ -422,7 +426,7 @@ class Borrower:
         if status.state in ("ended", "quarantined"):
             self._doubt(key, epoch)
             return
-        self._store.renew(*key, epoch, self._clock.wall() - (now - asked), status.ttl)
+        self._store.renew(*key, epoch, self._clock.wall_at(asked), status.ttl)
         self._table.apply(key, Renewed(epoch, asked, status.ttl))
         if status.state == "returning":  # its notice did not arrive; how much is left of the grace is not known
             self._table.apply(key, Recall(now, epoch, self.config.recall_grace))
@@ -436,7 +440,7 @@ class Borrower:
             return
         try:
             link = next((peering.link for peering in self.peerings() if peering.link.id == item.link), None)
-            rows: Present = {(row.link, row.remote_id, row.epoch): row for row in self._kernel.borrowed()}
+            rows = self._present()
         except kernel.KernelError:
             return
         ended = Ended(epoch, served(item, rows.get(item.lease), link))

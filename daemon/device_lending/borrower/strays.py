@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from device_lending import found
 from device_lending.borrower.attachment import STRAY, Attachment
 from device_lending.kernel import Borrowed
 from device_lending.links import Peering
-
-LOST_PREFIX = "lost-"
-UNKNOWN = "unknown"
 
 
 def adopted(row: Borrowed, peering: Peering | None, now: float) -> Attachment | None:
@@ -25,8 +23,8 @@ def adopted(row: Borrowed, peering: Peering | None, now: float) -> Attachment | 
     if row.state not in ("attached", "gone") or (owner is None and row.state != "gone"):
         return None
     return Attachment(
-        name=LOST_PREFIX + (row.address or str(row.id)).replace(":", "-").replace(".", "-"),
-        owner=owner or UNKNOWN,
+        name=found.name(row.address or str(row.id)),
+        owner=owner or found.UNKNOWN,
         state="attached",
         wanted=False,
         link=row.link,

@@ -18,10 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from device_lending.kernel import Lent, Link
+from device_lending.mailbox.protocol import RENEWED_EVERY
 from device_lending.store.owner import Lease
 
-# Parts of the time to live: how often a borrower renews, and how often the last sign of life is written down.
-RENEWED_EVERY = 1 / 3
+# How often the last sign of life is written down, as a part of the time to live.
 WRITTEN_EVERY = 1 / 8
 
 

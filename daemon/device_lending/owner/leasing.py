@@ -87,7 +87,7 @@ class Leasing:
         kernel has replaced by another one, which the store does not know yet, is over: the other one stands.
         """
         if lease.state != "returning":
-            note(lambda: self._store.set_lease(lease.address, "returning", why))
+            note(self._store.set_lease, lease.address, "returning", why)
         try:
             lent = self._kernel.unlend(lease.address, lease.epoch, force)
         except (kernel.NotFound, kernel.NotLoaded):
@@ -95,13 +95,13 @@ class Leasing:
         except kernel.Stale as error:
             log.warning("lease %s: device %s, epoch %d is over, and not what it has now: %s", lease.name, lease.address,
                         lease.epoch, error)  # fmt: skip
-            self._store.remove_lease(lease.address)
+            note(self._store.remove_lease, lease.address)
             return
         except kernel.Unhealthy as error:
             self.quarantine(lease, str(error))
             return
         except kernel.DeviceBusy as error:
-            note(lambda: self._store.set_lease(lease.address, lease.state, lease.message))
+            note(self._store.set_lease, lease.address, lease.state, lease.message)
             raise LendingError(
                 "device_attached",
                 f"lease {lease.name}: {lease.address} is still attached at {lease.borrower}: {error}",
@@ -111,7 +111,7 @@ class Leasing:
             ) from error
         except kernel.KernelError as error:
             problem = f"the kernel did not take it back: {error}"
-            note(lambda: self._store.set_lease(lease.address, "returning", problem))
+            note(self._store.set_lease, lease.address, "returning", problem)
             raise LendingError(
                 "kernel_error",
                 f"lease {lease.name}: the kernel did not take {lease.address} back: {error}; it is tried again",
@@ -161,7 +161,7 @@ class Leasing:
             self.quarantine(lease, str(error))
             return
         # What stays in the store for want of room, the next look finds to be over in the kernel.
-        note(lambda: self._store.remove_lease(lease.address))
+        note(self._store.remove_lease, lease.address)
 
     def free(self, address: str) -> None:
         """Give a function without a lease back to its own driver."""
@@ -173,7 +173,7 @@ class Leasing:
     def quarantine(self, lease: Lease, why: str) -> None:
         """Never lend the device again until a person clears it."""
         log.error("lease %s: device %s quarantined, epoch %d: %s", lease.name, lease.address, lease.epoch, why)
-        note(lambda: self._store.set_lease(lease.address, "quarantined", why))
+        note(self._store.set_lease, lease.address, "quarantined", why)
 
     def adopt(self, lease: Lease) -> None:
         """Take over a lease that only the kernel knows, after the store was lost."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from device_lending import kernel
+from device_lending import found, kernel
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.errors import LendingError
@@ -22,8 +22,6 @@ from device_lending.store.db import StoreError, note
 from device_lending.store.owner import Grant, Lease, OwnerStore
 
 log = logging.getLogger("device_lending.reconcile")
-
-LOST_PREFIX = "lost-"
 
 
 class Reconciler:
@@ -58,15 +56,15 @@ class Reconciler:
     def _live(self, lease: Lease, life: machine.Life) -> None:
         """Keep the in-memory half; the last sign of life goes to disk now and then."""
         self._lives[lease.epoch] = life
-        wall = self._clock.wall() - (self._clock.monotonic() - life.seen)
+        wall = self._clock.wall_at(life.seen)
         if lease.seen is None or wall - lease.seen >= self._config.lease_ttl * machine.WRITTEN_EVERY:
-            note(lambda: self._store.see_lease(lease.address, wall))
+            note(self._store.see_lease, lease.address, wall)
 
     def recall(self, lease: Lease, grace: float, why: str) -> None:
         """Start a graceful return; `step` ends it by force when the time is over."""
         self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
         if lease.state != "returning":
-            note(lambda: self._store.recall_lease(lease.address, why, self._clock.wall() + grace))
+            note(self._store.recall_lease, lease.address, why, self._clock.wall() + grace)
             log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
                      lease.epoch, why)  # fmt: skip
 
@@ -84,6 +82,7 @@ class Reconciler:
         leases = self._store.leases()
         by_address = {lent.address: lent for lent in lents}
         links = {peering.link.id: peering.link for peering in peerings}
+        granted = {grant.name: grant for grant in self._store.grants()}
         for lease in leases:
             if not lease.live:
                 continue
@@ -98,10 +97,10 @@ class Reconciler:
             self._live(lease, outcome.life)
             if outcome.end:
                 self._end(lease, outcome.end)
-            elif self._is_revoked(lease):
+            elif _is_revoked(lease, granted.get(lease.name)):
                 self.recall(lease, self._config.recall_grace, "its grant was revoked or changed")
             elif outcome.state != lease.state:
-                self._store_state(lease, outcome.state)
+                note(self._store.set_lease, lease.address, outcome.state, "")
                 log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
                          lease.borrower, lease.epoch)  # fmt: skip
         judged = {(lease.address, lease.epoch) for lease in leases}
@@ -113,7 +112,7 @@ class Reconciler:
                     self._unknown(lent, peerings, scan)
                 except StoreError as error:
                     log.error("device %s: it is not known whose it is: %s", lent.address, error)
-            elif lent.address in known and known[lent.address].name.startswith(LOST_PREFIX):
+            elif lent.address in known and found.is_name(known[lent.address].name):
                 self._name(known[lent.address], scan())
         epochs = {lease.epoch for lease in self._store.leases()}
         self._lives = {epoch: life for epoch, life in self._lives.items() if epoch in epochs}
@@ -131,19 +130,6 @@ class Reconciler:
         for old, new in moves.items():
             log.warning("the quarantined device that was %s is %s now", old, new)
 
-    def _store_state(self, lease: Lease, state: str) -> None:
-        note(lambda: self._store.set_lease(lease.address, state, ""))
-
-    def _is_revoked(self, lease: Lease) -> bool:
-        """Whether a lease outlived what allowed it, as it does when the daemon is killed in the midst of a revocation.
-
-        A lease that was found in the kernel may have had a grant that was lost.
-        """
-        if lease.state == "returning" or lease.name.startswith(LOST_PREFIX):
-            return False
-        grant = next((grant for grant in self._store.grants() if grant.name == lease.name), None)
-        return grant is None or not grants.covers(grant, lease)
-
     def _end(self, lease: Lease, why: str) -> None:
         try:
             self._leasing.end(lease, True, why)
@@ -152,12 +138,16 @@ class Reconciler:
 
     def _unknown(self, lent: Lent, peerings: Sequence[Peering], scan: Callable[[], Sequence[Function]]) -> None:
         """A function bound to ntb_lend without a row: after a lost store, or a crash between two steps."""
+        if not lent.leased and lent.state != "quarantined":
+            log.info("device %s: bound to ntb_lend without a lease", lent.address)
+            self._leasing.free(lent.address)
+            return
         peer = next((peering for peering in peerings if peering.link.id == lent.link), None)
         label = self._store.label(lent.epoch)
         lease = Lease(
-            name=LOST_PREFIX + lent.address.replace(":", "-").replace(".", "-"),
+            name=found.name(lent.address),
             address=lent.address,
-            borrower=(peer.peer if peer else None) or (label.borrower if label else "unknown"),
+            borrower=(peer.peer if peer else None) or (label.borrower if label else found.UNKNOWN),
             link=lent.link or 0,
             peer_epoch=peer.link.peer_epoch if peer else 0,
             # A quarantined function has no lease: each gets an epoch of its own.
@@ -169,12 +159,8 @@ class Reconciler:
             serial=label.serial if label else None,
             place=label.place if label else None,
         )
-        if lent.leased or lent.state == "quarantined":
-            self._leasing.adopt(lease)
-            self._name(lease, scan())
-        else:
-            log.info("device %s: bound to ntb_lend without a lease", lent.address)
-            self._leasing.free(lent.address)
+        self._leasing.adopt(lease)
+        self._name(lease, scan())
 
     def _name(self, lease: Lease, functions: Sequence[Function]) -> None:
         """Give a found lease the name of the grant it must have come from."""
@@ -185,11 +171,21 @@ class Reconciler:
             log.info("lease %s: device %s, epoch %d was found again", grant.name, lease.address, lease.epoch)
 
 
-def _fits(grant: Grant, lease: Lease, functions: Sequence[Function]) -> bool:
-    if lease.borrower not in (grant.borrower, "unknown"):
+def _is_revoked(lease: Lease, grant: Grant | None) -> bool:
+    """Whether a lease outlived what allowed it, as it does when the daemon is killed in the midst of a revocation.
+
+    `grant` is that of its name. A lease that was found in the kernel may have had one that was lost.
+    """
+    if lease.state == "returning" or found.is_name(lease.name):
         return False
-    found = selector.matching(grant.device, functions)
-    return len(found) == 1 and found[0].address == lease.address
+    return grant is None or not grants.covers(grant, lease)
+
+
+def _fits(grant: Grant, lease: Lease, functions: Sequence[Function]) -> bool:
+    if lease.borrower not in (grant.borrower, found.UNKNOWN):
+        return False
+    meant = selector.matching(grant.device, functions)
+    return len(meant) == 1 and meant[0].address == lease.address
 
 
 def snapshot(port: kernel.KernelPort) -> tuple[list[Lent], list[kernel.Link]]:

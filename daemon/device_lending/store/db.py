@@ -10,11 +10,12 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ParamSpec
 
 from device_lending.store import keeping
 
 log = logging.getLogger("device_lending.store")
+P = ParamSpec("P")
 
 
 class StoreError(Exception):
@@ -25,10 +26,10 @@ class StoreBusy(StoreError):
     """Another daemon of this kind uses the store."""
 
 
-def note(write: Callable[[], object]) -> None:
+def note(write: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
     """Write down what is true already. A store that cannot be written holds up nothing that follows."""
     try:
-        write()
+        write(*arguments, **named)
     except StoreError as error:
         log.error("%s", error)
 
@@ -79,15 +80,8 @@ class Database:
         """All or nothing; on disk when the block is left. Raises StoreError when it cannot be written."""
         with self._lock:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
+                with _whole(self._connection):
                     yield self._connection
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    # A full disk has undone it already.
-                    if self._connection.in_transaction:
-                        self._connection.execute("ROLLBACK")
-                    raise
             except sqlite3.OperationalError as error:
                 text = f"store {self.path} cannot be written: {error}; see that there is room for it"
                 raise StoreError(text) from error
@@ -104,6 +98,19 @@ class Database:
             claim, self._claim = self._claim, None
         if claim is not None:
             os.close(claim)
+
+
+@contextlib.contextmanager
+def _whole(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk has undone it already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _opened(path: str, migrations: Sequence[str]) -> sqlite3.Connection:
@@ -140,16 +147,11 @@ def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     if version > len(migrations):
         raise _Damaged(f"it has schema version {version}, this daemon knows up to {len(migrations)}")
     for number in range(version, len(migrations)):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _whole(connection):
             for statement in migrations[number].split(";"):
                 if statement.strip():
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version={number + 1}")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
 
 
 def _check(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Whose a store is, and where it goes when it is of no use: the files, not what is in them."""
+"""Whose a store is, where it goes when it is of no use, and how files beside it are written: not what is in them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ def claim(path: str) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def write(path: str, text: str) -> None:
+    """Put a text on disk in the place of what is there, whole or not at all; for root only. Raises OSError."""
+    partial = f"{path}.partial"
+    with open(partial, "w", encoding="utf-8", opener=_private) as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.rename(partial, path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def set_aside(path: str) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass
+
+from device_lending.store import keeping
 
 log = logging.getLogger("device_lending.store")
 
@@ -37,11 +38,8 @@ class Labels:
         """Remember a lease's label, and forget those of all that are not `live`."""
         kept = {key: value for key, value in self._read().items() if int(key) in live}
         kept[str(epoch)] = asdict(label)
-        partial = f"{self._path}.partial"
         try:
-            with open(partial, "w", encoding="utf-8", opener=_private) as handle:
-                json.dump(kept, handle)
-            os.rename(partial, self._path)
+            keeping.write(self._path, json.dumps(kept))
         except OSError as error:
             log.warning("%s: %s; a lost store would not find the serial number of epoch %d", self._path, error, epoch)
 
@@ -59,7 +57,3 @@ class Labels:
             if isinstance(found, dict):
                 return {key: value for key, value in found.items() if key.isdigit() and isinstance(value, dict)}
         return {}
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
+
+from device_lending.store import keeping
 
 # So many epochs are given between two writes; as many are left out when the daemon starts.
 STEP = 1000
@@ -29,7 +30,8 @@ class Watermark:
         """
         found = max(epoch, self._given + 1)
         if found > self._written:
-            self._write(found + STEP)
+            keeping.write(self._path, f"{found + STEP}\n")
+            self._written = found + STEP
         self._given = found
         return found
 
@@ -38,14 +40,3 @@ class Watermark:
             found = int(handle.read(_DIGITS))
             return found if 0 < found < _MOST else 0
         return 0
-
-    def _write(self, value: int) -> None:
-        partial = f"{self._path}.partial"
-        handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(handle, f"{value}\n".encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.rename(partial, self._path)
-        self._written = value

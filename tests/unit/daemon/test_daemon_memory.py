@@ -22,6 +22,7 @@ from device_lending import kernel
 from device_lending.client import Failed
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent
+from device_lending.mailbox.protocol import RENEWED_EVERY
 from device_lending.owner import grants
 from device_lending.owner import lease as machine
 from device_lending.store.labels import Label, Labels
@@ -141,7 +142,7 @@ def test_what_is_left_of_a_recall_is_between_nothing_and_the_grace(now, wall, gr
 def test_a_restart_does_not_begin_the_time_to_live_anew(now, seen, silent, ttl):
     life = machine.born(replace(LEASE, seen=seen), now, seen + silent, 10, ttl)
     left = ttl - (now - life.seen)
-    assert left == pytest.approx(max(ttl - max(silent, 0), ttl * machine.RENEWED_EVERY), abs=1e-3)
+    assert left == pytest.approx(max(ttl - max(silent, 0), ttl * RENEWED_EVERY), abs=1e-3)
     assert machine.born(LEASE, now, 0, 10, ttl).seen == now
 
 
