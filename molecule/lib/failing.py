@@ -179,6 +179,10 @@ def _reboot(host: str) -> None:
     subprocess.run([*journal.SSH, host, "systemctl reboot"], timeout=60, check=False, capture_output=True)
 
 
+def _kexec(host: str) -> None:
+    subprocess.run([*journal.SSH, host, "python3 /root/kexec.py"], timeout=60, check=False, capture_output=True)
+
+
 def _suspend(host: Host) -> None:
     # All of a suspend but the sleep of the platform, which nobody would end here: devices sleep for five seconds.
     fabric.output(host, "echo devices >/sys/power/pm_test && echo mem >/sys/power/state; echo none >/sys/power/pm_test")
@@ -186,6 +190,10 @@ def _suspend(host: Host) -> None:
 
 def owner_reboots(scene: Scene) -> None:
     _reboot(scene.names[0])
+
+
+def owner_starts_anew(scene: Scene) -> None:
+    _kexec(scene.names[0])
 
 
 def owner_suspended(scene: Scene) -> None:
@@ -210,6 +218,10 @@ def owner_stopped(scene: Scene) -> None:
 
 def borrower_reboots(scene: Scene) -> None:
     _reboot(scene.names[1])
+
+
+def borrower_starts_anew(scene: Scene) -> None:
+    _kexec(scene.names[1])
 
 
 def borrower_suspended(scene: Scene) -> None:
