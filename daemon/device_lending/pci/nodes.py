@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
-from device_lending.pci.busy import disks
+from device_lending.pci.blocks import disks
 from device_lending.pci.sysfs import Roots, lines, link_name, members, real, text
 
 # As sysfs has it: PCI Code and ID Assignment, base class 01h.
@@ -21,18 +22,34 @@ def driver_of(roots: Roots, address: str) -> str | None:
 
 def nodes(roots: Roots, address: str) -> list[str]:
     """Paths of block devices, names of network interfaces, then paths of character devices, each sorted."""
-    block: set[str] = {f"/dev/{name}" for name in disks(roots, address)}
-    char: set[str] = set()
-    home = real(roots.device(address))
-    for directory, _subdirectories, files in os.walk(home):
+    made = list(_made(roots, address))
+    block = {f"/dev/{name}" for name in disks(roots, address)} | {node.path for node in made if node.is_block}
+    char = {node.path for node in made if not node.is_block}
+    return sorted(block) + members(roots, "class/net", address) + sorted(char)
+
+
+def character_numbers(roots: Roots, address: str) -> set[int]:
+    """The device numbers of a function's character devices."""
+    return {node.number for node in _made(roots, address) if not node.is_block}
+
+
+class _Node(NamedTuple):
+    path: str
+    is_block: bool
+    number: int
+
+
+def _made(roots: Roots, address: str) -> Iterator[_Node]:
+    """The device nodes below a function in sysfs."""
+    for directory, _subdirectories, files in os.walk(real(roots.device(address))):
         if "dev" not in files or "uevent" not in files:
             continue
         uevent = dict(line.split("=", 1) for line in lines(roots.sys / directory / "uevent") if "=" in line)
         if "DEVNAME" not in uevent:
             continue
         is_block = link_name(roots.sys / directory / "subsystem") == "block"
-        (block if is_block else char).add("/dev/" + uevent["DEVNAME"].removeprefix("/dev/"))
-    return sorted(block) + members(roots, "class/net", address) + sorted(char)
+        number = os.makedev(int(uevent.get("MAJOR", 0)), int(uevent.get("MINOR", 0)))
+        yield _Node("/dev/" + uevent["DEVNAME"].removeprefix("/dev/"), is_block, number)
 
 
 def complete(roots: Roots, address: str, made: Collection[str]) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_lending.errors import LendingError
-from device_lending.pci import busy, lendable, selector
+from device_lending.pci import blocks, busy, lendable, selector
 from device_lending.pci.binding import BindError, DeviceGone
 from device_lending.pci.nodes import complete, nodes
 from device_lending.pci.scan import Bar, Scanner, bars_of, serial_in_config
@@ -281,7 +281,7 @@ def test_an_exclusively_opened_disk_is_in_use(tree, monkeypatch):
 
     original = os.open
     monkeypatch.setattr(os, "open", refuse)
-    assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is opened exclusively by a program"]
+    assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is opened exclusively by a program, or by ZFS"]
     assert busy.reasons(tree.roots, NVME, probe=False) == []
 
 
@@ -296,7 +296,7 @@ def test_hidden_multipath_disks_stand_for_their_head(tree):
     tree.link("sys/block", "nvme0n1", head)
     tree.link("sys/class/block", "nvme0n1", head)
     tree.mount("259:0", "/m")
-    assert busy.disks(tree.roots, NVME) == ["nvme0n1"]
+    assert blocks.disks(tree.roots, NVME) == ["nvme0n1"]
     assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is mounted at /m"]
 
 
@@ -437,5 +437,5 @@ def test_a_device_that_vanishes_while_it_is_looked_at(tree, monkeypatch):
 
     monkeypatch.setattr(os.path, "realpath", vanish)
     nodes(tree.roots, NVME)
-    assert busy.disks(tree.roots, NVME) == busy.reasons(tree.roots, NVME) == []
+    assert blocks.disks(tree.roots, NVME) == busy.reasons(tree.roots, NVME) == []
     assert scan(tree)[NVME].serial is None

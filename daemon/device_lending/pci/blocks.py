@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""The block devices of a function, what stacks on them, and where they are mounted in this mount namespace."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from device_lending.pci.sysfs import Roots, lines, members, names, real, text
+
+_HIDDEN_PATH = re.compile(r"nvme(\d+)c\d+(n\d+)")
+
+
+@dataclass(frozen=True)
+class BlockDevice:
+    """A disk, partition or holder: kernel name, "major:minor", and the disk it was reached from."""
+
+    name: str
+    number: str
+    disk: str
+
+
+def disks(roots: Roots, address: str) -> list[str]:
+    """Names of the disks of a function; the head of an NVMe multipath device stands for its hidden paths."""
+    found = []
+    for name in members(roots, "block", address):
+        hidden = _HIDDEN_PATH.fullmatch(name)
+        found.append(f"nvme{hidden.group(1)}{hidden.group(2)}" if hidden else name)
+    return sorted(set(found))
+
+
+def block_devices(roots: Roots, address: str) -> list[BlockDevice]:
+    """Disks of a function, their partitions, and all that stacks on them (dm, md, LVM), each once."""
+    found: dict[str, BlockDevice] = {}
+
+    def add(name: str, disk: str) -> None:
+        if name in found:
+            return
+        base = roots.sys / "class/block" / name
+        if not base.exists():
+            base = roots.sys / "block" / name
+        found[name] = BlockDevice(name, text(base / "dev"), disk)
+        for child in names(base):
+            if (base / child / "partition").exists():
+                add(child, disk)
+        for holder in names(base / "holders"):
+            add(holder, disk)
+
+    for disk in disks(roots, address):
+        add(disk, disk)
+    return list(found.values())
+
+
+def unescape(field: str) -> str:
+    """Undo the octal escapes of /proc/*/mountinfo and /proc/swaps."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), field)
+
+
+def mounts(roots: Roots, devices: Iterable[BlockDevice], process: str = "self") -> list[tuple[str, BlockDevice]]:
+    """(mount point, device) for each mount of one of `devices`, as a process sees it."""
+    known = list(devices)
+    by_number = {device.number: device for device in known if device.number}
+    by_name = {device.name: device for device in known}
+    found = []
+    for line in lines(roots.proc / process / "mountinfo"):
+        left, _dash, right = line.partition(" - ")
+        fields, source = left.split(), right.split()
+        if len(fields) < 5:
+            continue
+        device = by_number.get(fields[2])
+        if device is None and fields[2].startswith("0:") and len(source) > 1:
+            # btrfs and others mount under an anonymous number; the source tells the device.
+            device = by_name.get(os.path.basename(real(unescape(source[1]))))
+        if device is not None:
+            found.append((unescape(fields[4]), device))
+    return found
