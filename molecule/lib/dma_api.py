@@ -19,6 +19,7 @@ OPERATIONS = {
     "atomic": 0,
     "noncoherent": 0,
     "pool": 0,
+    "low": 0,
     "many": 1000,
     "mask": 64,
 }

@@ -136,6 +136,20 @@ static int edu_streaming(struct edu *edu, u32 value)
 	return ret;
 }
 
+/* Memory below 16 MiB, which no window shows that shows what is usually given. */
+static int edu_low(struct edu *edu, u32 value)
+{
+	void *memory = kzalloc(2 * PAGE_SIZE, GFP_KERNEL | GFP_DMA);
+	int ret;
+
+	if (!memory)
+		return -ENOMEM;
+	get_random_bytes(memory + EDU_OFFSET, EDU_LENGTH);
+	ret = edu_stream(edu, memory + EDU_OFFSET, DMA_TO_DEVICE);
+	kfree(memory);
+	return ret;
+}
+
 /* One mapping, used both ways, handed to and fro in parts. */
 static int edu_sync(struct edu *edu, u32 value)
 {
@@ -465,6 +479,7 @@ static const struct edu_test edu_tests[] = {
 	{ "noncoherent", edu_noncoherent },
 	{ "pool", edu_pool },
 	{ "large", edu_large },
+	{ "low", edu_low },
 	{ "many", edu_many },
 	{ "readonly", edu_readonly },
 	{ "resource", edu_resource },

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -81,6 +82,16 @@ class Actions:
         ]
 
 
+def forget(name: str) -> None:
+    """Have Molecule keep what it knows of a scenario's hosts in a place of its own, and know nothing yet.
+
+    After a run that was interrupted it would take them for created, and be wrong.
+    """
+    directory = ROOT / ".build" / "molecule" / name
+    shutil.rmtree(directory, ignore_errors=True)
+    os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] = str(directory)
+
+
 def run(name: str, command: list[str], kernel: str) -> dict[str, Any]:
     """Run the command that runs a scenario, pass on what it prints, and return what it took."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -141,6 +152,7 @@ def main(names: list[str]) -> int:
     failed = False
     for name in names:
         kernel = os.environ.get("OTHER_KERNEL", "") if name == "kernels" else kernels.chosen()
+        forget(f"{name}-{kernel}" if name == "kernels" else name)
         kept.begin(ROOT / ".build" / "matrix", name, kernel, revision.commit(ROOT), revision.today())
         record = run(name, ["molecule", "test", "--scenario-name", name], kernel)
         if path := os.environ.get(times.SCENARIOS):

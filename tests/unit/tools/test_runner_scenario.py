@@ -98,6 +98,7 @@ def checkout_fixture(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLECULE_GLOB", "elsewhere")
     monkeypatch.delenv("KERNEL", raising=False)
     monkeypatch.delenv("OTHER_KERNEL", raising=False)
+    monkeypatch.setenv("MOLECULE_EPHEMERAL_DIRECTORY", "elsewhere")
     return tmp_path
 
 
@@ -116,6 +117,18 @@ def test_all_scenarios_run_even_if_one_fails(checkout, capfdbinary, monkeypatch)
     said = capfdbinary.readouterr().out
     assert said.count(b"Executed: Successful\n") == 2
     assert b"\nINFO     [good > create] Executing\n" in said
+
+
+def test_molecule_knows_nothing_of_a_run_before(checkout):
+    left = checkout / ".build" / "molecule" / "good" / "state.yml"
+    left.parent.mkdir(parents=True)
+    left.write_text("created: true\n")
+    molecule = checkout / "bin" / "molecule"
+    molecule.write_text('#!/bin/sh\necho "$MOLECULE_EPHEMERAL_DIRECTORY" >where\ntest ! -e "$(cat where)/state.yml"\n')
+    assert scenario.main(["good"]) == 0
+    assert (checkout / "where").read_text().strip() == str(left.parent)
+    scenario.main(["kernels"])
+    assert (checkout / "where").read_text().strip().startswith(f"{left.parent.parent}/kernels-")
 
 
 def test_the_status_of_scenarios_that_pass(checkout):
