@@ -101,6 +101,8 @@ def parser() -> argparse.ArgumentParser:
     sub("links", "list the links and who is behind them")
     sub("devices", "list this host's PCI functions and whether they can be lent")
     sub("grants", "list what this host grants to whom")
+    metrics = sub("metrics", "print what both daemons tell Prometheus")
+    metrics.add_argument("--output", metavar="FILE", help="write it into a file, in one step")
     return top
 
 
@@ -126,6 +128,8 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(str(error), NOT_FOUND)
     except Failed as error:
         return _complain(str(error), exit_code(error))
+    except OSError as error:
+        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}", ERROR)
     try:
         print(json.dumps(document, indent=2, sort_keys=True) if getattr(options, "json", False) else lines)
         sys.stdout.flush()

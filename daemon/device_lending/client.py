@@ -45,6 +45,16 @@ class Client:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None, timeout: float) -> dict[str, Any]:
         """One request; the decoded answer. `timeout` in seconds bounds each wait for the socket."""
+        return _decoded(*self._exchange(method, path, body, timeout))
+
+    def text(self, path: str, timeout: float = 30.0) -> str:
+        """What a path answers that is not JSON, such as /metrics."""
+        status, text = self._exchange("GET", path, None, timeout)
+        if status >= 400:
+            _decoded(status, text)
+        return text.decode()
+
+    def _exchange(self, method: str, path: str, body: dict[str, Any] | None, timeout: float) -> tuple[int, bytes]:
         connection = _Connection(self._path, timeout)
         try:
             payload = None if body is None else json.dumps(body)
@@ -65,7 +75,7 @@ class Client:
             raise Unreachable(f"{self._path}: {error or type(error).__name__}") from error
         finally:
             connection.close()
-        return _decoded(response.status, text)
+        return response.status, text
 
 
 def _decoded(status: int, text: bytes) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from device_lending import metrics
 from device_lending.client import Client, Failed, Unreachable
 from device_lending.table import pairs, render, size
 
@@ -219,6 +221,14 @@ def _grants(daemons: Daemons, _options: argparse.Namespace) -> Shown:
     return document, render(headings, rows) if rows else "This host grants nothing."
 
 
+def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    text = metrics.collect({"ownerd": daemons.owner, "borrowerd": daemons.borrower})
+    if options.output is None:
+        return {"metrics": text}, text.rstrip("\n")
+    metrics.write(Path(options.output), text)
+    return {"output": options.output}, f"{options.output} is written"
+
+
 _COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
     "list": _list,
     "show": _show,
@@ -231,4 +241,5 @@ _COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
     "links": _links,
     "devices": _devices,
     "grants": _grants,
+    "metrics": _metrics,
 }

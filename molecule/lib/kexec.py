@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Start this host's kernel anew in good order, without the firmware: nothing resets the bridge or the devices. Runs on the hosts.
+"""Start this host's kernel anew in good order, without the firmware: nothing resets bridge or devices. Runs on the hosts.
 
 What kexec(8) does, which the hosts do not have: kexec_file_load(2) of the kernel that runs. systemd takes what is loaded.
 """

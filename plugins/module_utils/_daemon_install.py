@@ -25,6 +25,12 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._files import 
 
 GROUP = "device-lending"
 DAEMONS = ("ownerd", "borrowerd")
+# What is enabled and started, the daemons first.
+RUN = (
+    "device-lending-ownerd.service",
+    "device-lending-borrowerd.service",
+    "device-lending-metrics.timer",
+)
 PACKAGE = "device_lending"
 CODE = "opt/device-lending"
 CONFIG = "etc/device-lending/config.yaml"
@@ -132,11 +138,17 @@ class Host:
         paths = glob.glob(self.path(UNITS, "device-lending-*"))
         return {os.path.basename(path): read_text(path) or "" for path in paths if os.path.isfile(path)}
 
-    def unit_state(self, unit: str) -> dict[str, bool]:
-        """Return whether a unit is enabled and active."""
+    def unit_states(self, units: t.Sequence[str]) -> dict[str, dict[str, bool]]:
+        """Return whether each unit is enabled and active."""
+        told = self.run(["systemctl", "show", "--property=Id,UnitFileState,ActiveState", *units])[1]
+        blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told.split("\n\n")]
+        found = {block.get("Id", ""): block for block in blocks}
         return {
-            "enabled": self.run(["systemctl", "is-enabled", "--quiet", unit])[0] == 0,
-            "active": self.run(["systemctl", "is-active", "--quiet", unit])[0] == 0,
+            unit: {
+                "enabled": found.get(unit, {}).get("UnitFileState") == "enabled",
+                "active": found.get(unit, {}).get("ActiveState") in ("active", "reloading"),
+            }
+            for unit in units
         }
 
 
@@ -163,9 +175,9 @@ def config_text(config: dict[str, t.Any]) -> str:
 def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return the state that is wanted, in the form of C(current_state)."""
     units = release.units()
-    for daemon in DAEMONS:
-        if service(daemon) not in units:
-            raise DaemonError(f"The archive has no unit systemd/{service(daemon)}.")
+    for unit in RUN:
+        if unit not in units:
+            raise DaemonError(f"The archive has no unit systemd/{unit}.")
     return {
         "group": True,
         "release": release.name,
@@ -173,7 +185,7 @@ def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> di
         "units": units,
         "command": release.text("bin/devlend") or WRAPPER,
         "completion": release.text("completions/devlend.bash") or COMPLETION_LOADER,
-        "services": {service(daemon): {"enabled": True, "active": True} for daemon in DAEMONS},
+        "services": {unit: {"enabled": True, "active": True} for unit in RUN},
     }
 
 
@@ -186,7 +198,7 @@ def current_state(host: Host) -> dict[str, t.Any]:
         "units": host.installed_units(),
         "command": read_text(host.path(COMMAND)),
         "completion": read_text(host.path(COMPLETION)),
-        "services": {service(daemon): host.unit_state(service(daemon)) for daemon in DAEMONS},
+        "services": host.unit_states(RUN),
     }
 
 
@@ -199,7 +211,7 @@ def wanted_absent(before: dict[str, t.Any]) -> dict[str, t.Any]:
         "units": {},
         "command": None,
         "completion": None,
-        "services": {service(daemon): {"enabled": False, "active": False} for daemon in DAEMONS},
+        "services": {unit: {"enabled": False, "active": False} for unit in RUN},
     }
 
 

@@ -34,6 +34,7 @@ SECONDS = {
     "kunit": 60,
     "ansible-lint": 40,
     "units": 20,
+    "monitoring": 20,
 }
 LAB_SECONDS = 300
 
@@ -67,6 +68,7 @@ SHORT = (
     Step("units", after=("sanity",)),
     Step("integration", after=("units",)),
     Step("failures"),
+    Step("monitoring"),
     *(Step(name) for name in LINT),
 )
 

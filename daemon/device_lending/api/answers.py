@@ -166,6 +166,9 @@ class AttachmentOut(BaseModel):
     epoch: Optional[int]
     attempt: int
     next_attempt: Optional[str]
+    recall_deadline: Optional[str] = Field(
+        ..., description="When the device goes even if it is in use, as its owner wants it back; null unless it does"
+    )
     message: str
     interrupts: Optional[str] = Field(
         ..., description="msi-x or msi, straight; msi-relayed or intx-relayed, by the owner; none; null without device"

@@ -15,6 +15,14 @@ from device_lending.links import Peering
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "device_lending_"
 
+# Name, kind and help by what the kernel module calls it.
+_MAPPINGS = {
+    "alive": ("attachment_mappings", "gauge", "DMA mappings of the device's driver."),
+    "bytes": ("attachment_mapped_bytes", "gauge", "Octets in these mappings."),
+    "bounced": ("attachment_bounced_bytes_total", "counter", "Octets mapped as a copy, as no window shows them."),
+    "errors": ("attachment_mapping_errors_total", "counter", "DMA mappings that were refused."),
+}
+
 Sample = tuple[dict[str, str], float]
 
 
@@ -50,23 +58,37 @@ def _escape(value: str) -> str:
 
 
 def of_host(daemon: str, host: str, info: KernelInfo, peerings: Sequence[Peering], malformed: int) -> list[Metric]:
-    """What both daemons tell: versions, links, and messages that were ignored."""
-    version = {"daemon": daemon, "host": host, "version": __version__}
+    """What both daemons tell: versions, links, and messages that were ignored. The label `daemon` tells them apart."""
+    which = {"daemon": daemon}
+    version = {**which, "host": host, "version": __version__}
     links = [
-        ({"link": str(row.link.id), "ntb": row.link.ntb, "peer": row.peer or ""}, row.link, row.usable)
+        ({**which, "link": str(row.link.id), "ntb": row.link.ntb, "peer": row.peer or ""}, row.link, row.usable)
         for row in peerings
+    ]
+    space: list[Sample] = [
+        ({**labels, "what": what}, link.space[what])
+        for labels, link, _usable in links
+        for what in ("size", "free", "largest")
+        if what in link.space
     ]
     counters = sorted({name for _labels, link, _usable in links for name in link.counters})
     return [
         Metric("info", "gauge", "Always 1; the labels tell the version.", [(version, 1)]),
-        Metric("kernel_module_loaded", "gauge", "Whether ntb_lend is loaded.", [({}, float(info.loaded))]),
+        Metric("kernel_module_loaded", "gauge", "Whether ntb_lend is loaded.", [(which, float(info.loaded))]),
         Metric("link_physical", "gauge", "Whether the bridge reports the link as up.",
                [(labels, float(link.physical)) for labels, link, _usable in links]),
         Metric("link_ready", "gauge", "Whether both sides of the link have agreed.",
                [(labels, float(link.ready)) for labels, link, _usable in links]),
         Metric("link_usable", "gauge", "Whether the link is ready and leads to the configured peer.",
                [(labels, float(usable)) for labels, _link, usable in links]),
-        Metric("messages_ignored_total", "counter", "Malformed or surplus messages of peers.", [({}, malformed)]),
+        Metric("messages_ignored_total", "counter", "Malformed or surplus messages of peers.",
+               [(which, malformed)]),
+        Metric("link_banned", "gauge", "Whether this host has cut the peer off.",
+               [(labels, float(link.banned)) for labels, link, _usable in links]),
+        Metric("link_dma_space_bytes", "gauge", "Place for DMA mappings over the link: in all, free, largest piece.",
+               space),
+        Metric("link_dma_exhausted_total", "counter", "DMA mappings for which there was no place.",
+               [(labels, link.space["exhausted"]) for labels, link, _usable in links if "exhausted" in link.space]),
         *(
             Metric(f"link_{name}_total", "counter", f"The kernel module's counter {name}.",
                    [(labels, link.counters[name]) for labels, link, _usable in links if name in link.counters])
@@ -80,19 +102,35 @@ def of_leases(leases: Sequence[dict[str, Any]]) -> list[Metric]:
     samples: list[Sample] = [
         ({key: str(row[key]) for key in ("name", "address", "borrower", "state")}, 1) for row in leases
     ]
-    return [Metric("lease", "gauge", "Always 1; the labels tell the lease and its state.", samples)]
+    contained: list[Sample] = [
+        ({key: str(row[key]) for key in ("name", "address", "borrower")}, float(row["contained"]))
+        for row in leases
+        if row["state"] != "quarantined"
+    ]
+    return [
+        Metric("lease", "gauge", "Always 1; the labels tell the lease and its state.", samples),
+        Metric("lease_contained", "gauge", "Whether an IOMMU keeps the device from this host's memory.", contained),
+    ]
 
 
 def of_attachments(attachments: Sequence[dict[str, Any]], pending: int) -> list[Metric]:
     """The borrower's attachments, from their documents; `pending` releases wait for their owner."""
     states: list[Sample] = []
     attempts: list[Sample] = []
+    recalled: list[Sample] = []
+    mappings: dict[str, list[Sample]] = {what: [] for what, _kind, _help in _MAPPINGS.values()}
     for row in attachments:
         labels = {"name": str(row["name"]), "owner": str(row["owner"])}
         states.append(({**labels, "address": row["address"] or "", "state": str(row["state"])}, 1))
         attempts.append((labels, float(row["attempt"])))
+        recalled.append((labels, float(row["recall_deadline"] is not None)))
+        for key, (name, _kind, _help) in _MAPPINGS.items():
+            if key in row["mappings"]:
+                mappings[name].append((labels, float(row["mappings"][key])))
     return [
         Metric("attachment", "gauge", "Always 1; the labels tell the attachment and its state.", states),
         Metric("attachment_attempts", "gauge", "Attempts since the attachment was last in service.", attempts),
+        Metric("attachment_recalled", "gauge", "Whether the owner wants the device back.", recalled),
+        *(Metric(name, kind, text, mappings[name]) for name, kind, text in _MAPPINGS.values()),
         Metric("releases_pending", "gauge", "Releases an owner has not acknowledged.", [({}, float(pending))]),
     ]

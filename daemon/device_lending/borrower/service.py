@@ -155,6 +155,7 @@ class Borrower:
             "epoch": item.epoch,
             "attempt": item.attempt,
             "next_attempt": self._clock.at(item.not_before) if waiting and item.not_before is not None else None,
+            "recall_deadline": self._clock.at(item.recall_by) if item.recall_by is not None else None,
             "message": item.message,
             "interrupts": borrowed.interrupts if borrowed else None,
             "mappings": dict(borrowed.mappings) if borrowed else {},

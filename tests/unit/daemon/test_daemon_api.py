@@ -277,7 +277,7 @@ def test_a_waiting_attachment_says_why(host):
     item = host.attachment("x")
     assert set(item) == {
         "name", "owner", "state", "address", "remote_address", "driver", "nodes", "epoch", "attempt", "next_attempt",
-        "message", "interrupts", "mappings",
+        "recall_deadline", "message", "interrupts", "mappings",
     }  # fmt: skip
     assert item["state"] in ("waiting", "requesting")
     assert item["interrupts"] is None
@@ -373,16 +373,18 @@ def samples(host, daemon):
 def test_metrics(host):
     host.kernel.link_table[0] = replace(host.kernel.link_table[0], counters={"timeouts": 2**40})
     host.put_attachments(("x", "node-b"))
-    link = '{link="0",ntb="0000:01:00.0",peer="node-b"}'
     for daemon in ("ownerd", "borrowerd"):
+        which = f'daemon="{daemon}"'
+        link = f'{{{which},link="0",ntb="0000:01:00.0",peer="node-b"}}'
         found = samples(host, daemon)
-        assert found["device_lending_kernel_module_loaded"] == found["device_lending_link_ready" + link] == 1
+        assert found[f"device_lending_kernel_module_loaded{{{which}}}"] == 1
+        assert found["device_lending_link_ready" + link] == 1
         assert found["device_lending_link_timeouts_total" + link] == 2**40
-        assert found["device_lending_messages_ignored_total"] == 0
+        assert found[f"device_lending_messages_ignored_total{{{which}}}"] == 0
     assert found["device_lending_releases_pending"] == 0
     assert any(key.startswith('device_lending_attachment{name="x",owner="node-b"') for key in found)
     host.kernel.loaded = False
-    assert samples(host, "ownerd")["device_lending_kernel_module_loaded"] == 0
+    assert samples(host, "ownerd")['device_lending_kernel_module_loaded{daemon="ownerd"}'] == 0
 
 
 def test_labels_are_escaped():

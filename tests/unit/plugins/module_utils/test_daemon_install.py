@@ -24,6 +24,7 @@ TREE = {
     "device_lending/owner/__init__.py": "",
     "systemd/device-lending-ownerd.service": "[Unit]\nDescription=ownerd\n",
     "systemd/device-lending-borrowerd.service": "[Unit]\nDescription=borrowerd\n",
+    "systemd/device-lending-metrics.timer": "[Unit]\nDescription=metrics\n",
     "pyproject.toml": "",
 }
 
@@ -43,11 +44,17 @@ class Scene:
 
     def run(self, command):
         """Answer for systemctl, remember the rest."""
-        if command[:2] in (["systemctl", "is-enabled"], ["systemctl", "is-active"]):
-            return int(command[1][3:] not in self.units.get(command[-1], ())), "", ""
+        if command[:2] == ["systemctl", "show"]:
+            return 0, "\n".join(self.told(unit) for unit in command[3:]), ""
         if command[:2] == ["systemctl", "is-failed"]:
             return int("failed" not in self.units.get(command[-1], ())), "", ""
         return self.commands(command)
+
+    def told(self, unit):
+        """Return what systemctl show says of a unit."""
+        state = self.units.get(unit, ())
+        lines = [f"Id={unit}", f"ActiveState={'active' if 'active' in state else 'inactive'}"]
+        return "\n".join([*lines, f"UnitFileState={'enabled' if 'enabled' in state else ''}", ""])
 
     def effect(self, command):
         """Do what systemctl and groupadd would."""
@@ -97,7 +104,7 @@ def test_a_fresh_host(scene):
     release = scene.archive()
     changed, restarted = scene.converge(release)
     assert changed
-    assert restarted == ["device-lending-ownerd.service", "device-lending-borrowerd.service"]
+    assert restarted == list(_daemon_install.RUN)
     assert os.readlink(scene.root / "opt/device-lending/current") == release.name
     assert (scene.root / "opt/device-lending/current/device_lending/__init__.py").read_text() == "VERSION = 1\n"
     assert yaml.safe_load((scene.root / "etc/device-lending/config.yaml").read_text()) == CONFIG
@@ -123,7 +130,7 @@ def test_an_upgrade_restarts_and_keeps_one_version_to_go_back_to(scene):
     for number in range(3):
         release = scene.archive({"device_lending/__init__.py": f"VERSION = {number}\n"})
         names.append(release.name)
-        assert len(scene.converge(release)[1]) == 2
+        assert len(scene.converge(release)[1]) == len(_daemon_install.RUN)
         os.utime(scene.root / "opt/device-lending" / release.name, (number, number))
     assert scene.versions() == set(names[1:])
 
@@ -138,7 +145,16 @@ def test_a_stopped_daemon_is_started_and_the_other_left_alone(scene):
 
 def test_a_new_configuration_restarts(scene):
     scene.converge(scene.archive())
-    assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))[1]) == 2
+    assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))[1]) == len(_daemon_install.RUN)
+
+
+@pytest.mark.parametrize("missing", ["ownerd.service", "metrics.timer"])
+def test_an_archive_without_a_unit(scene, missing):
+    unit = f"systemd/device-lending-{missing}"
+    release = scene.archive()
+    del release.files[unit]
+    with pytest.raises(DaemonError, match=f"no unit {unit}"):
+        scene.converge(release)
 
 
 def test_a_new_command_does_not_restart(scene):

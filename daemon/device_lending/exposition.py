@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Metrics of several daemons in one text: each family once, as the Prometheus text format wants it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_NAME = re.compile(r"(?:# (?:HELP|TYPE) )?([A-Za-z_:][A-Za-z0-9_:]*)")
+_UP = "device_lending_daemon_up"
+
+
+def merged(texts: Iterable[str]) -> str:
+    """Texts of the exposition format 0.0.4, without histograms and summaries, as one."""
+    families: dict[str, tuple[list[str], list[str]]] = {}
+    for text in texts:
+        for line in text.splitlines():
+            found = _NAME.match(line)
+            if found is not None:
+                about, samples = families.setdefault(found[1], ([], []))
+                (about if line.startswith("#") else samples).append(line)
+    lines = [line for about, samples in families.values() for line in (*dict.fromkeys(about), *samples)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def of_daemons(texts: Mapping[str, str | None]) -> str:
+    """What the daemons tell, by name, None for one that does not answer, and which of them answer."""
+    up = [f"# HELP {_UP} Whether the daemon answers.", f"# TYPE {_UP} gauge"]
+    up += [f'{_UP}{{daemon="{name}"}} {int(text is not None)}' for name, text in texts.items()]
+    return merged(["\n".join(up), *(text for text in texts.values() if text is not None)])

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""`devlend metrics`: what both daemons tell, as one text or as a file for Prometheus' node exporter."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from device_lending import exposition
+from device_lending.client import Client, Failed, Unreachable
+
+
+def collect(daemons: Mapping[str, Client]) -> str:
+    """The metrics of daemons, by name; one that does not answer is told as such. Never raises."""
+    return exposition.of_daemons({name: _text(client) for name, client in daemons.items()})
+
+
+def _text(client: Client) -> str | None:
+    try:
+        return client.text("/metrics", timeout=10)
+    except (Unreachable, Failed):
+        return None
+
+
+def write(path: Path, text: str) -> None:
+    """Put the text in place in one step, readable for all: a reader sees the old one or the new one. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as handle:
+            os.fchmod(descriptor, 0o644)
+            handle.write(text)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
