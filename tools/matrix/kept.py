@@ -3,7 +3,7 @@
 """The records that are kept: what each scenario has seen on each kernel when it ran there last.
 
 No run sees all of it: one takes one kernel series, and few take the scenarios that are long. So a run renews what it has
-seen anew, and leaves the rest. All but `begin` is pure.
+seen anew, and leaves the rest. All but `begin` and `end` is pure.
 """
 
 from __future__ import annotations
@@ -30,25 +30,36 @@ def parse(text: str) -> list[dict[str, Any]]:
 
 def begin(directory: Path, scenario: str, kernel: str, commit: str, date: str) -> None:
     """Say that a scenario begins to run: what it has recorded so far on this kernel is what it saw the time before."""
-    line = {"begins": scenario, "kernel": kernel, "commit": commit, "date": date}
     directory.mkdir(parents=True, exist_ok=True)
+    _add(directory, scenario, {"begins": scenario, "kernel": kernel, "commit": commit, "date": date})
+
+
+def end(directory: Path, scenario: str, kernel: str) -> None:
+    """Say that it has passed: what it has recorded counts. What a run has seen that failed, or was ended, does not."""
+    _add(directory, scenario, {"ends": scenario, "kernel": kernel})
+
+
+def _add(directory: Path, scenario: str, line: Record) -> None:
     # Added, not written anew: on another kernel the scenario may be running now.
     with open(directory / f"{scenario}.jsonl", "a", encoding="utf-8") as handle:
         handle.write(json.dumps(line) + "\n")
 
 
 def last_run(lines: Iterable[Record]) -> list[dict[str, Any]]:
-    """The records of the last run on each kernel in a scenario's file, with the commit and day of its beginning."""
+    """The records of the last run that passed on each kernel in a scenario's file, with commit and day of its beginning."""
     when: dict[str, dict[str, Any]] = {}
-    records: dict[str, list[dict[str, Any]]] = {}
+    under_way: dict[str, list[dict[str, Any]]] = {}
+    passed: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         kernel = line["kernel"]
         if "begins" in line:
             when[kernel] = {name: line[name] for name in WHEN}
-            records[kernel] = []
+            under_way[kernel] = []
+        elif "ends" in line:
+            passed[kernel] = under_way.pop(kernel, [])
         else:
-            records.setdefault(kernel, []).append({**line, **when.get(kernel, {})})
-    return [record for group in records.values() for record in group]
+            under_way.setdefault(kernel, []).append({**line, **when.get(kernel, {})})
+    return [record for group in passed.values() for record in group]
 
 
 def dated(records: Iterable[Record], today: str) -> list[Record]:

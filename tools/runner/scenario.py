@@ -158,6 +158,8 @@ def main(names: list[str]) -> int:
         if path := os.environ.get(times.SCENARIOS):
             with open(path, "a", encoding="utf-8") as handle:
                 handle.write(json.dumps(record) + "\n")
+        if record["ok"]:
+            kept.end(ROOT / ".build" / "matrix", name, kernel)
         failed = failed or not record["ok"]
     return int(failed)
 

@@ -48,6 +48,10 @@ def begins(kernel, commit, scenario="default"):
     return {"begins": scenario, "kernel": kernel, "commit": commit, "date": f"day of {commit}"}
 
 
+def ends(kernel, scenario="default"):
+    return {"ends": scenario, "kernel": kernel}
+
+
 def seen(record, commit):
     return {**record, "commit": commit, "date": f"day of {commit}"}
 
@@ -70,25 +74,32 @@ def test_the_last_run_on_each_kernel():
     lines = [
         begins("1.0", "c1"),
         DISK,
+        ends("1.0"),
         begins("0.9", "c1"),
         old,
         # Of two runs side by side lines alternate.
         begins("1.0", "c2"),
         {**old, "device": "card"},
         card,
+        ends("1.0"),
+        ends("0.9"),
     ]
     assert kept.last_run(lines) == [seen(card, "c2"), seen(old, "c1"), seen({**old, "device": "card"}, "c1")]
 
 
-def test_a_run_that_has_seen_nothing_yet():
-    assert kept.last_run([begins("1.0", "c1"), DISK, begins("1.0", "c2")]) == []
+def test_a_run_that_has_not_passed_says_nothing():
+    assert kept.last_run([begins("1.0", "c1"), DISK]) == []
     assert kept.last_run([]) == []
+    # One that passed before is the last one.
+    passed = [begins("1.0", "c1"), DISK, ends("1.0")]
+    card = {**DISK, "device": "card"}
+    assert kept.last_run([*passed, begins("1.0", "c2"), card, begins("1.0", "c3")]) == [seen(DISK, "c1")]
     # So what was kept of the scenario is kept on.
-    assert kept.renew([DISK], kept.last_run([begins("1.0", "c1")]), SCENARIOS) == [DISK]
+    assert kept.renew([DISK], kept.last_run([begins("1.0", "c1"), card]), SCENARIOS) == [DISK]
 
 
-def test_records_without_a_beginning():
-    assert kept.last_run([DISK]) == [DISK]
+def test_a_run_that_has_passed_without_having_seen_anything():
+    assert kept.last_run([begins("1.0", "c1"), DISK, ends("1.0"), begins("1.0", "c2"), ends("1.0")]) == []
 
 
 def test_the_beginning_is_added(tmp_path):
@@ -99,6 +110,9 @@ def test_the_beginning_is_added(tmp_path):
     kept.begin(directory, "default", "2.0", "c2", "day of c2")
     text = (directory / "default.jsonl").read_text()
     assert kept.parse(text) == [begins("1.0", "c1"), DISK, begins("2.0", "c2")]
+    assert kept.last_run(kept.parse(text)) == []
+    kept.end(directory, "default", "1.0")
+    text = (directory / "default.jsonl").read_text()
     assert kept.last_run(kept.parse(text)) == [seen(DISK, "c1")]
 
 

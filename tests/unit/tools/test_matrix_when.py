@@ -217,6 +217,7 @@ def ran(scenario, commit, *records, date="2026-01-30"):
     with open(matrix.RUNS / f"{scenario}.jsonl", "a", encoding="utf-8") as handle:
         for record in records:
             handle.write(json.dumps({**record, "scenario": scenario, "release": "6.12.1"}) + "\n")
+    kept.end(matrix.RUNS, scenario, "6.12")
 
 
 def test_what_is_written_is_what_was_seen(run, git):
