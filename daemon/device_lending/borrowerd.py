@@ -7,10 +7,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from device_lending import kernel, runtime
+from device_lending import kernel, paths, runtime
 from device_lending.borrower.service import Borrower
 from device_lending.clock import Clock
 from device_lending.config import Config
+from device_lending.drain import Drain
 from device_lending.hello import Greeter
 from device_lending.links import Announcements
 from device_lending.pci.sysfs import Roots
@@ -24,12 +25,14 @@ _LOOK = 5.0
 _LOOK_SETTLING = 0.5
 
 
-def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, roots: Roots, clock: Clock) -> Parts:
+def assemble(
+    config: Config, store: BorrowerStore, port: kernel.KernelPort, roots: Roots, clock: Clock, drain: Drain
+) -> Parts:
     """Put borrowerd together around a kernel and file trees, real or not."""
     from device_lending.api import borrower as api
 
     announcements = Announcements()
-    borrower = Borrower(config, store, port, announcements, roots, clock)
+    borrower = Borrower(config, store, port, announcements, roots, clock, drain)
     workers = Workers("hello", count=2)
     greeter = Greeter(borrower.endpoint, announcements, workers, clock)
 
@@ -69,7 +72,9 @@ def _build(config: Config, store: str) -> Parts:
     from device_lending.netlink.port import NetlinkKernel
 
     roots = Roots(Path("/sys"), Path("/proc"), Path("/dev"))
-    return assemble(config, BorrowerStore(store), NetlinkKernel(), roots, Clock())
+    clock = Clock()
+    drain = Drain(paths.drained_path("borrowerd"), paths.drained_path("borrowerd", until_boot=True), clock)
+    return assemble(config, BorrowerStore(store), NetlinkKernel(), roots, clock, drain)
 
 
 def main(argv: list[str] | None = None) -> int:

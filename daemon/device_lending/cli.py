@@ -10,10 +10,10 @@ import os
 import sys
 from typing import Any
 
-from device_lending import __version__, commands, paths
+from device_lending import __version__, command_wait, commands, paths
 from device_lending.client import Client, Failed, Unreachable
 
-OK, ERROR, USAGE, UNREACHABLE, NOT_FOUND, TIMED_OUT = range(6)
+OK, ERROR, USAGE, UNREACHABLE, NOT_FOUND, TIMED_OUT, LEFT = range(7)
 _TIMEOUT_CODES = ("attach_timeout", "detach_timeout")
 
 
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         prog="devlend",
         description="Shows and changes what this host lends to and borrows from the hosts at its PCIe bridges.",
         epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 daemon not reachable, 4 not found, "
-        "5 timed out waiting.",
+        "5 timed out waiting, 6 no longer so (wait --stay).",
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"devlend {__version__}")
@@ -101,6 +101,19 @@ def parser() -> argparse.ArgumentParser:
     sub("links", "list the links and who is behind them")
     sub("devices", "list this host's PCI functions and whether they can be lent")
     sub("grants", "list what this host grants to whom")
+    drain = sub("drain", "return all and recall all, and neither borrow nor lend until undrain")
+    drain.add_argument("--until-boot", action="store_true", help="or until the next boot")
+    drain.add_argument("--force", action="store_true", help="take devices from who uses them here, after the wait")
+    drain.add_argument("--wait", type=_seconds, default=30.0, metavar="S",
+                       help="seconds to wait until nobody uses what is borrowed (default: %(default)g)")  # fmt: skip
+    sub("undrain", "lend and borrow again, after drain")
+    wait = named("wait", "wait until a lease is attached, or as it is said", _name_completer)
+    wait.add_argument("--for", dest="state", choices=command_wait.STATES, default="attached",
+                      help="attached or detached here; lent by this host, or free (default: %(default)s)")  # fmt: skip
+    wait.add_argument("--timeout", type=_seconds, default=60.0, metavar="S",
+                      help="seconds until that has failed (default: %(default)g)")  # fmt: skip
+    wait.add_argument("--stay", action="store_true",
+                      help="wait for ever, tell the service manager, and end when it is not so any more")  # fmt: skip
     metrics = sub("metrics", "print what both daemons tell Prometheus")
     metrics.add_argument("--output", metavar="FILE", help="write it into a file, in one step")
     return top
@@ -126,6 +139,10 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(str(error), UNREACHABLE)
     except commands.NotFound as error:
         return _complain(str(error), NOT_FOUND)
+    except command_wait.TimedOut as error:
+        return _complain(str(error), TIMED_OUT)
+    except command_wait.Left as error:
+        return _complain(str(error), LEFT)
     except Failed as error:
         return _complain(str(error), exit_code(error))
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from device_lending import metrics
+from device_lending import command_drain, command_metrics, command_wait
 from device_lending.client import Client, Failed, Unreachable
 from device_lending.table import pairs, render, size
 
@@ -221,11 +221,27 @@ def _grants(daemons: Daemons, _options: argparse.Namespace) -> Shown:
     return document, render(headings, rows) if rows else "This host grants nothing."
 
 
+def _drain(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    return command_drain.drain(daemons.owner, daemons.borrower, options.until_boot, options.force, options.wait)
+
+
+def _undrain(daemons: Daemons, _options: argparse.Namespace) -> Shown:
+    return command_drain.undrain(daemons.owner, daemons.borrower)
+
+
+def _wait(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    def look() -> command_wait.Found:
+        return command_wait.look(daemons.owner, daemons.borrower, options.name, options.state)
+
+    found = command_wait.wait(look, None if options.stay else options.timeout, options.stay)
+    return {"name": options.name, "state": options.state, "found": found.document}, found.text
+
+
 def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    text = metrics.collect({"ownerd": daemons.owner, "borrowerd": daemons.borrower})
+    text = command_metrics.collect({"ownerd": daemons.owner, "borrowerd": daemons.borrower})
     if options.output is None:
         return {"metrics": text}, text.rstrip("\n")
-    metrics.write(Path(options.output), text)
+    command_metrics.write(Path(options.output), text)
     return {"output": options.output}, f"{options.output} is written"
 
 
@@ -242,4 +258,7 @@ _COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
     "devices": _devices,
     "grants": _grants,
     "metrics": _metrics,
+    "drain": _drain,
+    "undrain": _undrain,
+    "wait": _wait,
 }

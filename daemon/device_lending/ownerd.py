@@ -10,6 +10,7 @@ from pathlib import Path
 from device_lending import kernel, paths, runtime
 from device_lending.clock import Clock
 from device_lending.config import Config
+from device_lending.drain import Drain
 from device_lending.hello import Greeter
 from device_lending.links import Announcements
 from device_lending.mailbox.endpoint import Endpoint
@@ -27,13 +28,19 @@ _LOOK = 5.0
 
 
 def assemble(
-    config: Config, store: OwnerStore, port: kernel.KernelPort, roots: Roots, binder: Binder, clock: Clock
+    config: Config,
+    store: OwnerStore,
+    port: kernel.KernelPort,
+    roots: Roots,
+    binder: Binder,
+    clock: Clock,
+    drain: Drain,
 ) -> Parts:
     """Put ownerd together around a kernel and file trees, real or not."""
     from device_lending.api import owner as api
 
     announcements = Announcements()
-    owner = Owner(config, store, port, announcements, roots, binder, clock)
+    owner = Owner(config, store, port, announcements, roots, binder, clock, drain)
     endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
     workers = Workers("notices")
     notifier = MailboxNotifier(endpoint, workers, owner.peerings)
@@ -76,7 +83,9 @@ def _build(config: Config, store: str) -> Parts:
     from device_lending.netlink.port import NetlinkKernel
 
     roots = Roots(Path("/sys"), Path("/proc"), Path("/dev"))
-    return assemble(config, OwnerStore(store, paths.labels_path()), NetlinkKernel(), roots, Binder(roots), Clock())
+    clock = Clock()
+    drain = Drain(paths.drained_path("ownerd"), paths.drained_path("ownerd", until_boot=True), clock)
+    return assemble(config, OwnerStore(store, paths.labels_path()), NetlinkKernel(), roots, Binder(roots), clock, drain)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,6 +2,8 @@
 # Copyright: (c) 2026, the pcie.device_lending authors
 """Where things are on a host. The table in docs/development/interfaces.md is the source."""
 
+from pathlib import Path
+
 CONFIG = "/etc/device-lending/config.yaml"
 STATE_DIR = "/var/lib/device-lending"
 RUN_DIR = "/run/device-lending"
@@ -17,6 +19,11 @@ def socket_path(daemon: str) -> str:
 def labels_path() -> str:
     """Path of what ownerd keeps as long as the kernel's leases live; see store.labels."""
     return f"{RUN_DIR}/ownerd.labels"
+
+
+def drained_path(daemon: str, until_boot: bool = False) -> Path:
+    """Path of the file that says that a daemon's host is drained; a boot removes the second one."""
+    return Path(RUN_DIR if until_boot else STATE_DIR) / f"{daemon}.drained"
 
 
 def store_path(daemon: str) -> str:

@@ -235,15 +235,17 @@ def refused(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> s
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Wait until a condition gives something true."""
+    """Wait until a condition gives something true. To ask a host takes its time: it is asked more and more seldom."""
     limit = seconds_here(seconds)
     end = time.monotonic() + limit
+    pause = 0.2
     while True:
         found = condition()
         if found:
             return found
         assert time.monotonic() < end, f"not within {limit:g} seconds: {what}"
-        time.sleep(2)
+        time.sleep(pause)
+        pause = min(2.0, pause * 1.5)
 
 
 def drive(host: Host, serial: str) -> str:

@@ -29,6 +29,7 @@ DAEMONS = ("ownerd", "borrowerd")
 RUN = (
     "device-lending-ownerd.service",
     "device-lending-borrowerd.service",
+    "device-lending-handover.service",
     "device-lending-metrics.timer",
 )
 PACKAGE = "device_lending"
@@ -139,15 +140,16 @@ class Host:
         return {os.path.basename(path): read_text(path) or "" for path in paths if os.path.isfile(path)}
 
     def unit_states(self, units: t.Sequence[str]) -> dict[str, dict[str, bool]]:
-        """Return whether each unit is enabled and active."""
+        """Return whether each unit is enabled and active; of a timer, which may have a condition, only the first."""
         told = self.run(["systemctl", "show", "--property=Id,UnitFileState,ActiveState", *units])[1]
         blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told.split("\n\n")]
         found = {block.get("Id", ""): block for block in blocks}
         return {
-            unit: {
-                "enabled": found.get(unit, {}).get("UnitFileState") == "enabled",
-                "active": found.get(unit, {}).get("ActiveState") in ("active", "reloading"),
-            }
+            unit: _state(
+                unit,
+                enabled=found.get(unit, {}).get("UnitFileState") == "enabled",
+                active=found.get(unit, {}).get("ActiveState") in ("active", "reloading"),
+            )
             for unit in units
         }
 
@@ -185,7 +187,7 @@ def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> di
         "units": units,
         "command": release.text("bin/devlend") or WRAPPER,
         "completion": release.text("completions/devlend.bash") or COMPLETION_LOADER,
-        "services": {unit: {"enabled": True, "active": True} for unit in RUN},
+        "services": {unit: _state(unit, enabled=True, active=True) for unit in RUN},
     }
 
 
@@ -211,8 +213,12 @@ def wanted_absent(before: dict[str, t.Any]) -> dict[str, t.Any]:
         "units": {},
         "command": None,
         "completion": None,
-        "services": {unit: {"enabled": False, "active": False} for unit in RUN},
+        "services": {unit: _state(unit, enabled=False, active=False) for unit in RUN},
     }
+
+
+def _state(unit: str, enabled: bool, active: bool) -> dict[str, bool]:
+    return {"enabled": enabled, **({} if unit.endswith(".timer") else {"active": active})}
 
 
 def service(daemon: str) -> str:
@@ -240,7 +246,7 @@ def apply_present(
     if disabled:
         _command(host, ["systemctl", "enable", *disabled])
     for unit, state in before["services"].items():
-        if restart or not state["active"]:
+        if restart or not state.get("active", state["enabled"]):
             # One that is still starting is left to it, unless what it starts with has changed. A unit that has failed too
             # often refuses both until that is forgotten.
             host.run(["systemctl", "reset-failed", unit])
@@ -253,8 +259,10 @@ def apply_present(
 
 def apply_absent(host: Host, before: dict[str, t.Any], purge_store: bool) -> None:
     """Stop and remove everything but, unless asked for, the store."""
+    if before["units"]:
+        _command(host, ["systemctl", "stop", "device-lending-attached@*.service"])
     for unit, state in before["services"].items():
-        if state["enabled"] or state["active"]:
+        if any(state.values()):
             _command(host, ["systemctl", "disable", "--now", unit])
     _sync_units(host, before["units"], {})
     for path in (CONFIG, COMMAND, COMPLETION):

@@ -40,16 +40,16 @@ def _fabrics() -> list[Step]:
 
 
 def _failures() -> list[Step]:
-    """What may fail, and beside it the fuzzers."""
-    return [lab_build(kernels.chosen()), Step("fuzz"), *with_matrix([own_lab("failures")])]
+    """What may fail."""
+    return [lab_build(kernels.chosen()), *with_matrix([own_lab("failures")])]
 
 
 def _load() -> list[Step]:
-    """Those that use the shared lab, for longer; beside them all tests of `devices`, and the models of the unit tests, with
-    many histories."""
+    """Those that use the shared lab, for longer; beside them all tests of `devices`, the models of the unit tests, with
+    many histories, and the fuzzers."""
     lab = shared_lab(scenarios.chosen("shared", scenarios.every(), long=True))
     labs = [lab._replace(environment=ENDURANCE), own_lab("devices")._replace(environment=ALL)]
-    return [lab_build(kernels.chosen()), Step("models"), *with_matrix(labs)]
+    return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), *with_matrix(labs)]
 
 
 def _on_kernel(series: str) -> list[Step]:

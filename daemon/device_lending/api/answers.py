@@ -31,6 +31,9 @@ class Status(BaseModel):
     version: str
     host: str
     kernel: Kernel
+    drained: Optional[Dict[str, Any]] = Field(
+        ..., description="since (UTC, ISO 8601) and until_boot; null unless it is"
+    )
 
 
 class WindowOut(BaseModel):
@@ -166,9 +169,10 @@ class AttachmentOut(BaseModel):
     epoch: Optional[int]
     attempt: int
     next_attempt: Optional[str]
-    recall_deadline: Optional[str] = Field(
-        ..., description="When the device goes even if it is in use, as its owner wants it back; null unless it does"
+    leaving: bool = Field(
+        ..., description="Its device goes as soon as nobody uses it: its owner wants it back, or this host is drained"
     )
+    recall_deadline: Optional[str] = Field(..., description="When it goes even if it is in use; null for never")
     message: str
     interrupts: Optional[str] = Field(
         ..., description="msi-x or msi, straight; msi-relayed or intx-relayed, by the owner; none; null without device"

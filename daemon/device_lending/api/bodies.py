@@ -80,6 +80,15 @@ class DeleteAttachmentIn(Body):
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
+class DrainOwnerIn(Body):
+    until_boot: StrictBool = Field(False, description="The next boot ends it.")
+
+
+class DrainBorrowerIn(DrainOwnerIn):
+    force: StrictBool = Field(False, description="Take devices that are in use then.")
+    wait: float = Field(30, ge=0, le=3600, description="Seconds to wait until nobody uses the devices.")
+
+
 class RecallIn(Body):
     force: StrictBool = Field(False, description="Take the device at once; reset a quarantined one again.")
     ban: StrictBool = Field(False, description="Cut the borrower off as well, with all that it has; implies force.")

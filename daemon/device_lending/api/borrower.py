@@ -56,6 +56,9 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
             dry_run=body.dry_run,
         )
 
+    def drain(body: bodies.DrainBorrowerIn) -> dict[str, Any]:
+        return {"message": borrower.drain(until_boot=body.until_boot, force=body.force, wait=body.wait)}
+
     path, one = "/v1/attachments", "/v1/attachments/{name}"
     operations = [
         Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", offers),
@@ -63,12 +66,15 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
         Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
         Operation("PUT", one, "Want one attachment", "Change", put_attachment, bodies.NamedAttachmentIn),
         Operation("DELETE", one, "Return one attachment", "Change", delete_attachment, bodies.DeleteAttachmentIn),
+        Operation("PUT", common.DRAIN, "Return all, and attach nothing", "Done", drain, bodies.DrainBorrowerIn),
+        Operation("DELETE", common.DRAIN, "Attach again", "Done", lambda: {"message": borrower.undrain()}),
     ]
     return common.create(
         "borrowerd",
         borrower.config.host,
         port,
         borrower.peerings,
+        borrower.drained,
         lambda: borrower.endpoint.malformed,
         lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
         operations,

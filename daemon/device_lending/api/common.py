@@ -24,6 +24,7 @@ from device_lending.store.db import StoreError
 log = logging.getLogger("device_lending.api")
 
 ITEMS_MAX = 1024
+DRAIN = "/v1/drain"
 
 
 def create(
@@ -31,6 +32,7 @@ def create(
     host: str,
     port: KernelPort,
     peerings: Callable[[], list[Peering]],
+    drained: Callable[[], dict[str, Any] | None],
     malformed: Callable[[], int],
     own_metrics: Callable[[], list[metrics.Metric]],
     own: list[Operation],
@@ -43,7 +45,7 @@ def create(
     def status() -> dict[str, Any]:
         info = port.info()
         kernel = {"loaded": info.loaded, "version": info.version, "srcversion": info.srcversion}
-        return {"daemon": daemon, "version": __version__, "host": host, "kernel": kernel}
+        return {"daemon": daemon, "version": __version__, "host": host, "kernel": kernel, "drained": drained()}
 
     def links() -> dict[str, Any]:
         return {"links": [peering.document() for peering in peerings()]}

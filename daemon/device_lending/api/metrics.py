@@ -123,14 +123,14 @@ def of_attachments(attachments: Sequence[dict[str, Any]], pending: int) -> list[
         labels = {"name": str(row["name"]), "owner": str(row["owner"])}
         states.append(({**labels, "address": row["address"] or "", "state": str(row["state"])}, 1))
         attempts.append((labels, float(row["attempt"])))
-        recalled.append((labels, float(row["recall_deadline"] is not None)))
+        recalled.append((labels, float(row["leaving"])))
         for key, (name, _kind, _help) in _MAPPINGS.items():
             if key in row["mappings"]:
                 mappings[name].append((labels, float(row["mappings"][key])))
     return [
         Metric("attachment", "gauge", "Always 1; the labels tell the attachment and its state.", states),
         Metric("attachment_attempts", "gauge", "Attempts since the attachment was last in service.", attempts),
-        Metric("attachment_recalled", "gauge", "Whether the owner wants the device back.", recalled),
+        Metric("attachment_recalled", "gauge", "Whether the device goes as soon as nobody uses it.", recalled),
         *(Metric(name, kind, text, mappings[name]) for name, kind, text in _MAPPINGS.values()),
         Metric("releases_pending", "gauge", "Releases an owner has not acknowledged.", [({}, float(pending))]),
     ]

@@ -36,6 +36,9 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
     def unban(host: str) -> dict[str, Any]:
         return {"message": owner.unban(host)}
 
+    def drain(body: bodies.DrainOwnerIn) -> dict[str, Any]:
+        return {"message": owner.drain(body.until_boot, notify)}
+
     one_grant = "/v1/grants/{name}"
     operations = [
         Operation("GET", "/v1/devices", "This host's PCI functions", "Devices", lambda: {"devices": owner.devices()}),
@@ -51,12 +54,15 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
         ),
         Operation("GET", "/v1/bans", "Which hosts are cut off", "Bans", lambda: {"bans": owner.bans()}),
         Operation("DELETE", "/v1/bans/{host}", "Let a host in again", "Done", unban),
+        Operation("PUT", common.DRAIN, "Take all back, and lend nothing", "Done", drain, bodies.DrainOwnerIn),
+        Operation("DELETE", common.DRAIN, "Lend again", "Done", lambda: {"message": owner.undrain(notify)}),
     ]
     return common.create(
         "ownerd",
         owner.config.host,
         port,
         owner.peerings,
+        owner.drained,
         malformed,
         lambda: metrics.of_leases(owner.leases()),
         operations,

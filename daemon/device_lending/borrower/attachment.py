@@ -38,6 +38,7 @@ NODES_AFTER_DRIVER = 5.0
 STRAY = 30.0
 MARGIN = 1 / 6
 MARGIN_LEAST = 0.5
+DRAINED = "this host is drained"
 
 
 # Link, handle on the owner, and epoch; each None without a lease.
@@ -53,7 +54,8 @@ class Attachment:
     `borrowed` is the kernel's number of the borrowed device while there is one. `not_before` is None while an action is
     under way. `unanswered`: the kernel's answer to an attach was lost, so that only its list tells whether there is a
     device. `heard`: the owner has answered since it is wanted. `stray_until` is set for a device that was found in the
-    kernel, see strays.py, and says how long it is kept for who may want it.
+    kernel, see strays.py, and says how long it is kept for who may want it. `recall_by` is set when its device goes as
+    soon as nobody uses it, and is when it goes all the same, infinity for never; `recall_why` says what for.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Attachment:
     not_before: float | None = 0.0
     settle_by: float = 0.0
     recall_by: float | None = None
+    recall_why: str = ""
     unanswered: bool = False
     heard: bool = False
     stray_until: float | None = None
@@ -219,6 +222,20 @@ class Recall:
 
 
 @dataclass(frozen=True)
+class Leave:
+    """This host is drained: the device goes as soon as nobody uses it, or `by` then, infinity for never."""
+
+    by: float
+
+
+@dataclass(frozen=True)
+class Stay:
+    """This host is no longer drained."""
+
+    now: float
+
+
+@dataclass(frozen=True)
 class Ended:
     """The owner says that the lease is over. While it is `served` the kernel knows better."""
 
@@ -232,7 +249,7 @@ class Claimed:
 
 
 FromOwner = Given | Renewed | Denied | Recall | Ended
-FromPeople = Want | Unwant | Claimed
+FromPeople = Want | Unwant | Claimed | Leave | Stay
 Event = Look | Seen | AttachFailed | Detached | DetachFailed | FromOwner | FromPeople
 
 
@@ -334,9 +351,13 @@ def step(old: Attachment, event: Event) -> Result:
         case Unwant():
             return _unwant(old)
         case Recall() if old.epoch == event.epoch and old.state in ("attaching", "attached"):
-            by = event.now + max(0.0, event.grace) / 2
-            by = by if old.recall_by is None else min(by, old.recall_by)
-            return replace(old, recall_by=by, message=f"recalled by {old.owner}"), ()
+            return _leaves(old, event.now + max(0.0, event.grace) / 2, f"recalled by {old.owner}"), ()
+        case Leave() if old.state in ("attaching", "attached"):
+            return _leaves(old, event.by, DRAINED), ()
+        case Stay() if old.recall_why == DRAINED:
+            return replace(old, recall_by=None, recall_why="", message=""), ()
+        case Stay():
+            return step(old, Want(event.now)) if old.wanted else (old, ())
         case Ended() if (
             old.epoch == event.epoch and old.borrowed is not None and old.state in ("attaching", "attached")
         ):
@@ -352,6 +373,13 @@ def step(old: Attachment, event: Event) -> Result:
     return old, ()
 
 
+def _leaves(old: Attachment, by: float, why: str) -> Attachment:
+    """The device goes by then; what takes it earlier counts, and says why."""
+    if old.recall_by is not None and old.recall_by <= by:
+        return old
+    return replace(old, recall_by=by, recall_why=why, message=why)
+
+
 def _look(old: Attachment, event: Look) -> Result:
     if event.served:
         old = replace(old, seen=max(old.seen, event.now))
@@ -362,8 +390,8 @@ def _look(old: Attachment, event: Look) -> Result:
         # The owner cuts the device off at the end of its grace. Removing it here in time, even in use, lets its
         # driver flush; until then whoever uses it may stop.
         if not event.busy or event.now >= old.recall_by:
-            return _detach(old, f"recalled by {old.owner}")
-        return replace(old, message=f"recalled by {old.owner}, but in use: stop using it"), ()
+            return _detach(old, old.recall_why)
+        return replace(old, message=f"{old.recall_why}, but in use: stop using it"), ()
     if old.may_go(event.now) and old.claimable:
         if not event.busy:
             return _detach(old, "nobody on this host wants it")
@@ -487,5 +515,6 @@ def _without_lease(old: Attachment) -> Attachment:
         driver=None,
         nodes=(),
         recall_by=None,
+        recall_why="",
         unanswered=False,
     )

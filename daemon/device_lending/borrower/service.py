@@ -15,15 +15,18 @@ from device_lending.borrower import plan as planning
 from device_lending.borrower import strays
 from device_lending.borrower.actions import Actions
 from device_lending.borrower.attachment import (
+    DRAINED,
     Action,
     Attachment,
     Ended,
     Lease,
+    Leave,
     Look,
     Recall,
     Release,
     Renewed,
     Seen,
+    Stay,
     Unwant,
     Want,
 )
@@ -32,6 +35,7 @@ from device_lending.borrower.renewals import Renewals, served
 from device_lending.borrower.table import Table
 from device_lending.clock import Clock
 from device_lending.config import Config
+from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.hello import versions
 from device_lending.links import Announcements, Peering
@@ -51,6 +55,9 @@ Present = dict[Lease, kernel.Borrowed]
 # While another device is being attached there is a look each half second, and finding a device's nodes takes a walk
 # through sysfs. Those of attached devices whose driver is still the same are looked for at most every so many seconds.
 _NODES_EVERY = 4.0
+_NEVER = float("inf")
+# Seconds that a device that is taken from its users may take until its owner has it.
+_TAKEN = 30.0
 _OFFERS_TIMEOUT = 10.0
 _OFFERS_PAGES = 64
 
@@ -66,9 +73,12 @@ class Borrower:
         announcements: Announcements,
         roots: Roots,
         clock: Clock,
+        drain: Drain,
     ) -> None:
         self.config = config
         self._store = store
+        self._drain = drain
+        self._leave_by = _NEVER
         self._kernel = port
         self._announcements = announcements
         self._roots = roots
@@ -155,11 +165,17 @@ class Borrower:
             "epoch": item.epoch,
             "attempt": item.attempt,
             "next_attempt": self._clock.at(item.not_before) if waiting and item.not_before is not None else None,
-            "recall_deadline": self._clock.at(item.recall_by) if item.recall_by is not None else None,
+            "leaving": item.recall_by is not None,
+            "recall_deadline": self._clock.at(item.recall_by) if item.recall_by not in (None, _NEVER) else None,
             "message": item.message,
             "interrupts": borrowed.interrupts if borrowed else None,
             "mappings": dict(borrowed.mappings) if borrowed else {},
         }
+
+    def drained(self) -> dict[str, object] | None:
+        """Since when this host is drained, if it is."""
+        state = self._drain.state()
+        return None if state is None else state.document()
 
     def pending_releases(self) -> int:
         """How many leases are over whose owner has not acknowledged it."""
@@ -303,10 +319,19 @@ class Borrower:
             left = missing()
             return self._stopping.is_set() or not left or any(item.state == "failed" for item in left)
 
-        self._table.wait(done, timeout)
+        drained = self._drain.state() is not None
+        self._table.wait(done, 0 if drained else timeout)
         left = missing()
         if not left:
             return
+        if drained:
+            raise LendingError(
+                "drained",
+                f"host {self.config.host} is drained: {', '.join(item.name for item in left)} will be attached when it "
+                "no longer is; devlend undrain does that",
+                status=409,
+                name=left[0].name,
+            )
         reasons = "; ".join(
             f"{item.name} of {item.owner} is {item.state}, attempt {item.attempt}"
             + (f": {item.message}" if item.message else "")
@@ -319,6 +344,48 @@ class Borrower:
             name=left[0].name,
             device=left[0].remote_address,
         )
+
+    def drain(self, *, until_boot: bool, force: bool, wait: float) -> str:
+        """Return all devices and want them still: what was done, in words. Waits `wait` seconds for who uses them.
+
+        Then they are taken with `force`; without it they go as soon as nobody uses them any more, which is an error.
+        """
+        self._drain.begin(until_boot)
+        self._leave_by = self._clock.monotonic() + wait if force else _NEVER
+        before = [item for item in self._table.all() if item.address is not None]
+        with contextlib.suppress(kernel.KernelError):  # the regular look goes on
+            self.look()
+
+        def left() -> list[Attachment]:
+            return [item for item in self._table.all() if item.borrowed is not None or item.state == "attaching"]
+
+        def done() -> bool:
+            reachable = self._owners()
+            pending = [key for key in self._releases.unfinished() if key[0] in reachable]
+            return self._stopping.is_set() or not (left() or pending)
+
+        if not self._table.wait(done, wait + (_TAKEN if force else 0)) and left():
+            item = left()[0]
+            raise LendingError(
+                "device_busy",
+                f"host {self.config.host} is drained, but {item.address} ({item.name} of {item.owner}) is still here: "
+                f"{item.message or item.state}; it goes as soon as nobody uses it, and at once with force",
+                status=409,
+                name=item.name,
+                device=item.address,
+            )
+        return f"returned {', '.join(item.name for item in before)}" if before else "nothing was borrowed"
+
+    def undrain(self) -> str:
+        """Attach again what is wanted; what was done, in words."""
+        was = self._drain.end()
+        self._leave_by = _NEVER
+        now = self._clock.monotonic()
+        for item in self._table.all():
+            self._table.apply(item.key, Stay(now))
+        with contextlib.suppress(kernel.KernelError):
+            self.look()
+        return "what is wanted is attached again" if was else "it was not drained"
 
     # The regular look
 
@@ -335,14 +402,19 @@ class Borrower:
         owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
         undecided = strays.undecided(items)
+        drained = self._drain.state() is not None
         for item in items:
             self._see(item, present)
+            if drained:
+                self._table.apply(item.key, Leave(self._leave_by))
             if item.claimable and item.recall_by is None and item.owner in undecided:
                 continue
             link = owners.get(item.owner)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
-            may_go = item.may_go(self._clock.monotonic()) and item.address is not None
-            is_busy = may_go and bool(busy.reasons(self._roots, item.address or ""))
+            blocked = DRAINED if drained else blocked
+            may_go = (drained or item.may_go(self._clock.monotonic())) and item.address is not None
+            # What was not looked at counts as in use: a recall may come in between.
+            is_busy = not may_go or bool(busy.reasons(self._roots, item.address or ""))
             alive = served(item, present.get(item.lease), links.get(item.link))
             self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked, alive))
             if link is not None and item.state in ("attaching", "attached"):

@@ -16,6 +16,7 @@ from typing import Any
 from device_lending import kernel
 from device_lending.clock import Clock, iso
 from device_lending.config import Config
+from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.links import Announcements, Peering
@@ -51,8 +52,10 @@ class Owner:
         roots: Roots,
         binder: Binder,
         clock: Clock,
+        drain: Drain,
     ) -> None:
         self.config = config
+        self._drain = drain
         self._store = store
         self._kernel = port
         self._announcements = announcements
@@ -110,9 +113,16 @@ class Owner:
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
         why = assessor.never(function) + assessor.now(function, False)
+        if self._drain.state() is not None:
+            why.insert(0, "this host is drained; devlend undrain has it lend again")
         if grant.borrower in banned:
             why.insert(0, f"{grant.borrower} is banned; devlend unban {grant.borrower} lets it in again")
         return {**found, "state": "offered", "message": "; ".join(why)}
+
+    def drained(self) -> dict[str, object] | None:
+        """Since when this host is drained, if it is."""
+        state = self._drain.state()
+        return None if state is None else state.document()
 
     def bans(self) -> list[dict[str, Any]]:
         return [{"host": ban.host, "since": iso(ban.since)} for ban in self._bans.all()]
@@ -287,6 +297,21 @@ class Owner:
             self._bans.lift(host, self.peerings())
         return f"{host} may come back; what was held for it is offered when its grants are put again"
 
+    def drain(self, until_boot: bool, notify: Notifier) -> str:
+        """Recall all leases, and lend nothing until `undrain`; grants stay as they are. What was done, in words."""
+        with self._lock:
+            self._drain.begin(until_boot)
+            live = [row for row in self._store.leases() if row.live]
+        self._withdraw(live, f"host {self.config.host} is drained", notify)
+        return f"took back {', '.join(row.name for row in live)}" if live else "nothing was lent"
+
+    def undrain(self, notify: Notifier) -> str:
+        """Lend again; what was done, in words."""
+        was = self._drain.end()
+        for borrower in {grant.borrower for grant in self._store.grants()}:
+            notify.offers_changed(borrower)
+        return "what is granted is lent again" if was else "it was not drained"
+
     def _withdraw(self, leases: Iterable[Lease], why: str, notify: Notifier) -> None:
         """Recall leases, wait for the borrowers up to the grace, then take what is left by force."""
         open_leases = list(leases)
@@ -355,6 +380,10 @@ class Owner:
             if grant.held:
                 raise LendingError(
                     "held", f"lease {name} of host {self.config.host}: {grant.held}", status=409, name=name
+                )
+            if self._drain.state() is not None:
+                raise LendingError(
+                    "drained", f"host {self.config.host} is drained and lends nothing", status=409, name=name
                 )
             leases = self._store.leases()
             live = next((row for row in leases if row.live and row.name == name), None)

@@ -17,6 +17,7 @@ from device_lending.api import serve
 from device_lending.client import Client
 from device_lending.clock import Clock
 from device_lending.config import Config, LinkConfig
+from device_lending.drain import Drain
 from device_lending.store.borrower import BorrowerStore
 from device_lending.store.owner import OwnerStore
 
@@ -75,17 +76,24 @@ class Host:
 
     def start_owner(self) -> None:
         store = OwnerStore(str(self.base / "ownerd.sqlite3"))
-        parts = ownerd.assemble(self.config, store, self.kernel, self.tree.roots, self.binder, Clock())
+        drain = self.drain("ownerd")
+        parts = ownerd.assemble(self.config, store, self.kernel, self.tree.roots, self.binder, Clock(), drain)
         parts.watch._retry = 0.1
         parts.ticker._interval = lambda: 0.1
         self.ownerd = Running(parts, self.base / "ownerd.sock")
 
     def start_borrower(self) -> None:
         store = BorrowerStore(str(self.base / "borrowerd.sqlite3"))
-        parts = borrowerd.assemble(self.config, store, self.kernel, self.tree.roots, Clock())
+        drain = self.drain("borrowerd")
+        parts = borrowerd.assemble(self.config, store, self.kernel, self.tree.roots, Clock(), drain)
         parts.watch._retry = 0.1
         parts.ticker._interval = lambda: 0.1
         self.borrowerd = Running(parts, self.base / "borrowerd.sock")
+
+    def drain(self, daemon: str) -> Drain:
+        """What says that the host is drained; a boot empties the directory run."""
+        (self.base / "run").mkdir(exist_ok=True)
+        return Drain(self.base / f"{daemon}.drained", self.base / "run" / f"{daemon}.drained", Clock())
 
     def start(self) -> None:
         self.start_owner()

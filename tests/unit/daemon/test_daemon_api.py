@@ -277,7 +277,7 @@ def test_a_waiting_attachment_says_why(host):
     item = host.attachment("x")
     assert set(item) == {
         "name", "owner", "state", "address", "remote_address", "driver", "nodes", "epoch", "attempt", "next_attempt",
-        "recall_deadline", "message", "interrupts", "mappings",
+        "leaving", "recall_deadline", "message", "interrupts", "mappings",
     }  # fmt: skip
     assert item["state"] in ("waiting", "requesting")
     assert item["interrupts"] is None
@@ -341,11 +341,11 @@ def test_the_description_covers_every_path(host):
     paths = host.ownerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {
         "/metrics", "/v1/status", "/v1/links", "/v1/devices", "/v1/grants", "/v1/grants/{name}", "/v1/leases",
-        "/v1/leases/{name}/recall", "/v1/bans", "/v1/bans/{host}",
+        "/v1/leases/{name}/recall", "/v1/bans", "/v1/bans/{host}", "/v1/drain",
     }  # fmt: skip
     paths = host.borrowerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {
-        "/metrics", "/v1/status", "/v1/links", "/v1/offers", "/v1/attachments", "/v1/attachments/{name}",
+        "/metrics", "/v1/status", "/v1/links", "/v1/offers", "/v1/attachments", "/v1/attachments/{name}", "/v1/drain",
     }  # fmt: skip
     assert paths["/v1/attachments/{name}"]["put"]["requestBody"]["required"] is True
     assert paths["/v1/attachments/{name}"]["delete"]["requestBody"]["required"] is False

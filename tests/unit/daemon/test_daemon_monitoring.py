@@ -28,7 +28,7 @@ def every_name():
     found = [
         *metrics.of_host("ownerd", "h", kernel.KernelInfo(True), [Peering(link, "b", "b", "")], 0),
         *metrics.of_leases([lease]),
-        *metrics.of_attachments([{**attachment, "recall_deadline": None, "mappings": MAPPINGS}], 0),
+        *metrics.of_attachments([{**attachment, "leaving": False, "mappings": MAPPINGS}], 0),
     ]
     texts = {"ownerd": metrics.render(found), "borrowerd": None}
     return set(re.findall(r"^# TYPE (\w+)", exposition.of_daemons(texts), re.MULTILINE))

@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from device_lending import kernel
 from device_lending.clock import Clock
 from device_lending.config import Config
+from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.links import Announcements
 from device_lending.owner.service import Notifier, Owner
@@ -101,6 +102,7 @@ class OwnerModel(RuleBasedStateMachine):
             self.tree.roots,
             self.binder,
             Clock(lambda: self.wall, lambda: self.now),
+            Drain(self.base / "drained", self.base / "drained-until-boot", Clock()),
         )
 
     def stop(self) -> None:

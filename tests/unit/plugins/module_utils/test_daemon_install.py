@@ -24,6 +24,7 @@ TREE = {
     "device_lending/owner/__init__.py": "",
     "systemd/device-lending-ownerd.service": "[Unit]\nDescription=ownerd\n",
     "systemd/device-lending-borrowerd.service": "[Unit]\nDescription=borrowerd\n",
+    "systemd/device-lending-handover.service": "[Unit]\nDescription=handover\n",
     "systemd/device-lending-metrics.timer": "[Unit]\nDescription=metrics\n",
     "pyproject.toml": "",
 }
@@ -148,7 +149,7 @@ def test_a_new_configuration_restarts(scene):
     assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))[1]) == len(_daemon_install.RUN)
 
 
-@pytest.mark.parametrize("missing", ["ownerd.service", "metrics.timer"])
+@pytest.mark.parametrize("missing", ["ownerd.service", "handover.service", "metrics.timer"])
 def test_an_archive_without_a_unit(scene, missing):
     unit = f"systemd/device-lending-{missing}"
     release = scene.archive()

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""`devlend wait`: until a lease is as somebody needs it, and, for a service manager, until it is not any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from device_lending.client import Client, Unreachable
+from device_lending.notify import notify
+
+EVERY = 1.0  # seconds between two looks
+STATES = ("attached", "detached", "lent", "free")
+
+
+class TimedOut(Exception):
+    """It did not come to that in time; the text says how it is instead."""
+
+
+class Left(Exception):
+    """It came to that, and is not so any more; the text says why."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a lease is: whether as wanted, and in words; `unknown` when its daemon does not tell."""
+
+    so: bool
+    text: str
+    document: dict[str, Any] | None = None
+    unknown: bool = False
+
+
+def look(owner: Client, borrower: Client, name: str, state: str) -> Found:
+    """Look once. A daemon that cannot be asked tells nothing, so that it is not so."""
+    lends = state in ("lent", "free")
+    try:
+        client, what = (owner, "leases") if lends else (borrower, "attachments")
+        items = [item for item in client.get(f"/v1/{what}")[what] if item["name"] == name]
+    except Unreachable as error:
+        return Found(False, str(error), unknown=True)
+    return lent(items, name, state) if lends else attached(items, name, state)
+
+
+def attached(items: list[dict[str, Any]], name: str, state: str) -> Found:
+    """Judge attachments of a name. A device that is about to go counts as attached no more. Pure."""
+    here = [item for item in items if item["address"] is not None]
+    text = "; ".join(f"{name} of {item['owner']} is {item['state']}" + _why(item) for item in items)
+    text = text or f"this host does not borrow {name}"
+    if state == "detached":
+        return Found(not here, text)
+    ready = [item for item in here if item["state"] == "attached" and not item["leaving"]]
+    return Found(bool(ready), text, ready[0] if ready else None)
+
+
+def lent(items: list[dict[str, Any]], name: str, state: str) -> Found:
+    """Judge leases of a name. Pure."""
+    text = "; ".join(f"{name} is {item['state']} at {item['borrower']}" + _why(item) for item in items)
+    text = text or f"this host does not lend {name}"
+    if state == "free":
+        return Found(not items, text)
+    active = [item for item in items if item["state"] == "active"]
+    return Found(bool(active), text, active[0] if active else None)
+
+
+def _why(item: dict[str, Any]) -> str:
+    return f": {item['message']}" if item["message"] else ""
+
+
+def wait(see: Callable[[], Found], timeout: float | None, stay: bool) -> Found:
+    """Wait until it is so, `timeout` seconds at most, None for ever. With `stay` this ends when it is no longer so.
+
+    Raises TimedOut, Left, and Failed when a daemon refuses to tell.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not (found := see()).so:
+        if deadline is not None and time.monotonic() >= deadline:
+            raise TimedOut(f"not within {timeout:g} s: {found.text}")
+        time.sleep(EVERY)
+    if stay:
+        notify("READY=1")
+        # A daemon that is restarted does not end what the kernel goes on with.
+        while (found := see()).so or found.unknown:
+            time.sleep(EVERY)
+        raise Left(f"no longer so: {found.text}")
+    return found

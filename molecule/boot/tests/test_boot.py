@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""A file system on a borrowed drive is in fstab: it goes in time when the drive does, and comes back with it by itself."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import fabric
+import journal
+import pytest
+from testinfra.host import Host
+
+PLACE = "/mnt/borrowed"
+UNIT = "mnt-borrowed.mount"
+LOAD = "load-on-borrowed"
+TEXT = "kept over all reboots"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_fstab(owner: Host, borrower: Host, lease: dict[str, Any], attached: dict[str, Any]) -> Iterator[None]:
+    """As docs/boot.md has it."""
+    for host in (owner, borrower):
+        fabric.mark(host, "boot begins")
+    node = attached["nodes"][0]
+    fabric.output(borrower, f"mkfs.ext4 -qF {node} && udevadm settle")
+    identity = fabric.output(borrower, f"blkid -o value -s UUID {node}")
+    unit = f"device-lending-attached@{lease['name']}.service"
+    options = f"_netdev,nofail,x-systemd.requires={unit},x-systemd.wanted-by={unit}"
+    fabric.output(borrower, f"echo 'UUID={identity} {PLACE} ext4 {options} 0 0' >>/etc/fstab")
+    fabric.output(borrower, f"mkdir -p {PLACE} && systemctl daemon-reload && systemctl start {UNIT}")
+    fabric.output(borrower, f"echo '{TEXT}' >{PLACE}/file && sync")
+    yield
+    fabric.output(borrower, f"systemctl stop {UNIT} {unit} && sed -i '\\|{PLACE}|d' /etc/fstab")
+    fabric.output(borrower, "systemctl daemon-reload")
+    for host in (owner, borrower):
+        fabric.mark(host, fabric.WHOLE_AGAIN)
+
+
+@pytest.fixture
+def load(borrower: Host) -> None:
+    """Something writes to the file system, which systemd stops before it is unmounted."""
+    fabric.until(lambda: kept(borrower), 240, "the file system is mounted")
+    write = f"while :; do dd if=/dev/urandom of={PLACE}/load bs=64k count=8 oflag=sync status=none; done"
+    borrower.run(f"systemctl stop {LOAD}; systemctl reset-failed {LOAD}")
+    fabric.output(
+        borrower, f"systemd-run --unit={LOAD} --property=RequiresMountsFor={PLACE} /bin/sh -c '{write}'"
+    )
+
+
+def kept(borrower: Host) -> bool:
+    """Whether the file is where it was."""
+    try:
+        found = borrower.run(f"systemctl is-active --quiet {UNIT} && cat {PLACE}/file")
+    except RuntimeError:  # the host is not there yet
+        return False
+    return found.rc == 0 and found.stdout.strip() == TEXT
+
+
+def boot(host: Host) -> str:
+    """Which boot of the host it is; '' while it cannot be reached."""
+    try:
+        return str(host.run("cat /proc/sys/kernel/random/boot_id").stdout.strip())
+    except RuntimeError:
+        return ""
+
+
+def reboot(*hosts: Host) -> None:
+    """Reboot hosts in good order, and wait until all are back."""
+    before = [boot(host) for host in hosts]
+    for host in hosts:
+        name = host.backend.get_hostname()
+        subprocess.run([*journal.SSH, name, "systemctl reboot"], timeout=60, check=False, capture_output=True)
+    for host, old in zip(hosts, before, strict=True):
+        fabric.until(lambda host=host, old=old: boot(host) not in ("", old), 400, "the host is back")
+
+
+def errors(host: Host) -> list[str]:
+    """What the kernel of a host says against its drives and file systems since the tests began, or since it has booted."""
+    lines = fabric.output(host, "dmesg").rpartition("boot begins")[2].splitlines()
+    return [line for line in lines if fabric.TROUBLE.search(line) or "EXT4-fs error" in line or "EXT4-fs warning" in line]
+
+
+@pytest.mark.usefixtures("load")
+def test_a_recall_unmounts_in_time(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
+    fabric.output(owner, f"devlend recall {lease['name']}")
+    assert borrower.run(f"mountpoint -q {PLACE}").rc != 0
+    assert errors(borrower) == []
+    fabric.put(owner, "ownerd", "grants", fabric.granted(owner))
+    fabric.until(lambda: kept(borrower), 120, "the file system is mounted again")
+
+
+@pytest.mark.usefixtures("load")
+def test_the_borrower_reboots(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
+    reboot(borrower)
+    fabric.until(lambda: kept(borrower), 240, "the file system is mounted again")
+    assert f"lease {lease['name']}: released by" in fabric.output(
+        owner, "journalctl --boot --unit=device-lending-ownerd --output=cat --lines=50"
+    )
+    assert errors(owner) == []
+    assert errors(borrower) == []
+
+
+@pytest.mark.usefixtures("load")
+def test_the_owner_reboots(owner: Host, borrower: Host) -> None:
+    reboot(owner)
+    fabric.until(lambda: kept(borrower), 240, "the file system is mounted again")
+    assert errors(owner) == []
+    assert errors(borrower) == []
+
+
+@pytest.mark.usefixtures("load")
+def test_both_reboot(owner: Host, borrower: Host) -> None:
+    reboot(owner, borrower)
+    fabric.until(lambda: kept(borrower), 240, "the file system is mounted again")
+    assert errors(owner) == []
+    assert errors(borrower) == []

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Draining a host: what goes, what stays declared, what outlives a restart and a boot; and waiting for a lease."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+import pytest
+from daemon_hosts import until
+
+from device_lending import cli, command_wait
+from device_lending.client import Failed
+from device_lending.clock import Clock
+from device_lending.drain import Drain
+
+DEVICE = {"address": "0000:03:00.0"}
+
+
+@pytest.fixture
+def pair(fabric):
+    owner, borrower = fabric.pair()
+    owner.put_grants(("scratch", DEVICE, "node-b"))
+    borrower.put_attachments(("scratch", "node-a"), wait=20)
+    return owner, borrower
+
+
+def devlend(capsys, host, *argv):
+    code = cli.main([*argv, "--run-dir", str(host.base)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def state(host):
+    item = host.attachment("scratch")
+    return item and (item["state"], item["message"])
+
+
+def test_a_drained_borrower_returns_and_wants_still(pair, capsys):
+    owner, borrower = pair
+    code, out, _err = devlend(capsys, borrower, "drain")
+    assert (code, out) == (0, "borrowerd: returned scratch\nownerd: nothing was lent\n")
+    assert owner.leases() == []
+    assert owner.tree.driver_of("0000:03:00.0") == "nvme"
+    assert borrower.attachment("scratch")["address"] is None
+    until(lambda: state(borrower) == ("waiting", "this host is drained"))
+    assert borrower.borrowerd.client.get("/v1/status")["drained"]["until_boot"] is False
+    with pytest.raises(Failed, match="node-b is drained: scratch will be attached") as error:
+        borrower.put_attachments(("scratch", "node-a"), wait=20)
+    assert error.value.code == "drained"
+    borrower.stop_borrower()
+    borrower.start_borrower()
+    until(lambda: state(borrower) == ("waiting", "this host is drained"))
+    assert devlend(capsys, borrower, "undrain")[0] == 0
+    until(lambda: state(borrower)[0] == "attached")
+    assert borrower.borrowerd.client.get("/v1/status")["drained"] is None
+
+
+def test_a_drained_owner_takes_back_and_grants_still(pair, capsys):
+    owner, borrower = pair
+    code, out, _err = devlend(capsys, owner, "drain")
+    assert (code, out) == (0, "borrowerd: nothing was borrowed\nownerd: took back scratch\n")
+    assert owner.leases() == []
+    until(lambda: "node-a is drained and lends nothing" in state(borrower)[1])
+    assert owner.grant("scratch")["state"] == "offered"
+    assert "drained" in owner.grant("scratch")["message"]
+    owner.stop_owner()
+    owner.start_owner()
+    until(lambda: owner.ownerd.client.get("/v1/status")["drained"])
+    assert owner.leases() == []
+    devlend(capsys, owner, "undrain")
+    until(lambda: state(borrower)[0] == "attached")
+
+
+def test_what_a_person_has_held_stays_held(pair, capsys):
+    owner, _borrower = pair
+    owner.recall("scratch")
+    devlend(capsys, owner, "drain")
+    devlend(capsys, owner, "undrain")
+    assert owner.grant("scratch")["state"] == "held"
+
+
+def test_a_device_in_use_goes_when_it_is_not(pair, capsys):
+    _owner, borrower = pair
+    item = borrower.attachment("scratch")
+    borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/mnt", item["nodes"][0])
+    code, _out, err = devlend(capsys, borrower, "drain", "--wait", "0.5")
+    assert code == 1
+    assert "is still here: this host is drained, but in use" in err
+    item = borrower.attachment("scratch")
+    assert (item["leaving"], item["recall_deadline"]) == (True, None)
+    borrower.tree.unmount()
+    until(lambda: borrower.attachment("scratch")["address"] is None)
+
+
+def test_undrain_keeps_what_has_not_gone(pair, capsys):
+    _owner, borrower = pair
+    item = borrower.attachment("scratch")
+    borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/mnt", item["nodes"][0])
+    devlend(capsys, borrower, "drain", "--wait", "0.5")
+    devlend(capsys, borrower, "undrain")
+    borrower.tree.unmount()
+    now = borrower.attachment("scratch")
+    assert (now["leaving"], now["epoch"], now["message"]) == (False, item["epoch"], "")
+
+
+def test_force_takes_what_is_in_use(pair, capsys):
+    owner, borrower = pair
+    item = borrower.attachment("scratch")
+    borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/mnt", item["nodes"][0])
+    code, out, _err = devlend(capsys, borrower, "drain", "--wait", "0.3", "--force")
+    assert (code, out.splitlines()[0]) == (0, "borrowerd: returned scratch")
+    assert owner.leases() == []
+
+
+def test_a_boot_ends_what_is_until_then(pair, capsys):
+    _owner, borrower = pair
+    devlend(capsys, borrower, "drain", "--until-boot")
+    assert borrower.borrowerd.client.get("/v1/status")["drained"]["until_boot"] is True
+    borrower.stop_borrower()
+    shutil.rmtree(borrower.base / "run")
+    borrower.start_borrower()
+    until(lambda: state(borrower)[0] == "attached")
+
+
+def test_one_daemon_is_enough(pair, capsys):
+    owner, borrower = pair
+    borrower.stop_owner()
+    code, out, _err = devlend(capsys, borrower, "drain")
+    assert code == 0
+    assert "borrowerd: returned scratch" in out
+    assert "ownerd: " in out
+    borrower.stop_borrower()
+    assert devlend(capsys, borrower, "undrain")[0] == 3
+    assert owner.leases() == []
+
+
+def test_the_longer_of_two_stands(tmp_path):
+    drain = Drain(tmp_path / "lasting", tmp_path / "boot", Clock(lambda: 1000.0))
+    assert drain.state() is None
+    assert drain.end() is False
+    drain.begin(until_boot=True)
+    assert drain.state().document() == {"since": "1970-01-01T00:16:40Z", "until_boot": True}
+    drain.begin(until_boot=False)
+    assert drain.state().until_boot is False
+    drain.begin(until_boot=True)
+    assert drain.state().until_boot is False
+    assert drain.end() is True
+    assert drain.state() is None
+    (tmp_path / "lasting").write_text("rubbish")
+    assert drain.state() is not None
+
+
+def test_waiting(pair, capsys, monkeypatch):
+    owner, borrower = pair
+    monkeypatch.setattr(command_wait, "EVERY", 0.05)
+    assert devlend(capsys, borrower, "wait", "scratch")[:2] == (0, "scratch of node-a is attached\n")
+    until(lambda: devlend(capsys, owner, "wait", "scratch", "--for", "lent")[0] == 0)
+    code, _out, err = devlend(capsys, borrower, "wait", "scratch", "--for", "detached", "--timeout", "0.2")
+    assert code == 5
+    assert "not within 0.2 s: scratch of node-a is attached" in err
+    code, _out, err = devlend(capsys, borrower, "wait", "nothing", "--timeout", "0")
+    assert (code, err) == (5, "devlend: not within 0 s: this host does not borrow nothing\n")
+    devlend(capsys, borrower, "return", "scratch")
+    assert devlend(capsys, borrower, "wait", "scratch", "--for", "detached")[0] == 0
+    assert devlend(capsys, owner, "wait", "scratch", "--for", "free")[0] == 0
+
+
+def test_staying_ends_when_the_device_is_to_go(pair, capsys, monkeypatch):
+    """Before it goes: who uses it has to know in time. A daemon that is restarted ends nothing."""
+    _owner, borrower = pair
+    monkeypatch.setattr(command_wait, "EVERY", 0.05)
+    told = []
+    monkeypatch.setattr(command_wait, "notify", told.append)
+    ended = []
+    staying = threading.Thread(
+        target=lambda: ended.append(cli.main(["wait", "scratch", "--stay", "--run-dir", str(borrower.base)]))
+    )
+    staying.start()
+    until(lambda: told == ["READY=1"])
+    item = borrower.attachment("scratch")
+    borrower.stop_borrower()
+    borrower.start_borrower()
+    until(lambda: borrower.attachment("scratch")["state"] == "attached")
+    assert ended == []
+    borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/mnt", item["nodes"][0])
+    devlend(capsys, borrower, "drain", "--wait", "0")
+    staying.join(10)
+    assert ended == [6]
+    assert borrower.attachment("scratch")["address"] == item["address"]
+
+
+def found(**changes):
+    item = {"owner": "a", "state": "attached", "address": "x", "leaving": False, "message": "", **changes}
+    return [command_wait.attached([item], "n", state).so for state in ("attached", "detached")]
+
+
+def test_what_counts_as_attached():
+    assert found() == [True, False]
+    assert found(leaving=True) == [False, False]
+    assert found(state="detaching") == [False, False]
+    assert found(state="waiting", address=None) == [False, True]
