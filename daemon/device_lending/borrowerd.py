@@ -39,7 +39,11 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
         due = borrower.next_due()
         return _LOOK if due is None else min(_LOOK, max(0.2, due - clock.monotonic()))
 
-    ticker = Ticker(lambda: greeter.greet(borrower.look()), interval)
+    def look() -> None:
+        store.save()
+        greeter.greet(borrower.look())
+
+    ticker = Ticker(look, interval)
 
     def down() -> None:
         announcements.clear()
@@ -62,7 +66,7 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
         workers.stop()
         store.close()
 
-    return Parts(api.create(borrower, port), watch, ticker, start, borrower.stop, close)
+    return Parts(api.create(borrower, port, store), watch, ticker, start, borrower.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

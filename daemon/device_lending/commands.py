@@ -34,7 +34,9 @@ class Daemons:
 
 def run(daemons: Daemons, options: argparse.Namespace) -> Shown:
     """Carry out one command. Raises Unreachable, Failed and NotFound."""
-    return _COMMANDS[options.command](daemons, options)
+    document, text = _COMMANDS[options.command](daemons, options)
+    unwritten = document.get("unwritten")
+    return document, f"{text}\nKept in memory only: {unwritten}" if unwritten else text
 
 
 def _list(daemons: Daemons, _options: argparse.Namespace) -> Shown:
@@ -156,6 +158,7 @@ def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
         try:
             document[name] = client.get("/v1/status")
             lines.append((name, f"{document[name]['version']} on {document[name]['host']}"))
+            lines += [(f"{name}'s store", document[name]["store"])] if document[name]["store"] else []
             reached = (client, document[name])
         except Unreachable as error:
             document[name] = None

@@ -40,6 +40,7 @@ def assemble(
     greeter = Greeter(endpoint, announcements, workers, clock)
 
     def look() -> None:
+        store.save()
         links = owner.reconcile()
         # In a worker: the next look need not wait for a peer that is slow to listen.
         workers.submit(lambda: owner.remind(notifier))
@@ -69,7 +70,8 @@ def assemble(
         workers.stop()
         store.close()
 
-    return Parts(api.create(owner, port, notifier, lambda: endpoint.malformed), watch, ticker, start, owner.stop, close)
+    app = api.create(owner, port, notifier, lambda: endpoint.malformed, store)
+    return Parts(app, watch, ticker, start, owner.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

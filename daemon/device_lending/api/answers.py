@@ -31,6 +31,7 @@ class Status(BaseModel):
     version: str
     host: str
     kernel: Kernel
+    store: str = Field(..., description="What was wrong with the daemon's store since its start, in words, or nothing.")
 
 
 class WindowOut(BaseModel):
@@ -116,6 +117,7 @@ class Change(BaseModel):
     before: List[Dict[str, Any]]
     after: List[Dict[str, Any]]
     actions: List[str]
+    unwritten: str = Field(..., description="Why this is in memory only, until the disk can be written; or nothing.")
 
 
 class LeaseOut(BaseModel):
@@ -138,6 +140,7 @@ class Leases(BaseModel):
 
 class Done(BaseModel):
     message: str = Field(..., description="What was done, in words.")
+    unwritten: str = Field(..., description="Why this is in memory only, until the disk can be written; or nothing.")
 
 
 class OfferOut(BaseModel):

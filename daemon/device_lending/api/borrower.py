@@ -12,10 +12,11 @@ from device_lending.api import bodies, common, metrics
 from device_lending.api.operation import Operation
 from device_lending.borrower.service import Borrower
 from device_lending.kernel import KernelPort
+from device_lending.store.base import Store
 
 
-def create(borrower: Borrower, port: KernelPort) -> Starlette:
-    """The application."""
+def create(borrower: Borrower, port: KernelPort, store: Store) -> Starlette:
+    """The application; `store` is asked for its troubles alone."""
 
     def offers() -> dict[str, Any]:
         return {"offers": borrower.offers()}
@@ -70,6 +71,7 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
         port,
         borrower.peerings,
         lambda: borrower.endpoint.malformed,
+        store,
         lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
         operations,
     )
