@@ -445,7 +445,7 @@ class Owner:
             lents, links = snapshot(self._kernel)
             leases = self._store.leases()
             peerings = self._announcements.peerings(self.config, links)
-            self._bans.enforce(peerings)
+            self._bans.enforce(peerings, self._clock.wall())
             if leases or lents:
                 self._reconciler.step(lents, peerings, lambda: self._devices.scan(leases))
             return links
