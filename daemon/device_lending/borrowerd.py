@@ -17,6 +17,7 @@ from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.borrower import BorrowerStore
 from device_lending.ticker import Ticker
+from device_lending.trust import Trust
 from device_lending.watch import Watch
 from device_lending.workers import Workers
 
@@ -28,7 +29,7 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
     """Put borrowerd together around a kernel and file trees, real or not."""
     from device_lending.api import borrower as api
 
-    announcements = Announcements()
+    announcements = Announcements(store.peers)
     borrower = Borrower(config, store, port, announcements, roots, clock)
     workers = Workers("hello", count=2)
     greeter = Greeter(borrower.endpoint, announcements, workers, clock)
@@ -66,7 +67,8 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
         workers.stop()
         store.close()
 
-    return Parts(api.create(borrower, port, store), watch, ticker, start, borrower.stop, close)
+    trust = Trust(config, store.peers, borrower.peerings, ticker.wake)
+    return Parts(api.create(borrower, port, store, trust), watch, ticker, start, borrower.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

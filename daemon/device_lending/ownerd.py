@@ -20,6 +20,7 @@ from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.owner import OwnerStore
 from device_lending.ticker import Ticker
+from device_lending.trust import Trust
 from device_lending.watch import Watch
 from device_lending.workers import Workers
 
@@ -32,7 +33,7 @@ def assemble(
     """Put ownerd together around a kernel and file trees, real or not."""
     from device_lending.api import owner as api
 
-    announcements = Announcements()
+    announcements = Announcements(store.peers)
     owner = Owner(config, store, port, announcements, roots, binder, clock)
     endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
     workers = Workers("notices")
@@ -70,7 +71,8 @@ def assemble(
         workers.stop()
         store.close()
 
-    app = api.create(owner, port, notifier, lambda: endpoint.malformed, store)
+    trust = Trust(config, store.peers, owner.peerings, ticker.wake)
+    app = api.create(owner, port, notifier, lambda: endpoint.malformed, store, trust)
     return Parts(app, watch, ticker, start, owner.stop, close)
 
 

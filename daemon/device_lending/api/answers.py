@@ -66,6 +66,15 @@ class Links(BaseModel):
     links: List[LinkOut]
 
 
+class PeerOut(BaseModel):
+    ntb: str = Field(..., description="PCI address of the NTB function.")
+    peer: str
+
+
+class Peers(BaseModel):
+    peers: List[PeerOut]
+
+
 class BarOut(BaseModel):
     index: int
     size: int

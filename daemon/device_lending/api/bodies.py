@@ -80,6 +80,10 @@ class DeleteAttachmentIn(Body):
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
+class PeerIn(Body):
+    peer: StrictStr = Field(..., description="Name of the host behind the NTB function.")
+
+
 class RecallIn(Body):
     force: StrictBool = Field(False, description="Take the device at once; reset a quarantined one again.")
     ban: StrictBool = Field(False, description="Cut the borrower off as well, with all that it has; implies force.")

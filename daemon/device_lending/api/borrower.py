@@ -13,9 +13,10 @@ from device_lending.api.operation import Operation
 from device_lending.borrower.service import Borrower
 from device_lending.kernel import KernelPort
 from device_lending.store.base import Store
+from device_lending.trust import Trust
 
 
-def create(borrower: Borrower, port: KernelPort, store: Store) -> Starlette:
+def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> Starlette:
     """The application; `store` is asked for its troubles alone."""
 
     def offers() -> dict[str, Any]:
@@ -72,6 +73,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store) -> Starlette:
         borrower.peerings,
         lambda: borrower.endpoint.malformed,
         store,
+        trust,
         lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
         operations,
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""What both daemons' APIs share: the error form, status, links, metrics and the description."""
+"""What both daemons' APIs share: the error form, status, links, peers, metrics and the description."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from device_lending import __version__
-from device_lending.api import metrics
+from device_lending.api import metrics, peers
 from device_lending.api.operation import Operation
 from device_lending.errors import LendingError
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
 from device_lending.links import Peering
 from device_lending.store.base import Store
+from device_lending.trust import Trust
 
 log = logging.getLogger("device_lending.api")
 
@@ -36,10 +37,11 @@ def create(
     peerings: Callable[[], list[Peering]],
     malformed: Callable[[], int],
     store: Store,
+    trust: Trust,
     own_metrics: Callable[[], list[metrics.Metric]],
     own: list[Operation],
 ) -> Starlette:
-    """An application with status, links, metrics, a daemon's own operations, a description and the contract's errors.
+    """An application with what both daemons have, a daemon's own operations, a description and the contract's errors.
 
     `malformed` counts ignored messages of peers, `store` is asked for its troubles, `own_metrics` are those of this
     daemon alone.
@@ -78,7 +80,7 @@ def create(
         Operation("GET", "/v1/status", "Versions of the daemon and of the kernel module", "Status", status),
         Operation("GET", "/v1/links", "The links of this host and who is behind them", "Links", links),
         Operation("GET", "/metrics", "Metrics in the Prometheus text format", None, scrape),
-        *map(telling, own),
+        *map(telling, [*own, *peers.operations(trust)]),
     ]
     description = Operation("GET", "/openapi.json", "This description", None, describe)
     return Starlette(

@@ -14,9 +14,12 @@ from device_lending.api.operation import Operation
 from device_lending.kernel import KernelPort
 from device_lending.owner.service import Notifier, Owner
 from device_lending.store.base import Store
+from device_lending.trust import Trust
 
 
-def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable[[], int], store: Store) -> Starlette:
+def create(
+    owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable[[], int], store: Store, trust: Trust
+) -> Starlette:
     """The application; `malformed` counts ignored messages of peers, `store` is asked for its troubles alone."""
 
     def put_grants(body: bodies.GrantsIn) -> dict[str, Any]:
@@ -60,6 +63,7 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
         owner.peerings,
         malformed,
         store,
+        trust,
         lambda: metrics.of_leases(owner.leases()),
         operations,
     )

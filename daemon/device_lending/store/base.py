@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from device_lending.store.db import Database
+from device_lending.store.peers import Peers
 
 
 class Store:
-    """A daemon's store on one database."""
+    """A daemon's store on one database, which has the table of `peers`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.peers = Peers(database)
 
     @property
     def unwritten(self) -> str:

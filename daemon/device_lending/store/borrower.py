@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from device_lending.store import values
+from device_lending.store import peers, values
 from device_lending.store.base import Store
 from device_lending.store.db import Database
 
@@ -30,7 +30,7 @@ ALTER TABLE holdings ADD COLUMN ttl REAL;
 ALTER TABLE holdings ADD COLUMN renewed REAL;
 ALTER TABLE holdings ADD COLUMN peer_epoch TEXT
 """
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2)
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,7 @@ def _holding(row: sqlite3.Row) -> Holding:
 
 def _check(connection: sqlite3.Connection) -> None:
     """Raises ValueError for what cannot be."""
+    peers.check(connection)
     for wanted in values.read(connection, "attachments", _wanted):
         values.host(f"the owner of {wanted.name}", wanted.owner)
     for holding in values.read(connection, "holdings", _holding):

@@ -12,7 +12,7 @@ from typing import Any
 
 from device_lending.errors import LendingError
 from device_lending.pci import selector
-from device_lending.store import values
+from device_lending.store import peers, values
 from device_lending.store.base import Store
 from device_lending.store.db import Database, unwritable
 from device_lending.store.labels import Label, Labels
@@ -49,7 +49,7 @@ CREATE TABLE bans (
 """
 _SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
 _SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL; ALTER TABLE leases ADD COLUMN seen REAL"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -275,6 +275,7 @@ def _ban(row: sqlite3.Row) -> Ban:
 
 def _check(connection: sqlite3.Connection) -> None:
     """Raises ValueError for what cannot be."""
+    peers.check(connection)
     for grant in values.read(connection, "grants", _grant):
         values.host(f"the borrower of {grant.name}", grant.borrower)
         try:

@@ -139,6 +139,7 @@ def test_a_stopped_daemon_is_started_and_the_other_left_alone(scene):
 def test_a_new_configuration_restarts(scene):
     scene.converge(scene.archive())
     assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))[1]) == 2
+    assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60, first_use="refuse"))[1]) == 2
 
 
 def test_a_new_command_does_not_restart(scene):
