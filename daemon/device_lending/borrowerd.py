@@ -18,6 +18,7 @@ from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.borrower import BorrowerStore
 from device_lending.ticker import Ticker
+from device_lending.trust import Trust
 from device_lending.watch import Watch
 from device_lending.workers import Workers
 
@@ -31,7 +32,7 @@ def assemble(
     """Put borrowerd together around a kernel and file trees, real or not."""
     from device_lending.api import borrower as api
 
-    announcements = Announcements()
+    announcements = Announcements(store.peers)
     borrower = Borrower(config, store, port, announcements, roots, clock, drain)
     workers = Workers("hello", count=2)
     greeter = Greeter(borrower.endpoint, announcements, workers, clock)
@@ -42,7 +43,11 @@ def assemble(
         due = borrower.next_due()
         return _LOOK if due is None else min(_LOOK, max(0.2, due - clock.monotonic()))
 
-    ticker = Ticker(lambda: greeter.greet(borrower.look()), interval)
+    def look() -> None:
+        store.save()
+        greeter.greet(borrower.look())
+
+    ticker = Ticker(look, interval)
 
     def down() -> None:
         announcements.clear()
@@ -65,7 +70,8 @@ def assemble(
         workers.stop()
         store.close()
 
-    return Parts(api.create(borrower, port), watch, ticker, start, borrower.stop, close)
+    trust = Trust(config, store.peers, borrower.peerings, ticker.wake)
+    return Parts(api.create(borrower, port, store, trust), watch, ticker, start, borrower.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

@@ -44,6 +44,10 @@ def _ban_completer(**_unused: Any) -> list[str]:
     return sorted(_known("ownerd", "bans", key="host"))
 
 
+def _ntb_completer(**_unused: Any) -> list[str]:
+    return sorted(_known("ownerd", "links", key="ntb"))
+
+
 def _seconds(value: str) -> float:
     seconds = float(value)
     if not 0 <= seconds <= 3600:
@@ -97,6 +101,11 @@ def parser() -> argparse.ArgumentParser:
     unban = sub("unban", "let a host in again that recall --ban has cut off")
     host = unban.add_argument("host", metavar="HOST", help="name of the host")
     host.completer = _ban_completer  # type: ignore[attr-defined]
+    trust = sub("trust", "say which host is behind an NTB function, where the configuration does not")
+    ntb = trust.add_argument("ntb", metavar="NTB", help="PCI address of the NTB function; see links")
+    ntb.completer = _ntb_completer  # type: ignore[attr-defined]
+    trust.add_argument("name", metavar="NAME", nargs="?", help="name of the host; what it announces when left out")
+    trust.add_argument("--forget", action="store_true", help="know nobody there any more")
     sub("status", "show the daemons, the kernel module and the links")
     sub("links", "list the links and who is behind them")
     sub("devices", "list this host's PCI functions and whether they can be lent")

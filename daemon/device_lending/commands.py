@@ -36,7 +36,9 @@ class Daemons:
 
 def run(daemons: Daemons, options: argparse.Namespace) -> Shown:
     """Carry out one command. Raises Unreachable, Failed and NotFound."""
-    return _COMMANDS[options.command](daemons, options)
+    document, text = _COMMANDS[options.command](daemons, options)
+    unwritten = document.get("unwritten")
+    return document, f"{text}\nKept in memory only: {unwritten}" if unwritten else text
 
 
 def _list(daemons: Daemons, _options: argparse.Namespace) -> Shown:
@@ -150,6 +152,42 @@ def _unban(daemons: Daemons, options: argparse.Namespace) -> Shown:
     return answer, str(answer["message"])
 
 
+def _trust(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    peer = None if options.forget else options.name or _announced(daemons, options.ntb)
+    path = f"/v1/peers/{quote(options.ntb, safe='')}"
+    document: Document = {}
+    errors: list[Failed | Unreachable] = []
+    for name, client in (("ownerd", daemons.owner), ("borrowerd", daemons.borrower)):
+        try:
+            method, body = ("DELETE", None) if peer is None else ("PUT", {"peer": peer})
+            document[name] = client.call(method, path, body, _SLOW)
+        except (Failed, Unreachable) as error:
+            errors.append(error)
+            document[name] = None
+    # Each daemon knows what it has met itself: for both to forget, it is enough that one had known.
+    done = [answer for answer in document.values() if answer is not None]
+    if errors and not (done and peer is None and getattr(errors[0], "status", None) == 404):
+        raise errors[0]
+    document["unwritten"] = "; ".join(answer["unwritten"] for answer in done if answer["unwritten"])
+    return document, str(done[0]["message"])
+
+
+def _announced(daemons: Daemons, ntb: str) -> str:
+    """The name that the host behind an NTB function announces."""
+    links = [row for row in _links_of_either(daemons)["links"] if row["ntb"] == ntb.lower()]
+    names = sorted({str(row["announced"]) for row in links if row["announced"]})
+    if len(names) != 1:
+        raise NotFound(f"nobody announces itself behind {ntb} now; say its name as well, or see devlend links")
+    return names[0]
+
+
+def _links_of_either(daemons: Daemons) -> Document:
+    try:
+        return daemons.owner.get("/v1/links")
+    except Unreachable:
+        return daemons.borrower.get("/v1/links")
+
+
 def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
     document: Document = {}
     lines: list[tuple[str, Any]] = []
@@ -158,6 +196,7 @@ def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
         try:
             document[name] = client.get("/v1/status")
             lines.append((name, f"{document[name]['version']} on {document[name]['host']}"))
+            lines += [(f"{name}'s store", document[name]["store"])] if document[name]["store"] else []
             reached = (client, document[name])
         except Unreachable as error:
             document[name] = None
@@ -176,10 +215,7 @@ def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
 
 
 def _links(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    try:
-        document = daemons.owner.get("/v1/links")
-    except Unreachable:
-        document = daemons.borrower.get("/v1/links")
+    document = _links_of_either(daemons)
     return document, _link_table(document["links"])
 
 
@@ -253,6 +289,7 @@ _COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
     "return": _return,
     "recall": _recall,
     "unban": _unban,
+    "trust": _trust,
     "status": _status,
     "links": _links,
     "devices": _devices,

@@ -13,6 +13,8 @@ from typing import Any
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
+_KEYS = ("host", "links", "lease_ttl", "recall_grace", "first_use")
+
 
 class ConfigError(Exception):
     """The configuration file cannot be used; the text says which key and why."""
@@ -30,7 +32,8 @@ class LinkConfig:
 class Config:
     """Settings of both daemons of a host. Times are in seconds.
 
-    `links` is None when the file leaves it out: then the name a peer announces is taken.
+    `links` is None when the file leaves it out: then the first name that is announced behind an NTB function is taken
+    for good, or with `first_use` "refuse" none that no person has named.
     `lease_ttl` is how long a lease outlives a dead link, `recall_grace` how long a borrower may
     take to hand a recalled device back before it is taken by force.
     """
@@ -39,6 +42,7 @@ class Config:
     links: tuple[LinkConfig, ...] | None = None
     lease_ttl: float = 120.0
     recall_grace: float = 20.0
+    first_use: str = "trust"
 
 
 def load(path: str) -> Config:
@@ -69,9 +73,9 @@ def parse(document: Any) -> Config:
     """Turn the loaded YAML document into a Config. Raises ConfigError."""
     if not isinstance(document, dict):
         raise ConfigError("the top level must be a mapping with at least the key 'host'")
-    unknown = sorted(set(map(str, document)) - {"host", "links", "lease_ttl", "recall_grace"})
+    unknown = sorted(set(map(str, document)) - set(_KEYS))
     if unknown:
-        raise ConfigError(f"unknown key {unknown[0]!r}; known are host, links, lease_ttl, recall_grace")
+        raise ConfigError(f"unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}")
     host = document.get("host")
     if not isinstance(host, str) or not HOST_NAME.fullmatch(host):
         raise ConfigError(
@@ -82,6 +86,7 @@ def parse(document: Any) -> Config:
         links=_links(document.get("links"), host),
         lease_ttl=_seconds(document, "lease_ttl", Config.lease_ttl, 1, 86400),
         recall_grace=_seconds(document, "recall_grace", Config.recall_grace, 0, 3600),
+        first_use=_first_use(document.get("first_use", Config.first_use)),
     )
 
 
@@ -104,6 +109,12 @@ def _links(value: Any, host: str) -> tuple[LinkConfig, ...] | None:
             raise ConfigError(f"{where}.peer is {peer!r}, this host itself")
         links.append(LinkConfig(ntb.lower(), peer))
     return tuple(links)
+
+
+def _first_use(value: Any) -> str:
+    if value not in ("trust", "refuse"):
+        raise ConfigError(f"first_use must be trust or refuse, not {value!r}")
+    return str(value)
 
 
 def _seconds(document: dict[str, Any], key: str, default: float, least: float, most: float) -> float:

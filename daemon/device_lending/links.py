@@ -3,17 +3,21 @@
 """Who is at the other end of which link: the announced names against the configuration.
 
 The peer's identity is the link a message came over; a name is what the peer says of itself. Where the
-configuration names the peer of an NTB function, another announced name is a cabling error.
+configuration names the peer of an NTB function, or else one is known there, another announced name is a cabling error.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from device_lending.config import Config
 from device_lending.kernel import Link
+from device_lending.store.peers import Peers
+
+log = logging.getLogger("device_lending.links")
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class Peering:
         }
 
 
-def peering(config: Config, link: Link, announced: str | None) -> Peering:
-    """Judge one link. Pure."""
+def peering(config: Config, link: Link, announced: str | None, known: Mapping[str, str]) -> Peering:
+    """Judge one link. `known` has the hosts that are known behind NTB functions, by address. Pure."""
     expected: list[str] | None = None
     if config.links is not None:
         expected = [item.peer for item in config.links if item.ntb == link.ntb]
@@ -75,7 +79,8 @@ def peering(config: Config, link: Link, announced: str | None) -> Peering:
     if announced == config.host:
         return replace(result, problem=f"the peer announces this host's own name {announced}; give each host its name")
     if expected is None:
-        return replace(result, peer=announced)
+        problem = _unknown(config, link, announced, known)
+        return replace(result, peer=known.get(link.ntb) or (None if problem else announced), problem=problem)
     if announced is not None and announced not in expected:
         wanted = " or ".join(expected)
         problem = (
@@ -86,17 +91,39 @@ def peering(config: Config, link: Link, announced: str | None) -> Peering:
     return replace(result, peer=announced or (expected[0] if len(expected) == 1 else None))
 
 
+def _unknown(config: Config, link: Link, announced: str | None, known: Mapping[str, str]) -> str:
+    """Why a name is not taken where no links are configured, and what would have it taken; "" when it is."""
+    here, taken = known.get(link.ntb), f"devlend trust {link.ntb} {announced} on {config.host}"
+    if announced is None or announced == here:
+        return ""
+    if here is not None:
+        return (
+            f"cabling: {here} is known behind NTB function {link.ntb} but {announced} announces itself; correct the "
+            f"cable or, if that is right, {taken}"
+        )
+    other = next((ntb for ntb, host in known.items() if host == announced), None)
+    if other is not None:
+        return (
+            f"cabling: {announced} announces itself behind NTB function {link.ntb} but is known behind {other}; give "
+            f"each host its name or, if the cable was moved or both lead there, {taken}"
+        )
+    if config.first_use == "refuse":
+        where = f"NTB function {link.ntb}, where nobody is known"
+        return f"{announced} announces itself behind {where}; if that is right, {taken}"
+    return ""
+
+
 class Announcements:
     """The names peers announced, forgotten when the peer's boot epoch changes.
 
-    Without configured links a name belongs to the link at which it was announced first, as long as that is ready:
-    whoever announces it elsewhere is not served.
+    Without configured links the first name that may be served behind an NTB function is put into `peers`, for good.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
         self._names: dict[int, tuple[int, str]] = {}
-        self._holders: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._judging = threading.Lock()
 
     def note(self, link: int, peer_epoch: int, host: str) -> bool:
         """Remember the name that came over a link; True when it is news."""
@@ -115,28 +142,20 @@ class Announcements:
         """Forget all, for a reloaded module numbers its links anew."""
         with self._lock:
             self._names.clear()
-            self._holders.clear()
 
     def peerings(self, config: Config, links: Iterable[Link]) -> list[Peering]:
         """Judge all links, by number."""
-        found = [peering(config, link, self.name(link)) for link in sorted(links, key=lambda link: link.id)]
-        return found if config.links is not None else self._without_twins(found)
-
-    def _without_twins(self, peerings: list[Peering]) -> list[Peering]:
-        names = {row.link.id: row.peer for row in peerings if row.usable and row.peer is not None}
-        with self._lock:
-            self._holders = {name: link for name, link in self._holders.items() if names.get(link) == name}
-            for link, name in names.items():
-                self._holders.setdefault(name, link)
-            holders = dict(self._holders)
-        return [_without_name_of_another(row, holders.get(row.peer or "", row.link.id)) for row in peerings]
-
-
-def _without_name_of_another(row: Peering, holder: int) -> Peering:
-    if holder == row.link.id:
-        return row
-    problem = (
-        f"the peer announces the name {row.peer}, which the host behind link {holder} has: give each host its name, or "
-        "list their NTB functions in 'links' of the configuration, if both links lead to that host"
-    )
-    return replace(row, problem=problem)
+        ordered = sorted(links, key=lambda link: link.id)
+        if config.links is not None:
+            return [peering(config, link, self.name(link), {}) for link in ordered]
+        with self._judging:
+            known = self._peers.all()
+            found = []
+            for link in ordered:
+                row = peering(config, link, self.name(link), known)
+                if row.usable and row.peer is not None and link.ntb not in known:
+                    known[link.ntb] = row.peer
+                    self._peers.learn(link.ntb, row.peer)
+                    log.warning("NTB function %s: %s is taken to be behind it from now on", link.ntb, row.peer)
+                found.append(row)
+            return found

@@ -21,6 +21,7 @@ from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.owner import OwnerStore
 from device_lending.ticker import Ticker
+from device_lending.trust import Trust
 from device_lending.watch import Watch
 from device_lending.workers import Workers
 
@@ -39,7 +40,7 @@ def assemble(
     """Put ownerd together around a kernel and file trees, real or not."""
     from device_lending.api import owner as api
 
-    announcements = Announcements()
+    announcements = Announcements(store.peers)
     owner = Owner(config, store, port, announcements, roots, binder, clock, drain)
     endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
     workers = Workers("notices")
@@ -47,6 +48,7 @@ def assemble(
     greeter = Greeter(endpoint, announcements, workers, clock)
 
     def look() -> None:
+        store.save()
         links = owner.reconcile()
         # In a worker: the next look need not wait for a peer that is slow to listen.
         workers.submit(lambda: owner.remind(notifier))
@@ -76,7 +78,9 @@ def assemble(
         workers.stop()
         store.close()
 
-    return Parts(api.create(owner, port, notifier, lambda: endpoint.malformed), watch, ticker, start, owner.stop, close)
+    trust = Trust(config, store.peers, owner.peerings, ticker.wake)
+    app = api.create(owner, port, notifier, lambda: endpoint.malformed, store, trust)
+    return Parts(app, watch, ticker, start, owner.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

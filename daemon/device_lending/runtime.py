@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from device_lending import __version__, config, log, paths
-from device_lending.store.db import StoreError
+from device_lending.store.db import StoreBusy, StoreError
 from device_lending.ticker import Ticker
 from device_lending.watch import Watch
 
@@ -26,6 +26,7 @@ logger = logging.getLogger("device_lending.daemon")
 EX_USAGE = 2
 EX_CONFIG = 78
 EX_UNAVAILABLE = 69
+EX_TEMPFAIL = 75
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ def main(daemon: str, summary: str, build: Callable[[config.Config, str], Parts]
     logger.info("%s %s starts on %s", daemon, __version__, settings.host)
     try:
         parts = build(settings, options.store)
+    except StoreBusy as error:
+        logger.critical("%s", error)
+        return EX_TEMPFAIL
     except (StoreError, OSError) as error:
         logger.critical("%s", error)
         return EX_UNAVAILABLE

@@ -171,6 +171,8 @@ def config_text(config: dict[str, t.Any]) -> str:
         lines += [f"  - {json.dumps(link)}" for link in config["links"]]
     if config.get("lease_ttl") is not None:
         lines.append(f"lease_ttl: {config['lease_ttl']}")
+    if config.get("first_use") is not None:
+        lines.append(f"first_use: {config['first_use']}")
     return "\n".join(lines) + "\n"
 
 

@@ -43,7 +43,7 @@ def apply_grants(
             raise
         warn(f"Refused unless the borrower releases it before: {exc.message}")
         answer = daemon.put("/v1/grants", dict(body, force=True))
-    return _result(answer)
+    return _result(answer, warn)
 
 
 def apply_attachments(
@@ -55,6 +55,7 @@ def apply_attachments(
     force: bool,
     wait: int,
     check_mode: bool,
+    warn: Warn,
 ) -> dict[str, t.Any]:
     """Make the daemon's attachments those wanted, or do the half of it that C(phase) names.
 
@@ -82,7 +83,7 @@ def apply_attachments(
         "dry_run": check_mode,
     }
     try:
-        return _result(daemon.put("/v1/attachments", body, extra_time=wait_returned + wait))
+        return _result(daemon.put("/v1/attachments", body, extra_time=wait_returned + wait), warn)
     except DaemonAbsent:
         if not check_mode:
             raise
@@ -117,7 +118,9 @@ def _pairs(attachments: list[Item]) -> set[tuple[str, str]]:
     return {(item["name"], item["owner"]) for item in attachments}
 
 
-def _result(answer: dict[str, t.Any]) -> dict[str, t.Any]:
+def _result(answer: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:
+    if answer.get("unwritten"):
+        warn(f"The daemon keeps this in memory only: {answer['unwritten']}")
     try:
         before, after = answer["before"], answer["after"]
         return {

@@ -44,7 +44,7 @@ options:
       links:
         description:
           - Which peer is at the other end of which NTB function.
-          - Where it is not given, the name that the peer announces is taken.
+          - Where it is not given, the names that peers announce are taken as O(config.first_use) says.
             Where it is given, another name is a cabling error.
         type: list
         elements: dict
@@ -61,6 +61,15 @@ options:
         description: How many seconds a lease outlives a dead link.
         type: int
         default: 120
+      first_use:
+        description:
+          - What becomes of a peer whose name nobody has configured.
+          - With V(trust), the first name that is announced behind an NTB function is taken, and is the only one there until a
+            person says otherwise with C(devlend trust).
+          - With V(refuse), none is taken that a person has not named so.
+        type: str
+        choices: [trust, refuse]
+        default: trust
   keep:
     description:
       - How many versions to keep beside the one in use.
@@ -173,6 +182,7 @@ def main():
                     host=dict(type="str", required=True),
                     links=dict(type="list", elements="dict", options=link),
                     lease_ttl=dict(type="int", default=120),
+                    first_use=dict(type="str", choices=["trust", "refuse"], default="trust"),
                 ),
             ),
             keep=dict(type="int", default=1),

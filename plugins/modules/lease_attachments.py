@@ -191,6 +191,7 @@ def main():
             force=params["force"],
             wait=params["wait"],
             check_mode=module.check_mode,
+            warn=module.warn,
         )
         result["attachments"] = daemon.get("/v1/attachments")["attachments"] if result["daemon_available"] else []
     except ApiError as exc:

@@ -34,6 +34,7 @@ class Status(BaseModel):
     drained: Optional[Dict[str, Any]] = Field(
         ..., description="since (UTC, ISO 8601) and until_boot; null unless it is"
     )
+    store: str = Field(..., description="What was wrong with the daemon's store since its start, in words, or nothing.")
 
 
 class WindowOut(BaseModel):
@@ -66,6 +67,15 @@ class LinkOut(BaseModel):
 
 class Links(BaseModel):
     links: List[LinkOut]
+
+
+class PeerOut(BaseModel):
+    ntb: str = Field(..., description="PCI address of the NTB function.")
+    peer: str
+
+
+class Peers(BaseModel):
+    peers: List[PeerOut]
 
 
 class BarOut(BaseModel):
@@ -119,6 +129,7 @@ class Change(BaseModel):
     before: List[Dict[str, Any]]
     after: List[Dict[str, Any]]
     actions: List[str]
+    unwritten: str = Field(..., description="Why this is in memory only, until the disk can be written; or nothing.")
 
 
 class LeaseOut(BaseModel):
@@ -141,6 +152,7 @@ class Leases(BaseModel):
 
 class Done(BaseModel):
     message: str = Field(..., description="What was done, in words.")
+    unwritten: str = Field(..., description="Why this is in memory only, until the disk can be written; or nothing.")
 
 
 class OfferOut(BaseModel):

@@ -89,6 +89,10 @@ class DrainBorrowerIn(DrainOwnerIn):
     wait: float = Field(30, ge=0, le=3600, description="Seconds to wait until nobody uses the devices.")
 
 
+class PeerIn(Body):
+    peer: StrictStr = Field(..., description="Name of the host behind the NTB function.")
+
+
 class RecallIn(Body):
     force: StrictBool = Field(False, description="Take the device at once; reset a quarantined one again.")
     ban: StrictBool = Field(False, description="Cut the borrower off as well, with all that it has; implies force.")

@@ -12,10 +12,12 @@ from device_lending.api import bodies, common, metrics
 from device_lending.api.operation import Operation
 from device_lending.borrower.service import Borrower
 from device_lending.kernel import KernelPort
+from device_lending.store.base import Store
+from device_lending.trust import Trust
 
 
-def create(borrower: Borrower, port: KernelPort) -> Starlette:
-    """The application."""
+def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> Starlette:
+    """The application; `store` is asked for its troubles alone."""
 
     def offers() -> dict[str, Any]:
         return {"offers": borrower.offers()}
@@ -76,6 +78,8 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
         borrower.peerings,
         borrower.drained,
         lambda: borrower.endpoint.malformed,
+        store,
+        trust,
         lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
         operations,
     )

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""What both daemons' APIs share: the error form, status, links, metrics and the description."""
+"""What both daemons' APIs share: the error form, status, links, peers, metrics and the description."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,17 +15,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from device_lending import __version__
-from device_lending.api import metrics
+from device_lending.api import metrics, peers
 from device_lending.api.operation import Operation
 from device_lending.errors import LendingError
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
 from device_lending.links import Peering
-from device_lending.store.db import StoreError
+from device_lending.store.base import Store
+from device_lending.trust import Trust
 
 log = logging.getLogger("device_lending.api")
 
 ITEMS_MAX = 1024
 DRAIN = "/v1/drain"
+# The answers of what changes something.
+_CHANGES = ("Change", "Done")
 
 
 def create(
@@ -34,18 +38,22 @@ def create(
     peerings: Callable[[], list[Peering]],
     drained: Callable[[], dict[str, Any] | None],
     malformed: Callable[[], int],
+    store: Store,
+    trust: Trust,
     own_metrics: Callable[[], list[metrics.Metric]],
     own: list[Operation],
 ) -> Starlette:
-    """An application with status, links, metrics, a daemon's own operations, a description and the contract's errors.
+    """An application with what both daemons have, a daemon's own operations, a description and the contract's errors.
 
-    `malformed` counts ignored messages of peers, `own_metrics` are those of this daemon alone.
+    `malformed` counts ignored messages of peers, `store` is asked for its troubles, `own_metrics` are those of this
+    daemon alone.
     """
 
     def status() -> dict[str, Any]:
         info = port.info()
         kernel = {"loaded": info.loaded, "version": info.version, "srcversion": info.srcversion}
-        return {"daemon": daemon, "version": __version__, "host": host, "kernel": kernel, "drained": drained()}
+        own = {"store": store.trouble, "drained": drained()}
+        return {"daemon": daemon, "version": __version__, "host": host, "kernel": kernel, **own}
 
     def links() -> dict[str, Any]:
         return {"links": [peering.document() for peering in peerings()]}
@@ -59,11 +67,23 @@ def create(
 
         return description(f"device-lending {daemon}", __version__, operations)
 
+    def telling(operation: Operation) -> Operation:
+        """The operation with what its caller should know of the store, if it changes anything."""
+        if operation.answer not in _CHANGES:
+            return operation
+
+        def run(**arguments: Any) -> dict[str, Any]:
+            answer = operation.run(**arguments)
+            assert isinstance(answer, dict)
+            return {**answer, "unwritten": store.unwritten}
+
+        return replace(operation, run=run)
+
     operations = [
         Operation("GET", "/v1/status", "Versions of the daemon and of the kernel module", "Status", status),
         Operation("GET", "/v1/links", "The links of this host and who is behind them", "Links", links),
         Operation("GET", "/metrics", "Metrics in the Prometheus text format", None, scrape),
-        *own,
+        *map(telling, [*own, *peers.operations(trust)]),
     ]
     description = Operation("GET", "/openapi.json", "This description", None, describe)
     return Starlette(
@@ -90,9 +110,6 @@ def _error_handlers() -> dict[Any, Any]:
         code = "kernel_not_loaded" if isinstance(error, NotLoaded) else "kernel_error"
         return _answer(LendingError(code, f"the kernel module cannot be asked: {error}"), 503)
 
-    def store(_request: Request, error: Exception) -> JSONResponse:
-        return _answer(LendingError("store_unwritable", f"nothing was changed: {error}"), 507)
-
     def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
@@ -103,4 +120,4 @@ def _error_handlers() -> dict[Any, Any]:
         text = f"internal error: {error}; see the journal of the daemon"
         return _answer(LendingError("internal", text), 500)
 
-    return {LendingError: lending, KernelError: kernel, StoreError: store, HTTPException: http, Exception: internal}
+    return {LendingError: lending, KernelError: kernel, HTTPException: http, Exception: internal}

@@ -13,10 +13,14 @@ from device_lending.api import bodies, common, metrics
 from device_lending.api.operation import Operation
 from device_lending.kernel import KernelPort
 from device_lending.owner.service import Notifier, Owner
+from device_lending.store.base import Store
+from device_lending.trust import Trust
 
 
-def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable[[], int]) -> Starlette:
-    """The application; `malformed` counts ignored messages of peers."""
+def create(
+    owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable[[], int], store: Store, trust: Trust
+) -> Starlette:
+    """The application; `malformed` counts ignored messages of peers, `store` is asked for its troubles alone."""
 
     def put_grants(body: bodies.GrantsIn) -> dict[str, Any]:
         common.limit(body.grants, "grants")
@@ -64,6 +68,8 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
         owner.peerings,
         owner.drained,
         malformed,
+        store,
+        trust,
         lambda: metrics.of_leases(owner.leases()),
         operations,
     )

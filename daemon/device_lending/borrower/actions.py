@@ -67,7 +67,7 @@ class Actions:
                 self._attach(attachment, action)
             elif isinstance(action, Detach):
                 self._detach(attachment, action)
-        except Exception as error:  # a full disk, say; without an event the attachment would be stuck for ever
+        except Exception as error:  # without an event the attachment would be stuck for ever
             log.exception("lease %s: %s failed", attachment.name, type(action).__name__)
             now, text = self._now(), f"internal error: {error}"
             for event in (Denied(now, text), AttachFailed(now, text, unanswered=True), DetachFailed(now, text)):

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from device_lending import kernel
 from device_lending.errors import LendingError
@@ -16,7 +16,7 @@ log = logging.getLogger("device_lending.bans")
 
 
 class Bans:
-    """What is banned is on disk; the kernel keeps the links down. All methods must be called under the owner's lock."""
+    """The store has the bans, the kernel keeps the links down. All methods must be called under the owner's lock."""
 
     def __init__(self, store: OwnerStore, port: kernel.KernelPort, host: str) -> None:
         self._store = store
@@ -28,27 +28,50 @@ class Bans:
         return self._store.bans()
 
     def put(self, host: str, link: int, since: float) -> None:
-        """Ban a host; its link goes down at once. Raises KernelError, with the ban on disk: `enforce` tries again."""
+        """Ban a host; its link goes down at once. Raises KernelError, and `enforce` tries again."""
         self._store.add_ban(Ban(host, since))
         log.warning("host %s is banned", host)
         self._kernel.ban(link, True)
 
     def lift(self, host: str, peerings: Iterable[Peering]) -> None:
-        """Let a host in again. Raises LendingError not_banned, KernelError."""
+        """Let a host in again, by its name or its NTB function. Raises LendingError not_banned, KernelError."""
         if all(ban.host != host for ban in self.all()):
             raise LendingError(
                 "not_banned", f"host {host} is not banned by {self._host}; see its links", status=404, name=host
             )
-        self._store.remove_ban(host)
-        log.warning("host %s is not banned any more", host)
         for peering in peerings:
             # Who was banned by a name that it announced is nobody now: it announces itself, and is judged then.
-            if peering.link.banned and peering.peer in (host, None):
+            if peering.link.banned and (peering.peer in (host, None) or peering.link.ntb == host):
                 self._kernel.ban(peering.link.id, False)
+                self._store.remove_ban(peering.link.ntb)
+        self._store.remove_ban(host)
+        log.warning("host %s is not banned any more", host)
 
-    def enforce(self, peerings: Iterable[Peering]) -> None:
-        """Have the kernel keep down what is banned, once it was loaded anew or a cable changed. Raises KernelError."""
+    def enforce(self, peerings: Collection[Peering], now: float) -> None:
+        """Have the kernel keep down what is banned, once it was loaded anew or a cable changed. Raises KernelError.
+
+        After a lost store, what the kernel keeps down is banned; `now` is seconds since 1970.
+        """
+        for host in unexplained(peerings, {ban.host for ban in self.all()}):
+            self._store.add_ban(Ban(host, now))
+            log.warning("host %s is banned: found in the kernel", host)
         banned = {ban.host for ban in self.all()}
         for peering in peerings:
-            if peering.peer is not None and peering.link.banned != (peering.peer in banned):
-                self._kernel.ban(peering.link.id, peering.peer in banned)
+            meant = peering.peer in banned or peering.link.ntb in banned
+            if (peering.peer is not None or meant) and peering.link.banned != meant:
+                self._kernel.ban(peering.link.id, meant)
+
+
+def unexplained(peerings: Collection[Peering], banned: set[str]) -> list[str]:
+    """Who has to be banned, as the kernel keeps its link down and `banned` does not say why.
+
+    Without a name it is called as the NTB function before it. A banned host that is behind no link may be the reason.
+    """
+    placed = {name for peering in peerings for name in (peering.peer, peering.link.ntb)}
+    if not banned <= placed:
+        return []
+    return [
+        peering.peer or peering.link.ntb
+        for peering in peerings
+        if peering.link.banned and not banned & {peering.peer, peering.link.ntb}
+    ]

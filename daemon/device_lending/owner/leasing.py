@@ -19,7 +19,6 @@ from device_lending.errors import LendingError
 from device_lending.kernel import Lent, Link
 from device_lending.pci.binding import Binder, BindError, DeviceGone
 from device_lending.pci.scan import Function
-from device_lending.store.db import StoreError, note
 from device_lending.store.owner import Lease, OwnerStore
 
 log = logging.getLogger("device_lending.leases")
@@ -37,26 +36,8 @@ class Leasing:
 
     def give(self, name: str, borrower: str, function: Function, link: Link) -> tuple[Lease, Lent]:
         """A new lease on a function nobody holds. On failure the function has its own driver back."""
-        try:
-            epoch = self._store.next_epoch(self._clock.wall(), self._greatest_epoch())
-        except StoreError as error:
-            raise LendingError(
-                "store_unwritable", f"lease {name}: none is given by host {self._host}: {error}", status=507, name=name
-            ) from error
-        lease = Lease(
-            name=name,
-            address=function.address,
-            borrower=borrower,
-            link=link.id,
-            peer_epoch=link.peer_epoch,
-            epoch=epoch,
-            state="granted",
-            since=self._clock.wall(),
-            driver=None if function.driver == "ntb_lend" else function.driver,
-            serial=function.serial,
-            place=function.place,
-        )
-        self._store.add_lease(lease)
+        lease = self._record(name, borrower, function, link)
+        epoch = lease.epoch
         try:
             self._binder.bind(lease.address)
         except BindError as error:
@@ -70,6 +51,33 @@ class Leasing:
             self._give_failed(lease, error)
         log.info("lease %s: granted to %s, device %s, epoch %d, link %d", name, borrower, lease.address, epoch, link.id)
         return lease, lent
+
+    def _record(self, name: str, borrower: str, function: Function, link: Link) -> Lease:
+        """The row of a new lease, on disk."""
+        try:
+            lease = Lease(
+                name=name,
+                address=function.address,
+                borrower=borrower,
+                link=link.id,
+                peer_epoch=link.peer_epoch,
+                epoch=self._store.next_epoch(self._clock.wall(), self._greatest_epoch()),
+                state="granted",
+                since=self._clock.wall(),
+                driver=None if function.driver == "ntb_lend" else function.driver,
+                serial=function.serial,
+                place=function.place,
+            )
+            self._store.add_lease(lease, durable=True)
+        except LendingError as error:
+            raise LendingError(
+                error.code,
+                f"lease {name}: none is given by host {self._host}: {error}",
+                status=error.status,
+                name=name,
+                device=function.address,
+            ) from error
+        return lease
 
     def _give_failed(self, lease: Lease, error: kernel.KernelError) -> NoReturn:
         text = f"lease {lease.name}: the kernel did not lend {lease.address} of host {self._host}: {error}"
@@ -87,7 +95,7 @@ class Leasing:
         kernel has replaced by another one, which the store does not know yet, is over: the other one stands.
         """
         if lease.state != "returning":
-            note(self._store.set_lease, lease.address, "returning", why)
+            self._store.set_lease(lease.address, "returning", why)
         try:
             lent = self._kernel.unlend(lease.address, lease.epoch, force)
         except (kernel.NotFound, kernel.NotLoaded):
@@ -95,13 +103,13 @@ class Leasing:
         except kernel.Stale as error:
             log.warning("lease %s: device %s, epoch %d is over, and not what it has now: %s", lease.name, lease.address,
                         lease.epoch, error)  # fmt: skip
-            note(self._store.remove_lease, lease.address)
+            self._store.remove_lease(lease.address)
             return
         except kernel.Unhealthy as error:
             self.quarantine(lease, str(error))
             return
         except kernel.DeviceBusy as error:
-            note(self._store.set_lease, lease.address, lease.state, lease.message)
+            self._store.set_lease(lease.address, lease.state, lease.message)
             raise LendingError(
                 "device_attached",
                 f"lease {lease.name}: {lease.address} is still attached at {lease.borrower}: {error}",
@@ -111,7 +119,7 @@ class Leasing:
             ) from error
         except kernel.KernelError as error:
             problem = f"the kernel did not take it back: {error}"
-            note(self._store.set_lease, lease.address, "returning", problem)
+            self._store.set_lease(lease.address, "returning", problem)
             raise LendingError(
                 "kernel_error",
                 f"lease {lease.name}: the kernel did not take {lease.address} back: {error}; it is tried again",
@@ -160,8 +168,7 @@ class Leasing:
         except BindError as error:
             self.quarantine(lease, str(error))
             return
-        # What stays in the store for want of room, the next look finds to be over in the kernel.
-        note(self._store.remove_lease, lease.address)
+        self._store.remove_lease(lease.address)
 
     def free(self, address: str) -> None:
         """Give a function without a lease back to its own driver."""
@@ -173,12 +180,12 @@ class Leasing:
     def quarantine(self, lease: Lease, why: str) -> None:
         """Never lend the device again until a person clears it."""
         log.error("lease %s: device %s quarantined, epoch %d: %s", lease.name, lease.address, lease.epoch, why)
-        note(self._store.set_lease, lease.address, "quarantined", why)
+        self._store.set_lease(lease.address, "quarantined", why)
 
     def adopt(self, lease: Lease) -> None:
         """Take over a lease that only the kernel knows, after the store was lost."""
         self._store.add_lease(replace(lease, since=self._clock.wall()))
-        self._store.next_epoch(self._clock.wall(), lease.epoch)
+        self._store.next_epoch(self._clock.wall(), lease.epoch, durable=False)
         log.warning("lease %s: found in the kernel, device %s, borrower %s, epoch %d", lease.name, lease.address,
                     lease.borrower, lease.epoch)  # fmt: skip
 

@@ -18,7 +18,6 @@ from device_lending.owner import lease as machine
 from device_lending.owner.leasing import Leasing
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
-from device_lending.store.db import StoreError, note
 from device_lending.store.owner import Grant, Lease, OwnerStore
 
 log = logging.getLogger("device_lending.reconcile")
@@ -58,13 +57,13 @@ class Reconciler:
         self._lives[lease.epoch] = life
         wall = self._clock.wall_at(life.seen)
         if lease.seen is None or wall - lease.seen >= self._config.lease_ttl * machine.WRITTEN_EVERY:
-            note(self._store.see_lease, lease.address, wall)
+            self._store.see_lease(lease.address, wall)
 
     def recall(self, lease: Lease, grace: float, why: str) -> None:
         """Start a graceful return; `step` ends it by force when the time is over."""
         self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
         if lease.state != "returning":
-            note(self._store.recall_lease, lease.address, why, self._clock.wall() + grace)
+            self._store.recall_lease(lease.address, why, self._clock.wall() + grace)
             log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
                      lease.epoch, why)  # fmt: skip
 
@@ -100,7 +99,7 @@ class Reconciler:
             elif _is_revoked(lease, granted.get(lease.name)):
                 self.recall(lease, self._config.recall_grace, "its grant was revoked or changed")
             elif outcome.state != lease.state:
-                note(self._store.set_lease, lease.address, outcome.state, "")
+                self._store.set_lease(lease.address, outcome.state, "")
                 log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
                          lease.borrower, lease.epoch)  # fmt: skip
         judged = {(lease.address, lease.epoch) for lease in leases}
@@ -108,10 +107,7 @@ class Reconciler:
         for lent in lents:
             # `lents` is older than what has ended just now.
             if lent.address not in known and (lent.address, lent.epoch) not in judged:
-                try:
-                    self._unknown(lent, peerings, scan)
-                except StoreError as error:
-                    log.error("device %s: it is not known whose it is: %s", lent.address, error)
+                self._unknown(lent, peerings, scan)
             elif lent.address in known and found.is_name(known[lent.address].name):
                 self._name(known[lent.address], scan())
         epochs = {lease.epoch for lease in self._store.leases()}
@@ -151,7 +147,7 @@ class Reconciler:
             link=lent.link or 0,
             peer_epoch=peer.link.peer_epoch if peer else 0,
             # A quarantined function has no lease: each gets an epoch of its own.
-            epoch=lent.epoch or self._store.next_epoch(self._clock.wall()),
+            epoch=lent.epoch or self._store.next_epoch(self._clock.wall(), durable=False),
             state="quarantined" if lent.state == "quarantined" else "active" if lent.state == "attached" else "granted",
             since=0,
             message=lent.message or "the store was lost; put the grants again, or recall it",

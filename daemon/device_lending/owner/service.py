@@ -30,7 +30,6 @@ from device_lending.pci import selector
 from device_lending.pci.binding import Binder
 from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots
-from device_lending.store.db import note
 from device_lending.store.owner import Grant, Lease, OwnerStore
 
 log = logging.getLogger("device_lending.owner")
@@ -247,8 +246,6 @@ class Owner:
         if not force:
             self._withdraw([lease], "recalled", notify)
         left = next((row for row in self._store.leases() if row.epoch == lease.epoch), None)
-        if left is not None and left.live and self._is_over(left):
-            return f"{lease.address} is back on {self.config.host}; the store could not be written: see the journal"
         if left is not None:
             raise LendingError(
                 "quarantined" if not left.live else "kernel_error",
@@ -259,13 +256,6 @@ class Owner:
                 device=lease.address,
             )
         return f"{lease.address} is back on {self.config.host}; its grant is on hold until it is put again"
-
-    def _is_over(self, lease: Lease) -> bool:
-        """Whether the kernel has the lease no more."""
-        try:
-            return not any(machine.holds(lease, lent) for lent in self._kernel.lent())
-        except kernel.KernelError:
-            return False
 
     def ban(self, name: str) -> str:
         """Cut the borrower of a lease off, with all that it has, until `unban`; what was done, in words."""
@@ -484,8 +474,7 @@ class Owner:
             lents, links = snapshot(self._kernel)
             leases = self._store.leases()
             peerings = self._announcements.peerings(self.config, links)
-            self._bans.enforce(peerings)
-            note(self._store.write_holds)
+            self._bans.enforce(peerings, self._clock.wall())
             if leases or lents:
                 self._reconciler.step(lents, peerings, lambda: self._devices.scan(leases))
             return links

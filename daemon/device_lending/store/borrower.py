@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from device_lending.store import peers, values
+from device_lending.store.base import Store
 from device_lending.store.db import Database
 
 _SCHEMA_1 = """
@@ -28,7 +30,7 @@ ALTER TABLE holdings ADD COLUMN ttl REAL;
 ALTER TABLE holdings ADD COLUMN renewed REAL;
 ALTER TABLE holdings ADD COLUMN peer_epoch TEXT
 """
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2)
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,23 @@ class Holding:
     peer_epoch: int | None = None
 
 
-class BorrowerStore:
-    """Wanted attachments and holdings on disk."""
+class BorrowerStore(Store):
+    """Wanted attachments and holdings.
+
+    With a disk that cannot be written nothing new is wanted (LendingError store_unwritable); all else goes on.
+    """
 
     def __init__(self, path: str) -> None:
-        self._db = Database(path, MIGRATIONS)
-
-    def close(self) -> None:
-        self._db.close()
+        super().__init__(Database(path, MIGRATIONS, _check))
 
     def wanted(self) -> list[Wanted]:
         """All wanted attachments by name."""
-        return [Wanted(row["name"], row["owner"]) for row in self._db.rows("SELECT * FROM attachments ORDER BY name")]
+        return [_wanted(row) for row in self._db.rows("SELECT * FROM attachments ORDER BY name")]
 
     def replace_wanted(self, wanted: Iterable[Wanted]) -> None:
-        """Make `wanted` the whole set, in one transaction."""
-        with self._db.transaction() as connection:
+        """Make `wanted` the whole set, in one transaction. What is new in it must be written."""
+        wanted = list(wanted)
+        with self._db.transaction(durable=not set(wanted) <= set(self.wanted())) as connection:
             connection.execute("DELETE FROM attachments")
             connection.executemany(
                 "INSERT INTO attachments VALUES (?, ?)", [(item.name, item.owner) for item in wanted]
@@ -86,21 +89,7 @@ class BorrowerStore:
 
     def holdings(self) -> list[Holding]:
         """All holdings by name and epoch."""
-        return [
-            Holding(
-                row["name"],
-                row["owner"],
-                row["epoch"],
-                row["handle"],
-                row["link"],
-                row["remote_address"],
-                bool(row["releasing"]),
-                row["ttl"],
-                row["renewed"],
-                None if row["peer_epoch"] is None else int(row["peer_epoch"]),
-            )
-            for row in self._db.rows("SELECT * FROM holdings ORDER BY name, epoch")
-        ]
+        return [_holding(row) for row in self._db.rows("SELECT * FROM holdings ORDER BY name, epoch")]
 
     def add_holding(self, holding: Holding) -> None:
         """Record a lease. It takes the place of older ones of its name, which its owner has ended."""
@@ -145,3 +134,37 @@ def _insert(connection: sqlite3.Connection, holding: Holding) -> None:
             None if holding.peer_epoch is None else str(holding.peer_epoch),
         ),
     )
+
+
+def _wanted(row: sqlite3.Row) -> Wanted:
+    return Wanted(row["name"], row["owner"])
+
+
+def _holding(row: sqlite3.Row) -> Holding:
+    return Holding(
+        row["name"],
+        row["owner"],
+        row["epoch"],
+        row["handle"],
+        row["link"],
+        row["remote_address"],
+        bool(row["releasing"]),
+        row["ttl"],
+        row["renewed"],
+        None if row["peer_epoch"] is None else int(row["peer_epoch"]),
+    )
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Raises ValueError for what cannot be."""
+    peers.check(connection)
+    for wanted in values.read(connection, "attachments", _wanted):
+        values.host(f"the owner of {wanted.name}", wanted.owner)
+    for holding in values.read(connection, "holdings", _holding):
+        values.host(f"the owner of {holding.name}", holding.owner)
+        values.epoch(f"the epoch of {holding.name}", holding.epoch)
+        values.number(f"the handle of {holding.name}", holding.handle)
+        values.number(f"the link of {holding.name}", holding.link)
+        values.seconds(f"the time of {holding.name}", holding.ttl)
+        values.time(f"when {holding.name} was renewed", holding.renewed)
+        values.peer_epoch(f"the incarnation of {holding.owner}", holding.peer_epoch)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
-from device_lending.store import keeping
+from device_lending.store import files
 
 log = logging.getLogger("device_lending.store")
 
@@ -39,21 +39,25 @@ class Labels:
         kept = {key: value for key, value in self._read().items() if int(key) in live}
         kept[str(epoch)] = asdict(label)
         try:
-            keeping.write(self._path, json.dumps(kept))
+            files.write(self._path, json.dumps(kept))
         except OSError as error:
             log.warning("%s: %s; a lost store would not find the serial number of epoch %d", self._path, error, epoch)
 
     def get(self, epoch: int) -> Label | None:
         """The label of a lease."""
         found = self._read().get(str(epoch))
-        with contextlib.suppress(TypeError):
-            return None if found is None else Label(**found)  # type: ignore[arg-type]
-        return None
+        return None if found is None else Label(**found)  # type: ignore[arg-type]
 
     def _read(self) -> dict[str, dict[str, str | None]]:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             with open(self._path, encoding="utf-8") as handle:
                 found = json.load(handle)
             if isinstance(found, dict):
-                return {key: value for key, value in found.items() if key.isdigit() and isinstance(value, dict)}
+                return {key: value for key, value in found.items() if key.isdecimal() and _is_label(value)}
         return {}
+
+
+def _is_label(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Label)}:
+        return False
+    return isinstance(value["borrower"], str) and all(isinstance(text, (str, type(None))) for text in value.values())

@@ -5,17 +5,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from device_lending.store.db import Database, StoreError
+from device_lending.errors import LendingError
+from device_lending.pci import selector
+from device_lending.store import peers, values
+from device_lending.store.base import Store
+from device_lending.store.db import Database, unwritable
 from device_lending.store.labels import Label, Labels
 from device_lending.store.watermark import Watermark
-
-log = logging.getLogger("device_lending.store")
 
 _SCHEMA_1 = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -48,7 +49,7 @@ CREATE TABLE bans (
 """
 _SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
 _SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL; ALTER TABLE leases ADD COLUMN seen REAL"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -105,31 +106,27 @@ class Lease:
         return self.state != "quarantined"
 
 
-class OwnerStore:
-    """Grants and leases on disk. Violated rules (two leases on one device) raise sqlite3.IntegrityError.
+class OwnerStore(Store):
+    """Grants and leases. Violated rules (two leases on one device) raise sqlite3.IntegrityError.
 
+    What takes back works with a disk that cannot be written; what gives raises LendingError store_unwritable then.
     `labels` is the path of the file that says what a lost store does not; see store.labels.
     """
 
     def __init__(self, path: str, labels: str | None = None) -> None:
-        self._db = Database(path, MIGRATIONS)
+        super().__init__(Database(path, MIGRATIONS, _check))
         self._watermark = Watermark(f"{path}.epoch")
         self._labels = Labels(labels or f"{path}.labels")
-        self._holds: dict[str, str] = {}
-
-    def close(self) -> None:
-        self._db.close()
 
     def grants(self) -> list[Grant]:
         """All grants by name."""
-        return [
-            replace(grant, held=grant.held or self._holds.get(grant.name, ""))
-            for grant in map(_grant, self._db.rows("SELECT * FROM grants ORDER BY name"))
-        ]
+        return [_grant(row) for row in self._db.rows("SELECT * FROM grants ORDER BY name")]
 
     def replace_grants(self, grants: Iterable[Grant]) -> None:
-        """Make `grants` the whole set, in one transaction."""
-        with self._db.transaction() as connection:
+        """Make `grants` the whole set, in one transaction. What gives a right, and not only takes, must be written."""
+        grants = list(grants)
+        present = self.grants()
+        with self._db.transaction(durable=any(grant not in present for grant in grants)) as connection:
             connection.execute("DELETE FROM grants")
             connection.executemany(
                 "INSERT INTO grants VALUES (?, ?, ?, ?)",
@@ -138,29 +135,15 @@ class OwnerStore:
                     for grant in grants
                 ],
             )
-        self._holds.clear()
 
     def hold(self, name: str, why: str) -> None:
-        """Do not lend a grant again until a person puts it again.
-
-        Holds at once, even where that cannot be written: `write_holds` does it later; a restart before forgets it.
-        """
-        self._holds[name] = why
-        try:
-            self.write_holds()
-        except StoreError as error:
-            log.error("the hold of %s is kept in memory: %s", name, error)
-
-    def write_holds(self) -> None:
-        """Write down what could not be. Raises StoreError."""
-        for name, why in list(self._holds.items()):
-            with self._db.transaction() as connection:
-                connection.execute("UPDATE grants SET held = ? WHERE name = ?", (why, name))
-            del self._holds[name]
+        """Do not lend a grant again until a person puts it again."""
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE grants SET held = ? WHERE name = ?", (why, name))
 
     def bans(self) -> list[Ban]:
         """All bans by host."""
-        return [Ban(row["host"], row["since"]) for row in self._db.rows("SELECT * FROM bans ORDER BY host")]
+        return [_ban(row) for row in self._db.rows("SELECT * FROM bans ORDER BY host")]
 
     def add_ban(self, ban: Ban) -> None:
         """A host that is banned already stays so since then."""
@@ -175,8 +158,9 @@ class OwnerStore:
         """All leases by name, quarantined devices included."""
         return [_lease(row) for row in self._db.rows("SELECT * FROM leases ORDER BY name, address")]
 
-    def add_lease(self, lease: Lease) -> None:
-        with self._db.transaction() as connection:
+    def add_lease(self, lease: Lease, durable: bool = False) -> None:
+        """Record a lease; with `durable` not without writing it."""
+        with self._db.transaction(durable) as connection:
             connection.execute(
                 "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -239,18 +223,20 @@ class OwnerStore:
         with self._db.transaction() as connection:
             connection.execute("DELETE FROM leases WHERE address = ?", (address,))
 
-    def next_epoch(self, now: float, least: int = 0) -> int:
-        """A lease epoch greater than all before, on disk before it is returned. Raises StoreError when that cannot be.
+    def next_epoch(self, now: float, least: int = 0, durable: bool = True) -> int:
+        """A lease epoch greater than all before, on disk before it is returned unless not `durable`.
 
         `now` (seconds since 1970) seeds it in milliseconds, so that it grows even when all on disk was lost; `least` is
         the greatest epoch the kernel knows, for a clock that was set back as well.
         """
-        with self._db.transaction() as connection:
+        with self._db.transaction(durable) as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+            epoch = following_epoch(row["value"] if row else 0, now, least)
             try:
-                epoch = self._watermark.above(following_epoch(row["value"] if row else 0, now, least))
+                epoch = self._watermark.above(epoch)
             except OSError as error:
-                raise StoreError(f"{error.filename} cannot be written: {error.strerror}") from error
+                if durable:
+                    raise unwritable(f"{error.filename} cannot be written: {error.strerror}") from error
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
         return epoch
 
@@ -281,3 +267,30 @@ def _lease(row: sqlite3.Row) -> Lease:
         due=row["due"],
         seen=row["seen"],
     )
+
+
+def _ban(row: sqlite3.Row) -> Ban:
+    return Ban(row["host"], row["since"])
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Raises ValueError for what cannot be."""
+    peers.check(connection)
+    for grant in values.read(connection, "grants", _grant):
+        values.host(f"the borrower of {grant.name}", grant.borrower)
+        try:
+            selector.parse(grant.device, grant.name)
+        except LendingError as error:
+            raise ValueError(error.message) from error
+    for ban in values.read(connection, "bans", _ban):
+        values.time(f"the time of the ban of {ban.host}", ban.since)
+    for lease in values.read(connection, "leases", _lease):
+        values.address(f"the address of {lease.name}", lease.address)
+        values.host(f"the borrower of {lease.name}", lease.borrower)
+        values.number(f"the link of {lease.name}", lease.link)
+        values.epoch(f"the epoch of {lease.name}", lease.epoch)
+        values.peer_epoch(f"the incarnation of {lease.borrower}", lease.peer_epoch)
+        for moment in (lease.since, lease.due, lease.seen):
+            values.time(f"a time of {lease.name}", moment)
+    for row in connection.execute("SELECT * FROM meta"):
+        values.epoch(f"the number {row['key']}", row["value"])

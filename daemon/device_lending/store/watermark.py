@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 
-from device_lending.store import keeping
+from device_lending.store import files
 
 # So many epochs are given between two writes; as many are left out when the daemon starts.
 STEP = 1000
@@ -30,7 +30,7 @@ class Watermark:
         """
         found = max(epoch, self._given + 1)
         if found > self._written:
-            keeping.write(self._path, f"{found + STEP}\n")
+            files.write(self._path, f"{found + STEP}\n")
             self._written = found + STEP
         self._given = found
         return found

@@ -41,3 +41,14 @@ def fabric(tmp_path):
     made = Fabric(tmp_path)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    from daemon_disk import Disk
+
+    from device_lending.store import db
+
+    made = Disk()
+    monkeypatch.setattr(db, "_connect", made.connect)
+    return made

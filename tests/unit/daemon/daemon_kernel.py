@@ -223,8 +223,9 @@ def join(first: FakeKernel, first_id: int, second: FakeKernel, second_id: int) -
     first.peers[first_id] = (second, second_id)
     second.peers[second_id] = (first, first_id)
     for host, number, peer in ((first, first_id, second), (second, second_id, first)):
+        ntb = f"0000:{number + 1:02x}:00.0"
         host.link_table[number] = Link(
-            number, ntb="0000:01:00.0", state="ready", epoch=host.boot, peer_epoch=peer.boot, physical=True
+            number, ntb=ntb, state="ready", epoch=host.boot, peer_epoch=peer.boot, physical=True
         )
 
 

@@ -342,10 +342,12 @@ def test_the_description_covers_every_path(host):
     assert set(paths) == {
         "/metrics", "/v1/status", "/v1/links", "/v1/devices", "/v1/grants", "/v1/grants/{name}", "/v1/leases",
         "/v1/leases/{name}/recall", "/v1/bans", "/v1/bans/{host}", "/v1/drain",
+        "/v1/peers", "/v1/peers/{ntb}",
     }  # fmt: skip
     paths = host.borrowerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {
         "/metrics", "/v1/status", "/v1/links", "/v1/offers", "/v1/attachments", "/v1/attachments/{name}", "/v1/drain",
+        "/v1/peers", "/v1/peers/{ntb}",
     }  # fmt: skip
     assert paths["/v1/attachments/{name}"]["put"]["requestBody"]["required"] is True
     assert paths["/v1/attachments/{name}"]["delete"]["requestBody"]["required"] is False

@@ -12,6 +12,9 @@ from test_daemon_end_to_end import BORROW, GRANT, lend
 
 from device_lending import cli
 from device_lending.client import Failed
+from device_lending.kernel import Link
+from device_lending.links import Peering
+from device_lending.owner.bans import unexplained
 
 ADDRESS = "0000:03:00.0"
 
@@ -82,4 +85,73 @@ def test_the_command_bans(fabric, capsys):
     owner, _borrower = lend(fabric)
     assert cli.main(["--run-dir", str(owner.base), "recall", "scratch", "--ban"]) == 0
     assert "node-b is banned" in capsys.readouterr().out
+    assert bans(owner) == ["node-b"]
+
+
+def test_a_ban_outlives_the_owners_damaged_store(banned):
+    owner, _borrower = banned
+    owner.stop_owner()
+    (owner.base / "ownerd.sqlite3").write_bytes(b"not a database" * 400)
+    owner.start_owner()
+    until(lambda: bans(owner) == ["node-b"])
+    assert owner.kernel.link_table[0].banned
+    owner.ownerd.client.call("DELETE", "/v1/bans/node-b", None, 30)
+    until(lambda: not owner.kernel.link_table[0].banned)
+    owner.ownerd.parts.ticker.wake()
+    assert bans(owner) == []
+
+
+def test_a_ban_that_could_not_be_written_outlives_the_daemon(fabric, disk):
+    owner, _borrower = lend(fabric)
+    disk.fail(only="ownerd")
+    said = owner.ownerd.client.call("POST", "/v1/leases/scratch/recall", {"ban": True}, 30)
+    assert "make room" in said["unwritten"]
+    owner.stop_owner()
+    disk.error = None
+    owner.start_owner()
+    until(lambda: bans(owner) == ["node-b"])
+    assert owner.kernel.link_table[0].banned
+
+
+def test_a_banned_host_whose_name_was_lost_is_called_as_its_ntb_function(fabric, capsys):
+    owner, borrower = lend(fabric, configured=False)
+    owner.ownerd.client.call("POST", "/v1/leases/scratch/recall", {"ban": True}, 30)
+    owner.stop_owner()
+    (owner.base / "ownerd.sqlite3").write_bytes(b"")
+    owner.start_owner()
+    until(lambda: bans(owner) == ["0000:01:00.0"])
+    assert owner.kernel.link_table[0].banned
+    assert cli.main(["--run-dir", str(owner.base), "unban", "0000:01:00.0"]) == 0
+    assert not owner.kernel.link_table[0].banned
+    owner.put_grants(GRANT)
+    borrower.put_attachments(BORROW, wait=20)
+    assert bans(owner) == []
+    capsys.readouterr()
+
+
+def peering(number, peer, banned):
+    return Peering(Link(number, ntb=f"0000:0{number}:00.0", banned=banned), peer, peer, "")
+
+
+@pytest.mark.parametrize(
+    ("banned", "found"),
+    [
+        (set(), ["node-b", "0000:02:00.0"]),
+        ({"node-b"}, ["0000:02:00.0"]),
+        ({"node-b", "0000:02:00.0"}, []),
+        ({"node-c"}, ["node-b", "0000:02:00.0"]),
+        ({"node-d"}, []),  # which may have been behind either
+    ],
+)
+def test_who_is_banned_by_what_the_kernel_does(banned, found):
+    links = [peering(1, "node-b", True), peering(2, None, True), peering(3, "node-c", False), peering(4, None, False)]
+    assert unexplained(links, banned) == found
+
+
+def test_a_cable_that_leads_elsewhere_now_bans_nobody_else(banned):
+    owner, _borrower = banned
+    owner.stop_owner()
+    owner.config = replace(owner.config, links=(replace(owner.config.links[0], peer="node-c"),))
+    owner.start_owner()
+    until(lambda: not owner.kernel.link_table[0].banned)
     assert bans(owner) == ["node-b"]

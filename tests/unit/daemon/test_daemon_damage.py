@@ -13,12 +13,12 @@ from daemon_hosts import until
 from test_daemon_end_to_end import BORROW, DEVICE, GRANT, lend
 
 from device_lending.client import Failed
-from device_lending.store import keeping
+from device_lending.errors import LendingError
+from device_lending.store import db, files
 from device_lending.store.borrower import BorrowerStore
 from device_lending.store.db import Database, StoreBusy, StoreError
 from device_lending.store.owner import Grant, OwnerStore
 
-ADDRESS = DEVICE["address"]
 MANY = [Grant(f"grant-{number}", {"serial": "x" * 60}, "node-b") for number in range(200)]
 
 
@@ -87,7 +87,7 @@ def test_nothing_that_was_set_aside_is_overwritten(tmp_path):
     names = set()
     for content in (b"one", b"two", b"three"):
         path.write_bytes(content)
-        names.add(keeping.set_aside(str(path)))
+        names.add(files.set_aside(str(path)))
     assert len(names) == 3
 
 
@@ -95,7 +95,7 @@ def test_nothing_that_was_set_aside_is_overwritten(tmp_path):
 def test_a_store_has_one_daemon(tmp_path, kind):
     path = str(tmp_path / "s")
     first = kind(path)
-    with pytest.raises(StoreBusy, match="another daemon of this kind runs"):
+    with pytest.raises(StoreBusy, match="end that daemon first"):
         kind(path)
     first.close()
     kind(path).close()
@@ -121,47 +121,28 @@ def test_the_owner_goes_on_with_what_is_live(fabric, damage):
     assert borrower.attachment("scratch")["state"] == "attached"
 
 
-def full(owner):
-    """Let an owner's store take not one page more, and nothing new on those that it has."""
-    database = owner.ownerd.parts.stop.__self__._store._db
-    database._connection.execute("PRAGMA query_only=ON")
-    return database._connection
-
-
-def test_a_recall_works_with_no_byte_to_write(fabric):
-    owner, borrower = lend(fabric)
-    connection = full(owner)
-    assert "could not be written" in owner.recall("scratch", force=True)["message"]
-    assert owner.tree.driver_of(ADDRESS) == "nvme"
-    assert not owner.kernel.lents
-    # Its grant is on hold, though no byte says so.
-    until(lambda: "recalled at" in borrower.attachment("scratch")["message"])
-    connection.execute("PRAGMA query_only=OFF")
-    until(lambda: owner.leases() == [])
-    assert owner.grant("scratch")["state"] == "held"
-
-
-def test_no_lease_is_given_that_cannot_be_remembered(fabric):
+def test_no_lease_is_given_that_cannot_be_remembered(fabric, disk):
     owner, borrower = fabric.pair()
     owner.put_grants(GRANT)
-    connection = full(owner)
+    disk.fail(only="ownerd")
     with pytest.raises(Failed) as failure:
         borrower.put_attachments(BORROW, wait=1)
     assert "none is given by host node-a" in str(failure.value)
     assert not owner.kernel.lents
     with pytest.raises(Failed) as failure:
-        owner.put_grants(GRANT, ("other", DEVICE, "node-c"), purge=True)
-    connection.execute("PRAGMA query_only=OFF")
+        owner.put_grants(("scratch", DEVICE, "node-c"))
+    assert failure.value.status == 507
+    disk.error = None
     until(lambda: borrower.attachment("scratch")["state"] == "attached")
 
 
-def test_a_store_that_somebody_locks_is_said_to_be(tmp_path):
+def test_a_store_that_somebody_locks_is_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(db, "_PATIENCE", 10)
     path = tmp_path / "s"
     database = Database(str(path), ["CREATE TABLE a (x)"])
-    database._connection.execute("PRAGMA busy_timeout=10")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreError, match="locked"), database.transaction() as connection:
+        with pytest.raises(LendingError, match="locked"), database.transaction(durable=True) as connection:
             connection.execute("INSERT INTO a VALUES (1)")
         other.execute("ROLLBACK")
     with database.transaction() as connection:

@@ -78,6 +78,7 @@ def test_putting_the_same_again_changes_nothing(fabric):
         "before": [{"name": "scratch", "device": DEVICE, "borrower": "node-b"}],
         "after": [{"name": "scratch", "device": DEVICE, "borrower": "node-b"}],
         "actions": [],
+        "unwritten": "",
     }
     assert borrower.put_attachments(BORROW, purge=True, wait=5)["changed"] is False
     assert owner.lease("scratch")["epoch"] == epoch

@@ -23,6 +23,8 @@ from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Envelope, Malformed, PeerError
 from device_lending.owner.peer import page
+from device_lending.store import peers
+from device_lending.store.db import Database
 
 GOOD = {"v": 1, "id": "a1", "kind": "lease.request", "host": "node-b", "name": "scratch"}
 JSON = st.recursive(
@@ -35,6 +37,11 @@ BODIES = st.dictionaries(
                      "ok", "error", "grace", "cursor"]),
     JSON, max_size=10,
 )  # fmt: skip
+
+
+def known() -> peers.Peers:
+    """Nobody is known yet."""
+    return peers.Peers(Database(":memory:", [peers.SCHEMA]))
 
 
 def encoded(**changes) -> bytes:
@@ -141,7 +148,7 @@ class Wire:
 
 def serving(handler, deliver=lambda payload: None):
     wire = Wire(deliver)
-    endpoint = Endpoint(wire, kernel.PORT_BORROWER, "node-a", Announcements(), handler)
+    endpoint = Endpoint(wire, kernel.PORT_BORROWER, "node-a", Announcements(known()), handler)
     endpoint.start()
     return wire, endpoint
 
@@ -227,7 +234,7 @@ def test_an_answer_counts_only_from_the_link_that_was_asked():
 
 def test_a_lost_request_is_sent_again_under_the_same_id():
     wire = Wire(lambda payload: None)
-    endpoint = Endpoint(wire, kernel.PORT_OWNER, "node-a", Announcements(), lambda *_args: {}, resend=0.05)
+    endpoint = Endpoint(wire, kernel.PORT_OWNER, "node-a", Announcements(known()), lambda *_args: {}, resend=0.05)
 
     def deliver(payload):
         if len(wire.sent) == 1:
@@ -273,14 +280,14 @@ CONFIG = Config("node-a", (LinkConfig("0000:01:00.0", "node-b"),))
     ],
 )
 def test_names_against_the_configuration(config, announced, peer, problem):
-    found = peering(config, LINK, announced)
+    found = peering(config, LINK, announced, {})
     assert found.peer == peer
     assert problem in found.problem and bool(problem) == bool(found.problem)
     assert found.usable == (not problem)
 
 
 def test_a_name_is_forgotten_with_the_peers_boot_epoch():
-    names = Announcements()
+    names = Announcements(known())
     assert names.note(0, 5, "node-b") and not names.note(0, 5, "node-b")
     assert names.name(LINK) == "node-b"
     assert names.name(Link(0, peer_epoch=6)) is None

@@ -80,7 +80,6 @@ class OwnerModel(RuleBasedStateMachine):
         self.given: dict[int, str] = {}  # device by epoch
         self.asked: set[int] = set()
         self.backup: Path | None = None
-        self.announcements = Announcements()
         self.start()
 
     # -- the daemon ---------------------------------------------------------------------------------------------------
@@ -91,7 +90,7 @@ class OwnerModel(RuleBasedStateMachine):
 
     def start(self) -> None:
         self.store = OwnerStore(str(self.path))
-        self.announcements = Announcements()
+        self.announcements = Announcements(self.store.peers)
         for name, link in BORROWERS.items():
             self.announcements.note(link, self.kernel.link_table[link].peer_epoch, name)
         self.owner = Owner(

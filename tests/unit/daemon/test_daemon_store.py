@@ -100,8 +100,10 @@ def test_the_store_is_for_root_only_and_synchronous(tmp_path):
     path = tmp_path / "s"
     store = OwnerStore(str(path))
     assert path.stat().st_mode & 0o777 == 0o600
-    assert store._db.rows("PRAGMA synchronous")[0][0] == 2
-    assert store._db.rows("PRAGMA journal_mode")[0][0] == "wal"
+    disk = store._db._disk
+    assert disk.execute("PRAGMA synchronous").fetchone()[0] == 2
+    assert disk.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
     store.close()
 
 

@@ -146,7 +146,9 @@ def test_a_stopped_daemon_is_started_and_the_other_left_alone(scene):
 
 def test_a_new_configuration_restarts(scene):
     scene.converge(scene.archive())
-    assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))[1]) == len(_daemon_install.RUN)
+    every = len(_daemon_install.RUN)
+    assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))[1]) == every
+    assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60, first_use="refuse"))[1]) == every
 
 
 @pytest.mark.parametrize("missing", ["ownerd.service", "handover.service", "metrics.timer"])

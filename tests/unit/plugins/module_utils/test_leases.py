@@ -29,10 +29,11 @@ def grant(daemon, grants=None, warn=None, **changes):
     return apply_grants(daemon, [GRANT] if grants is None else grants, warn=warn or pytest.fail, **options)
 
 
-def attach(daemon, attachments=None, **changes):
+def attach(daemon, attachments=None, warn=None, **changes):
     """Call apply_attachments with its defaults."""
     options = {"phase": "all", "purge": True, "force": False, "wait": 60, "check_mode": False, **changes}
-    return apply_attachments(daemon, [ATTACHMENT] if attachments is None else attachments, **options)
+    wanted = [ATTACHMENT] if attachments is None else attachments
+    return apply_attachments(daemon, wanted, warn=warn or pytest.fail, **options)
 
 
 def test_grants_are_put_in_canonical_form():
@@ -51,6 +52,13 @@ def test_grants_are_put_in_canonical_form():
     ]
     assert (body["purge"], body["force"], body["dry_run"]) == (True, False, False)
     assert result == {**ANSWER, "daemon_available": True}
+
+
+@pytest.mark.parametrize(("put", "path"), [(grant, "/v1/grants"), (attach, "/v1/attachments")])
+def test_what_is_in_memory_only_is_warned_of(put, path):
+    said = []
+    assert put(FakeDaemon({f"PUT {path}": {**ANSWER, "unwritten": "the disk is full"}}), warn=said.append)["changed"]
+    assert said == ["The daemon keeps this in memory only: the disk is full"]
 
 
 def test_check_mode_is_a_dry_run():
