@@ -65,8 +65,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="devlend",
         description="Shows and changes what this host lends to and borrows from the hosts at its PCIe bridges.",
-        epilog="Exit codes: 0 done, 1 refused or failed or (doctor) something is wrong, 2 wrong usage, 3 daemon not reachable, 4 not found, "
-        "5 timed out waiting.",
+        epilog="Exit codes: 0 done, 1 refused or failed, or doctor finds something wrong, 2 wrong usage, 3 daemon not "
+        "reachable, 4 not found, 5 timed out waiting.",
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"devlend {__version__}")

@@ -77,6 +77,9 @@ def _lent(row: dict[str, Any]) -> Finding:
         text = f"{name}: {row['address']} is quarantined: {row['message']}"
         advice = f"look at the device, then devlend recall {name} --force, which resets it and checks it again"
         return Finding(LEASE, WRONG, text, advice, limits)
+    if row["state"] == "returning":
+        text = f"{name} is being taken back from {row['borrower']}: {row['message'] or 'its borrower is asked for it'}"
+        return Finding(LEASE, OK, text, f"devlend recall {name} --force takes it at once", limits)
     if row["message"]:
         text = f"{name} to {row['borrower']} is {row['state']}: {row['message']}"
         return Finding(LEASE, WRONG, text, f"devlend show {name}", limits)
@@ -89,7 +92,9 @@ def _wanted(row: dict[str, Any]) -> Finding:
     if row["state"] not in _WAITING:
         return Finding(LEASE, OK, f"{name} is leased from {owner}")
     advice = f"devlend doctor on {owner}"
-    return Finding(LEASE, WRONG, f"{name} is not leased yet: {row['message'] or 'its owner is being asked'}", advice)
+    if not row["message"]:
+        return Finding(LEASE, UNKNOWN, f"{name}: {owner} is being asked for it", "look again in a few seconds")
+    return Finding(LEASE, WRONG, f"{name} is not leased yet: {row['message']}", advice)
 
 
 def attachments(facts: Facts) -> list[Finding]:
@@ -115,6 +120,7 @@ def _attachment(row: dict[str, Any], there: set[str]) -> Finding:
         text = f"{name} is attached, but its owner wants it back: it goes at {row['recall_deadline']}"
         return Finding(ATTACH, OK, text, f"stop its use here, then devlend return {name}")
     text = f"{name} is attached as {row['address']}, interrupts {row['interrupts']}"
+    text += f"; {message}" if message else ""
     if row["mappings"].get("errors"):
         text += f", {row['mappings']['errors']} DMA mappings refused"
         return Finding(ATTACH, OK, text, "devlend links shows what is left")

@@ -24,16 +24,18 @@ def read(places: Places, clients: Mapping[str, Client], runner: Runner) -> Facts
     release = text(roots.proc / "sys/kernel/osrelease")
     settings, problem, denied = _config(places.config)
     answered = answers.ask(clients)
+    bridges = hardware.bridges(roots, functions)
+    told = {row["address"] for row in answered.rows("attachments", "borrowerd") or []}
     return Facts(
         release=release,
         functions=len(functions),
-        bridges=hardware.bridges(roots, functions),
+        bridges=bridges,
         iommu_units=hardware.iommu_units(roots),
         firmware_iommu=hardware.firmware_iommu(roots),
         groups=hardware.groups(roots, functions),
         security=hardware.security(roots),
         modules=modfiles.read(roots, places.modules, release, runner),
-        borrowed=volumes.borrowed(roots),
+        borrowed=volumes.borrowed(roots, [bridge.address for bridge in bridges], told),
         dead_mounts=volumes.dead_mounts(roots),
         config=settings,
         config_problem=problem,

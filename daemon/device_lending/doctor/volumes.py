@@ -4,18 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from device_lending.doctor.facts import Borrowed, Disk, Mount
 from device_lending.pci import blocks
 from device_lending.pci.nodes import complete, driver_of, nodes
-from device_lending.pci.sysfs import Roots, lines, members, names, text
+from device_lending.pci.sysfs import Roots, lines, members, names, real, text
 
 
-def borrowed(roots: Roots) -> tuple[Borrowed, ...]:
-    """The functions that are other hosts': those are in PCI domains that no firmware numbers."""
+def borrowed(roots: Roots, bridges: Collection[str], told: Collection[str]) -> tuple[Borrowed, ...]:
+    """The functions that are other hosts': those below one of the `bridges`, and those that borrowerd has `told`."""
     addresses = names(roots.sys / "bus/pci/devices")
-    return tuple(_borrowed(roots, address) for address in addresses if len(address.partition(":")[0]) > 4)
+    return tuple(
+        _borrowed(roots, address) for address in addresses if address in told or _is_below(roots, address, bridges)
+    )
+
+
+def _is_below(roots: Roots, address: str, bridges: Collection[str]) -> bool:
+    return not set(bridges).isdisjoint(real(roots.device(address)).split("/")[:-1])
 
 
 def _borrowed(roots: Roots, address: str) -> Borrowed:

@@ -17,6 +17,7 @@ from device_lending.doctor.places import Places
 RELEASE = "6.12.107"
 NTB, NVME, BORROWED = "0000:01:00.0", "0000:03:00.0", "1ff00:00:00.0"
 SERIAL, PEERS_SERIAL = "S5H2NS0N77", "PEER-9921"
+HOME = f"sys/devices/pci/{NTB}/pci1ff00:00/{BORROWED}"
 GIB = 1 << 30
 LINK = {
     "id": 0, "ntb": NTB, "peer": "node-b", "announced": "node-b", "physical": True, "state": "ready", "message": "",
@@ -49,6 +50,13 @@ def module(release: str = RELEASE, srcversion: str = "ABC", signed: bool = False
     return b"\x7fELF\0srcversion=%s\0vermagic=%s SMP mod_unload \0" % (srcversion.encode(), release.encode()) + tail
 
 
+class Below(Tree):
+    """A tree in which borrowed devices are below the bridge, as the kernel has them."""
+
+    def function(self, address: str) -> Path:
+        return super().function(NTB) / "pci1ff00:00" / address if address == BORROWED else super().function(address)
+
+
 class Client:
     """Answers of one daemon; an exception in place of an answer is raised."""
 
@@ -67,7 +75,7 @@ class Patient:
 
     def __init__(self, base: Path) -> None:
         self.base = base
-        self.tree = tree = Tree(base)
+        self.tree = tree = Below(base)
         self.modules = base / "lib/modules"
         self.config = base / "config.yaml"
         self.config.write_text(f"host: node-a\nlinks:\n- {{ntb: '{NTB}', peer: node-b}}\n")
@@ -91,8 +99,8 @@ class Patient:
         tree.disks[BORROWED] = ("nvme7n1", "259:7")
         tree.add_function(BORROWED, driver="nvme")
         (tree.function(BORROWED) / "nvme/nvme7/serial").write_text(PEERS_SERIAL + "\n")
-        tree.write(f"sys/devices/pci/{BORROWED}/nvme/nvme7/state", "live\n")
-        tree.write(f"sys/devices/pci/{BORROWED}/nvme/nvme7/nvme7n1/size", "2048\n")
+        tree.write(f"{HOME}/nvme/nvme7/state", "live\n")
+        tree.write(f"{HOME}/nvme/nvme7/nvme7n1/size", "2048\n")
         tree.write("dev/nvme7", "")
         tree.write("dev/nvme7n1", "")
         tree.mount("259:7", "/data", "/dev/nvme7n1")
@@ -108,12 +116,17 @@ class Patient:
                windows: tuple[str, ...] = (resource(1 << 36, 4 * GIB), resource(1 << 38, GIB))) -> None:  # fmt: skip
         """Put a bridge in the place of the one that is there; its windows are BAR 2 and 4."""
         tree = self.tree
-        if (tree.base / "sys/bus/pci/devices" / NTB).is_symlink():
-            tree.remove(NTB)
         none = resource(0, 0, 0)
         second = windows[1] if len(windows) > 1 else none
         bars = (resource(0xF0000000, 0x1000, 0x40200), none, windows[0] if windows else none, none, second)
+        home = tree.function(NTB)
+        aside = home.with_name("aside")
+        if home.exists():
+            (home / "pci1ff00:00").rename(aside)
+            tree.remove(NTB)
         tree.add_function(NTB, vendor, device, "068000", driver, bars)
+        if aside.exists():
+            aside.rename(home / "pci1ff00:00")
         self.group(NTB, "5")
         self.client("ntb_lend")
 

@@ -9,7 +9,7 @@ import json
 
 import pytest
 from daemon_hosts import until
-from daemon_patient import BORROWED, GIB, LINK, NTB, NVME, RELEASE, Patient, resource
+from daemon_patient import BORROWED, GIB, HOME, LINK, NTB, NVME, RELEASE, Patient, resource
 
 from device_lending import cli
 from device_lending.client import Failed, Unreachable
@@ -141,7 +141,7 @@ def no_disk(p):
 
 
 def state(value):
-    return lambda p: p.tree.write(f"sys/devices/pci/{BORROWED}/nvme/nvme7/state", value + "\n")
+    return lambda p: p.tree.write(f"{HOME}/nvme/nvme7/state", value + "\n")
 
 
 # What is spoiled; the stage that is named first, and parts of its text and advice.
@@ -210,7 +210,7 @@ FAULTS = {
     "no disk": (no_disk, "device nodes", "nvme has made no device node", "journalctl"),
     "node missing": (lambda p: (p.base / "dev/nvme7n1").unlink(), "device nodes", "/dev/nvme7n1 of", "udev"),
     "dead controller": (state("dead"), "file system", "the controller of nvme7n1 is dead", "journalctl"),
-    "no size": (lambda p: p.tree.write(f"sys/devices/pci/{BORROWED}/nvme/nvme7/nvme7n1/size", "0\n"), "file system",
+    "no size": (lambda p: p.tree.write(f"{HOME}/nvme/nvme7/nvme7n1/size", "0\n"), "file system",
                 "nvme7n1 has no size", "journalctl"),
     "read-only": (lambda p: mounted(p, "rw,relatime", "ro,errors=remount-ro"), "file system", "turned read-only", "fsck"),
     "errors counted": (lambda p: p.tree.write("sys/fs/ext4/nvme7n1/errors_count", "3\n"), "file system", "3 errors",
@@ -250,6 +250,9 @@ NOTES = {
     "passed through": (lambda p: p.group(NTB, "5", "identity"), "IOMMU", "type identity, so lent devices are not"),
     "another build": (lambda p: p.install("ntb_lend", srcversion="DEF"), "modules", "another build"),
     "another kernel": (lambda p: p.tree.write("lib/modules/6.12.200/modules.dep", ""), "modules", "6.12.200"),
+    "taken back": (lambda p: p.row("leases", state="returning", message="recalled by a person"), "lease",
+                   "is being taken back from node-b: recalled by a person"),
+    "asked for": (lambda p: p.row("attachments", state="requesting", address=None), "lease", "node-b is being asked"),
     "on hold": (lambda p: p.row("grants", state="held", message="recalled"), "offers", "on hold"),
     "wanted back": (lambda p: p.row("attachments", recall_deadline="12:00"), "attach", "wants it back"),
     "refused mappings": (lambda p: p.row("attachments", mappings={"errors": 2}), "attach", "2 DMA mappings refused"),
@@ -270,6 +273,19 @@ def test_what_works_is_not_wrong(patient, note):
     document, shown, code = patient.examine()
     assert (document["wrong"], code) == (None, 0), shown
     assert any(row["stage"] == stage and text in row["text"] for row in document["findings"]), shown
+
+
+def test_a_device_in_a_domain_of_a_drive_controller_is_not_borrowed(patient):
+    patient.tree.add_function("10000:01:00.0")  # as Intel's VMD numbers them
+    document, shown, code = patient.examine()
+    assert code == 0 and "10000:01:00.0" not in json.dumps(document), shown
+
+
+def test_what_is_borrowed_is_seen_without_daemons(patient):
+    patient.down()
+    no_driver(patient)
+    wrong = [row["stage"] for row in patient.examine()[0]["findings"] if row["status"] == "wrong"]
+    assert wrong == ["daemons", "daemons", "driver"]
 
 
 def test_a_signer_that_the_kernel_trusts(patient):
