@@ -14,6 +14,7 @@ REQUESTS = {
     "ownerd": ("status", "links", "devices", "grants", "leases", "bans"),
     "borrowerd": ("status", "links", "attachments", "offers"),
 }
+_NOT_LOADED = "kernel_not_loaded"
 # Seconds; offers are asked of all owners.
 _PATIENCE = 20.0
 
@@ -31,6 +32,8 @@ def ask(clients: Mapping[str, Client]) -> Answers:
                 document = client.get(f"/v1/{request}", timeout=_PATIENCE)
                 found[request] = document.get(request, document)
             except Failed as error:
+                if error.code == _NOT_LOADED:
+                    continue  # which the status says
                 refused[f"{daemon} {request}"] = str(error)
             except Unreachable as error:
                 if found:

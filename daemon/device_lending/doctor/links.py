@@ -8,6 +8,7 @@ from typing import Any
 
 from device_lending.doctor.facts import Facts
 from device_lending.doctor.finding import DAEMONS, LINK, NOT_APPLICABLE, OK, PEER, UNKNOWN, WRONG, Finding
+from device_lending.paths import MODULE
 
 
 def daemons(facts: Facts) -> list[Finding]:
@@ -32,6 +33,9 @@ def _daemon(facts: Facts, daemon: str) -> list[Finding]:
     refused = [Finding(DAEMONS, WRONG, f"{request}: {text}", f"journalctl -u device-lending-{daemon}")
                for request, text in answers.refused.items() if request.startswith(f"{daemon} ")]  # fmt: skip
     status = answers.documents[daemon].get("status", {})
+    if MODULE in facts.modules.loaded and not status.get("kernel", {}).get("loaded", True):
+        text = f"{MODULE} is loaded, but {daemon} cannot talk to it"
+        return [*refused, Finding(DAEMONS, WRONG, text, f"systemctl restart device-lending-{daemon}")]
     return [*refused, Finding(DAEMONS, OK, f"{daemon} {status.get('version', '')} answers")]
 
 

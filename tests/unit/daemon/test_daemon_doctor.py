@@ -183,6 +183,9 @@ FAULTS = {
     "wrong configuration": (lambda p: p.config.write_text("hots: x\n"), "daemons", "unknown key 'hots'", "correct"),
     "daemon refuses": (lambda p: p.answers["ownerd"].update(grants=Failed(500, "x", "broken store")), "daemons",
                        "ownerd grants: broken store", "journalctl"),
+    "daemon without the module": (
+        lambda p: p.answers["ownerd"]["status"].update(kernel={"loaded": False}), "daemons",
+        "ntb_lend is loaded, but ownerd cannot talk to it", "systemctl restart device-lending-ownerd"),
     "no link": (no_link, "link", f"no link for the NTB function {NTB} to node-b", "journalctl"),
     "cable": (lambda p: p.links(physical=False, state="down", message="the bridge reports the link as down"), "link",
               "to node-b is down: the bridge reports", "check the cable"),
@@ -303,6 +306,15 @@ def test_without_daemons_the_rest_is_judged(patient):
         assert statuses[stage] == "unknown", shown
     for stage in ("bridge", "windows", "IOMMU", "modules", "bridge driver", "driver", "device nodes", "file system"):
         assert statuses[stage] == "ok", shown
+
+
+def test_that_the_module_is_not_loaded_is_said_once(patient):
+    patient.unload()
+    for answers in patient.answers.values():
+        answers["status"]["kernel"] = {"loaded": False}
+        answers["links"] = Failed(503, "kernel_not_loaded", "the kernel module is not loaded")
+    findings = patient.examine()[0]["findings"]
+    assert [row["stage"] for row in findings if row["status"] == "wrong"] == ["modules"]
 
 
 def test_what_may_not_be_asked_is_not_wrong(patient):
