@@ -12,6 +12,7 @@ from typing import Any
 
 from device_lending import __version__, command_wait, commands, paths
 from device_lending.client import Client, Failed, Unreachable
+from device_lending.doctor import options as doctor
 
 OK, ERROR, USAGE, UNREACHABLE, NOT_FOUND, TIMED_OUT, LEFT = range(7)
 _TIMEOUT_CODES = ("attach_timeout", "detach_timeout")
@@ -68,8 +69,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="devlend",
         description="Shows and changes what this host lends to and borrows from the hosts at its PCIe bridges.",
-        epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 daemon not reachable, 4 not found, "
-        "5 timed out waiting, 6 no longer so (wait --stay).",
+        epilog="Exit codes: 0 done, 1 refused or failed, or doctor finds something wrong, 2 wrong usage, 3 daemon not "
+        "reachable, 4 not found, 5 timed out waiting, 6 no longer so (wait --stay).",
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"devlend {__version__}")
@@ -125,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
                       help="wait for ever, tell the service manager, and end when it is not so any more")  # fmt: skip
     metrics = sub("metrics", "print what both daemons tell Prometheus")
     metrics.add_argument("--output", metavar="FILE", help="write it into a file, in one step")
+    doctor.add(sub("doctor", "walk the path of a device and say what is wrong first, and what to do"))
     return top
 
 
@@ -161,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, head say, has seen enough
-    return OK
+    return doctor.exit_code(document) if options.command == "doctor" else OK
 
 
 def _complain(message: str, code: int) -> int:

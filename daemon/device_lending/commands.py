@@ -281,6 +281,12 @@ def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
     return {"output": options.output}, f"{options.output} is written"
 
 
+def _doctor(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    from device_lending.doctor import command  # only here: other commands need not load it
+
+    return command.run({"ownerd": daemons.owner, "borrowerd": daemons.borrower}, options)
+
+
 _COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
     "list": _list,
     "show": _show,
@@ -298,4 +304,5 @@ _COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
     "drain": _drain,
     "undrain": _undrain,
     "wait": _wait,
+    "doctor": _doctor,
 }
