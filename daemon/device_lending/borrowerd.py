@@ -12,13 +12,13 @@ from device_lending.borrower.service import Borrower
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.hello import Greeter
+from device_lending.lanes import Lanes
 from device_lending.links import Announcements
 from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.borrower import BorrowerStore
 from device_lending.ticker import Ticker
 from device_lending.watch import Watch
-from device_lending.workers import Workers
 
 _LOOK = 5.0
 _LOOK_SETTLING = 0.5
@@ -30,8 +30,8 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
 
     announcements = Announcements()
     borrower = Borrower(config, store, port, announcements, roots, clock)
-    workers = Workers("hello", count=2)
-    greeter = Greeter(borrower.endpoint, announcements, workers, clock)
+    lanes = Lanes("hello", count=1)
+    greeter = Greeter(borrower.endpoint, announcements, lanes, clock)
 
     def interval() -> float:
         if borrower.settling():
@@ -54,15 +54,11 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
         on_down=down,
     )
 
-    def start() -> None:
-        borrower.start()
-        workers.start()
-
     def close() -> None:
-        workers.stop()
+        lanes.stop()
         store.close()
 
-    return Parts(api.create(borrower, port), watch, ticker, start, borrower.stop, close)
+    return Parts(api.create(borrower, port), watch, ticker, borrower.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

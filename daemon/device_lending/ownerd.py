@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from device_lending import kernel, paths, runtime
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.hello import Greeter
+from device_lending.lanes import Lanes
 from device_lending.links import Announcements
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.owner.peer import MailboxNotifier, handler
@@ -21,7 +23,6 @@ from device_lending.runtime import Parts
 from device_lending.store.owner import OwnerStore
 from device_lending.ticker import Ticker
 from device_lending.watch import Watch
-from device_lending.workers import Workers
 
 _LOOK = 5.0
 
@@ -33,16 +34,17 @@ def assemble(
     from device_lending.api import owner as api
 
     announcements = Announcements()
-    owner = Owner(config, store, port, announcements, roots, binder, clock)
+    lanes = Lanes("owner", count=1)
+    owner = Owner(config, store, port, announcements, roots, binder, clock, lanes)
     endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
-    workers = Workers("notices")
-    notifier = MailboxNotifier(endpoint, workers, owner.peerings)
-    greeter = Greeter(endpoint, announcements, workers, clock)
+    notifier = MailboxNotifier(endpoint, lanes, owner.peerings)
+    greeter = Greeter(endpoint, announcements, lanes, clock)
 
     def look() -> None:
         links = owner.reconcile()
-        # In a worker: the next look need not wait for a peer that is slow to listen.
-        workers.submit(lambda: owner.remind(notifier))
+        for link in owner.returning():
+            # In a lane: neither the next look nor another peer need wait for one that is slow to listen.
+            lanes.submit(("remind", link), partial(owner.remind, notifier, link=link))
         greeter.greet(links)
 
     ticker = Ticker(look, lambda: _LOOK)
@@ -60,16 +62,12 @@ def assemble(
         on_down=down,
     )
 
-    def start() -> None:
-        endpoint.start()
-        workers.start()
-
     def close() -> None:
         endpoint.stop()
-        workers.stop()
+        lanes.stop()
         store.close()
 
-    return Parts(api.create(owner, port, notifier, lambda: endpoint.malformed), watch, ticker, start, owner.stop, close)
+    return Parts(api.create(owner, port, notifier, endpoint.ignored), watch, ticker, owner.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

@@ -35,7 +35,6 @@ class Parts:
     app: Starlette
     watch: Watch
     ticker: Ticker
-    start: Callable[[], None]
     stop: Callable[[], None]
     close: Callable[[], None]
 
@@ -79,7 +78,6 @@ def main(daemon: str, summary: str, build: Callable[[config.Config, str], Parts]
         return EX_UNAVAILABLE
     from device_lending.api import serve  # here, so that --help and --check need no web server
 
-    parts.start()
     parts.watch.start()
     parts.ticker.start()
     try:

@@ -13,6 +13,10 @@ from device_lending.kernel import KernelError
 log = logging.getLogger("device_lending.ticker")
 
 
+# Seconds between two looks, however often it is woken: who changes something all the time does not keep the host busy.
+_LEAST = 0.02
+
+
 class Ticker:
     """Runs `look` every `interval()` seconds and after each `wake`."""
 
@@ -38,6 +42,7 @@ class Ticker:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._stop.wait(_LEAST)
             self._wake.clear()
             try:
                 self._look()

@@ -12,18 +12,16 @@ from device_lending.api import bodies, common, metrics
 from device_lending.api.operation import Operation
 from device_lending.borrower.service import Borrower
 from device_lending.kernel import KernelPort
+from device_lending.pending import Answer, Pending
 
 
 def create(borrower: Borrower, port: KernelPort) -> Starlette:
     """The application."""
 
-    def offers() -> dict[str, Any]:
-        return {"offers": borrower.offers()}
-
     def attachments() -> dict[str, Any]:
         return {"attachments": borrower.attachments()}
 
-    def put_attachments(body: bodies.AttachmentsIn) -> dict[str, Any]:
+    def put_attachments(body: bodies.AttachmentsIn) -> Answer | Pending:
         common.limit(body.attachments, "attachments")
         items = [{"name": item.name, "owner": item.owner} for item in body.attachments]
         return borrower.put_attachments(
@@ -35,7 +33,7 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
             dry_run=body.dry_run,
         )
 
-    def put_attachment(name: str, body: bodies.NamedAttachmentIn) -> dict[str, Any]:
+    def put_attachment(name: str, body: bodies.NamedAttachmentIn) -> Answer | Pending:
         return borrower.put_attachments(
             [{"name": name, "owner": body.owner}],
             purge=False,
@@ -45,7 +43,7 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
             dry_run=body.dry_run,
         )
 
-    def delete_attachment(name: str, body: bodies.DeleteAttachmentIn) -> dict[str, Any]:
+    def delete_attachment(name: str, body: bodies.DeleteAttachmentIn) -> Answer | Pending:
         return borrower.put_attachments(
             [],
             removed=[name],
@@ -58,7 +56,7 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
 
     path, one = "/v1/attachments", "/v1/attachments/{name}"
     operations = [
-        Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", offers),
+        Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", borrower.offers),
         Operation("GET", path, "What this host borrows or waits for", "Attachments", attachments),
         Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
         Operation("PUT", one, "Want one attachment", "Change", put_attachment, bodies.NamedAttachmentIn),
@@ -69,7 +67,7 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
         borrower.config.host,
         port,
         borrower.peerings,
-        lambda: borrower.endpoint.malformed,
+        borrower.endpoint.ignored,
         lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
         operations,
     )

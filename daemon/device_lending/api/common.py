@@ -16,9 +16,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from device_lending import __version__
 from device_lending.api import metrics
 from device_lending.api.operation import Operation
+from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
 from device_lending.links import Peering
+from device_lending.mailbox.endpoint import Ignored
 from device_lending.store.db import StoreError
 
 log = logging.getLogger("device_lending.api")
@@ -31,13 +33,13 @@ def create(
     host: str,
     port: KernelPort,
     peerings: Callable[[], list[Peering]],
-    malformed: Callable[[], int],
+    ignored: Callable[[], Ignored],
     own_metrics: Callable[[], list[metrics.Metric]],
     own: list[Operation],
 ) -> Starlette:
     """An application with status, links, metrics, a daemon's own operations, a description and the contract's errors.
 
-    `malformed` counts ignored messages of peers, `own_metrics` are those of this daemon alone.
+    `ignored` counts ignored messages of peers, `own_metrics` are those of this daemon alone.
     """
 
     def status() -> dict[str, Any]:
@@ -49,7 +51,7 @@ def create(
         return {"links": [peering.document() for peering in peerings()]}
 
     def scrape() -> Response:
-        found = [*metrics.of_host(daemon, host, port.info(), peerings(), malformed()), *own_metrics()]
+        found = [*metrics.of_host(daemon, host, port.info(), peerings(), ignored()), *own_metrics()]
         return PlainTextResponse(metrics.render(found), media_type=metrics.CONTENT_TYPE)
 
     def describe() -> dict[str, Any]:
@@ -64,8 +66,10 @@ def create(
         *own,
     ]
     description = Operation("GET", "/openapi.json", "This description", None, describe)
+    threads = Threads()
     return Starlette(
-        routes=[operation.route() for operation in [*operations, description]], exception_handlers=_error_handlers()
+        routes=[operation.route(threads) for operation in [*operations, description]],
+        exception_handlers=_error_handlers(),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from device_lending import __version__
 from device_lending.kernel import KernelInfo
 from device_lending.links import Peering
+from device_lending.mailbox.endpoint import Ignored
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "device_lending_"
@@ -49,8 +50,8 @@ def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def of_host(daemon: str, host: str, info: KernelInfo, peerings: Sequence[Peering], malformed: int) -> list[Metric]:
-    """What both daemons tell: versions, links, and messages that were ignored."""
+def of_host(daemon: str, host: str, info: KernelInfo, peerings: Sequence[Peering], ignored: Ignored) -> list[Metric]:
+    """What both daemons tell: versions, links, and messages that were ignored, by link and why."""
     version = {"daemon": daemon, "host": host, "version": __version__}
     links = [
         ({"link": str(row.link.id), "ntb": row.link.ntb, "peer": row.peer or ""}, row.link, row.usable)
@@ -66,7 +67,9 @@ def of_host(daemon: str, host: str, info: KernelInfo, peerings: Sequence[Peering
                [(labels, float(link.ready)) for labels, link, _usable in links]),
         Metric("link_usable", "gauge", "Whether the link is ready and leads to the configured peer.",
                [(labels, float(usable)) for labels, _link, usable in links]),
-        Metric("messages_ignored_total", "counter", "Malformed or surplus messages of peers.", [({}, malformed)]),
+        Metric("messages_ignored_total", "counter", "Malformed or surplus messages of peers.",
+               [({"link": str(row.link.id), "why": why}, ignored.get((row.link.id, why), 0))
+                for row in peerings for why in ("malformed", "surplus")]),
         *(
             Metric(f"link_{name}_total", "counter", f"The kernel module's counter {name}.",
                    [(labels, link.counters[name]) for labels, link, _usable in links if name in link.counters])

@@ -378,7 +378,8 @@ def test_metrics(host):
         found = samples(host, daemon)
         assert found["device_lending_kernel_module_loaded"] == found["device_lending_link_ready" + link] == 1
         assert found["device_lending_link_timeouts_total" + link] == 2**40
-        assert found["device_lending_messages_ignored_total"] == 0
+        for why in ("malformed", "surplus"):
+            assert found[f'device_lending_messages_ignored_total{{link="0",why="{why}"}}'] == 0
     assert found["device_lending_releases_pending"] == 0
     assert any(key.startswith('device_lending_attachment{name="x",owner="node-b"') for key in found)
     host.kernel.loaded = False
