@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from device_lending.api import reading
 from device_lending.api.bodies import Body
 from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
@@ -41,7 +41,7 @@ class Operation:
         """The operation for Starlette."""
 
         async def endpoint(request: Request) -> Response:
-            text = await request.body() if self.body is not None else b""
+            text = await reading.body(request) if self.body is not None else b""
 
             def run() -> Answer | Pending | Response:
                 arguments: dict[str, Any] = dict(request.path_params)
@@ -63,10 +63,7 @@ def parse(text: bytes, form: type[Body]) -> Body:
 
     Raises LendingError with the first problem, the path to it and the entry's name.
     """
-    try:
-        document = json.loads(text or b"{}")
-    except ValueError as error:  # which json.JSONDecodeError and UnicodeDecodeError are
-        raise LendingError("invalid_request", f"body: not JSON: {error}") from error
+    document = reading.document(text)
     if not isinstance(document, dict):
         raise LendingError("invalid_request", "body: must be an object")
     try:

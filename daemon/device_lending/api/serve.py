@@ -17,11 +17,13 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from device_lending.api import connections
 from device_lending.notify import notify
 
 log = logging.getLogger("device_lending.serve")
 
 _LOOK_FOR_END = 0.5  # seconds
+_CONNECTIONS = 2048  # the unit lets a daemon have more files than that
 
 
 def listen(path: str, group: str | None) -> socket.socket:
@@ -88,12 +90,13 @@ def server(app: Starlette, on_exit: Callable[[], None]) -> Server:
         uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=connections.protocol(),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             date_header=False,
+            limit_concurrency=_CONNECTIONS,
         ),
         on_exit,
     )

@@ -292,7 +292,6 @@ def test_a_waiting_attachment_says_why(host):
         ({"grants": [], "other": 1}, "other"),
         ({}, "grants"),
         ([], ""),
-        ("{", ""),
     ],
 )
 def test_validation_errors_have_the_contracts_form(host, body, part):
