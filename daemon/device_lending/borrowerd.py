@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from device_lending import kernel, runtime
@@ -14,6 +15,7 @@ from device_lending.config import Config
 from device_lending.hello import Greeter
 from device_lending.lanes import Lanes
 from device_lending.links import Announcements
+from device_lending.liveness import LIMITS, Liveness
 from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.borrower import BorrowerStore
@@ -29,6 +31,7 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
     from device_lending.api import borrower as api
 
     announcements = Announcements()
+    liveness = Liveness(clock, LIMITS)
     borrower = Borrower(config, store, port, announcements, roots, clock)
     lanes = Lanes("hello", count=1)
     greeter = Greeter(borrower.endpoint, announcements, lanes, clock)
@@ -39,7 +42,7 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
         due = borrower.next_due()
         return _LOOK if due is None else min(_LOOK, max(0.2, due - clock.monotonic()))
 
-    ticker = Ticker(lambda: greeter.greet(borrower.look()), interval)
+    ticker = Ticker(lambda: greeter.greet(borrower.look()), interval, partial(liveness.beat, "look"))
 
     def down() -> None:
         announcements.clear()
@@ -52,13 +55,14 @@ def assemble(config: Config, store: BorrowerStore, port: kernel.KernelPort, root
         on_event=lambda _event: ticker.wake(),
         on_up=ticker.wake,
         on_down=down,
+        beat=partial(liveness.beat, "watch"),
     )
 
     def close() -> None:
         lanes.stop()
         store.close()
 
-    return Parts(api.create(borrower, port), watch, ticker, borrower.stop, close)
+    return Parts(api.create(borrower, port), watch, ticker, liveness, borrower.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

@@ -14,6 +14,7 @@ from device_lending.config import Config
 from device_lending.hello import Greeter
 from device_lending.lanes import Lanes
 from device_lending.links import Announcements
+from device_lending.liveness import LIMITS, Liveness
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.owner.peer import MailboxNotifier, handler
 from device_lending.owner.service import Owner
@@ -34,6 +35,7 @@ def assemble(
     from device_lending.api import owner as api
 
     announcements = Announcements()
+    liveness = Liveness(clock, LIMITS)
     lanes = Lanes("owner", count=1)
     owner = Owner(config, store, port, announcements, roots, binder, clock, lanes)
     endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
@@ -47,7 +49,7 @@ def assemble(
             lanes.submit(("remind", link), partial(owner.remind, notifier, link=link))
         greeter.greet(links)
 
-    ticker = Ticker(look, lambda: _LOOK)
+    ticker = Ticker(look, lambda: _LOOK, partial(liveness.beat, "look"))
 
     def down() -> None:
         announcements.clear()
@@ -60,6 +62,7 @@ def assemble(
         on_event=lambda _event: ticker.wake(),
         on_up=ticker.wake,
         on_down=down,
+        beat=partial(liveness.beat, "watch"),
     )
 
     def close() -> None:
@@ -67,7 +70,7 @@ def assemble(
         lanes.stop()
         store.close()
 
-    return Parts(api.create(owner, port, notifier, endpoint.ignored), watch, ticker, owner.stop, close)
+    return Parts(api.create(owner, port, notifier, endpoint.ignored), watch, ticker, liveness, owner.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:
