@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from device_lending import kernel, paths, runtime
@@ -13,14 +14,15 @@ from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.hello import Greeter
+from device_lending.lanes import Lanes
 from device_lending.links import Announcements
+from device_lending.liveness import LIMITS, Liveness
 from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.borrower import BorrowerStore
 from device_lending.ticker import Ticker
 from device_lending.trust import Trust
 from device_lending.watch import Watch
-from device_lending.workers import Workers
 
 _LOOK = 5.0
 _LOOK_SETTLING = 0.5
@@ -33,9 +35,10 @@ def assemble(
     from device_lending.api import borrower as api
 
     announcements = Announcements(store.peers)
+    liveness = Liveness(clock, LIMITS)
     borrower = Borrower(config, store, port, announcements, roots, clock, drain)
-    workers = Workers("hello", count=2)
-    greeter = Greeter(borrower.endpoint, announcements, workers, clock)
+    lanes = Lanes("hello", count=1)
+    greeter = Greeter(borrower.endpoint, announcements, lanes, clock)
 
     def interval() -> float:
         if borrower.settling():
@@ -47,7 +50,7 @@ def assemble(
         store.save()
         greeter.greet(borrower.look())
 
-    ticker = Ticker(look, interval)
+    ticker = Ticker(look, interval, partial(liveness.beat, "look"))
 
     def down() -> None:
         announcements.clear()
@@ -60,18 +63,15 @@ def assemble(
         on_event=lambda _event: ticker.wake(),
         on_up=ticker.wake,
         on_down=down,
+        beat=partial(liveness.beat, "watch"),
     )
 
-    def start() -> None:
-        borrower.start()
-        workers.start()
-
     def close() -> None:
-        workers.stop()
+        lanes.stop()
         store.close()
 
     trust = Trust(config, store.peers, borrower.peerings, ticker.wake)
-    return Parts(api.create(borrower, port, store, trust), watch, ticker, start, borrower.stop, close)
+    return Parts(api.create(borrower, port, store, trust), watch, ticker, liveness, borrower.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

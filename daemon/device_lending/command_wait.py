@@ -26,11 +26,15 @@ class Left(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """How a lease is: whether as wanted, and in words; `unknown` when its daemon does not tell."""
+    """How a lease is: whether as wanted, and in words.
+
+    `epoch` is that of the lease. `unknown` when its daemon does not tell, or has not looked at the device yet.
+    """
 
     so: bool
     text: str
     document: dict[str, Any] | None = None
+    epoch: int | None = None
     unknown: bool = False
 
 
@@ -52,8 +56,11 @@ def attached(items: list[dict[str, Any]], name: str, state: str) -> Found:
     text = text or f"this host does not borrow {name}"
     if state == "detached":
         return Found(not here, text)
-    ready = [item for item in here if item["state"] == "attached" and not item["leaving"]]
-    return Found(bool(ready), text, ready[0] if ready else None)
+    for item in items:
+        if item["epoch"] is not None and item["state"] != "detaching" and not item["leaving"]:
+            so = item["state"] == "attached" and item["address"] is not None
+            return Found(so, text, item, item["epoch"], unknown=not so)
+    return Found(False, text)
 
 
 def lent(items: list[dict[str, Any]], name: str, state: str) -> Found:
@@ -63,7 +70,7 @@ def lent(items: list[dict[str, Any]], name: str, state: str) -> Found:
     if state == "free":
         return Found(not items, text)
     active = [item for item in items if item["state"] == "active"]
-    return Found(bool(active), text, active[0] if active else None)
+    return Found(bool(active), text, active[0] if active else None, active[0]["epoch"] if active else None)
 
 
 def _why(item: dict[str, Any]) -> str:
@@ -82,8 +89,11 @@ def wait(see: Callable[[], Found], timeout: float | None, stay: bool) -> Found:
         time.sleep(EVERY)
     if stay:
         notify("READY=1")
-        # A daemon that is restarted does not end what the kernel goes on with.
+        # A daemon that is restarted does not end what the kernel goes on with; another lease is another device.
+        epoch = found.epoch
         while (found := see()).so or found.unknown:
+            if found.epoch not in (None, epoch):
+                break
             time.sleep(EVERY)
         raise Left(f"no longer so: {found.text}")
     return found

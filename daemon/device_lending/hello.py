@@ -12,10 +12,10 @@ from typing import Any
 from device_lending import __version__
 from device_lending.clock import Clock
 from device_lending.kernel import Link
+from device_lending.lanes import Lanes
 from device_lending.links import Announcements
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import VERSION, Malformed, PeerError
-from device_lending.workers import Workers
 
 log = logging.getLogger("device_lending.hello")
 
@@ -29,12 +29,12 @@ def versions() -> dict[str, Any]:
 
 
 class Greeter:
-    """Greets at most every ten seconds per link, in a worker, so that a silent peer holds nobody up."""
+    """Greets at most every ten seconds per link, in its lane, so that a silent peer holds nobody up."""
 
-    def __init__(self, endpoint: Endpoint, announcements: Announcements, workers: Workers, clock: Clock) -> None:
+    def __init__(self, endpoint: Endpoint, announcements: Announcements, lanes: Lanes, clock: Clock) -> None:
         self._endpoint = endpoint
         self._announcements = announcements
-        self._workers = workers
+        self._lanes = lanes
         self._clock = clock
         self._greeted: dict[tuple[int, int], float] = {}
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Greeter:
                 if now - self._greeted.get(key, float("-inf")) < _EVERY:
                     continue
                 self._greeted[key] = now
-            self._workers.submit(lambda number=link.id: self._hello(number))  # type: ignore[misc]
+            self._lanes.submit(("hello", link.id), lambda number=link.id: self._hello(number))  # type: ignore[misc]
 
     def _hello(self, link: int) -> None:
         try:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from device_lending import kernel, paths, runtime
@@ -12,7 +13,9 @@ from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.hello import Greeter
+from device_lending.lanes import Lanes
 from device_lending.links import Announcements
+from device_lending.liveness import LIMITS, Liveness
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.owner.peer import MailboxNotifier, handler
 from device_lending.owner.service import Owner
@@ -23,7 +26,6 @@ from device_lending.store.owner import OwnerStore
 from device_lending.ticker import Ticker
 from device_lending.trust import Trust
 from device_lending.watch import Watch
-from device_lending.workers import Workers
 
 _LOOK = 5.0
 
@@ -41,20 +43,22 @@ def assemble(
     from device_lending.api import owner as api
 
     announcements = Announcements(store.peers)
-    owner = Owner(config, store, port, announcements, roots, binder, clock, drain)
+    liveness = Liveness(clock, LIMITS)
+    lanes = Lanes("owner", count=1)
+    owner = Owner(config, store, port, announcements, roots, binder, clock, drain, lanes)
     endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
-    workers = Workers("notices")
-    notifier = MailboxNotifier(endpoint, workers, owner.peerings)
-    greeter = Greeter(endpoint, announcements, workers, clock)
+    notifier = MailboxNotifier(endpoint, lanes, owner.peerings)
+    greeter = Greeter(endpoint, announcements, lanes, clock)
 
     def look() -> None:
         store.save()
         links = owner.reconcile()
-        # In a worker: the next look need not wait for a peer that is slow to listen.
-        workers.submit(lambda: owner.remind(notifier))
+        for link in owner.returning():
+            # In a lane: neither the next look nor another peer need wait for one that is slow to listen.
+            lanes.submit(("remind", link), partial(owner.remind, notifier, link=link))
         greeter.greet(links)
 
-    ticker = Ticker(look, lambda: _LOOK)
+    ticker = Ticker(look, lambda: _LOOK, partial(liveness.beat, "look"))
 
     def down() -> None:
         announcements.clear()
@@ -67,20 +71,17 @@ def assemble(
         on_event=lambda _event: ticker.wake(),
         on_up=ticker.wake,
         on_down=down,
+        beat=partial(liveness.beat, "watch"),
     )
-
-    def start() -> None:
-        endpoint.start()
-        workers.start()
 
     def close() -> None:
         endpoint.stop()
-        workers.stop()
+        lanes.stop()
         store.close()
 
     trust = Trust(config, store.peers, owner.peerings, ticker.wake)
-    app = api.create(owner, port, notifier, lambda: endpoint.malformed, store, trust)
-    return Parts(app, watch, ticker, start, owner.stop, close)
+    app = api.create(owner, port, notifier, endpoint.ignored, store, trust)
+    return Parts(app, watch, ticker, liveness, owner.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

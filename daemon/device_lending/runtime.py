@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import os
 import sys
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from device_lending import __version__, config, log, paths
+from device_lending.clock import Clock
+from device_lending.liveness import Liveness, Watchdog, inside_kernel, wanted_every
 from device_lending.store.db import StoreBusy, StoreError
 from device_lending.ticker import Ticker
 from device_lending.watch import Watch
@@ -36,7 +39,7 @@ class Parts:
     app: Starlette
     watch: Watch
     ticker: Ticker
-    start: Callable[[], None]
+    liveness: Liveness
     stop: Callable[[], None]
     close: Callable[[], None]
 
@@ -83,11 +86,14 @@ def main(daemon: str, summary: str, build: Callable[[config.Config, str], Parts]
         return EX_UNAVAILABLE
     from device_lending.api import serve  # here, so that --help and --check need no web server
 
-    parts.start()
+    every = wanted_every(os.environ, os.getpid())
+    if every is not None:
+        faulthandler.enable()  # systemd's SIGABRT leaves in the journal where each thread was
+    watchdog = Watchdog(parts.liveness, Clock(), every, inside_kernel)
     parts.watch.start()
     parts.ticker.start()
     try:
-        serve.run(parts.app, options.socket, options.group or None, parts.stop)
+        serve.run(parts.app, options.socket, options.group or None, parts.stop, watchdog.turn)
     except OSError as error:
         logger.critical("socket %s: %s", options.socket, error)
         return EX_UNAVAILABLE

@@ -13,12 +13,17 @@ from device_lending.kernel import KernelError
 log = logging.getLogger("device_lending.ticker")
 
 
-class Ticker:
-    """Runs `look` every `interval()` seconds and after each `wake`."""
+# Seconds between two looks, however often it is woken: who changes something all the time does not keep the host busy.
+_LEAST = 0.02
 
-    def __init__(self, look: Callable[[], object], interval: Callable[[], float]) -> None:
+
+class Ticker:
+    """Runs `look` every `interval()` seconds and after each `wake`; `beat` before and after each."""
+
+    def __init__(self, look: Callable[[], object], interval: Callable[[], float], beat: Callable[[], None]) -> None:
         self._look = look
         self._interval = interval
+        self._beat = beat
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._said = ""
@@ -38,7 +43,9 @@ class Ticker:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._stop.wait(_LEAST)
             self._wake.clear()
+            self._beat()
             try:
                 self._look()
                 self._said = ""
@@ -48,4 +55,5 @@ class Ticker:
                 self._said = str(error)
             except Exception:  # the next look may go well; without this thread nothing would recover
                 log.exception("the regular look failed")
+            self._beat()
             self._wake.wait(max(0.05, self._interval()))

@@ -19,7 +19,8 @@ _SLICE = 1.0
 
 
 class Watch:
-    """`on_up` runs after each successful bind, `on_down` when the module is gone; all in the thread."""
+    """`on_up` runs after each successful bind, `on_down` when the module is gone; `beat` while it waits. All in the
+    thread."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class Watch:
         on_event: Callable[[kernel.Event], None],
         on_up: Callable[[], None],
         on_down: Callable[[], None],
+        beat: Callable[[], None],
         retry: float = 2.0,
     ) -> None:
         self._kernel = port
@@ -37,6 +39,7 @@ class Watch:
         self._on_event = on_event
         self._on_up = on_up
         self._on_down = on_down
+        self._beat = beat
         self._retry = retry
         self._stop = threading.Event()
         self._said = ""
@@ -51,6 +54,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._beat()
             try:
                 listener = self._kernel.listen(self._mailbox_port)
             except kernel.KernelError as error:
@@ -72,6 +76,7 @@ class Watch:
 
     def _serve(self, listener: kernel.Listener) -> None:
         while not self._stop.is_set():
+            self._beat()
             item = listener.receive(_SLICE)
             if isinstance(item, kernel.Message):
                 self._on_message(item)

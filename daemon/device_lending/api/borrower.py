@@ -12,6 +12,7 @@ from device_lending.api import bodies, common, metrics
 from device_lending.api.operation import Operation
 from device_lending.borrower.service import Borrower
 from device_lending.kernel import KernelPort
+from device_lending.pending import Answer, Pending
 from device_lending.store.base import Store
 from device_lending.trust import Trust
 
@@ -19,13 +20,10 @@ from device_lending.trust import Trust
 def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> Starlette:
     """The application; `store` is asked for its troubles alone."""
 
-    def offers() -> dict[str, Any]:
-        return {"offers": borrower.offers()}
-
     def attachments() -> dict[str, Any]:
         return {"attachments": borrower.attachments()}
 
-    def put_attachments(body: bodies.AttachmentsIn) -> dict[str, Any]:
+    def put_attachments(body: bodies.AttachmentsIn) -> Answer | Pending:
         common.limit(body.attachments, "attachments")
         items = [{"name": item.name, "owner": item.owner} for item in body.attachments]
         return borrower.put_attachments(
@@ -37,7 +35,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
             dry_run=body.dry_run,
         )
 
-    def put_attachment(name: str, body: bodies.NamedAttachmentIn) -> dict[str, Any]:
+    def put_attachment(name: str, body: bodies.NamedAttachmentIn) -> Answer | Pending:
         return borrower.put_attachments(
             [{"name": name, "owner": body.owner}],
             purge=False,
@@ -47,7 +45,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
             dry_run=body.dry_run,
         )
 
-    def delete_attachment(name: str, body: bodies.DeleteAttachmentIn) -> dict[str, Any]:
+    def delete_attachment(name: str, body: bodies.DeleteAttachmentIn) -> Answer | Pending:
         return borrower.put_attachments(
             [],
             removed=[name],
@@ -58,12 +56,12 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
             dry_run=body.dry_run,
         )
 
-    def drain(body: bodies.DrainBorrowerIn) -> dict[str, Any]:
-        return {"message": borrower.drain(until_boot=body.until_boot, force=body.force, wait=body.wait)}
+    def drain(body: bodies.DrainBorrowerIn) -> Answer | Pending:
+        return borrower.drain(until_boot=body.until_boot, force=body.force, wait=body.wait)
 
     path, one = "/v1/attachments", "/v1/attachments/{name}"
     operations = [
-        Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", offers),
+        Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", borrower.offers),
         Operation("GET", path, "What this host borrows or waits for", "Attachments", attachments),
         Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
         Operation("PUT", one, "Want one attachment", "Change", put_attachment, bodies.NamedAttachmentIn),
@@ -77,7 +75,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
         port,
         borrower.peerings,
         borrower.drained,
-        lambda: borrower.endpoint.malformed,
+        borrower.endpoint.ignored,
         store,
         trust,
         lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),

@@ -17,9 +17,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from device_lending import __version__
 from device_lending.api import metrics, peers
 from device_lending.api.operation import Operation
+from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
 from device_lending.links import Peering
+from device_lending.mailbox.endpoint import Ignored
+from device_lending.pending import Answer, Pending
 from device_lending.store.base import Store
 from device_lending.trust import Trust
 
@@ -37,7 +40,7 @@ def create(
     port: KernelPort,
     peerings: Callable[[], list[Peering]],
     drained: Callable[[], dict[str, Any] | None],
-    malformed: Callable[[], int],
+    ignored: Callable[[], Ignored],
     store: Store,
     trust: Trust,
     own_metrics: Callable[[], list[metrics.Metric]],
@@ -45,7 +48,7 @@ def create(
 ) -> Starlette:
     """An application with what both daemons have, a daemon's own operations, a description and the contract's errors.
 
-    `malformed` counts ignored messages of peers, `store` is asked for its troubles, `own_metrics` are those of this
+    `ignored` counts ignored messages of peers, `store` is asked for its troubles, `own_metrics` are those of this
     daemon alone.
     """
 
@@ -59,7 +62,7 @@ def create(
         return {"links": [peering.document() for peering in peerings()]}
 
     def scrape() -> Response:
-        found = [*metrics.of_host(daemon, host, port.info(), peerings(), malformed()), *own_metrics()]
+        found = [*metrics.of_host(daemon, host, port.info(), peerings(), ignored()), *own_metrics()]
         return PlainTextResponse(metrics.render(found), media_type=metrics.CONTENT_TYPE)
 
     def describe() -> dict[str, Any]:
@@ -72,10 +75,13 @@ def create(
         if operation.answer not in _CHANGES:
             return operation
 
-        def run(**arguments: Any) -> dict[str, Any]:
-            answer = operation.run(**arguments)
-            assert isinstance(answer, dict)
+        def told(answer: Answer) -> Answer:
             return {**answer, "unwritten": store.unwritten}
+
+        def run(**arguments: Any) -> Answer | Pending:
+            found = operation.run(**arguments)
+            assert not isinstance(found, Response)
+            return found.then(told) if isinstance(found, Pending) else told(found)
 
         return replace(operation, run=run)
 
@@ -86,8 +92,10 @@ def create(
         *map(telling, [*own, *peers.operations(trust)]),
     ]
     description = Operation("GET", "/openapi.json", "This description", None, describe)
+    threads = Threads()
     return Starlette(
-        routes=[operation.route() for operation in [*operations, description]], exception_handlers=_error_handlers()
+        routes=[operation.route(threads) for operation in [*operations, description]],
+        exception_handlers=_error_handlers(),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from device_lending import __version__
 from device_lending.kernel import KernelInfo
 from device_lending.links import Peering
+from device_lending.mailbox.endpoint import Ignored
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "device_lending_"
@@ -57,8 +58,11 @@ def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def of_host(daemon: str, host: str, info: KernelInfo, peerings: Sequence[Peering], malformed: int) -> list[Metric]:
-    """What both daemons tell: versions, links, and messages that were ignored. The label `daemon` tells them apart."""
+def of_host(daemon: str, host: str, info: KernelInfo, peerings: Sequence[Peering], ignored: Ignored) -> list[Metric]:
+    """What both daemons tell: versions, links, and messages that were ignored, by link and why.
+
+    The label `daemon` tells them apart.
+    """
     which = {"daemon": daemon}
     version = {**which, "host": host, "version": __version__}
     links = [
@@ -82,7 +86,8 @@ def of_host(daemon: str, host: str, info: KernelInfo, peerings: Sequence[Peering
         Metric("link_usable", "gauge", "Whether the link is ready and leads to the configured peer.",
                [(labels, float(usable)) for labels, _link, usable in links]),
         Metric("messages_ignored_total", "counter", "Malformed or surplus messages of peers.",
-               [(which, malformed)]),
+               [({**which, "link": str(row.link.id), "why": why}, ignored.get((row.link.id, why), 0))
+                for row in peerings for why in ("malformed", "surplus")]),
         Metric("link_banned", "gauge", "Whether this host has cut the peer off.",
                [(labels, float(link.banned)) for labels, link, _usable in links]),
         Metric("link_dma_space_bytes", "gauge", "Place for DMA mappings over the link: in all, free, largest piece.",

@@ -4,19 +4,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pydantic
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from device_lending.api import reading
 from device_lending.api.bodies import Body
+from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
+from device_lending.pending import Answer, Pending
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,34 @@ class Operation:
     """A method of a path.
 
     `answer` names the answer's form in api/answers.py, or is None for plain text. `run` gets the parts of the path by
-    name and, with `body`, the checked request body as `body`; it returns a JSON document or a response. It runs in a
-    thread, as what it calls may block. It may raise LendingError or KernelError.
+    name and, with `body`, the checked request body as `body`; it returns a JSON document, or what is to be waited for
+    until there is one, or a response. It runs in a thread, as what it calls may block; waiting takes none. It may raise
+    LendingError or KernelError.
     """
 
     method: str
     path: str
     summary: str
     answer: str | None
-    run: Callable[..., dict[str, Any] | Response]
+    run: Callable[..., Answer | Pending | Response]
     body: type[Body] | None = None
 
-    def route(self) -> Route:
+    def route(self, threads: Threads) -> Route:
         """The operation for Starlette."""
 
         async def endpoint(request: Request) -> Response:
-            arguments: dict[str, Any] = dict(request.path_params)
-            if self.body is not None:
-                arguments["body"] = parse(await request.body(), self.body)
-            found = await run_in_threadpool(self.run, **arguments)
+            text = await reading.body(request) if self.body is not None else b""
+
+            def run() -> Answer | Pending | Response:
+                arguments: dict[str, Any] = dict(request.path_params)
+                if self.body is not None:
+                    arguments["body"] = parse(text, self.body)
+                return self.run(**arguments)
+
+            found = await (threads.read(run) if self.method == "GET" else threads.change(run))
+            found = await threads.outcome(request, found)
+            if found is None:
+                return Response(status_code=204)  # for nobody
             return found if isinstance(found, Response) else JSONResponse(found)
 
         return Route(self.path, endpoint, methods=[self.method])
@@ -53,10 +63,7 @@ def parse(text: bytes, form: type[Body]) -> Body:
 
     Raises LendingError with the first problem, the path to it and the entry's name.
     """
-    try:
-        document = json.loads(text or b"{}")
-    except ValueError as error:  # which json.JSONDecodeError and UnicodeDecodeError are
-        raise LendingError("invalid_request", f"body: not JSON: {error}") from error
+    document = reading.document(text)
     if not isinstance(document, dict):
         raise LendingError("invalid_request", "body: must be an object")
     try:

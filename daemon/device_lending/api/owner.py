@@ -12,36 +12,38 @@ from starlette.applications import Starlette
 from device_lending.api import bodies, common, metrics
 from device_lending.api.operation import Operation
 from device_lending.kernel import KernelPort
+from device_lending.mailbox.endpoint import Ignored
 from device_lending.owner.service import Notifier, Owner
+from device_lending.pending import Answer, Pending
 from device_lending.store.base import Store
 from device_lending.trust import Trust
 
 
 def create(
-    owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable[[], int], store: Store, trust: Trust
+    owner: Owner, port: KernelPort, notify: Notifier, ignored: Callable[[], Ignored], store: Store, trust: Trust
 ) -> Starlette:
-    """The application; `malformed` counts ignored messages of peers, `store` is asked for its troubles alone."""
+    """The application; `ignored` counts ignored messages of peers, `store` is asked for its troubles alone."""
 
-    def put_grants(body: bodies.GrantsIn) -> dict[str, Any]:
+    def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
         common.limit(body.grants, "grants")
         items = [{"name": item.name, "device": item.device, "borrower": item.borrower} for item in body.grants]
         return owner.put_grants(items, purge=body.purge, force=body.force, dry_run=body.dry_run, notify=notify)
 
-    def put_grant(name: str, body: bodies.NamedGrantIn) -> dict[str, Any]:
+    def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:
         items = [{"name": name, "device": body.device, "borrower": body.borrower}]
         return owner.put_grants(items, purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
 
-    def delete_grant(name: str, body: bodies.DeleteGrantIn) -> dict[str, Any]:
+    def delete_grant(name: str, body: bodies.DeleteGrantIn) -> Answer | Pending:
         return owner.put_grants([], removed=[name], purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
 
-    def recall(name: str, body: bodies.RecallIn) -> dict[str, Any]:
-        return {"message": owner.ban(name) if body.ban else owner.recall(name, body.force, notify)}
+    def recall(name: str, body: bodies.RecallIn) -> Answer | Pending:
+        return {"message": owner.ban(name)} if body.ban else owner.recall(name, body.force, notify)
 
     def unban(host: str) -> dict[str, Any]:
         return {"message": owner.unban(host)}
 
-    def drain(body: bodies.DrainOwnerIn) -> dict[str, Any]:
-        return {"message": owner.drain(body.until_boot, notify)}
+    def drain(body: bodies.DrainOwnerIn) -> Answer | Pending:
+        return owner.drain(body.until_boot, notify)
 
     one_grant = "/v1/grants/{name}"
     operations = [
@@ -67,7 +69,7 @@ def create(
         port,
         owner.peerings,
         owner.drained,
-        malformed,
+        ignored,
         store,
         trust,
         lambda: metrics.of_leases(owner.leases()),

@@ -17,11 +17,13 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from device_lending.api import connections
 from device_lending.notify import notify
 
 log = logging.getLogger("device_lending.serve")
 
 _LOOK_FOR_END = 0.5  # seconds
+_CONNECTIONS = 2048  # the unit lets a daemon have more files than that
 
 
 def listen(path: str, group: str | None) -> socket.socket:
@@ -59,11 +61,15 @@ def listen(path: str, group: str | None) -> socket.socket:
 
 
 class Server(uvicorn.Server):  # type: ignore[misc]
-    """Says READY=1 when requests are answered, and lets waiting requests end on SIGTERM."""
+    """Says READY=1 when requests are answered, and lets waiting requests end on SIGTERM.
 
-    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+    `on_turn` runs in the event loop about twice a second.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None], on_turn: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_exit = on_exit
+        self._on_turn = on_turn
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -74,6 +80,7 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         """Wait for the end. uvicorn's own loop wakes ten times a second, and renews a header that nobody reads here."""
         await self.on_tick(0)
         while not self.should_exit:
+            self._on_turn()
             await asyncio.sleep(_LOOK_FOR_END)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -82,24 +89,26 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
 
-def server(app: Starlette, on_exit: Callable[[], None]) -> Server:
+def server(app: Starlette, on_exit: Callable[[], None], on_turn: Callable[[], None] = lambda: None) -> Server:
     """A server for `app`. Its parts are named: what else is installed must not change what runs here."""
     return Server(
         uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=connections.protocol(),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             date_header=False,
+            limit_concurrency=_CONNECTIONS,
         ),
         on_exit,
+        on_turn,
     )
 
 
-def run(app: Starlette, path: str, group: str | None, on_exit: Callable[[], None]) -> None:
+def run(app: Starlette, path: str, group: str | None, on_exit: Callable[[], None], on_turn: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; the socket file is removed afterwards when it is still ours. Raises OSError."""
     # Newer uvicorn raises the signal again once it has shut down; it must not cut the way down short.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,7 +116,7 @@ def run(app: Starlette, path: str, group: str | None, on_exit: Callable[[], None
     sock = listen(path, group)
     mine = os.stat(path).st_ino
     try:
-        server(app, on_exit).run(sockets=[sock])
+        server(app, on_exit, on_turn).run(sockets=[sock])
     finally:
         sock.close()
         with contextlib.suppress(OSError):

@@ -74,6 +74,10 @@ class Actions:
                 self._apply(attachment.key, event)  # only the one that fits the state has an effect
 
     def _ask(self, attachment: Attachment, action: Ask) -> None:
+        present = self._table.get(attachment.key)
+        if present is None or not present.wanted:  # it had to wait, and its time was over before
+            self._apply(attachment.key, Denied(self._now(), "nobody wants it any more"))
+            return
         sent, since = self._now(), self._clock.wall()
         try:
             answer = self._endpoint.request(action.link, "lease.request", {"name": attachment.name}, REQUEST_TIMEOUT)

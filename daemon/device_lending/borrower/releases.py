@@ -7,13 +7,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from device_lending.borrower.attachment import delay
 from device_lending.clock import Clock
+from device_lending.lanes import Lanes
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Malformed, PeerError
 from device_lending.store.borrower import BorrowerStore, Holding
-from device_lending.workers import Workers
 
 log = logging.getLogger("device_lending.releases")
 
@@ -30,13 +31,13 @@ class Releases:
         self,
         store: BorrowerStore,
         endpoint: Endpoint,
-        workers: Workers,
+        lanes: Lanes,
         clock: Clock,
         on_done: Callable[[], None],
     ) -> None:
         self._store = store
         self._endpoint = endpoint
-        self._workers = workers
+        self._lanes = lanes
         self._clock = clock
         self._on_done = on_done
         self._lock = threading.Lock()
@@ -64,7 +65,8 @@ class Releases:
                 if link is None or key in self._busy or now < self._tries.get(key, (0, 0.0))[1]:
                     continue
                 self._busy.add(key)
-            if not self._workers.submit(lambda item=holding, over=link: self._release(item, over)):  # type: ignore[misc]
+            job = partial(self._release, holding, link)
+            if not self._lanes.submit(("release", link), job):
                 with self._lock:
                     self._busy.discard(key)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from device_lending.borrower.attachment import Attachment
 from device_lending.clock import Clock
 from device_lending.kernel import Borrowed, Link
+from device_lending.lanes import Lanes
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import RENEWED_EVERY, Malformed, PeerError, Status, lease_status
-from device_lending.workers import Workers
 
 log = logging.getLogger("device_lending.renewals")
 
@@ -43,11 +43,11 @@ def served(item: Attachment, row: Borrowed | None, link: Link | None) -> bool:
 
 
 class Renewals:
-    """`on_answer` gets (attachment's key, epoch, when it was asked, status) of each answer, in a worker."""
+    """`on_answer` gets (attachment's key, epoch, when it was asked, status) of each answer, in a lane of its link."""
 
-    def __init__(self, endpoint: Endpoint, workers: Workers, clock: Clock, on_answer: OnAnswer) -> None:
+    def __init__(self, endpoint: Endpoint, lanes: Lanes, clock: Clock, on_answer: OnAnswer) -> None:
         self._endpoint = endpoint
-        self._workers = workers
+        self._lanes = lanes
         self._clock = clock
         self._on_answer = on_answer
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class Renewals:
                 return
             self._asked[key] = now
             self._busy.add(key)
-        if not self._workers.submit(lambda: self._ask(key, link)):
+        if not self._lanes.submit(("renewal", link), lambda: self._ask(key, link)):
             with self._lock:
                 self._busy.discard(key)
 

@@ -17,6 +17,7 @@ from device_lending.borrower.actions import Actions
 from device_lending.borrower.attachment import (
     DRAINED,
     Action,
+    Ask,
     Attachment,
     Ended,
     Lease,
@@ -30,6 +31,7 @@ from device_lending.borrower.attachment import (
     Unwant,
     Want,
 )
+from device_lending.borrower.offers import Offers
 from device_lending.borrower.releases import Releases
 from device_lending.borrower.renewals import Renewals, served
 from device_lending.borrower.table import Table
@@ -38,15 +40,16 @@ from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.hello import versions
+from device_lending.lanes import Lanes
 from device_lending.links import Announcements, Peering
 from device_lending.mailbox import protocol
-from device_lending.mailbox.endpoint import Endpoint, NoAnswer
-from device_lending.mailbox.protocol import Envelope, Malformed, PeerError
+from device_lending.mailbox.endpoint import Endpoint
+from device_lending.mailbox.protocol import Envelope, PeerError
 from device_lending.pci import busy
 from device_lending.pci.nodes import complete, driver_of, nodes
 from device_lending.pci.sysfs import Roots
+from device_lending.pending import Answer, Pending
 from device_lending.store.borrower import BorrowerStore, Wanted
-from device_lending.workers import Workers
 
 log = logging.getLogger("device_lending.borrower")
 
@@ -58,8 +61,8 @@ _NODES_EVERY = 4.0
 _NEVER = float("inf")
 # Seconds that a device that is taken from its users may take until its owner has it.
 _TAKEN = 30.0
-_OFFERS_TIMEOUT = 10.0
-_OFFERS_PAGES = 64
+# Threads for each kind of question to each owner.
+_ASKED = 4
 
 
 class Borrower:
@@ -83,27 +86,27 @@ class Borrower:
         self._announcements = announcements
         self._roots = roots
         self._clock = clock
-        self._workers = Workers("actions", count=8, waiting=0)
+        # As many jobs as there are attachments may wait, each for its own owner or device.
+        self._lanes = Lanes("actions", _ASKED, waiting=None)
         self._put_lock = threading.Lock()
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
         self._table = Table(self._carry_out)
         self.endpoint = Endpoint(port, kernel.PORT_OWNER, config.host, announcements, self._serve)
         self._actions = Actions(store, port, self.endpoint, clock, self._peering, self._table)
-        self._releases = Releases(store, self.endpoint, self._workers, clock, self._table.wake)
-        self._renewals = Renewals(self.endpoint, self._workers, clock, self._told)
+        self._releases = Releases(store, self.endpoint, self._lanes, clock, self._table.changed.fire)
+        self._renewals = Renewals(self.endpoint, self._lanes, clock, self._told)
+        self._offers = Offers(self.endpoint, self._lanes, clock, self._peering)
+        self._reachable: set[str] = set()
         self._load()
 
-    def start(self) -> None:
-        self._workers.start()
-        self.endpoint.start()
-
     def stop(self) -> None:
-        """End waits and workers; attached devices stay as they are."""
+        """End what waits and is under way; attached devices stay as they are."""
         self._stopping.set()
-        self._table.wake()
+        self._table.changed.fire()
+        self._offers.stop()
         self.endpoint.stop()
-        self._workers.stop()
+        self._lanes.stop()
 
     def _load(self) -> None:
         """Attachments from the store; `look` finds their devices in the kernel."""
@@ -181,33 +184,9 @@ class Borrower:
         """How many leases are over whose owner has not acknowledged it."""
         return len(self._releases.pending())
 
-    def offers(self) -> list[dict[str, Any]]:
+    def offers(self) -> Pending:
         """What the owners behind all usable links offer to this host; a silent owner is left out and logged."""
-        found: dict[tuple[str, str], dict[str, Any]] = {}
-        for peering in self.peerings():
-            if not peering.usable:
-                continue
-            try:
-                for owner, offer in self._offers_of(peering):
-                    found[(owner, offer.name)] = {"owner": owner, **offer.document()}
-            except (NoAnswer, PeerError, Malformed) as error:
-                log.warning("link %d: no offers from %s: %s", peering.link.id, peering.peer or "its peer", error)
-        return [found[key] for key in sorted(found)]
-
-    def _offers_of(self, peering: Peering) -> list[tuple[str, protocol.Offer]]:
-        offers: list[protocol.Offer] = []
-        cursor: int | None = 0
-        for _page in range(_OFFERS_PAGES):
-            answer = self.endpoint.request(peering.link.id, "offers.list", {"cursor": cursor}, _OFFERS_TIMEOUT)
-            page, following = protocol.offers_page(answer)
-            offers += page
-            if following is None or following <= (cursor or 0):
-                break
-            cursor = following
-        now = self._peering(peering.link.id)  # the answer may have announced the peer
-        if now is None or now.peer is None or not now.usable:
-            raise NoAnswer(now.problem if now else "the link is gone")
-        return [(now.peer, offer) for offer in offers]
+        return self._offers.ask([peering for peering in self.peerings() if peering.usable])
 
     # Changes asked for by people
 
@@ -221,7 +200,7 @@ class Borrower:
         wait_returned: float,
         wait: float,
         dry_run: bool,
-    ) -> dict[str, Any]:
+    ) -> Answer | Pending:
         """Want `items`, and the names `removed`, or with `purge` all others, no longer.
 
         All checks come first; what they refuse has changed nothing. The answer comes when what goes, or was going
@@ -259,13 +238,10 @@ class Borrower:
                 self._table.apply((item.owner, item.name), Want(now))
         with contextlib.suppress(kernel.KernelError):  # what is wanted stands; the regular look goes on trying
             self.look()
-        if wait_returned > 0:
-            going = {item.key for item in self._table.all() if not item.wanted} | self._releases.unfinished()
-            gone = {(item.owner, item.name) for item in plan.gone}
-            self._wait_returned(gone | {key for key in going if key[1] in removed}, wait_returned)
-        if wait > 0:
-            self._wait_attached(plan, wait)
-        return plan.document()
+        going = {item.key for item in self._table.all() if not item.wanted} | self._releases.unfinished()
+        gone = {(item.owner, item.name) for item in plan.gone}
+        gone |= {key for key in going if key[1] in removed}
+        return self._returned(plan, gone, wait_returned, wait) if wait_returned > 0 else self._attached(plan, wait)
 
     def _refuse_strays(self, wanted: list[Wanted], found: list[Wanted]) -> None:
         strange = next((item for item in wanted if item in found), None)
@@ -283,32 +259,37 @@ class Borrower:
             return "", []
         return found.address, busy.reasons(self._roots, found.address)
 
-    def _wait_returned(self, gone: set[tuple[str, str]], timeout: float) -> None:
+    def _returned(
+        self, plan: planning.Plan, gone: set[tuple[str, str]], timeout: float, wait: float
+    ) -> Answer | Pending:
         """Wait until what is gone is detached and, where its owner can be reached, given back."""
-        if not gone:
-            return
 
         def done() -> bool:
-            reachable = self._owners()
-            pending = {key for key in self._releases.unfinished() if key[0] in reachable}
+            pending = {key for key in self._releases.unfinished() if key[0] in self._reachable}
             return self._stopping.is_set() or not any(self._table.get(key) or key in pending for key in gone)
 
-        if self._table.wait(done, timeout):
-            return
-        stuck = [item for item in self._table.all() if item.key in gone]
-        if stuck:
-            item = stuck[0]
-            raise LendingError(
-                "detach_timeout",
-                f"attachment {item.name}: {item.address} of host {self.config.host} is not detached after {timeout:g} s"
-                f": {item.message or item.state}; it is tried again",
-                status=504,
-                name=item.name,
-                device=item.address,
-            )
-        log.warning("returned, but not acknowledged yet: %s", ", ".join(sorted(name for _owner, name in gone)))
+        def outcome() -> Answer | Pending:
+            if self._table.ask(done):
+                return self._attached(plan, wait)
+            stuck = next((item for item in self._table.all() if item.key in gone), None)
+            if stuck is not None:
+                raise LendingError(
+                    "detach_timeout",
+                    f"attachment {stuck.name}: {stuck.address} of host {self.config.host} is not detached after "
+                    f"{timeout:g} s: {stuck.message or stuck.state}; it is tried again",
+                    status=504,
+                    name=stuck.name,
+                    device=stuck.address,
+                )
+            log.warning("returned, but not acknowledged yet: %s", ", ".join(sorted(name for _owner, name in gone)))
+            return self._attached(plan, wait)
 
-    def _wait_attached(self, plan: planning.Plan, timeout: float) -> None:
+        if not gone:
+            return self._attached(plan, wait)
+        return Pending(self._table.changed, lambda: self._table.ask(done), outcome, timeout)
+
+    def _attached(self, plan: planning.Plan, timeout: float) -> Answer | Pending:
+        """Wait until what the plan names is attached, or cannot be."""
         keys = [(item.owner, item.name) for item in plan.named]
 
         def missing() -> list[Attachment]:
@@ -320,32 +301,39 @@ class Borrower:
             return self._stopping.is_set() or not left or any(item.state == "failed" for item in left)
 
         drained = self._drain.state() is not None
-        self._table.wait(done, 0 if drained else timeout)
-        left = missing()
-        if not left:
-            return
-        if drained:
-            raise LendingError(
-                "drained",
-                f"host {self.config.host} is drained: {', '.join(item.name for item in left)} will be attached when it "
-                "no longer is; devlend undrain does that",
-                status=409,
-                name=left[0].name,
-            )
-        reasons = "; ".join(
-            f"{item.name} of {item.owner} is {item.state}, attempt {item.attempt}"
-            + (f": {item.message}" if item.message else "")
-            for item in left
-        )
-        raise LendingError(
-            "attach_timeout",
-            f"host {self.config.host}: not attached: {reasons}; it is tried again",
-            status=504,
-            name=left[0].name,
-            device=left[0].remote_address,
-        )
 
-    def drain(self, *, until_boot: bool, force: bool, wait: float) -> str:
+        def outcome() -> Answer:
+            left = missing()
+            if not left:
+                return plan.document()
+            if drained:
+                raise LendingError(
+                    "drained",
+                    f"host {self.config.host} is drained: {', '.join(item.name for item in left)} will be attached "
+                    "when it no longer is; devlend undrain does that",
+                    status=409,
+                    name=left[0].name,
+                )
+            reasons = "; ".join(
+                f"{item.name} of {item.owner} is {item.state}, attempt {item.attempt}"
+                + (f": {item.message}" if item.message else "")
+                for item in left
+            )
+            raise LendingError(
+                "attach_timeout",
+                f"host {self.config.host}: not attached: {reasons}; it is tried again",
+                status=504,
+                name=left[0].name,
+                device=left[0].remote_address,
+            )
+
+        if timeout <= 0:
+            return plan.document()
+        if drained:
+            return outcome()
+        return Pending(self._table.changed, lambda: self._table.ask(done), outcome, timeout)
+
+    def drain(self, *, until_boot: bool, force: bool, wait: float) -> Pending:
         """Return all devices and want them still: what was done, in words. Waits `wait` seconds for who uses them.
 
         Then they are taken with `force`; without it they go as soon as nobody uses them any more, which is an error.
@@ -360,21 +348,24 @@ class Borrower:
             return [item for item in self._table.all() if item.borrowed is not None or item.state == "attaching"]
 
         def done() -> bool:
-            reachable = self._owners()
-            pending = [key for key in self._releases.unfinished() if key[0] in reachable]
+            pending = [key for key in self._releases.unfinished() if key[0] in self._reachable]
             return self._stopping.is_set() or not (left() or pending)
 
-        if not self._table.wait(done, wait + (_TAKEN if force else 0)) and left():
-            item = left()[0]
-            raise LendingError(
-                "device_busy",
-                f"host {self.config.host} is drained, but {item.address} ({item.name} of {item.owner}) is still here: "
-                f"{item.message or item.state}; it goes as soon as nobody uses it, and at once with force",
-                status=409,
-                name=item.name,
-                device=item.address,
-            )
-        return f"returned {', '.join(item.name for item in before)}" if before else "nothing was borrowed"
+        def outcome() -> Answer:
+            for item in left():
+                raise LendingError(
+                    "device_busy",
+                    f"host {self.config.host} is drained, but {item.address} ({item.name} of {item.owner}) is still "
+                    f"here: {item.message or item.state}; it goes as soon as nobody uses it, and at once with force",
+                    status=409,
+                    name=item.name,
+                    device=item.address,
+                )
+            names = ", ".join(item.name for item in before)
+            return {"message": f"returned {names}" if names else "nothing was borrowed"}
+
+        timeout = wait + (_TAKEN if force else 0)
+        return Pending(self._table.changed, lambda: self._table.ask(done), outcome, timeout)
 
     def undrain(self) -> str:
         """Attach again what is wanted; what was done, in words."""
@@ -391,7 +382,11 @@ class Borrower:
 
     def look(self) -> list[kernel.Link]:
         """Compare attachments with the kernel and start what is due; the links seen. Raises KernelError."""
-        peerings = self.peerings()
+        try:
+            peerings = self.peerings()
+        except kernel.KernelError:
+            self._reach(set())
+            raise
         # Before the kernel is asked: what is attached after that is missing in its answer, and yet is not gone.
         items = self._table.all()
         present: Present = {}
@@ -400,6 +395,7 @@ class Borrower:
             items += self._adopt(present, peerings)
         links: dict[int | None, kernel.Link] = {peering.link.id: peering.link for peering in peerings}
         owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
+        self._reach(set(owners))
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
         undecided = strays.undecided(items)
         drained = self._drain.state() is not None
@@ -479,17 +475,18 @@ class Borrower:
         leases = [at for item in items for at in (self._renewals.due(item), item.gives_up_at)]
         return min((at for at in (*attempts, *leases) if at is not None), default=None)
 
-    def _owners(self) -> set[str]:
-        try:
-            return {peering.peer for peering in self.peerings() if peering.usable and peering.peer}
-        except kernel.KernelError:
-            return set()
+    def _reach(self, owners: set[str]) -> None:
+        """Note who can be reached: what waits for another waits no longer."""
+        if owners != self._reachable:
+            self._reachable = owners
+            self._table.changed.fire()
 
     def _carry_out(self, attachment: Attachment, action: Action) -> None:
         if isinstance(action, Release):
             self._actions.record_release(attachment, action)
             return
-        self._workers.submit(lambda: self._actions.run(attachment, action))
+        lane = ("ask", action.link) if isinstance(action, Ask) else ("device", attachment.key)
+        self._lanes.submit(lane, lambda: self._actions.run(attachment, action))
 
     # What owners tell
 
@@ -533,12 +530,14 @@ class Borrower:
         now = self._clock.monotonic()
         if envelope.kind == "lease.recall":
             epoch, grace = protocol.epoch(envelope.body), protocol.seconds(envelope.body, "grace")
-            for item in self._table.all():
-                if (item.link, item.epoch) == (link, epoch):
-                    self._table.apply(item.key, Recall(now, epoch, grace))
+            meant = [item for item in self._table.all() if (item.link, item.epoch) == (link, epoch)]
+            for item in meant:
+                self._table.apply(item.key, Recall(now, epoch, grace))
         else:
-            for item in self._table.all():
-                if item.owner == envelope.host and item.state == "waiting" and item.wanted:
-                    self._table.apply(item.key, Want(now))
-        self.look()
+            waiting = [item for item in self._table.all() if item.state == "waiting" and item.wanted]
+            meant = [item for item in waiting if item.owner == envelope.host]
+            for item in meant:
+                self._table.apply(item.key, Want(now))
+        if meant:
+            self.look()
         return None

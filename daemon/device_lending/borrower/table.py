@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from device_lending.borrower import attachment as machine
 from device_lending.borrower.attachment import Action, Attachment, Claimed, Event, Forget, Given, Lease
+from device_lending.pending import Signal
 
 log = logging.getLogger("device_lending.attachments")
 
@@ -17,13 +18,16 @@ Key = tuple[str, str]
 
 
 class Table:
-    """Applies events to attachments and hands the resulting actions to `carry_out`, which must not block."""
+    """Applies events to attachments and hands the resulting actions to `carry_out`, which must not block.
+
+    `changed` is fired after each change, under the table's lock.
+    """
 
     def __init__(self, carry_out: Callable[[Attachment, Action], None]) -> None:
         self._carry_out = carry_out
         self._attachments: dict[Key, Attachment] = {}
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        self.changed = Signal()
 
     def put(self, attachment: Attachment) -> bool:
         """Add an attachment, or do nothing when it or its lease is there; whether it was added."""
@@ -31,7 +35,7 @@ class Table:
             if attachment.key in self._attachments or self.holder(attachment.lease):
                 return False
             self._attachments[attachment.key] = attachment
-            self._changed.notify_all()
+            self.changed.fire()
             return True
 
     def all(self) -> list[Attachment]:
@@ -68,25 +72,20 @@ class Table:
                 del self._attachments[key]
             else:
                 self._attachments[key] = new
-            if new != old or actions:
-                self._changed.notify_all()
             _tell(old, new, actions)
             # Under the lock, so that two events' actions keep their order.
             for action in actions:
                 if not isinstance(action, Forget):
                     # A release names the lease that the new state no longer has.
                     self._carry_out(new, action)
+            if new != old or actions:
+                self.changed.fire()
             return True
 
-    def wait(self, done: Callable[[], bool], timeout: float) -> bool:
-        """Wait until `done` (called under the table's lock) or the time is over; its last value."""
-        with self._changed:
-            return bool(self._changed.wait_for(done, timeout))
-
-    def wake(self) -> None:
-        """Let waiters look again."""
-        with self._changed:
-            self._changed.notify_all()
+    def ask(self, question: Callable[[], bool]) -> bool:
+        """The answer to a question about what is here and what has been carried out, the same instant for all."""
+        with self._lock:
+            return question()
 
 
 def _tell(old: Attachment, new: Attachment, actions: tuple[Action, ...]) -> None:

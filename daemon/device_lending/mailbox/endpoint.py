@@ -9,32 +9,51 @@ import queue
 import secrets
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from device_lending import kernel
+from device_lending.lanes import Lanes
 from device_lending.links import Announcements
 from device_lending.log import RateLimit
 from device_lending.mailbox import protocol
+from device_lending.mailbox.answers import Answers
 from device_lending.mailbox.protocol import Envelope, Malformed
-from device_lending.workers import Workers
+from device_lending.mailbox.rate import Bucket
 
 log = logging.getLogger("device_lending.mailbox")
 
 Handler = Callable[[int, int, Envelope], "dict[str, Any] | None"]
-_REMEMBERED = 256
+Ignored = Mapping[tuple[int, str], int]
+
+# Messages a second of one link, and at once. Many more than 64 leases of the shortest time to live ask for.
+_RATE = 256.0
+_BURST = 512.0
+# Threads for a link's requests that move devices, and as many for those that do not: these never wait for those.
+_SERVED = 2
+_WAITING = 64
 
 
 class NoAnswer(Exception):
     """The peer's daemon did not answer in time, or the request could not be delivered; the text says which."""
 
 
+class _Link:
+    """What belongs to one link, so that its peer uses up nothing of another's."""
+
+    def __init__(self) -> None:
+        self.bucket = Bucket(_RATE, _BURST)
+        self.answers = Answers()
+
+
 class Endpoint:
     """Requests go to `peer_port` of a link's peer. `host` is this host's name, put on every message.
 
-    The handler gets (link, peer_epoch, envelope) of each request in a worker thread and returns the body of the
-    answer, or None for a notice. It raises PeerError to refuse and Malformed for bad fields.
+    The requests of each link are served in order, apart from those of other links, and what is too much for that is
+    left out: who asks gets no answer and asks again. The handler gets (link, peer_epoch, envelope) of each request in a
+    thread and returns the body of the answer, or None for a notice. It raises PeerError to refuse and Malformed for bad
+    fields.
     """
 
     def __init__(
@@ -52,18 +71,20 @@ class Endpoint:
         self._announcements = announcements
         self._handler = handler
         self._resend = resend
-        self._workers = Workers("mailbox")
+        self._lanes = Lanes("mailbox", _SERVED, _WAITING)
         self._lock = threading.Lock()
         self._pending: dict[tuple[int, str], queue.Queue[Envelope]] = {}
-        self._answers: OrderedDict[tuple[int, int, str], bytes | None] = OrderedDict()
-        self._complaints = RateLimit(burst=5, period=60.0)
-        self.malformed = 0
-
-    def start(self) -> None:
-        self._workers.start()
+        self._links: dict[int, _Link] = {}
+        self._lines = RateLimit(burst=5)
+        self._ignored: Counter[tuple[int, str]] = Counter()
 
     def stop(self) -> None:
-        self._workers.stop()
+        self._lanes.stop()
+
+    def ignored(self) -> Ignored:
+        """How many messages of which link were ignored, and why: malformed or surplus."""
+        with self._lock:
+            return dict(self._ignored)
 
     def request(self, link: int, kind: str, body: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Ask the peer and wait up to `timeout` seconds; the same id is sent again every `resend` seconds.
@@ -108,40 +129,37 @@ class Endpoint:
                 link, self._peer_port, protocol.encode(Envelope(secrets.token_hex(8), kind, self._host, None, body))
             )
         except kernel.KernelError as error:
-            log.info("link %d: %s could not be delivered: %s", link, kind, error)
+            self._say(logging.INFO, link, "%s could not be delivered: %s", kind, error)
             return False
         return True
 
     def receive(self, message: kernel.Message) -> None:
-        """Take one message from the kernel. Never raises and never blocks."""
+        """Take one message from the kernel. Never raises and never blocks; what is too much costs next to nothing."""
+        with self._lock:
+            link = self._links.setdefault(message.link, _Link())
+        if not link.bucket.takes(time.monotonic()):
+            self._ignore(message.link, "surplus", "more than %g a second; they are left out", _RATE)
+            return
         try:
             envelope = protocol.decode(message.payload)
         except Malformed as error:
-            self._complain(message.link, str(error))
+            self._ignore(message.link, "malformed", "%s", error)
             return
         if self._announcements.note(message.link, message.peer_epoch, envelope.host):
-            log.info("link %d: the peer is %s", message.link, envelope.host)
+            self._say(logging.INFO, message.link, "the peer is %s", envelope.host)
         if envelope.re is not None:
             self._answered(message.link, envelope)
             return
-        key = (message.link, message.peer_epoch, envelope.id)
-        with self._lock:
-            if key in self._answers:
-                known = self._answers[key]
-                if known is None:
-                    return  # being worked on; its answer will serve the repeat too
-            else:
-                known = None
-                self._answers[key] = None
-                while len(self._answers) > _REMEMBERED:
-                    self._answers.popitem(last=False)
-        if known is not None:
-            reply = known
-            self._workers.submit(lambda: self._send_answer(message.link, envelope.kind, reply))
-        elif not self._workers.submit(lambda: self._serve(message, envelope, key)):
-            with self._lock:
-                self._answers.pop(key, None)
-            self._complain(message.link, "too many requests at a time; one was dropped")
+        key = (message.peer_epoch, envelope.id)
+        is_new, answer = link.answers.begin(key)
+        if not is_new and answer is None:
+            return  # being worked on; its answer will serve the repeat too
+        lane = (message.link, envelope.kind in protocol.MOVING)
+        if answer is not None:
+            self._lanes.submit(lane, lambda: self._send_answer(message.link, envelope.kind, answer))
+        elif not self._lanes.submit(lane, lambda: self._serve(message, envelope, link.answers, key)):
+            link.answers.forget(key)
+            self._ignore(message.link, "surplus", "more than %d requests wait; they are left out", _WAITING)
 
     def _answered(self, link: int, envelope: Envelope) -> None:
         with self._lock:
@@ -149,33 +167,40 @@ class Endpoint:
             if box is not None and box.empty():
                 box.put_nowait(envelope)
 
-    def _serve(self, message: kernel.Message, envelope: Envelope, key: tuple[int, int, str]) -> None:
+    def _serve(self, message: kernel.Message, envelope: Envelope, answers: Answers, key: tuple[int, str]) -> None:
         try:
             body = self._handler(message.link, message.peer_epoch, envelope)
             if body is None:
                 return
             body = {"ok": True, **body}
         except Malformed as error:
-            self._complain(message.link, f"{envelope.kind}: {error}")
+            self._ignore(message.link, "malformed", "%s: %s", envelope.kind, error)
             body = protocol.refusal("malformed", str(error))
         except protocol.PeerError as error:
             body = protocol.refusal(error.code, str(error))
         except Exception:
-            log.exception("link %d: %s failed", message.link, envelope.kind)
+            self._say(logging.ERROR, message.link, "%s failed", envelope.kind, traceback=True)
             body = protocol.refusal("internal", "an internal error; see the journal of the peer")
         payload = protocol.encode(Envelope(secrets.token_hex(8), envelope.kind, self._host, envelope.id, body))
-        with self._lock:
-            if key in self._answers:
-                self._answers[key] = payload
+        answers.keep(key, payload)
         self._send_answer(message.link, envelope.kind, payload)
 
     def _send_answer(self, link: int, kind: str, payload: bytes) -> None:
         try:
             self._kernel.send(link, self._peer_port, payload)
         except kernel.KernelError as error:
-            log.info("link %d: the answer to %s could not be delivered: %s", link, kind, error)
+            self._say(logging.INFO, link, "the answer to %s could not be delivered: %s", kind, error)
 
-    def _complain(self, link: int, text: str) -> None:
-        self.malformed += 1
-        if self._complaints.allows():
-            log.warning("link %d: message ignored: %s (%d so far)", link, text, self.malformed)
+    def _ignore(self, link: int, why: str, text: str, *arguments: object) -> None:
+        with self._lock:
+            self._ignored[(link, why)] += 1
+            count = self._ignored[(link, why)]
+        self._say(logging.WARNING, link, f"message ignored: {text} (%d so far)", *arguments, count)
+
+    def _say(self, level: int, link: int, text: str, *arguments: object, traceback: bool = False) -> None:
+        """One line about a link, unless its peer has caused too many like it; those are counted and told later."""
+        if self._lines.allows((link, text)):
+            log.log(level, f"link %d: {text}", link, *arguments, exc_info=traceback)
+            for key, count in self._lines.left_out():
+                number, like = key if isinstance(key, tuple) else (link, "of many kinds")
+                log.info("link %s: %d lines were left out: %s", number, count, like)

@@ -30,6 +30,8 @@ LEASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 EPOCH_MAX = (1 << 63) - 1
 # How often a borrower asks after a lease, as a part of its time to live.
 RENEWED_EVERY = 1 / 3
+# Requests that take as long as a device takes to be moved. All others are answered from what is known.
+MOVING = frozenset({"lease.request", "lease.release"})
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KIND = re.compile(r"[a-z]{1,16}(\.[a-z]{1,16})?")
 _CODE = re.compile(r"[a-z][a-z_]{0,39}")

@@ -11,13 +11,13 @@ from typing import Any
 from device_lending import kernel
 from device_lending.errors import LendingError
 from device_lending.hello import versions
+from device_lending.lanes import Lanes
 from device_lending.links import Peering
 from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.mailbox.protocol import Envelope, PeerError
 from device_lending.owner.service import Notifier, Owner
 from device_lending.store.owner import Lease
-from device_lending.workers import Workers
 
 # Leaves room in a message for the envelope (id, host, re) around a page of offers.
 _PAGE_OCTETS = kernel.MAILBOX_MAX - 512
@@ -71,9 +71,9 @@ def page(offers: list[dict[str, Any]], cursor: int) -> dict[str, Any]:
 class MailboxNotifier(Notifier):
     """Tells borrowers over the mailbox."""
 
-    def __init__(self, endpoint: Endpoint, workers: Workers, peerings: Callable[[], list[Peering]]) -> None:
+    def __init__(self, endpoint: Endpoint, lanes: Lanes, peerings: Callable[[], list[Peering]]) -> None:
         self._endpoint = endpoint
-        self._workers = workers
+        self._lanes = lanes
         self._peerings = peerings
 
     def recall(self, lease: Lease, grace: float) -> bool:
@@ -81,8 +81,8 @@ class MailboxNotifier(Notifier):
         return self._endpoint.notice(lease.link, "lease.recall", body)
 
     def offers_changed(self, borrower: str) -> None:
-        # In a worker: the person who changed a grant need not wait for a peer that is slow to listen.
-        self._workers.submit(lambda: self._tell(borrower))
+        # In a lane: the person who changed a grant need not wait for a peer that is slow to listen.
+        self._lanes.submit(("offers", borrower), lambda: self._tell(borrower))
 
     def _tell(self, borrower: str) -> None:
         for peering in self._peerings():

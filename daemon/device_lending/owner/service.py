@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from device_lending import kernel
@@ -26,10 +26,12 @@ from device_lending.owner.bans import Bans
 from device_lending.owner.devices import Assessor, Devices, document
 from device_lending.owner.leasing import Leasing
 from device_lending.owner.reconcile import Reconciler, snapshot
+from device_lending.owner.withdrawals import Runs, Withdrawals
 from device_lending.pci import selector
 from device_lending.pci.binding import Binder
 from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots
+from device_lending.pending import Answer, Pending
 from device_lending.store.owner import Grant, Lease, OwnerStore
 
 log = logging.getLogger("device_lending.owner")
@@ -40,7 +42,7 @@ _REPEAT = 2.0
 
 
 class Owner:
-    """The owner's half of a host. Raises LendingError."""
+    """The owner's half of a host. Raises LendingError. What takes as long as a borrower takes runs in `lanes`."""
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Owner:
         binder: Binder,
         clock: Clock,
         drain: Drain,
+        lanes: Runs,
     ) -> None:
         self.config = config
         self._drain = drain
@@ -65,11 +68,13 @@ class Owner:
         self._reconciler = Reconciler(store, self._leasing, config, clock)
         self._bans = Bans(store, port, config.host)
         self._stopping = threading.Event()
+        self._withdrawals = Withdrawals(lanes)
         self._told: dict[int, float] = {}
 
     def stop(self) -> None:
         """End waits under way."""
         self._stopping.set()
+        self._withdrawals.stop()
 
     # Views
 
@@ -184,9 +189,9 @@ class Owner:
         force: bool,
         dry_run: bool,
         notify: Notifier,
-    ) -> dict[str, Any]:
+    ) -> Answer | Pending:
         """Set `items` and take the names `removed` away, or with `purge` all others. All checks come first; what they
-        refuse has changed nothing."""
+        refuse has changed nothing. The answer comes when the leases that go have ended."""
         wanted = grants.parse(items, self.config.host)
         with self._lock:
             leases = self._store.leases()
@@ -206,15 +211,17 @@ class Owner:
             self._store.replace_grants(plan.after)
             for action in plan.actions:
                 log.info("grants: %s", action)
-        self._withdraw(plan.ending, "its grant was revoked or changed", notify)
-        with contextlib.suppress(kernel.KernelError):
-            self.reconcile()  # a lease found in the kernel gets its grant's name before anybody asks for it
-        for borrower in {grant.borrower for grant in plan.after}:
-            notify.offers_changed(borrower)
-        return plan.document()
 
-    def recall(self, name: str, force: bool, notify: Notifier) -> str:
-        """Take a device back and do not lend it again until its grant is put again; what was done, in words.
+        def settled() -> None:
+            with contextlib.suppress(kernel.KernelError):
+                self.reconcile()  # a lease found in the kernel gets its grant's name before anybody asks for it
+            for borrower in {grant.borrower for grant in plan.after}:
+                notify.offers_changed(borrower)
+
+        return self._begin(plan.ending, "its grant was revoked or changed", notify, settled, plan.document)
+
+    def recall(self, name: str, force: bool, notify: Notifier) -> Answer | Pending:
+        """Take a device back and do not lend it again until its grant is put again; {"message": what was done}.
 
         Without `force` the borrower gets the configured grace to hand it over; a quarantined device is
         reset and checked again, which needs `force`.
@@ -239,23 +246,26 @@ class Owner:
                         device=lease.address,
                     )
                 self._leasing.clear(lease)
-                return f"{lease.address} is healthy again and no longer quarantined"
+                return {"message": f"{lease.address} is healthy again and no longer quarantined"}
             self._store.hold(name, f"recalled at {iso(self._clock.wall())}; put the grant again to offer it")
             if force:
                 self._leasing.end(lease, True, "recalled by force")
-        if not force:
-            self._withdraw([lease], "recalled", notify)
+        if force:
+            return self._recalled(lease)
+        return self._begin([lease], "recalled", notify, lambda: None, lambda: self._recalled(lease))
+
+    def _recalled(self, lease: Lease) -> Answer:
         left = next((row for row in self._store.leases() if row.epoch == lease.epoch), None)
         if left is not None:
             raise LendingError(
                 "quarantined" if not left.live else "kernel_error",
-                f"lease {name}: {lease.address} of host {self.config.host} was taken back but is {left.state}: "
+                f"lease {lease.name}: {lease.address} of host {self.config.host} was taken back but is {left.state}: "
                 f"{left.message}",
                 status=409 if not left.live else 500,
-                name=name,
+                name=lease.name,
                 device=lease.address,
             )
-        return f"{lease.address} is back on {self.config.host}; its grant is on hold until it is put again"
+        return {"message": f"{lease.address} is back on {self.config.host}; its grant is on hold until it is put again"}
 
     def ban(self, name: str) -> str:
         """Cut the borrower of a lease off, with all that it has, until `unban`; what was done, in words."""
@@ -287,13 +297,14 @@ class Owner:
             self._bans.lift(host, self.peerings())
         return f"{host} may come back; what was held for it is offered when its grants are put again"
 
-    def drain(self, until_boot: bool, notify: Notifier) -> str:
+    def drain(self, until_boot: bool, notify: Notifier) -> Answer | Pending:
         """Recall all leases, and lend nothing until `undrain`; grants stay as they are. What was done, in words."""
         with self._lock:
             self._drain.begin(until_boot)
             live = [row for row in self._store.leases() if row.live]
-        self._withdraw(live, f"host {self.config.host} is drained", notify)
-        return f"took back {', '.join(row.name for row in live)}" if live else "nothing was lent"
+        names = ", ".join(row.name for row in live)
+        done = {"message": f"took back {names}" if names else "nothing was lent"}
+        return self._begin(live, f"host {self.config.host} is drained", notify, lambda: None, lambda: done)
 
     def undrain(self, notify: Notifier) -> str:
         """Lend again; what was done, in words."""
@@ -302,15 +313,29 @@ class Owner:
             notify.offers_changed(borrower)
         return "what is granted is lent again" if was else "it was not drained"
 
-    def _withdraw(self, leases: Iterable[Lease], why: str, notify: Notifier) -> None:
-        """Recall leases, wait for the borrowers up to the grace, then take what is left by force."""
-        open_leases = list(leases)
+    def _begin(
+        self,
+        leases: Sequence[Lease],
+        why: str,
+        notify: Notifier,
+        settled: Callable[[], None],
+        outcome: Callable[[], Answer],
+    ) -> Answer | Pending:
+        """Recall leases and take them, one apart from the other; then `settled`, whether somebody waits or not."""
         with self._lock:
-            for lease in open_leases:
+            for lease in leases:
                 self._reconciler.recall(lease, self.config.recall_grace, why)
+        by_epoch = {lease.epoch: lease for lease in leases}
+        return self._withdrawals.begin(
+            by_epoch, lambda epoch: self._withdraw(by_epoch[epoch], why, notify), settled, outcome
+        )
+
+    def _withdraw(self, recalled: Lease, why: str, notify: Notifier) -> None:
+        """Wait for the borrower of a recalled lease up to the grace, then take it by force."""
+        open_leases = [recalled]
         deadline = self._clock.monotonic() + self.config.recall_grace
         while open_leases and not self._stopping.is_set():
-            self.remind(notify, open_leases)
+            self.remind(notify, epoch=recalled.epoch)
             now = self._clock.monotonic()
             dead = self._dead()
             with self._lock:
@@ -327,17 +352,20 @@ class Owner:
             if open_leases:
                 self._stopping.wait(_LOOK)
 
-    def remind(self, notify: Notifier, only: Iterable[Lease] | None = None) -> None:
+    def returning(self) -> set[int]:
+        """The links over which devices are wanted back."""
+        return {row.link for row in self._store.leases() if row.state == "returning"}
+
+    def remind(self, notify: Notifier, *, link: int | None = None, epoch: int | None = None) -> None:
         """Tell borrowers which devices are wanted back, each until it has heard it once from this daemon.
 
-        May wait for peers that are slow to listen: for those of `only` these leases, if it is given.
+        May wait for peers that are slow to listen: for those of one link or lease, if it is given.
         """
         now = self._clock.monotonic()
-        epochs = None if only is None else {lease.epoch for lease in only}
         with self._lock:
             returning = [row for row in self._store.leases() if row.state == "returning"]
             self._told = {row.epoch: self._told[row.epoch] for row in returning if row.epoch in self._told}
-            returning = [row for row in returning if epochs is None or row.epoch in epochs]
+            returning = [row for row in returning if link in (None, row.link) and epoch in (None, row.epoch)]
             left = {row.epoch: (self._reconciler.life(row).due or now) - now for row in returning}
         if not returning:
             return

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from device_lending.client import Client
 from device_lending.clock import Clock
 from device_lending.config import Config, LinkConfig
 from device_lending.drain import Drain
+from device_lending.pending import Signal
 from device_lending.store.borrower import BorrowerStore
 from device_lending.store.owner import OwnerStore
 
@@ -45,7 +48,6 @@ class Running:
         sock = serve.listen(str(path), None)
         self.server = serve.server(parts.app, parts.stop)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [sock]}, daemon=True)
-        parts.start()
         parts.watch.start()
         parts.ticker.start()
         self.thread.start()
@@ -167,3 +169,35 @@ class Fabric:
             thread.start()
         for thread in threads:
             thread.join()
+
+
+def connect(host: Host, daemon: str) -> socket.socket:
+    """A connection to the API."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(host.base / f"{daemon}.sock"))
+    sock.settimeout(30)
+    return sock
+
+
+def ask(host: Host, daemon: str, method: str, path: str, body: dict) -> socket.socket:
+    """A request whose answer is not read yet."""
+    sock = connect(host, daemon)
+    text = json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(text)}\r\n\r\n"
+    sock.sendall(head.encode() + text)
+    return sock
+
+
+def answer(sock: socket.socket) -> tuple[int, dict]:
+    """Its answer; waits for it."""
+    data = b""
+    while chunk := sock.recv(65536):
+        data += chunk
+    sock.close()
+    head, _blank, body = data.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def waiting(signal: Signal) -> int:
+    """How many requests wait for a signal."""
+    return len(signal._waiting)

@@ -192,12 +192,27 @@ def test_staying_ends_when_the_device_is_to_go(pair, capsys, monkeypatch):
 
 
 def found(**changes):
-    item = {"owner": "a", "state": "attached", "address": "x", "leaving": False, "message": "", **changes}
-    return [command_wait.attached([item], "n", state).so for state in ("attached", "detached")]
+    item = {"owner": "a", "state": "attached", "address": "x", "epoch": 7, "leaving": False, "message": "", **changes}
+    attached = command_wait.attached([item], "n", "attached")
+    return attached.so, command_wait.attached([item], "n", "detached").so, attached.unknown
 
 
 def test_what_counts_as_attached():
-    assert found() == [True, False]
-    assert found(leaving=True) == [False, False]
-    assert found(state="detaching") == [False, False]
-    assert found(state="waiting", address=None) == [False, True]
+    assert found() == (True, False, False)
+    assert found(leaving=True) == (False, False, False)
+    assert found(state="detaching") == (False, False, False)
+    assert found(state="waiting", address=None, epoch=None) == (False, True, False)
+    # After a restart, before it has looked.
+    assert found(state="waiting", address=None) == (False, True, True)
+    assert found(state="attaching") == (False, False, True)
+
+
+@pytest.mark.parametrize("then", [{"so": True, "epoch": 8}, {"so": False, "epoch": 7}, {"so": False, "epoch": None}])
+def test_another_lease_is_not_the_one_that_was_waited_for(monkeypatch, then):
+    monkeypatch.setattr(command_wait, "EVERY", 0)
+    monkeypatch.setattr(command_wait, "notify", lambda text: True)
+    ready = command_wait.Found(True, "is attached", epoch=7)
+    silent = command_wait.Found(False, "no daemon", unknown=True)
+    seen = iter([ready, ready, silent, ready, command_wait.Found(text="is different", **then)])
+    with pytest.raises(command_wait.Left, match="is different"):
+        command_wait.wait(lambda: next(seen), None, stay=True)

@@ -149,7 +149,6 @@ class Wire:
 def serving(handler, deliver=lambda payload: None):
     wire = Wire(deliver)
     endpoint = Endpoint(wire, kernel.PORT_BORROWER, "node-a", Announcements(known()), handler)
-    endpoint.start()
     return wire, endpoint
 
 
@@ -160,11 +159,10 @@ def message(link=0, peer_epoch=1, **changes):
 def test_a_repeated_request_is_carried_out_once_and_answered_each_time():
     calls = []
     wire, endpoint = serving(lambda link, epoch, envelope: calls.append(envelope.id) or {"n": len(calls)})
-    for _repeat in range(3):
+    for repeat in range(3):
         endpoint.receive(message())
-        until(lambda: len(calls) == 1)
-    endpoint.receive(message())
-    until(lambda: len(wire.sent) >= 2)
+        until(lambda count=repeat + 1: len(wire.sent) == count)
+    assert calls == ["a1"]
     assert {payload for _link, _port, payload in wire.sent} == {wire.sent[0][2]}
     endpoint.receive(message(peer_epoch=2))
     until(lambda: len(calls) == 2)
@@ -208,7 +206,7 @@ def test_malformed_messages_are_counted_and_logged_a_few_times_only(caplog):
     _wire, endpoint = serving(lambda *_args: {})
     for _number in range(100):
         endpoint.receive(Message(0, 1, b"junk", 1))
-    assert endpoint.malformed == 100
+    assert endpoint.ignored() == {(0, "malformed"): 100}
     assert sum("message ignored" in record.message for record in caplog.records) == 5
 
 
@@ -258,7 +256,7 @@ def test_nobody_there_is_told_at_once():
 
 def test_rate_limits_start_anew_after_the_period():
     limit = RateLimit(2, 10)
-    assert [limit.allows(now) for now in (0, 1, 2, 10.5, 11, 12)] == [True, True, False, True, True, False]
+    assert [limit.allows("a", now) for now in (0, 1, 2, 10.5, 11, 12)] == [True, True, False, True, True, False]
 
 
 LINK = Link(0, ntb="0000:01:00.0", state="ready", peer_epoch=5)

@@ -26,7 +26,7 @@ def every_name():
     lease = {"name": "x", "address": "a", "borrower": "b", "state": "active", "contained": True}
     attachment = {"name": "x", "owner": "b", "state": "attached", "address": "a", "attempt": 0}
     found = [
-        *metrics.of_host("ownerd", "h", kernel.KernelInfo(True), [Peering(link, "b", "b", "")], 0),
+        *metrics.of_host("ownerd", "h", kernel.KernelInfo(True), [Peering(link, "b", "b", "")], {}),
         *metrics.of_leases([lease]),
         *metrics.of_attachments([{**attachment, "leaving": False, "mappings": MAPPINGS}], 0),
     ]

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Connections that ask for nothing end: after some time, and before that when there are too many of them.
+
+The one that has asked for nothing longest goes first, so that whoever connects and asks at once is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_IDLE_MAX = 512
+_IDLE_TIME = 10.0  # seconds
+
+
+class Idle:
+    """The connections of one server without a request; of one that is on its way only the end counts."""
+
+    def __init__(self) -> None:
+        self._timers: dict[Connection, asyncio.TimerHandle] = {}
+
+    def add(self, connection: Connection) -> None:
+        """A connection waits for a request from now on."""
+        self.remove(connection)
+        self._timers[connection] = connection.loop.call_later(_IDLE_TIME, self._close, connection)
+        if len(self._timers) > _IDLE_MAX:
+            self._close(next(iter(self._timers)))
+
+    def remove(self, connection: Connection) -> None:
+        """A connection has its request, or is gone."""
+        timer = self._timers.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _close(self, connection: Connection) -> None:
+        self.remove(connection)
+        connection.transport.close()
+
+
+class Connection(H11Protocol):  # type: ignore[misc]
+    """A connection of HTTP; `idle` is its server's."""
+
+    idle: Idle
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.idle.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_served():
+            self.idle.remove(self)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._is_served():
+            self.idle.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.idle.remove(self)
+        super().connection_lost(exc)
+
+    def _is_served(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+
+def protocol() -> type[Connection]:
+    """The connections of one server."""
+
+    class Of(Connection):
+        idle = Idle()
+
+    return Of
