@@ -16,7 +16,9 @@ from device_lending.borrower import strays
 from device_lending.borrower.actions import Actions
 from device_lending.borrower.attachment import (
     Action,
+    Attach,
     Attachment,
+    Detach,
     Ended,
     Lease,
     Look,
@@ -40,6 +42,7 @@ from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Envelope, Malformed, PeerError
 from device_lending.pci import busy
 from device_lending.pci.nodes import complete, driver_of, nodes
+from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots
 from device_lending.store.borrower import BorrowerStore, Wanted
 from device_lending.workers import Workers
@@ -75,6 +78,7 @@ class Borrower:
         self._clock = clock
         self._workers = Workers("actions", count=8, waiting=0)
         self._put_lock = threading.Lock()
+        self._patient = Patient(lambda address: busy.reasons(roots, address))
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
         self._table = Table(self._carry_out)
@@ -262,9 +266,13 @@ class Borrower:
 
     def _busy(self, item: Wanted) -> tuple[str, list[str]]:
         found = self._table.get((item.owner, item.name))
-        if found is None or found.address is None:
+        if found is None or found.address is None or found.state == "detaching":
             return "", []
-        return found.address, busy.reasons(self._roots, found.address)
+        return found.address, self._uses(found.address)
+
+    def _uses(self, address: str) -> list[str]:
+        """Why a device is in use here; one whose disks do not open for a long time may be."""
+        return self._patient.read([address]).get(address, ["its driver does not answer, so that nobody can tell"])
 
     def _wait_returned(self, gone: set[tuple[str, str]], timeout: float) -> None:
         """Wait until what is gone is detached and, where its owner can be reached, given back."""
@@ -341,7 +349,7 @@ class Borrower:
             link = owners.get(item.owner)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
             may_go = item.may_go(self._clock.monotonic()) and item.address is not None
-            is_busy = may_go and bool(busy.reasons(self._roots, item.address or ""))
+            is_busy = may_go and bool(self._uses(item.address or ""))
             alive = served(item, present.get(item.lease), links.get(item.link))
             self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked, alive))
             if link is not None and item.state in ("attaching", "attached"):
@@ -375,7 +383,8 @@ class Borrower:
         now = self._clock.monotonic()
         if row is None:
             self._table.apply(item.key, Seen(now, None, missing=item.borrowed, unanswered=item.unanswered))
-        elif row.state != "attaching":  # while it is being attached, the attach under way tells how it went
+        # While it is being attached or detached, what is under way tells how it went; its files may be held meanwhile.
+        elif row.state != "attaching" and item.state != "detaching":
             driver: str | None = None
             made: tuple[str, ...] = ()
             done = False
@@ -415,8 +424,13 @@ class Borrower:
     def _carry_out(self, attachment: Attachment, action: Action) -> None:
         if isinstance(action, Release):
             self._actions.record_release(attachment, action)
-            return
-        self._workers.submit(lambda: self._actions.run(attachment, action))
+        elif isinstance(action, (Attach, Detach)):
+            # A driver may hang for ever: it keeps a thread of its own, and not one that others need.
+            threading.Thread(
+                target=self._actions.run, args=(attachment, action), name=f"device {attachment.name}", daemon=True
+            ).start()
+        else:
+            self._workers.submit(lambda: self._actions.run(attachment, action))
 
     # What owners tell
 

@@ -11,6 +11,7 @@ import pytest
 from daemon_hosts import until
 from daemon_kernel import join
 
+from device_lending.borrower import attachment
 from device_lending.client import Failed
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
@@ -302,3 +303,83 @@ def test_an_end_of_the_daemon_ends_waits_and_begins_no_further_step():
     end.set()
     until(lambda: turn.done)
     assert steps == []
+
+
+# The borrower
+
+
+@pytest.fixture
+def detaching(scene, monkeypatch):
+    monkeypatch.setattr(attachment, "HANGS_AFTER", 0.5)
+    scene.owner.put_grants(("spare", {"address": SPARE}, "node-b"))
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.kernel.hang("detach", STUCK)
+    scene.borrower.put_attachments(purge=True, wait_returned=0)
+    return scene
+
+
+def test_a_device_that_is_not_let_go_is_named_on_its_borrower(detaching, caplog):
+    borrower = detaching.borrower
+    until(lambda: "its driver nvme does not let the kernel end that" in borrower.attachment("scratch")["message"])
+    text = borrower.attachment("scratch")["message"]
+    assert text.startswith(borrower.attachment("scratch")["address"])
+    assert len([record for record in caplog.records if text in record.message]) == 1
+    detaching.end()
+    until(lambda: borrower.attachment("scratch") is None)
+    until(lambda: detaching.owner.tree.driver_of(STUCK) == "nvme")
+
+
+def test_others_are_attached_and_returned_meanwhile(detaching):
+    borrower = detaching.borrower
+    for _turn in range(3):
+        borrower.put_attachments(("spare", "node-a"), wait=10)
+        borrower.put_attachments(purge=True, wait_returned=0)
+        until(lambda: borrower.attachment("spare") is None)
+    assert borrower.attachment("scratch")["state"] == "detaching"
+
+
+def test_many_that_are_not_let_go_hold_up_no_other(detaching):
+    borrower, owner = detaching.borrower, detaching.owner
+    grants = []
+    for number in range(10, 18):
+        address = f"0000:{number}:00.0"
+        owner.tree.add_nvme(address, f"SER-{number}", f"nvme{number}n1", f"259:{number}00")
+        grants.append((f"many-{number}", {"address": address}, "node-b"))
+        borrower.kernel.hang("detach", address)
+    owner.put_grants(*grants)
+    borrower.put_attachments(*((name, "node-a") for name, _device, _to in grants), wait=20)
+    borrower.put_attachments(purge=True, wait_returned=0)
+    borrower.put_attachments(("spare", "node-a"), wait=10)
+
+
+def test_a_borrowed_disk_that_does_not_open_counts_as_in_use_and_holds_up_no_other(scene, monkeypatch):
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    asked = scene.borrower.borrowerd.parts.stop.__self__
+    asked._patient._patience = 0.3
+    disk = scene.borrower.tree.disks[scene.borrower.attachment("scratch")["address"]][0]
+    end, exclusive = threading.Event(), busy._exclusive
+    monkeypatch.setattr(
+        busy, "_exclusive", lambda roots, name: (name == disk and not end.wait()) or exclusive(roots, name)
+    )
+    for _turn in range(2):
+        with pytest.raises(Failed, match="its driver does not answer"):
+            scene.borrower.put_attachments(purge=True)
+    scene.owner.put_grants(("spare", {"address": SPARE}, "node-b"))
+    scene.borrower.put_attachments(("spare", "node-a"), wait=10)
+    end.set()
+    until(lambda: asked._uses(scene.borrower.attachment("scratch")["address"]) == [])
+    scene.borrower.put_attachments(purge=True)
+
+
+def test_what_was_said_of_a_hang_is_not_said_after_it():
+    item = attachment.Attachment("scratch", "node-a", "detaching", epoch=7, borrowed=3, address="1ff00:00:00.0",
+                                 driver="nvme", not_before=None)  # fmt: skip
+    for now in (0.0, attachment.HANGS_AFTER - 1):
+        item, _actions = attachment.step(item, attachment.Look(now, None))
+        assert (item.hangs, item.message) == (False, "")
+    item, _actions = attachment.step(item, attachment.Look(attachment.HANGS_AFTER, None))
+    assert item.hangs and item.message.startswith("1ff00:00:00.0 is being removed")
+    failed, _actions = attachment.step(item, attachment.DetachFailed(100.0, "no answer"))
+    assert (failed.hangs, failed.busy_since, failed.message) == (False, None, "no answer")
+    detached, _actions = attachment.step(item, attachment.Detached(100.0))
+    assert (detached.state, detached.hangs, detached.message) == ("waiting", False, "")
