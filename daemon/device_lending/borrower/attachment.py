@@ -36,6 +36,8 @@ FAILED_DELAY = 300.0
 SETTLE = 30.0
 NODES_AFTER_DRIVER = 5.0
 STRAY = 30.0
+# A driver has the requests under way time out when its device is removed, ten seconds or so each time.
+HANGS_AFTER = 60.0
 MARGIN = 1 / 6
 MARGIN_LEAST = 0.5
 DRAINED = "this host is drained"
@@ -56,6 +58,7 @@ class Attachment:
     device. `heard`: the owner has answered since it is wanted. `stray_until` is set for a device that was found in the
     kernel, see strays.py, and says how long it is kept for who may want it. `recall_by` is set when its device goes as
     soon as nobody uses it, and is when it goes all the same, infinity for never; `recall_why` says what for.
+    `busy_since` is when the kernel was first seen at work on its device, and `hangs` says that this has taken too long.
     """
 
     name: str
@@ -82,6 +85,8 @@ class Attachment:
     unanswered: bool = False
     heard: bool = False
     stray_until: float | None = None
+    busy_since: float | None = None
+    hangs: bool = False
     message: str = ""
 
     @property
@@ -92,6 +97,12 @@ class Attachment:
     def lease(self) -> Lease:
         """What the lease is known by, whatever its name."""
         return self.link, self.handle, self.epoch
+
+    @property
+    def is_in_the_kernel(self) -> bool:
+        """Whether the kernel is at work on its device: a driver takes it, or lets it go."""
+        is_attaching = self.state == "attaching" and self.borrowed is None and not self.unanswered
+        return self.not_before is None and (is_attaching or self.state == "detaching")
 
     @property
     def claimable(self) -> bool:
@@ -311,6 +322,14 @@ def delay(name: str, attempt: int) -> float:
 
 def step(old: Attachment, event: Event) -> Result:
     """The state after an event, and what to do now."""
+    new, actions = _step(old, event)
+    if not new.is_in_the_kernel or (new.state, new.borrowed) != (old.state, old.borrowed):
+        is_old_news = old.hangs and new.message == old.message
+        new = replace(new, busy_since=None, hangs=False, message="" if is_old_news else new.message)
+    return new, actions
+
+
+def _step(old: Attachment, event: Event) -> Result:
     match event:
         case Look():
             return _look(old, event)
@@ -385,6 +404,8 @@ def _look(old: Attachment, event: Look) -> Result:
         old = replace(old, seen=max(old.seen, event.now))
     elif old.gives_up_at is not None and event.now >= old.gives_up_at:
         return _detach(old, f"given up: no sign of life from {old.owner} for {event.now - old.seen:.3g} s")
+    if old.is_in_the_kernel:
+        return _watched(old, event.now), ()
     due = old.not_before is not None and event.now >= old.not_before
     if old.recall_by is not None and old.borrowed is not None and old.state in ("attaching", "attached"):
         # The owner cuts the device off at the end of its grace. Removing it here in time, even in use, lets its
@@ -410,6 +431,20 @@ def _look(old: Attachment, event: Look) -> Result:
     if old.state == "detaching" and due and old.borrowed is not None:
         return replace(old, not_before=None), (Detach(old.borrowed, old.epoch or NO_LEASE),)
     return old, ()
+
+
+def _watched(old: Attachment, now: float) -> Attachment:
+    if old.busy_since is None:
+        return replace(old, busy_since=now)
+    if old.hangs or now - old.busy_since < HANGS_AFTER:
+        return old
+    doing = "removed from this host" if old.state == "detaching" else "attached"
+    whose = f"its driver {old.driver}" if old.driver else "its driver"
+    text = (
+        f"{old.address or old.remote_address} is being {doing} for more than {HANGS_AFTER:g} s: {whose} does not let "
+        "the kernel end that; what it waits for, the kernel log may tell"
+    )
+    return replace(old, hangs=True, message=text)
 
 
 def _seen(old: Attachment, event: Seen) -> Result:

@@ -47,6 +47,7 @@ from device_lending.mailbox.endpoint import Endpoint
 from device_lending.mailbox.protocol import Envelope, PeerError
 from device_lending.pci import busy
 from device_lending.pci.nodes import complete, driver_of, nodes
+from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots
 from device_lending.pending import Answer, Pending
 from device_lending.store.borrower import BorrowerStore, Wanted
@@ -89,6 +90,7 @@ class Borrower:
         # As many jobs as there are attachments may wait, each for its own owner or device.
         self._lanes = Lanes("actions", _ASKED, waiting=None)
         self._put_lock = threading.Lock()
+        self._patient = Patient(lambda address: busy.reasons(roots, address))
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
         self._table = Table(self._carry_out)
@@ -255,9 +257,13 @@ class Borrower:
 
     def _busy(self, item: Wanted) -> tuple[str, list[str]]:
         found = self._table.get((item.owner, item.name))
-        if found is None or found.address is None:
+        if found is None or found.address is None or found.state == "detaching":
             return "", []
-        return found.address, busy.reasons(self._roots, found.address)
+        return found.address, self._uses(found.address)
+
+    def _uses(self, address: str) -> list[str]:
+        """Why a device is in use here; one whose disks do not open for a long time may be."""
+        return self._patient.read([address]).get(address, ["its driver does not answer, so that nobody can tell"])
 
     def _returned(
         self, plan: planning.Plan, gone: set[tuple[str, str]], timeout: float, wait: float
@@ -410,7 +416,7 @@ class Borrower:
             blocked = DRAINED if drained else blocked
             may_go = (drained or item.may_go(self._clock.monotonic())) and item.address is not None
             # What was not looked at counts as in use: a recall may come in between.
-            is_busy = not may_go or bool(busy.reasons(self._roots, item.address or ""))
+            is_busy = not may_go or bool(self._uses(item.address or ""))
             alive = served(item, present.get(item.lease), links.get(item.link))
             self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked, alive))
             if link is not None and item.state in ("attaching", "attached"):
@@ -444,7 +450,8 @@ class Borrower:
         now = self._clock.monotonic()
         if row is None:
             self._table.apply(item.key, Seen(now, None, missing=item.borrowed, unanswered=item.unanswered))
-        elif row.state != "attaching":  # while it is being attached, the attach under way tells how it went
+        # While it is being attached or detached, what is under way tells how it went; its files may be held meanwhile.
+        elif row.state != "attaching" and item.state != "detaching":
             driver: str | None = None
             made: tuple[str, ...] = ()
             done = False

@@ -90,6 +90,8 @@ class Table:
 
 def _tell(old: Attachment, new: Attachment, actions: tuple[Action, ...]) -> None:
     """One line per change of state; repeated attempts only tell when they fail for a new reason."""
+    if new.hangs and not old.hangs:
+        log.error("lease %s: owner %s, epoch %s: %s", new.name, new.owner, new.epoch, new.message)
     forgotten = any(isinstance(action, Forget) for action in actions)
     state = "forgotten" if forgotten else new.state
     routine = {old.state, new.state} <= {"waiting", "requesting"} and old.message == new.message and not forgotten

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Collection, Iterable
 
 from device_lending import kernel
@@ -16,12 +17,13 @@ log = logging.getLogger("device_lending.bans")
 
 
 class Bans:
-    """The store has the bans, the kernel keeps the links down. All methods must be called under the owner's lock."""
+    """The store has the bans, the kernel keeps the links down. Under a lock of its own, as the kernel is told."""
 
     def __init__(self, store: OwnerStore, port: kernel.KernelPort, host: str) -> None:
         self._store = store
         self._kernel = port
         self._host = host
+        self._lock = threading.Lock()
 
     def all(self) -> list[Ban]:
         """The bans, by host."""
@@ -29,37 +31,40 @@ class Bans:
 
     def put(self, host: str, link: int, since: float) -> None:
         """Ban a host; its link goes down at once. Raises KernelError, and `enforce` tries again."""
-        self._store.add_ban(Ban(host, since))
-        log.warning("host %s is banned", host)
-        self._kernel.ban(link, True)
+        with self._lock:
+            self._store.add_ban(Ban(host, since))
+            log.warning("host %s is banned", host)
+            self._kernel.ban(link, True)
 
     def lift(self, host: str, peerings: Iterable[Peering]) -> None:
         """Let a host in again, by its name or its NTB function. Raises LendingError not_banned, KernelError."""
-        if all(ban.host != host for ban in self.all()):
-            raise LendingError(
-                "not_banned", f"host {host} is not banned by {self._host}; see its links", status=404, name=host
-            )
-        for peering in peerings:
-            # Who was banned by a name that it announced is nobody now: it announces itself, and is judged then.
-            if peering.link.banned and (peering.peer in (host, None) or peering.link.ntb == host):
-                self._kernel.ban(peering.link.id, False)
-                self._store.remove_ban(peering.link.ntb)
-        self._store.remove_ban(host)
-        log.warning("host %s is not banned any more", host)
+        with self._lock:
+            if all(ban.host != host for ban in self.all()):
+                raise LendingError(
+                    "not_banned", f"host {host} is not banned by {self._host}; see its links", status=404, name=host
+                )
+            for peering in peerings:
+                # Who was banned by a name that it announced is nobody now: it announces itself, and is judged then.
+                if peering.link.banned and (peering.peer in (host, None) or peering.link.ntb == host):
+                    self._kernel.ban(peering.link.id, False)
+                    self._store.remove_ban(peering.link.ntb)
+            self._store.remove_ban(host)
+            log.warning("host %s is not banned any more", host)
 
     def enforce(self, peerings: Collection[Peering], now: float) -> None:
         """Have the kernel keep down what is banned, once it was loaded anew or a cable changed. Raises KernelError.
 
         After a lost store, what the kernel keeps down is banned; `now` is seconds since 1970.
         """
-        for host in unexplained(peerings, {ban.host for ban in self.all()}):
-            self._store.add_ban(Ban(host, now))
-            log.warning("host %s is banned: found in the kernel", host)
-        banned = {ban.host for ban in self.all()}
-        for peering in peerings:
-            meant = peering.peer in banned or peering.link.ntb in banned
-            if (peering.peer is not None or meant) and peering.link.banned != meant:
-                self._kernel.ban(peering.link.id, meant)
+        with self._lock:
+            for host in unexplained(peerings, {ban.host for ban in self.all()}):
+                self._store.add_ban(Ban(host, now))
+                log.warning("host %s is banned: found in the kernel", host)
+            banned = {ban.host for ban in self.all()}
+            for peering in peerings:
+                meant = peering.peer in banned or peering.link.ntb in banned
+                if (peering.peer is not None or meant) and peering.link.banned != meant:
+                    self._kernel.ban(peering.link.id, meant)
 
 
 def unexplained(peerings: Collection[Peering], banned: set[str]) -> list[str]:

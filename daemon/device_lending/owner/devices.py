@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from device_lending import kernel
@@ -16,10 +16,14 @@ from device_lending.store.owner import Lease
 
 
 class Devices:
-    """Scans functions and judges them. Holds no state apart from the scanner's serial numbers."""
+    """Scans functions and judges them. Holds no state apart from the scanner's serial numbers.
 
-    def __init__(self, roots: Roots, port: kernel.KernelPort, config: Config) -> None:
+    `stuck` says in words what hangs at a device, "" when nothing does.
+    """
+
+    def __init__(self, roots: Roots, port: kernel.KernelPort, config: Config, stuck: Callable[[str], str]) -> None:
         self._roots = roots
+        self._stuck = stuck
         self._kernel = port
         self._scanner = Scanner(roots)
         self._configured = {item.ntb for item in config.links or ()}
@@ -35,14 +39,15 @@ class Devices:
             borrowed = {item.address for item in self._kernel.borrowed() if item.address}
         except kernel.KernelError:
             ntbs, borrowed = set(), set()
-        return Assessor(self._roots, self._configured | ntbs, borrowed)
+        return Assessor(self._roots, self._configured | ntbs, borrowed, self._stuck)
 
 
 class Assessor:
     """Judges functions; see lendable.reasons and busy.reasons."""
 
-    def __init__(self, roots: Roots, ntbs: set[str], borrowed: set[str]) -> None:
+    def __init__(self, roots: Roots, ntbs: set[str], borrowed: set[str], stuck: Callable[[str], str]) -> None:
         self._roots = roots
+        self._stuck = stuck
         self._ntbs = ntbs
         self._borrowed = borrowed
 
@@ -51,7 +56,13 @@ class Assessor:
         return lendable.reasons(self._roots, function, self._ntbs, self._borrowed)
 
     def now(self, function: Function, probe: bool) -> list[str]:
-        """Why the function is in use just now; nothing uses a function bound to ntb_lend. See busy.reasons."""
+        """Why the function is in use just now; nothing uses a function bound to ntb_lend. See busy.reasons.
+
+        One at which something hangs is not looked at.
+        """
+        stuck = self._stuck(function.address)
+        if stuck or function.hangs:
+            return [stuck or "a driver or a reset of it does not end; see the kernel log"]
         return [] if function.driver == "ntb_lend" else busy.reasons(self._roots, function.address, probe)
 
     def decide(self, function: Function) -> tuple[list[str], list[str]]:

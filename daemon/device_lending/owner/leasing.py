@@ -4,56 +4,62 @@
 
 Order matters for crashes. Giving: row on disk, bind, lend. Ending: "returning" on disk, unlend (cut off, reset,
 health check), own driver back, row away. Whatever a crash leaves in between, `Reconciler` finishes.
-All methods must be called under the owner's lock.
+
+Each runs at the turn of its device and without the owner's lock, which it takes to write only: a step at the device may
+take long, or for ever. What must be called under the lock says so.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
 from device_lending import kernel
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent, Link
-from device_lending.pci.binding import Binder, BindError, DeviceGone
+from device_lending.pci.binding import Binder, BindError, DeviceGone, Step
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Lease, OwnerStore
 
 log = logging.getLogger("device_lending.leases")
+P = ParamSpec("P")
+
+# Seconds until a step counts as hanging. A driver has outstanding requests of its device time out when it lets go, ten
+# seconds or so each time; a reset is waited for up to 60 s by the kernel, and the health check follows it.
+DRIVER_LIMIT = 30.0
+RESET_LIMIT = 90.0
 
 
 class Leasing:
-    """Carries out what was decided. Raises LendingError."""
+    """Carries out what was decided. Raises LendingError. `step` is told device, step and limit, see Turns.step."""
 
-    def __init__(self, store: OwnerStore, port: kernel.KernelPort, binder: Binder, clock: Clock, host: str) -> None:
+    def __init__(
+        self,
+        store: OwnerStore,
+        port: kernel.KernelPort,
+        binder: Binder,
+        clock: Clock,
+        host: str,
+        lock: threading.Lock,
+        step: Callable[[str, str, float], None],
+    ) -> None:
         self._store = store
         self._kernel = port
         self._binder = binder
         self._clock = clock
         self._host = host
+        self._lock = lock
+        self._step = step
 
-    def give(self, name: str, borrower: str, function: Function, link: Link) -> tuple[Lease, Lent]:
-        """A new lease on a function nobody holds. On failure the function has its own driver back."""
-        lease = self._record(name, borrower, function, link)
-        epoch = lease.epoch
-        try:
-            self._binder.bind(lease.address)
-        except BindError as error:
-            self._store.remove_lease(lease.address)
-            raise LendingError(
-                "bind_failed", f"lease {name}: {error}", status=500, name=name, device=lease.address
-            ) from error
-        try:
-            lent = self._kernel.lend(lease.address, link.id, epoch)
-        except kernel.KernelError as error:
-            self._give_failed(lease, error)
-        log.info("lease %s: granted to %s, device %s, epoch %d, link %d", name, borrower, lease.address, epoch, link.id)
-        return lease, lent
+    def enter(self, name: str, borrower: str, function: Function, link: Link, greatest: int) -> Lease:
+        """A new lease on a function nobody holds, on disk and no more. Call it under the owner's lock.
 
-    def _record(self, name: str, borrower: str, function: Function, link: Link) -> Lease:
-        """The row of a new lease, on disk."""
+        `greatest` is the greatest epoch the kernel knows.
+        """
         try:
             lease = Lease(
                 name=name,
@@ -61,7 +67,7 @@ class Leasing:
                 borrower=borrower,
                 link=link.id,
                 peer_epoch=link.peer_epoch,
-                epoch=self._store.next_epoch(self._clock.wall(), self._greatest_epoch()),
+                epoch=self._store.next_epoch(self._clock.wall(), greatest),
                 state="granted",
                 since=self._clock.wall(),
                 driver=None if function.driver == "ntb_lend" else function.driver,
@@ -79,6 +85,25 @@ class Leasing:
             ) from error
         return lease
 
+    def give(self, lease: Lease) -> Lent:
+        """Lend the device of a lease that was entered. On failure it has its own driver back, and the row is gone."""
+        try:
+            self._binder.bind(lease.address, self._driver_step(lease.address))
+        except BindError as error:
+            with self._lock:
+                self._store.remove_lease(lease.address)
+            raise LendingError(
+                "bind_failed", f"lease {lease.name}: {error}", status=500, name=lease.name, device=lease.address
+            ) from error
+        self._step(lease.address, f"resetting it and lending it to {lease.borrower}", RESET_LIMIT)
+        try:
+            lent = self._kernel.lend(lease.address, lease.link, lease.epoch)
+        except kernel.KernelError as error:
+            self._give_failed(lease, error)
+        log.info("lease %s: granted to %s, device %s, epoch %d, link %d", lease.name, lease.borrower, lease.address,
+                 lease.epoch, lease.link)  # fmt: skip
+        return lent
+
     def _give_failed(self, lease: Lease, error: kernel.KernelError) -> NoReturn:
         text = f"lease {lease.name}: the kernel did not lend {lease.address} of host {self._host}: {error}"
         if isinstance(error, kernel.Unhealthy):
@@ -95,7 +120,8 @@ class Leasing:
         kernel has replaced by another one, which the store does not know yet, is over: the other one stands.
         """
         if lease.state != "returning":
-            self._store.set_lease(lease.address, "returning", why)
+            self._write(self._store.set_lease, lease.address, "returning", why)
+        self._step(lease.address, f"taking it from {lease.borrower} and resetting it", RESET_LIMIT)
         try:
             lent = self._kernel.unlend(lease.address, lease.epoch, force)
         except (kernel.NotFound, kernel.NotLoaded):
@@ -103,13 +129,13 @@ class Leasing:
         except kernel.Stale as error:
             log.warning("lease %s: device %s, epoch %d is over, and not what it has now: %s", lease.name, lease.address,
                         lease.epoch, error)  # fmt: skip
-            self._store.remove_lease(lease.address)
+            self._write(self._store.remove_lease, lease.address)
             return
         except kernel.Unhealthy as error:
             self.quarantine(lease, str(error))
             return
         except kernel.DeviceBusy as error:
-            self._store.set_lease(lease.address, lease.state, lease.message)
+            self._write(self._store.set_lease, lease.address, lease.state, lease.message)
             raise LendingError(
                 "device_attached",
                 f"lease {lease.name}: {lease.address} is still attached at {lease.borrower}: {error}",
@@ -119,7 +145,7 @@ class Leasing:
             ) from error
         except kernel.KernelError as error:
             problem = f"the kernel did not take it back: {error}"
-            self._store.set_lease(lease.address, "returning", problem)
+            self._write(self._store.set_lease, lease.address, "returning", problem)
             raise LendingError(
                 "kernel_error",
                 f"lease {lease.name}: the kernel did not take {lease.address} back: {error}; it is tried again",
@@ -137,7 +163,8 @@ class Leasing:
     def clear(self, lease: Lease) -> None:
         """Reset and check a quarantined device again at a person's word; it stays quarantined when it fails."""
         try:
-            self._binder.bind(lease.address)
+            self._binder.bind(lease.address, self._driver_step(lease.address))
+            self._step(lease.address, "resetting it", RESET_LIMIT)
             lent = self._kernel.unlend(lease.address, kernel.NO_LEASE, True)
             problem = (lent.message or "it is not healthy") if lent.state == "quarantined" else ""
         except DeviceGone:
@@ -162,35 +189,49 @@ class Leasing:
     def give_back(self, lease: Lease) -> None:
         """The function gets its own driver, the row goes; a function that ends up without is quarantined."""
         try:
-            self._binder.restore(lease.address, lease.driver)
+            self._binder.restore(lease.address, lease.driver, self._driver_step(lease.address))
         except DeviceGone as error:
             log.warning("lease %s: %s", lease.name, error)  # nothing is left that could be quarantined
         except BindError as error:
             self.quarantine(lease, str(error))
             return
-        self._store.remove_lease(lease.address)
+        self._write(self._store.remove_lease, lease.address)
 
     def free(self, address: str) -> None:
         """Give a function without a lease back to its own driver."""
         try:
-            self._binder.restore(address, None)
+            self._binder.restore(address, None, self._driver_step(address))
         except BindError as error:
             log.error("device %s: %s", address, error)
 
     def quarantine(self, lease: Lease, why: str) -> None:
         """Never lend the device again until a person clears it."""
         log.error("lease %s: device %s quarantined, epoch %d: %s", lease.name, lease.address, lease.epoch, why)
-        self._store.set_lease(lease.address, "quarantined", why)
+        self._write(self._store.set_lease, lease.address, "quarantined", why)
+
+    def forget(self, lease: Lease, epoch: int) -> None:
+        """The kernel has another lease of the device, `epoch`: this one is over. Call it under the owner's lock."""
+        log.warning("lease %s: device %s, epoch %d is over: the lease that stands is of epoch %d", lease.name,
+                    lease.address, lease.epoch, epoch)  # fmt: skip
+        self._store.remove_lease(lease.address)
 
     def adopt(self, lease: Lease) -> None:
-        """Take over a lease that only the kernel knows, after the store was lost."""
+        """Take over a lease that only the kernel knows, after the store was lost. Call it under the owner's lock."""
         self._store.add_lease(replace(lease, since=self._clock.wall()))
         self._store.next_epoch(self._clock.wall(), lease.epoch, durable=False)
         log.warning("lease %s: found in the kernel, device %s, borrower %s, epoch %d", lease.name, lease.address,
                     lease.borrower, lease.epoch)  # fmt: skip
 
-    def _greatest_epoch(self) -> int:
+    def greatest_epoch(self) -> int:
+        """The greatest epoch the kernel knows."""
         try:
             return max((lent.epoch for lent in self._kernel.lent()), default=0)
         except kernel.KernelError:
             return 0
+
+    def _write(self, write: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
+        with self._lock:
+            write(*arguments, **named)
+
+    def _driver_step(self, address: str) -> Step:
+        return lambda what: self._step(address, what, DRIVER_LIMIT)

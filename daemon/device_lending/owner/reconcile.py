@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from device_lending import found, kernel
 from device_lending.clock import Clock
 from device_lending.config import Config
-from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.links import Peering
 from device_lending.owner import grants, quarantine
@@ -23,8 +23,16 @@ from device_lending.store.owner import Grant, Lease, OwnerStore
 log = logging.getLogger("device_lending.reconcile")
 
 
+@dataclass
+class Due:
+    """What a look has found to be done at devices: leases that end with the reason, and functions to give back."""
+
+    ends: list[tuple[Lease, str]] = field(default_factory=list)
+    frees: list[str] = field(default_factory=list)
+
+
 class Reconciler:
-    """Keeps the in-memory half of each lease. All methods must be called under the owner's lock."""
+    """Keeps the in-memory half of each lease. What changes anything must be called under the owner's lock."""
 
     def __init__(self, store: OwnerStore, leasing: Leasing, config: Config, clock: Clock) -> None:
         self._store = store
@@ -71,72 +79,82 @@ class Reconciler:
         """When the lease ends unless it is renewed; None for a quarantined device."""
         return self._clock.at(self.life(lease).seen + self._config.lease_ttl) if lease.live else None
 
-    def step(self, lents: Sequence[Lent], peerings: Sequence[Peering], scan: Callable[[], Sequence[Function]]) -> None:
-        """Judge every lease once, recall what no grant allows, adopt what only the kernel knows, free what nobody has.
+    def is_puzzled(self, lents: Sequence[Lent]) -> bool:
+        """Whether `step` needs to know this host's functions. A scan of them reads a dozen files for each."""
+        leases = self._store.leases()
+        if not self._settled and any(not lease.live for lease in leases):
+            return True
+        known = {lease.address: lease for lease in leases}
+        return any(_is_strange(lent, known.get(lent.address)) for lent in lents)
 
-        `scan` gives this host's functions. It reads a dozen files for each, so it is called only for what is unknown.
+    def step(
+        self,
+        lents: Sequence[Lent],
+        peerings: Sequence[Peering],
+        functions: Sequence[Function] | None,
+        quiet: Callable[[str], bool],
+    ) -> Due:
+        """Judge every lease once, recall what no grant allows, adopt what only the kernel knows; what else is due.
+
+        `functions` are this host's, or None where it was not puzzled. `quiet` says of a device that nothing has been
+        done to it since `lents` were seen; of any other one, what is at work knows more than a look.
         """
         now = self._clock.monotonic()
-        self._settle(scan)
+        self._settle(functions)
+        due = Due()
         leases = self._store.leases()
         by_address = {lent.address: lent for lent in lents}
         links = {peering.link.id: peering.link for peering in peerings}
         granted = {grant.name: grant for grant in self._store.grants()}
         for lease in leases:
-            if not lease.live:
+            if not lease.live or not quiet(lease.address):
                 continue
-            outcome = machine.observe(
-                lease,
-                self.life(lease),
-                now,
-                self._config.lease_ttl,
-                by_address.get(lease.address),
-                links.get(lease.link),
-            )
+            lent = by_address.get(lease.address)
+            if lent is not None and lent.leased and lent.epoch != lease.epoch:
+                # The store comes from a backup, say.
+                self._leasing.forget(lease, lent.epoch)
+                continue
+            outcome = machine.observe(lease, self.life(lease), now, self._config.lease_ttl, lent, links.get(lease.link))
             self._live(lease, outcome.life)
             if outcome.end:
-                self._end(lease, outcome.end)
+                if lease.state != "returning":  # at once, so that nobody is given it until its end has begun
+                    self._store.set_lease(lease.address, "returning", outcome.end)
+                due.ends.append((lease, outcome.end))
             elif _is_revoked(lease, granted.get(lease.name)):
                 self.recall(lease, self._config.recall_grace, "its grant was revoked or changed")
             elif outcome.state != lease.state:
                 self._store.set_lease(lease.address, outcome.state, "")
                 log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
                          lease.borrower, lease.epoch)  # fmt: skip
-        judged = {(lease.address, lease.epoch) for lease in leases}
         known = {lease.address: lease for lease in self._store.leases()}
         for lent in lents:
-            # `lents` is older than what has ended just now.
-            if lent.address not in known and (lent.address, lent.epoch) not in judged:
-                self._unknown(lent, peerings, scan)
-            elif lent.address in known and found.is_name(known[lent.address].name):
-                self._name(known[lent.address], scan())
+            if functions is None or not quiet(lent.address):
+                continue
+            if lent.address not in known:
+                self._unknown(lent, peerings, functions, due)
+            elif found.is_name(known[lent.address].name):
+                self._name(known[lent.address], functions)
         epochs = {lease.epoch for lease in self._store.leases()}
         self._lives = {epoch: life for epoch, life in self._lives.items() if epoch in epochs}
+        return due
 
-    def _settle(self, scan: Callable[[], Sequence[Function]]) -> None:
+    def _settle(self, functions: Sequence[Function] | None) -> None:
         """Once: devices may have other addresses after a boot, and a quarantine is the device's."""
-        if self._settled:
+        leases = self._store.leases()
+        if self._settled or (functions is None and any(not lease.live for lease in leases)):
             return
         self._settled = True
-        leases = self._store.leases()
-        if all(lease.live for lease in leases):
-            return
-        moves = quarantine.moves(leases, scan())
-        self._store.move_leases(moves)
+        moves = quarantine.moves(leases, functions or ())
+        if moves:
+            self._store.move_leases(moves)
         for old, new in moves.items():
             log.warning("the quarantined device that was %s is %s now", old, new)
 
-    def _end(self, lease: Lease, why: str) -> None:
-        try:
-            self._leasing.end(lease, True, why)
-        except LendingError as error:
-            log.warning("%s", error)
-
-    def _unknown(self, lent: Lent, peerings: Sequence[Peering], scan: Callable[[], Sequence[Function]]) -> None:
+    def _unknown(self, lent: Lent, peerings: Sequence[Peering], functions: Sequence[Function], due: Due) -> None:
         """A function bound to ntb_lend without a row: after a lost store, or a crash between two steps."""
         if not lent.leased and lent.state != "quarantined":
             log.info("device %s: bound to ntb_lend without a lease", lent.address)
-            self._leasing.free(lent.address)
+            due.frees.append(lent.address)
             return
         peer = next((peering for peering in peerings if peering.link.id == lent.link), None)
         label = self._store.label(lent.epoch)
@@ -156,7 +174,7 @@ class Reconciler:
             place=label.place if label else None,
         )
         self._leasing.adopt(lease)
-        self._name(lease, scan())
+        self._name(lease, functions)
 
     def _name(self, lease: Lease, functions: Sequence[Function]) -> None:
         """Give a found lease the name of the grant it must have come from."""
@@ -165,6 +183,11 @@ class Reconciler:
         if grant is not None and grant.name not in taken:
             self._store.rename_lease(lease.address, grant.name, grant.borrower)
             log.info("lease %s: device %s, epoch %d was found again", grant.name, lease.address, lease.epoch)
+
+
+def _is_strange(lent: Lent, lease: Lease | None) -> bool:
+    """Whether it is not known whose a function is that is bound to ntb_lend. `lease` is the one of its address."""
+    return lease is None or found.is_name(lease.name) or (lent.leased and lent.epoch != lease.epoch)
 
 
 def _is_revoked(lease: Lease, grant: Grant | None) -> bool:

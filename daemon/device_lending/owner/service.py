@@ -2,7 +2,8 @@
 # Copyright: (c) 2026, the pcie.device_lending authors
 """ownerd's operations: what the HTTP API and the peers' daemons may ask for.
 
-Changes run one at a time under a lock; views only read the store and the kernel and never wait for a change.
+One lock guards what is decided and written down; nothing under it touches a device or waits for a peer. What touches a
+device is done at the device's turn (turns.py), which is taken before the lock. Views wait for neither.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from device_lending import kernel
@@ -24,8 +26,9 @@ from device_lending.owner import grants, quarantine
 from device_lending.owner import lease as machine
 from device_lending.owner.bans import Bans
 from device_lending.owner.devices import Assessor, Devices, document
-from device_lending.owner.leasing import Leasing
+from device_lending.owner.leasing import DRIVER_LIMIT, Leasing
 from device_lending.owner.reconcile import Reconciler, snapshot
+from device_lending.owner.turns import Turn, Turns
 from device_lending.owner.withdrawals import Runs, Withdrawals
 from device_lending.pci import selector
 from device_lending.pci.binding import Binder
@@ -39,6 +42,8 @@ log = logging.getLogger("device_lending.owner")
 # How often, in seconds, a waiting recall looks again and repeats an undelivered notice.
 _LOOK = 0.2
 _REPEAT = 2.0
+# How often a device is chosen anew for a lease whose grant changes meanwhile.
+_ATTEMPTS = 3
 
 
 class Owner:
@@ -55,16 +60,18 @@ class Owner:
         clock: Clock,
         drain: Drain,
         lanes: Runs,
+        turns: Turns | None = None,
     ) -> None:
         self.config = config
         self._drain = drain
         self._store = store
         self._kernel = port
         self._announcements = announcements
-        self._devices = Devices(roots, port, config)
         self._clock = clock
-        self._lock = threading.RLock()
-        self._leasing = Leasing(store, port, binder, clock, config.host)
+        self._lock = threading.Lock()
+        self._turns = turns or Turns(config.host, clock)
+        self._devices = Devices(roots, port, config, self._turns.stuck)
+        self._leasing = Leasing(store, port, binder, clock, config.host, self._lock, self._turns.step)
         self._reconciler = Reconciler(store, self._leasing, config, clock)
         self._bans = Bans(store, port, config.host)
         self._stopping = threading.Event()
@@ -72,9 +79,10 @@ class Owner:
         self._told: dict[int, float] = {}
 
     def stop(self) -> None:
-        """End waits under way."""
+        """End waits under way, and what is at work at a device once its step is done."""
         self._stopping.set()
         self._withdrawals.stop()
+        self._turns.stop()
 
     # Views
 
@@ -105,7 +113,7 @@ class Owner:
         found: dict[str, Any] = {**grant.document(), "address": None, "state": "unresolved", "message": ""}
         lease = next((row for row in leases if row.live and row.name == grant.name), None)
         if lease is not None:
-            return {**found, "address": lease.address, "state": "leased", "message": lease.message}
+            return {**found, "address": lease.address, "state": "leased", "message": self._message(lease)}
         try:
             function = selector.resolve(grant.device, functions, self.config.host, grant.name)
         except LendingError as error:
@@ -148,10 +156,14 @@ class Owner:
                 "expires": self._reconciler.expires(lease),
                 "contained": lease.address in lents and lents[lease.address].contained,
                 "limits": list(lents[lease.address].limits) if lease.address in lents else [],
-                "message": lease.message,
+                "message": self._message(lease),
             }
             for lease in self._store.leases()
         ]
+
+    def _message(self, lease: Lease) -> str:
+        """What is to be said of a lease, in words: that something hangs at its device before all else."""
+        return self._turns.stuck(lease.address) or lease.message
 
     def offers(self, borrower: str) -> list[dict[str, Any]]:
         """What `borrower` may borrow, for offers.list; grants whose device is away are left out."""
@@ -193,14 +205,14 @@ class Owner:
         """Set `items` and take the names `removed` away, or with `purge` all others. All checks come first; what they
         refuse has changed nothing. The answer comes when the leases that go have ended."""
         wanted = grants.parse(items, self.config.host)
-        with self._lock:
-            leases = self._store.leases()
+        while True:
+            current, leases = self._store.grants(), self._store.leases()
             plan = grants.plan(
-                self._store.grants(),
+                current,
                 leases,
                 wanted,
                 self._devices.scan(leases),
-                self._devices.assessor().decide,
+                partial(self._decide, self._devices.assessor()),
                 self.config.host,
                 removed=removed,
                 purge=purge,
@@ -208,9 +220,13 @@ class Owner:
             )
             if dry_run or not plan.changed:
                 return plan.document()
-            self._store.replace_grants(plan.after)
-            for action in plan.actions:
-                log.info("grants: %s", action)
+            with self._lock:
+                # What the plan rests on may have changed while it was made: devices were looked at for it.
+                if current == self._store.grants() and _rights(leases) == _rights(self._store.leases()):
+                    self._store.replace_grants(plan.after)
+                    break
+        for action in plan.actions:
+            log.info("grants: %s", action)
 
         def settled() -> None:
             with contextlib.suppress(kernel.KernelError):
@@ -226,35 +242,37 @@ class Owner:
         Without `force` the borrower gets the configured grace to hand it over; a quarantined device is
         reset and checked again, which needs `force`.
         """
+        with contextlib.suppress(kernel.KernelError):
+            self.reconcile()  # what is meant is what stands now
         with self._lock:
-            with contextlib.suppress(kernel.KernelError):
-                self.reconcile()  # what is meant is what stands now
             rows = [lease for lease in self._store.leases() if lease.name == name]
             if not rows:
                 raise LendingError(
                     "no_lease", f"host {self.config.host} has no lease {name}; see its leases", status=404, name=name
                 )
             lease = next((row for row in rows if row.live), rows[0])
-            if not lease.live:
-                if not force:
-                    raise LendingError(
-                        "quarantined",
-                        f"lease {name}: {lease.address} is quarantined ({lease.message}); recall it with force to "
-                        "reset and check it again",
-                        status=409,
-                        name=name,
-                        device=lease.address,
-                    )
-                self._leasing.clear(lease)
-                return {"message": f"{lease.address} is healthy again and no longer quarantined"}
-            self._store.hold(name, f"recalled at {iso(self._clock.wall())}; put the grant again to offer it")
-            if force:
-                self._leasing.end(lease, True, "recalled by force")
+            if lease.live:
+                self._store.hold(name, f"recalled at {iso(self._clock.wall())}; put the grant again to offer it")
+            elif not force:
+                raise LendingError(
+                    "quarantined",
+                    f"lease {name}: {lease.address} is quarantined ({lease.message}); recall it with force to "
+                    "reset and check it again",
+                    status=409,
+                    name=name,
+                    device=lease.address,
+                )
+        if not lease.live:
+            self._turns.run(lease.address, lambda: self._clear(lease))
+            return {"message": f"{lease.address} is healthy again and no longer quarantined"}
         if force:
+            self._turns.run(lease.address, lambda: self._end(lease, True, "recalled by force"))
             return self._recalled(lease)
+        self._turns.refuse(lease.address)
         return self._begin([lease], "recalled", notify, lambda: None, lambda: self._recalled(lease))
 
     def _recalled(self, lease: Lease) -> Answer:
+        self._turns.refuse(lease.address)
         left = next((row for row in self._store.leases() if row.epoch == lease.epoch), None)
         if left is not None:
             raise LendingError(
@@ -278,23 +296,24 @@ class Owner:
                     status=404,
                     name=name,
                 )
-            # Its link is down, and all that it has is fenced, before any of it is reset.
-            self._bans.put(lease.borrower, lease.link, self._clock.wall())
+        # Its link is down, and all that it has is fenced, before any of it is reset.
+        self._bans.put(lease.borrower, lease.link, self._clock.wall())
+        with self._lock:
             mine = [row for row in self._store.leases() if row.live and row.borrower == lease.borrower]
             for row in mine:
                 self._store.hold(row.name, f"{row.borrower} was banned; put the grant again to offer it")
-                with contextlib.suppress(LendingError):  # it stays "returning"; the regular look tries again
-                    self._leasing.end(row, True, "its borrower is banned")
-        back = ", ".join(row.address for row in mine)
+        left = self._end_all(mine, "its borrower is banned")
+        back = ", ".join(row.address for row in mine if row.epoch not in left)
+        taken = f", and {back} taken back" if back else ""
+        problems = "".join(f"; not taken back yet: {problem}" for problem in left.values())
         return (
-            f"{lease.borrower} is banned, and {back} taken back; devlend unban {lease.borrower} on "
-            f"{self.config.host} lets it in again"
+            f"{lease.borrower} is banned{taken}; devlend unban {lease.borrower} on {self.config.host} lets it in again"
+            f"{problems}"
         )
 
     def unban(self, host: str) -> str:
         """Let a host in again; what was done, in words."""
-        with self._lock:
-            self._bans.lift(host, self.peerings())
+        self._bans.lift(host, self.peerings())
         return f"{host} may come back; what was held for it is offered when its grants are put again"
 
     def drain(self, until_boot: bool, notify: Notifier) -> Answer | Pending:
@@ -323,8 +342,10 @@ class Owner:
     ) -> Answer | Pending:
         """Recall leases and take them, one apart from the other; then `settled`, whether somebody waits or not."""
         with self._lock:
+            present = {row.epoch: row for row in self._store.leases() if row.live}
             for lease in leases:
-                self._reconciler.recall(lease, self.config.recall_grace, why)
+                if lease.epoch in present:
+                    self._reconciler.recall(present[lease.epoch], self.config.recall_grace, why)
         by_epoch = {lease.epoch: lease for lease in leases}
         return self._withdrawals.begin(
             by_epoch, lambda epoch: self._withdraw(by_epoch[epoch], why, notify), settled, outcome
@@ -343,14 +364,32 @@ class Owner:
                 open_leases = [present[lease.epoch] for lease in open_leases if lease.epoch in present]
                 # Over a dead link nobody can be asked, so there is nothing to wait for.
                 late = [lease for lease in open_leases if now >= deadline or dead(lease.link)]
-                for lease in late:
-                    open_leases.remove(lease)
-                    try:
-                        self._leasing.end(lease, True, f"{why}; not handed back in time")
-                    except LendingError as error:
-                        log.warning("%s", error)  # stays "returning"; the regular look tries again
+            for lease in late:
+                open_leases.remove(lease)
+            self._end_all(late, f"{why}; not handed back in time")
             if open_leases:
                 self._stopping.wait(_LOOK)
+
+    def _end_all(self, leases: Iterable[Lease], why: str) -> dict[int, LendingError]:
+        """Take devices back by force, all at once; what failed, by epoch, which the regular look tries again."""
+        begun: list[tuple[Lease, Turn[None]]] = []
+        failed: dict[int, LendingError] = {}
+        for lease in leases:
+            try:
+                begun.append((lease, self._begin_end(lease, why)))
+            except LendingError as error:
+                failed[lease.epoch] = error
+        for lease, turn in begun:
+            try:
+                self._turns.wait(turn)
+            except LendingError as error:
+                failed[lease.epoch] = error
+        for problem in failed.values():
+            log.warning("%s", problem)
+        return failed
+
+    def _begin_end(self, lease: Lease, why: str) -> Turn[None]:
+        return self._turns.begin(lease.address, lambda: self._end(lease, True, why))
 
     def returning(self) -> set[int]:
         """The links over which devices are wanted back."""
@@ -388,33 +427,64 @@ class Owner:
 
     def request(self, name: str, link_id: int, host: str) -> tuple[Lease, Lent]:
         """Lease `name` to the peer of a link. Asking again gives the same lease while it lives."""
+        self.identify(link_id, host)
+        for _attempt in range(_ATTEMPTS):
+            device = self._meant(name, host)
+            given = self._turns.run(device, partial(self._give, name, link_id, host, device))
+            if given is not None:
+                return given
+        raise LendingError("busy", f"lease {name} is being changed on host {self.config.host}; ask again", status=409)
+
+    def _offered(self, name: str, host: str) -> Grant:
+        """The grant a peer asks for."""
+        grant = next((row for row in self._store.grants() if row.name == name and row.borrower == host), None)
+        if grant is None:
+            raise LendingError(
+                "not_granted", f"host {self.config.host} grants no lease {name} to {host}", status=404, name=name
+            )
+        if grant.held:
+            raise LendingError("held", f"lease {name} of host {self.config.host}: {grant.held}", status=409, name=name)
+        if self._drain.state() is not None:
+            raise LendingError(
+                "drained", f"host {self.config.host} is drained and lends nothing", status=409, name=name
+            )
+        return grant
+
+    def _live(self, name: str) -> Lease | None:
+        return next((row for row in self._store.leases() if row.live and row.name == name), None)
+
+    def _resolve(self, grant: Grant) -> Function:
+        functions = self._devices.scan(self._store.leases())
+        return selector.resolve(grant.device, functions, self.config.host, grant.name)
+
+    def _meant(self, name: str, host: str) -> str:
+        """The address of the device that a lease has, or would have if it was given now."""
+        grant, live = self._offered(name, host), self._live(name)
+        return self._resolve(grant).address if live is None else live.address
+
+    def _give(self, name: str, link_id: int, host: str, device: str) -> tuple[Lease, Lent] | None:
+        """At the turn of the device that was meant: its lease; None when another device is meant now."""
+        peering = self.identify(link_id, host)
+        grant, live = self._offered(name, host), self._live(name)
+        if live is not None:
+            if live.address != device:
+                return None
+            same = self._same_lease(live, peering)
+            if same is not None:
+                return live, same
+        function = self._resolve(grant)
+        if function.address != device:
+            return None
+        self._check_free(name, function, self._store.leases())
+        greatest = self._leasing.greatest_epoch()
         with self._lock:
-            peering = self.identify(link_id, host)
-            grant = next((row for row in self._store.grants() if row.name == name and row.borrower == host), None)
-            if grant is None:
-                raise LendingError(
-                    "not_granted", f"host {self.config.host} grants no lease {name} to {host}", status=404, name=name
-                )
-            if grant.held:
-                raise LendingError(
-                    "held", f"lease {name} of host {self.config.host}: {grant.held}", status=409, name=name
-                )
-            if self._drain.state() is not None:
-                raise LendingError(
-                    "drained", f"host {self.config.host} is drained and lends nothing", status=409, name=name
-                )
-            leases = self._store.leases()
-            live = next((row for row in leases if row.live and row.name == name), None)
-            if live is not None:
-                same = self._same_lease(live, peering)
-                if same is not None:
-                    return live, same
-                leases = self._store.leases()
-            function = selector.resolve(grant.device, self._devices.scan(leases), self.config.host, name)
-            self._check_free(name, function, leases)
-            result = self._leasing.give(name, host, function, peering.link)
-            self._reconciler.renew(result[0])
-            return result
+            if self._offered(name, host) != grant or self._live(name) is not None:
+                return None
+            lease = self._leasing.enter(name, host, function, peering.link, greatest)
+        lent = self._leasing.give(lease)
+        with self._lock:
+            self._reconciler.renew(lease)
+        return lease, lent
 
     def _same_lease(self, lease: Lease, peering: Peering) -> Lent | None:
         """The device of a lease that is asked for again; None after an old one has been ended."""
@@ -431,9 +501,10 @@ class Owner:
             )
         lent = next((row for row in self._kernel.lent() if machine.holds(lease, row)), None)
         if lent is not None and (lease.link, lease.peer_epoch) == (peering.link.id, peering.link.peer_epoch):
-            self._reconciler.renew(lease)
+            with self._lock:
+                self._reconciler.renew(lease)
             return lent
-        self._leasing.end(lease, True, "the borrower started anew and asks again")
+        self._end(lease, True, "the borrower started anew and asks again")
         return None
 
     def _check_free(self, name: str, function: Function, leases: list[Lease]) -> None:
@@ -442,7 +513,7 @@ class Owner:
         if other is not None:
             state = f"quarantined: {other.message}" if not other.live else f"leased as {other.name}"
             raise LendingError("device_busy", f"lease {name}: {function.address} of host {self.config.host} is {state}")
-        never, now = self._devices.assessor().decide(function)
+        never, now = self._assess(self._devices.assessor(), function)
         if never or now:
             raise LendingError(
                 "device_busy" if now else "device_not_lendable",
@@ -451,34 +522,35 @@ class Owner:
 
     def release(self, name: str, epoch: int, link_id: int, host: str) -> None:
         """The borrower has detached the device. A lease that is over already is no error."""
-        with self._lock:
-            lease = self._of_peer(epoch, link_id, host)
-            if lease is None:
-                return
-            try:
-                self._leasing.end(lease, False, f"released by {host}")
-            except LendingError as error:
-                if error.code != "device_attached":
-                    raise
-                # The borrower knows best that it has detached; the kernel's view is from before a lost link or a
-                # restart of the peer.
-                log.warning(
-                    "lease %s: %s released it, the kernel calls it attached: cut off, epoch %d", name, host, epoch
-                )
-                self._leasing.end(lease, True, f"released by {host}")
+        self.identify(link_id, host)
+        lease = self._of_peer(epoch, link_id)
+        if lease is not None:
+            self._turns.run(lease.address, lambda: self._released(name, lease, host))
+
+    def _released(self, name: str, lease: Lease, host: str) -> None:
+        try:
+            self._end(lease, False, f"released by {host}")
+        except LendingError as error:
+            if error.code != "device_attached":
+                raise
+            # The borrower knows best that it has detached; the kernel's view is from before a lost link or a
+            # restart of the peer.
+            log.warning("lease %s: %s released it, the kernel calls it attached: cut off, epoch %d", name, host,
+                        lease.epoch)  # fmt: skip
+            self._end(lease, True, f"released by {host}")
 
     def status(self, name: str, epoch: int, link_id: int, host: str) -> str:
         """State of the borrower's lease, "ended" when it is over; renews it."""
+        self.identify(link_id, host)
         with self._lock:
-            lease = self._of_peer(epoch, link_id, host)
+            lease = self._of_peer(epoch, link_id)
             if lease is None:
                 return "ended"
             self._reconciler.renew(lease)
             return lease.state
 
-    def _of_peer(self, epoch: int, link_id: int, host: str) -> Lease | None:
+    def _of_peer(self, epoch: int, link_id: int) -> Lease | None:
         """The live lease of an epoch that was given over a link. Names are labels, and may be lost with the store."""
-        self.identify(link_id, host)
         live = [row for row in self._store.leases() if row.live]
         return next((row for row in live if (row.link, row.epoch) == (link_id, epoch)), None)
 
@@ -494,18 +566,70 @@ class Owner:
             )
         return peering
 
+    def _decide(self, assessor: Assessor, function: Function) -> tuple[list[str], list[str]]:
+        """Assessor.decide at the function's turn: two who open its disks at a time would disturb each other."""
+        return self._turns.run(function.address, partial(self._assess, assessor, function))
+
+    # At a device's turn
+
+    def _assess(self, assessor: Assessor, function: Function) -> tuple[list[str], list[str]]:
+        self._turns.step(function.address, "opening it to see whether it is in use", DRIVER_LIMIT)
+        return assessor.decide(function)
+
+    def _end(self, lease: Lease, force: bool, why: str) -> None:
+        """End a lease, unless it has ended meanwhile."""
+        row = next((row for row in self._store.leases() if row.live and row.epoch == lease.epoch), None)
+        if row is not None:
+            self._leasing.end(row, force, why)
+
+    def _clear(self, lease: Lease) -> None:
+        """Clear a quarantined device, unless somebody else has done so meanwhile."""
+        row = next((row for row in self._store.leases() if not row.live and row.epoch == lease.epoch), None)
+        if row is not None:
+            self._leasing.clear(row)
+
+    def _free(self, address: str) -> None:
+        """Give a function back that is bound without a lease, unless it has one meanwhile."""
+        if all(row.address != address for row in self._store.leases()):
+            self._leasing.free(address)
+
+    def _end_alone(self, lease: Lease, why: str) -> None:
+        try:
+            self._end(lease, True, why)
+        except LendingError as error:
+            log.warning("%s", error)
+
     # The regular look
 
     def reconcile(self) -> list[kernel.Link]:
-        """Bring the store in line with the kernel; the links seen. Raises KernelError."""
+        """Bring the store in line with the kernel, and begin what is due at devices; the links seen.
+
+        Raises KernelError.
+        """
+        mark = self._turns.mark()
+        lents, links = snapshot(self._kernel)
+        leases = self._store.leases()
+        peerings = self._announcements.peerings(self.config, links)
+        self._bans.enforce(peerings, self._clock.wall())
+        functions = self._devices.scan(leases) if self._reconciler.is_puzzled(lents) else None
         with self._lock:
-            lents, links = snapshot(self._kernel)
-            leases = self._store.leases()
-            peerings = self._announcements.peerings(self.config, links)
-            self._bans.enforce(peerings, self._clock.wall())
-            if leases or lents:
-                self._reconciler.step(lents, peerings, lambda: self._devices.scan(leases))
-            return links
+            due = self._reconciler.step(lents, peerings, functions, partial(self._turns.quiet_since, mark))
+        for lease, why in due.ends:
+            self._begin_alone(lease.address, partial(self._end_alone, lease, why))
+        for address in due.frees:
+            self._begin_alone(address, partial(self._free, address))
+        self._turns.name()
+        return links
+
+    def _begin_alone(self, device: str, work: Callable[[], None]) -> None:
+        """Begin what nobody waits for; what hangs there is named already."""
+        with contextlib.suppress(LendingError):
+            self._turns.begin(device, work)
+
+
+def _rights(leases: Iterable[Lease]) -> list[tuple[int, str, str, str, bool]]:
+    """What of leases a plan of grants rests on."""
+    return [(lease.epoch, lease.name, lease.address, lease.borrower, lease.live) for lease in leases]
 
 
 class Notifier:

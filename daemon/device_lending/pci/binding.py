@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from device_lending.pci.nodes import driver_of
@@ -20,6 +21,13 @@ log = logging.getLogger("device_lending.binding")
 
 
 _PROBES = 3
+
+# Told what comes next, in words, before each step for which the kernel may wait for a driver.
+Step = Callable[[str], None]
+
+
+def untold(_what: str) -> None:
+    """A Step for who need not know."""
 
 
 class BindError(Exception):
@@ -38,7 +46,7 @@ class Binder:
         self._driver = driver
         self._patience = patience
 
-    def bind(self, address: str) -> None:
+    def bind(self, address: str, step: Step = untold) -> None:
         """Give the function to ntb_lend. On failure its own driver is put back and BindError raised, DeviceGone when
         it went meanwhile.
         """
@@ -49,8 +57,10 @@ class Binder:
         if not (self._roots.sys / "bus/pci/drivers" / self._driver).is_dir():
             raise BindError(f"driver {self._driver} is not there; load the kernel module")
         try:
+            step(f"unbinding it from {before}" if before else "setting its driver_override")
             self._write(self._roots.device(address) / "driver_override", self._driver)
             self._unbind(address)
+            step(f"binding it to {self._driver}")
             self._probe(address)
             if self._wait(address, self._driver, self._patience):
                 log.info("device %s: bound to %s, was %s", address, self._driver, before or "without driver")
@@ -59,14 +69,14 @@ class Binder:
         except OSError as error:
             problem = f"{address} did not bind to {self._driver}: {error}"
         try:
-            self.restore(address, before)
+            self.restore(address, before, step)
         except DeviceGone:
             raise
         except BindError as error:
             raise BindError(f"{problem}; moreover {error}") from error
         raise BindError(f"{problem}; it has its driver {before or '(none)'} back")
 
-    def restore(self, address: str, native: str | None) -> str | None:
+    def restore(self, address: str, native: str | None, step: Step = untold) -> str | None:
         """Give the function back to its own driver, `native` where known; the driver it has now.
 
         A function that has another driver of its own by now (another device may be there after a reboot) is left
@@ -75,7 +85,7 @@ class Binder:
         """
         try:
             self._check_there(address)
-            return self._restore(address, native)
+            return self._restore(address, native, step)
         except DeviceGone:
             raise
         except BindError:
@@ -86,8 +96,9 @@ class Binder:
         if not self._roots.device(address).exists():
             raise DeviceGone(f"{address} is not there any more")
 
-    def _restore(self, address: str, native: str | None) -> str | None:
+    def _restore(self, address: str, native: str | None, step: Step) -> str | None:
         path = self._roots.device(address)
+        step(f"unbinding it from {self._driver}")
         try:
             if text(path / "driver_override") == self._driver:
                 self._write(path / "driver_override", "\n")
@@ -95,7 +106,8 @@ class Binder:
                 self._unbind(address)
         except OSError as error:
             raise BindError(f"{address} could not be taken from {self._driver}: {error}") from error
-        problem = self._probe_patiently(address, native) if driver_of(self._roots, address) is None else None
+        bare = driver_of(self._roots, address) is None
+        problem = self._probe_patiently(address, native, step) if bare else None
         now = driver_of(self._roots, address)
         if native is not None and now in (None, self._driver):
             raise BindError(
@@ -105,10 +117,11 @@ class Binder:
         log.info("device %s: back with %s", address, now or "no driver, as before")
         return now
 
-    def _probe_patiently(self, address: str, native: str | None) -> OSError | None:
+    def _probe_patiently(self, address: str, native: str | None, step: Step) -> OSError | None:
         """Offer the function to drivers, several times when `native` does not take it; the last error."""
         problem = None
         for _attempt in range(_PROBES):
+            step(f"binding it to {native or 'a driver'}")
             try:
                 if driver_of(self._roots, address) is None:
                     self._probe(address)
@@ -119,9 +132,14 @@ class Binder:
         return problem
 
     def _unbind(self, address: str) -> None:
-        current = self._roots.device(address) / "driver"
-        if current.exists():
-            self._write(current / "unbind", address)
+        before = driver_of(self._roots, address)
+        if before is None:
+            return
+        try:
+            self._write(self._roots.device(address) / "driver" / "unbind", address)
+        except OSError:
+            if driver_of(self._roots, address) == before:
+                raise
 
     def _probe(self, address: str) -> None:
         self._write(self._roots.sys / "bus/pci/drivers_probe", address)

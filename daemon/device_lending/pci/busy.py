@@ -30,7 +30,9 @@ def reasons(roots: Roots, address: str, probe: bool = True) -> list[str]:
     found += exports.uses(roots, address, devices)
     if probe:
         found += [] if here else opened.mounted_elsewhere(roots, devices)
-        found += [] if found else _exclusive(roots, address)
+        if not found:
+            held = [disk for disk in disks(roots, address) if _exclusive(roots, disk)]
+            found = [f"{disk} is opened exclusively by a program, or by ZFS" for disk in held]
         found += opened.uses(roots, address)
     return list(dict.fromkeys(found)) + interfaces.uses(roots, address)
 
@@ -55,13 +57,10 @@ def _mapped_name(roots: Roots, name: str) -> str:
     return f"{mapped} ({name})" if mapped else name
 
 
-def _exclusive(roots: Roots, address: str) -> list[str]:
-    """Disks that somebody holds with O_EXCL, as file systems, md, dm, ZFS and careful programs do."""
-    found = []
-    for disk in disks(roots, address):
-        try:
-            os.close(os.open(roots.dev / disk, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                found.append(f"{disk} is opened exclusively by a program, or by ZFS")
-    return found
+def _exclusive(roots: Roots, disk: str) -> bool:
+    """Whether somebody holds the disk with O_EXCL, as file systems, md, dm, ZFS and careful programs do."""
+    try:
+        os.close(os.open(roots.dev / disk, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots, link_name, members, names, text
 
 # Flags in the `resource` attribute (include/linux/ioport.h).
@@ -34,7 +34,7 @@ class Function:
     """One PCI function. vendor and device are 4, class_code 6 hexadecimal digits without 0x.
 
     A virtual function knows its physical one and its number there, from 0. `slot` is the physical slot, as the kernel
-    names it; None where it knows of none.
+    names it; None where it knows of none. One that `hangs` cannot be read in full: a driver or a reset does not end.
     """
 
     address: str
@@ -49,6 +49,7 @@ class Function:
     physical_function: str | None = None
     virtual_index: int | None = None
     slot: str | None = None
+    hangs: bool = False
 
     @property
     def place(self) -> str | None:
@@ -96,7 +97,7 @@ class Scanner:
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
         self._serials: dict[tuple[str, int], str | None] = {}
-        self._lock = threading.Lock()
+        self._patient = Patient(self._guarded)
 
     def scan(self, known_serials: Mapping[str, str | None] | None = None) -> list[Function]:
         """All functions, by address.
@@ -106,12 +107,15 @@ class Scanner:
         """
         functions = []
         slots = self._slots()
-        for address in names(self._roots.sys / "bus/pci/devices"):
-            found = self._function(address, slots.get(address.rpartition(".")[0]))
+        addresses = names(self._roots.sys / "bus/pci/devices")
+        guarded = self._patient.read(addresses)
+        for address in addresses:
+            found = self._function(address, slots.get(address.rpartition(".")[0]), guarded.get(address))
             if found is None:
                 continue
             known = (known_serials or {}).get(address)
-            functions.append(replace(found, serial=known) if known and found.driver == "ntb_lend" else found)
+            is_hidden = found.driver == "ntb_lend" or found.hangs
+            functions.append(replace(found, serial=known) if known and is_hidden else found)
         return functions
 
     def _slots(self) -> dict[str, str]:
@@ -119,19 +123,24 @@ class Scanner:
         path = self._roots.sys / "bus/pci/slots"
         return {text(path / name / "address"): name for name in names(path)}
 
-    def _function(self, address: str, slot: str | None) -> Function | None:
+    def _guarded(self, address: str) -> tuple[str, str | None]:
+        """What the kernel may make a reader wait for: driver_override, and the serial number in config space."""
+        path = self._roots.device(address)
+        return text(path / "driver_override"), self._config_serial(address, path)
+
+    def _function(self, address: str, slot: str | None, guarded: tuple[str, str | None] | None) -> Function | None:
         path = self._roots.device(address)
         vendor = text(path / "vendor")
         if not vendor:
             return None  # removed while scanning
-        override = text(path / "driver_override")
+        override, serial = guarded or ("", None)
         physical = link_name(path / "physfn")
         return Function(
             address=address,
             vendor=vendor.removeprefix("0x"),
             device=text(path / "device").removeprefix("0x"),
             class_code=text(path / "class").removeprefix("0x").zfill(6),
-            serial=self._nvme_serial(address) or self._config_serial(address, path),
+            serial=self._nvme_serial(address) or serial,
             driver=link_name(path / "driver"),
             override=None if override in ("", "(null)") else override,
             bars=bars_of(text(path / "resource")),
@@ -139,6 +148,7 @@ class Scanner:
             physical_function=physical,
             virtual_index=self._virtual_index(physical, address) if physical else None,
             slot=slot,
+            hangs=guarded is None,
         )
 
     def _virtual_index(self, physical: str, address: str) -> int | None:
@@ -160,10 +170,9 @@ class Scanner:
             key = (address, os.stat(path).st_ino)  # a hot-plugged successor has another inode
         except OSError:
             return None
-        with self._lock:
-            if key not in self._serials:
-                try:
-                    self._serials[key] = serial_in_config((path / "config").read_bytes())
-                except OSError:
-                    self._serials[key] = None
-            return self._serials[key]
+        if key not in self._serials:
+            try:
+                self._serials[key] = serial_in_config((path / "config").read_bytes())
+            except OSError:
+                self._serials[key] = None
+        return self._serials[key]

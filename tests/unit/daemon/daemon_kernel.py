@@ -52,6 +52,7 @@ class FakeKernel:
         self.fail: dict[str, list[Exception]] = {}
         self.lose_answers: dict[str, list[Exception]] = {}
         self.lose_messages = 0
+        self.hangs: dict[tuple[str, str], threading.Event] = {}
         self.drivers_let_go = threading.Event()
         self.drivers_let_go.set()
         self.epochs: dict[str, int] = {}
@@ -63,6 +64,15 @@ class FakeKernel:
         waiting = self.fail.get(operation)
         if waiting:
             raise waiting.pop(0)
+
+    def hang(self, operation: str, address: str) -> threading.Event:
+        """Have an operation on a device (of its owner) hang until the event is set."""
+        self.hangs[operation, address] = threading.Event()
+        return self.hangs[operation, address]
+
+    def _hang(self, operation: str, address: str | None) -> None:
+        if (operation, address) in self.hangs:
+            self.hangs[operation, address].wait()
 
     def _answer(self, operation: str) -> None:
         """What was asked for is done; the answer to it may be lost."""
@@ -96,6 +106,7 @@ class FakeKernel:
             self.lents.pop(address, None)
 
     def lend(self, address, link, epoch):
+        self._hang("lend", address)
         self._check("lend")
         if address not in self.lents:
             raise kernel.NotFound(f"{address} is not bound", errno.ENODEV)
@@ -116,6 +127,7 @@ class FakeKernel:
         return self.lents[address]
 
     def unlend(self, address, epoch, force):
+        self._hang("unlend", address)
         self._check("unlend")
         if address not in self.lents:
             raise kernel.NotFound(f"{address} is not bound", errno.ENODEV)
@@ -152,6 +164,7 @@ class FakeKernel:
     def attach(self, link, remote_id, epoch):
         self._check("attach")
         peer, _number = self.peers[link]
+        self._hang("attach", next((row.address for row in peer.lents.values() if row.id == remote_id), None))
         lent = next((row for row in peer.lents.values() if row.id == remote_id and row.epoch == epoch), None)
         if lent is None or not self.link_table[link].ready:
             raise kernel.Stale("no such lease", errno.ESTALE)
@@ -170,6 +183,7 @@ class FakeKernel:
 
     def detach(self, borrowed_id, epoch):
         self.drivers_let_go.wait()
+        self._hang("detach", self.borrows[borrowed_id].remote_address if borrowed_id in self.borrows else None)
         self._check("detach")
         if borrowed_id not in self.borrows:
             raise kernel.NotFound("no such device", errno.ENODEV)

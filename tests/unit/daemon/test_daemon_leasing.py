@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 
 import pytest
 from daemon_kernel import FakeKernel, join
@@ -32,11 +33,17 @@ class Bench:
         self.binder = BusBinder(self.tree)
         self.binder.lent_hook = self.kernel.bound
         self.store = OwnerStore(str(base / "o.sqlite3"))
-        self.leasing = Leasing(self.store, self.kernel, self.binder, Clock(), "node-a")
+        lock, steps = threading.Lock(), []
+        self.steps = steps
+        self.leasing = Leasing(
+            self.store, self.kernel, self.binder, Clock(), "node-a", lock, lambda *step: steps.append(step)
+        )
 
     def give(self):
         function = next(item for item in Scanner(self.tree.roots).scan() if item.address == NVME)
-        return self.leasing.give("scratch", "node-b", function, self.kernel.link_table[0])
+        greatest = self.leasing.greatest_epoch()
+        lease = self.leasing.enter("scratch", "node-b", function, self.kernel.link_table[0], greatest)
+        return lease, self.leasing.give(lease)
 
     def state(self):
         return [(lease.name, lease.state) for lease in self.store.leases()], self.tree.driver_of(NVME)

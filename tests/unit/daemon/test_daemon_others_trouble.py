@@ -94,7 +94,8 @@ class Wire:
 
 def served(handler):
     wire = Wire()
-    return wire, Endpoint(wire, kernel.PORT_BORROWER, "node-a", Announcements(peers.Peers(Database(":memory:", [peers.SCHEMA]))), handler)
+    nobody = peers.Peers(Database(":memory:", [peers.SCHEMA]))
+    return wire, Endpoint(wire, kernel.PORT_BORROWER, "node-a", Announcements(nobody), handler)
 
 
 def test_a_flood_over_one_link_holds_up_no_request_of_another():

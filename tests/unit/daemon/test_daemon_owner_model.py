@@ -29,6 +29,7 @@ from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.links import Announcements
 from device_lending.owner.service import Notifier, Owner
+from device_lending.owner.turns import Turns
 from device_lending.store.owner import OwnerStore
 
 HISTORIES = int(os.environ.get("DEVICE_LENDING_HISTORIES", "60"))
@@ -85,6 +86,9 @@ class OwnerModel(RuleBasedStateMachine):
             join(self.kernel, link, peer, 0)
         self.binder = BusBinder(self.tree)
         self.binder.lent_hook = self.kernel.bound
+        for touched, operation in ((self.kernel, "lend"), (self.kernel, "unlend"), (self.kernel, "ban"),
+                                   (self.binder, "_write")):  # fmt: skip
+            setattr(touched, operation, self.without_the_lock(getattr(touched, operation)))
         self.given: dict[int, str] = {}  # device by epoch
         self.asked: set[int] = set()
         self.backup: Path | None = None
@@ -111,7 +115,17 @@ class OwnerModel(RuleBasedStateMachine):
             Clock(lambda: self.wall, lambda: self.now),
             Drain(self.base / "drained", self.base / "drained-until-boot", Clock()),
             AtOnce(),
+            Turns("node-a", Clock(lambda: self.wall, lambda: self.now), lambda work: work()),
         )
+
+    def without_the_lock(self, operation):
+        """A device that takes its time holds up nothing else."""
+
+        def checked(*arguments):
+            assert not self.owner._lock.locked(), f"{operation.__name__} under the owner's lock"
+            return operation(*arguments)
+
+        return checked
 
     def stop(self) -> None:
         self.store.close()
@@ -215,7 +229,9 @@ class OwnerModel(RuleBasedStateMachine):
         )
         self.put_grants(found, data.draw(st.sampled_from(["", "unlend"])))
 
-    @rule(name=st.sampled_from(NAMES), host=st.sampled_from(sorted(BORROWERS)), killed=st.sampled_from(["", "", "lend"]))
+    @rule(
+        name=st.sampled_from(NAMES), host=st.sampled_from(sorted(BORROWERS)), killed=st.sampled_from(["", "", "lend"])
+    )
     def request(self, name, host, killed):
         grant = next((row for row in self.store.grants() if (row.name, row.borrower) == (name, host)), None)
         before = self.live()

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""A function that cannot be read, as a driver hangs at it, hides no others."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from daemon_hosts import until
+
+from device_lending.pci.patient import Patient
+from device_lending.pci.scan import Scanner
+
+STUCK, HEALTHY, SPARE = "0000:03:00.0", "0000:04:00.0", "0000:05:00.0"
+
+
+def test_functions_that_cannot_be_read_hide_no_others(tree):
+    for address in (STUCK, HEALTHY, SPARE):
+        tree.add_function(address, driver="nvme")
+    override = tree.function(STUCK) / "driver_override"
+    override.unlink()
+    os.mkfifo(override)  # who opens it waits for a writer
+    scanner = Scanner(tree.roots)
+    scanner._patient._patience = 2.0
+    for _turn in range(2):
+        assert {item.address: item.hangs for item in scanner.scan()} == {STUCK: True, HEALTHY: False, SPARE: False}
+    writer = os.open(override, os.O_WRONLY)
+    override.unlink()
+    override.write_text("(null)\n")
+    os.close(writer)
+    until(lambda: not any(item.hangs for item in scanner.scan()))
+
+
+def test_each_that_hangs_is_waited_for_once():
+    end, asked = threading.Event(), []
+
+    def read(address):
+        asked.append(address)
+        if address in ("b", "c"):
+            end.wait()
+        return address.upper()
+
+    patient = Patient(read, 1.0)
+    assert patient.read(["a", "b", "c", "d"]) == {"a": "A", "d": "D"}
+    assert patient.read(["a", "b", "c", "d"]) == {"a": "A", "d": "D"}
+    assert asked == ["a", "b", "c", "d", "a", "d"]
+    end.set()
+    until(lambda: len(patient.read(["b", "c"])) == 2)
