@@ -10,7 +10,8 @@ import os
 import sys
 from typing import Any
 
-from device_lending import __version__, commands, paths
+from device_lending import __version__, commands, granting, names, paths
+from device_lending.asking import Daemons, NotFound
 from device_lending.client import Client, Failed, Unreachable
 
 OK, ERROR, USAGE, UNREACHABLE, NOT_FOUND, TIMED_OUT = range(6)
@@ -22,26 +23,6 @@ def exit_code(error: Failed) -> int:
     if error.status == 404:
         return NOT_FOUND
     return TIMED_OUT if error.code in _TIMEOUT_CODES else ERROR
-
-
-def _known(daemon: str, what: str, key: str = "name", timeout: float = 2) -> set[str]:
-    """What a daemon lists, for tab completion; no daemon, no names. `timeout` in seconds."""
-    try:
-        return {item[key] for item in Client(_socket(None, daemon)).get(f"/v1/{what}", timeout=timeout)[what]}
-    except (Unreachable, Failed, KeyError):
-        return set()
-
-
-def _name_completer(**_unused: Any) -> list[str]:
-    return sorted(_known("ownerd", "leases") | _known("borrowerd", "attachments"))
-
-
-def _offer_completer(**_unused: Any) -> list[str]:
-    return sorted(_known("borrowerd", "offers", timeout=3))
-
-
-def _ban_completer(**_unused: Any) -> list[str]:
-    return sorted(_known("ownerd", "bans", key="host"))
 
 
 def _seconds(value: str) -> float:
@@ -80,23 +61,24 @@ def parser() -> argparse.ArgumentParser:
         return result
 
     sub("list", "list what this host lends and borrows")
-    named("show", "show all about one lease, lent or borrowed", _name_completer)
+    named("show", "show all about one lease, lent or borrowed", names.leases)
     sub("offers", "list what other hosts offer to this one")
-    borrow = named("borrow", "borrow a device that is offered to this host", _offer_completer)
+    borrow = named("borrow", "borrow a device that is offered to this host", names.offers)
     borrow.add_argument("--owner", metavar="HOST", help="the host that lends it; asked from the offers when left out")
     borrow.add_argument("--wait", type=_seconds, default=60.0, metavar="S",
                         help="seconds to wait until it is attached; 0: do not wait (default: %(default)g)")  # fmt: skip
-    back = named("return", "give a borrowed device back to its owner", _name_completer)
+    back = named("return", "give a borrowed device back to its owner", names.leases)
     back.add_argument("--force", action="store_true", help="even when it is in use here")
     back.add_argument("--wait", type=_seconds, default=60.0, metavar="S",
                       help="seconds to wait until its owner has it; 0: do not wait (default: %(default)g)")  # fmt: skip
-    recall = named("recall", "take a lent device back, and hold its grant until it is put again", _name_completer)
+    recall = named("recall", "take a lent device back, and hold its grant until release", names.leases)
     recall.add_argument("--force", action="store_true", help="at once; also resets a quarantined device and clears it")
     recall.add_argument("--ban", action="store_true",
                         help="at once, with all else that its borrower has, which is cut off until unban")  # fmt: skip
     unban = sub("unban", "let a host in again that recall --ban has cut off")
     host = unban.add_argument("host", metavar="HOST", help="name of the host")
-    host.completer = _ban_completer  # type: ignore[attr-defined]
+    host.completer = names.bans  # type: ignore[attr-defined]
+    granting.arguments(sub)
     sub("status", "show the daemons, the kernel module and the links")
     sub("links", "list the links and who is behind them")
     sub("devices", "list this host's PCI functions and whether they can be lent")
@@ -104,10 +86,6 @@ def parser() -> argparse.ArgumentParser:
     metrics = sub("metrics", "print what both daemons tell Prometheus")
     metrics.add_argument("--output", metavar="FILE", help="write it into a file, in one step")
     return top
-
-
-def _socket(run_dir: str | None, daemon: str) -> str:
-    return f"{run_dir or os.environ.get('DEVLEND_RUN_DIR') or paths.RUN_DIR}/{daemon}.sock"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,12 +97,12 @@ def main(argv: list[str] | None = None) -> int:
         argcomplete.autocomplete(command_line)
     options = command_line.parse_args(argv)
     run_dir = getattr(options, "run_dir", None)
-    hosts = commands.Daemons(Client(_socket(run_dir, "ownerd")), Client(_socket(run_dir, "borrowerd")))
+    hosts = Daemons(Client(names.socket_path(run_dir, "ownerd")), Client(names.socket_path(run_dir, "borrowerd")))
     try:
         document, lines = commands.run(hosts, options)
     except Unreachable as error:
         return _complain(str(error), UNREACHABLE)
-    except commands.NotFound as error:
+    except NotFound as error:
         return _complain(str(error), NOT_FOUND)
     except Failed as error:
         return _complain(str(error), exit_code(error))

@@ -5,33 +5,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from device_lending import metrics
-from device_lending.client import Client, Failed, Unreachable
+from device_lending import granting, metrics
+from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown
+from device_lending.client import Failed, Unreachable
 from device_lending.table import pairs, render, size
-
-Document = dict[str, Any]
-Shown = tuple[Document, str]
-
-# Seconds for what may reset devices and wait for drivers.
-_SLOW = 180.0
-
-
-class NotFound(Exception):
-    """There is no such lease or offer; the text says what there is."""
-
-
-@dataclass(frozen=True)
-class Daemons:
-    """Clients of the two daemons of this host."""
-
-    owner: Client
-    borrower: Client
 
 
 def run(daemons: Daemons, options: argparse.Namespace) -> Shown:
@@ -96,7 +77,7 @@ def _offers(daemons: Daemons, _options: argparse.Namespace) -> Shown:
 def _borrow(daemons: Daemons, options: argparse.Namespace) -> Shown:
     owner = options.owner or _owner_of(daemons, options.name)
     body = {"owner": owner, "wait": options.wait}
-    change = daemons.borrower.call("PUT", _attachment(options.name), body, options.wait + _SLOW)
+    change = daemons.borrower.call("PUT", _attachment(options.name), body, options.wait + SLOW)
     found = daemons.borrower.get("/v1/attachments")["attachments"]
     item = next((row for row in found if (row["name"], row["owner"]) == (options.name, owner)), None)
     if item is None:
@@ -131,7 +112,7 @@ def _return(daemons: Daemons, options: argparse.Namespace) -> Shown:
     if all(item["name"] != options.name for item in known):
         raise NotFound(f"this host does not borrow {options.name}; see devlend list")
     body = {"force": options.force, "wait_returned": options.wait}
-    change = daemons.borrower.call("DELETE", _attachment(options.name), body, options.wait + _SLOW)
+    change = daemons.borrower.call("DELETE", _attachment(options.name), body, options.wait + SLOW)
     return change, "\n".join(change["actions"]) or f"{options.name} was being returned already"
 
 
@@ -141,12 +122,12 @@ def _attachment(name: str) -> str:
 
 def _recall(daemons: Daemons, options: argparse.Namespace) -> Shown:
     path = f"/v1/leases/{quote(options.name, safe='')}/recall"
-    answer = daemons.owner.call("POST", path, {"force": options.force, "ban": options.ban}, _SLOW)
+    answer = daemons.owner.call("POST", path, {"force": options.force, "ban": options.ban}, SLOW)
     return answer, f"{options.name}: {answer['message']}"
 
 
 def _unban(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    answer = daemons.owner.call("DELETE", f"/v1/bans/{quote(options.host, safe='')}", None, _SLOW)
+    answer = daemons.owner.call("DELETE", f"/v1/bans/{quote(options.host, safe='')}", None, SLOW)
     return answer, str(answer["message"])
 
 
@@ -229,7 +210,8 @@ def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
     return {"output": options.output}, f"{options.output} is written"
 
 
-_COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
+_COMMANDS: dict[str, Command] = {
+    **granting.COMMANDS,
     "list": _list,
     "show": _show,
     "offers": _offers,

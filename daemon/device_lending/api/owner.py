@@ -33,6 +33,15 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
     def recall(name: str, body: bodies.RecallIn) -> dict[str, Any]:
         return {"message": owner.ban(name) if body.ban else owner.recall(name, body.force, notify)}
 
+    def hold(name: str, body: bodies.HoldIn) -> dict[str, Any]:
+        return {"message": owner.hold(name, body.why)}
+
+    def release(name: str) -> dict[str, Any]:
+        return {"message": owner.release_hold(name, notify)}
+
+    def clear(name: str) -> dict[str, Any]:
+        return {"message": owner.clear(name, notify)}
+
     def unban(host: str) -> dict[str, Any]:
         return {"message": owner.unban(host)}
 
@@ -45,10 +54,13 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
         Operation("PUT", "/v1/grants", "Set the grants, all or nothing", "Change", put_grants, bodies.GrantsIn),
         Operation("PUT", one_grant, "Set one grant", "Change", put_grant, bodies.NamedGrantIn),
         Operation("DELETE", one_grant, "Take one grant away", "Change", delete_grant, bodies.DeleteGrantIn),
+        Operation("PUT", f"{one_grant}/hold", "Do not lend a grant for now", "Done", hold, bodies.HoldIn),
+        Operation("DELETE", f"{one_grant}/hold", "Offer a grant again", "Done", release),
         Operation("GET", "/v1/leases", "What is borrowed now", "Leases", lambda: {"leases": owner.leases()}),
         Operation(
             "POST", "/v1/leases/{name}/recall", "Take a device back and hold its grant", "Done", recall, bodies.RecallIn
         ),
+        Operation("DELETE", "/v1/quarantines/{name}", "Reset a quarantined device and check it again", "Done", clear),
         Operation("GET", "/v1/bans", "Which hosts are cut off", "Bans", lambda: {"bans": owner.bans()}),
         Operation("DELETE", "/v1/bans/{host}", "Let a host in again", "Done", unban),
     ]

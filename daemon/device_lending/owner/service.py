@@ -19,7 +19,7 @@ from device_lending.config import Config
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.links import Announcements, Peering
-from device_lending.owner import grants, quarantine
+from device_lending.owner import grants, holds, quarantine
 from device_lending.owner import lease as machine
 from device_lending.owner.bans import Bans
 from device_lending.owner.devices import Assessor, Devices, document
@@ -98,7 +98,7 @@ class Owner:
         found: dict[str, Any] = {**grant.document(), "address": None, "state": "unresolved", "message": ""}
         lease = next((row for row in leases if row.live and row.name == grant.name), None)
         if lease is not None:
-            return {**found, "address": lease.address, "state": "leased", "message": lease.message}
+            return {**found, "address": lease.address, "state": "leased", "message": lease.message or grant.held}
         try:
             function = selector.resolve(grant.device, functions, self.config.host, grant.name)
         except LendingError as error:
@@ -223,15 +223,15 @@ class Owner:
                 if not force:
                     raise LendingError(
                         "quarantined",
-                        f"lease {name}: {lease.address} is quarantined ({lease.message}); recall it with force to "
-                        "reset and check it again",
+                        f"lease {name}: {lease.address} is quarantined ({lease.message}); devlend clear {name} "
+                        "resets and checks it again",
                         status=409,
                         name=name,
                         device=lease.address,
                     )
                 self._leasing.clear(lease)
                 return f"{lease.address} is healthy again and no longer quarantined"
-            self._store.hold(name, f"recalled at {iso(self._clock.wall())}; put the grant again to offer it")
+            self._store.hold(name, holds.text("recalled", name, self._clock.wall(), self.config.host))
             if force:
                 self._leasing.end(lease, True, "recalled by force")
         if not force:
@@ -248,7 +248,32 @@ class Owner:
                 name=name,
                 device=lease.address,
             )
-        return f"{lease.address} is back on {self.config.host}; its grant is on hold until it is put again"
+        return f"{lease.address} is back on {self.config.host}; its grant is on hold until devlend release {name}"
+
+    def hold(self, name: str, why: str) -> str:
+        """Do not lend a grant again until it is released or put again; what was done, in words."""
+        with self._lock:
+            return holds.hold(self._store, name, why, self._clock.wall(), self.config.host)
+
+    def release_hold(self, name: str, notify: Notifier) -> str:
+        """Offer a grant again that is on hold; what was done, in words."""
+        with self._lock:
+            grant, done = holds.release(self._store, name, self.config.host)
+        notify.offers_changed(grant.borrower)
+        return done
+
+    def clear(self, name: str, notify: Notifier) -> str:
+        """Reset a quarantined device, by the name of its lease or its address, and check it again; see Leasing.clear.
+
+        What was done, in words.
+        """
+        with self._lock:
+            with contextlib.suppress(kernel.KernelError):
+                self.reconcile()  # its address may have changed
+            lease = quarantine.named(name, self._store.leases(), self.config.host)
+            self._leasing.clear(lease)
+        notify.offers_changed(lease.borrower)
+        return f"{lease.address} of host {self.config.host} is healthy and no longer quarantined"
 
     def _is_over(self, lease: Lease) -> bool:
         """Whether the kernel has the lease no more."""
@@ -272,7 +297,8 @@ class Owner:
             self._bans.put(lease.borrower, lease.link, self._clock.wall())
             mine = [row for row in self._store.leases() if row.live and row.borrower == lease.borrower]
             for row in mine:
-                self._store.hold(row.name, f"{row.borrower} was banned; put the grant again to offer it")
+                why = f"its borrower {row.borrower} was banned"
+                self._store.hold(row.name, holds.text(why, row.name, self._clock.wall(), self.config.host))
                 with contextlib.suppress(LendingError):  # it stays "returning"; the regular look tries again
                     self._leasing.end(row, True, "its borrower is banned")
         back = ", ".join(row.address for row in mine)
@@ -285,7 +311,7 @@ class Owner:
         """Let a host in again; what was done, in words."""
         with self._lock:
             self._bans.lift(host, self.peerings())
-        return f"{host} may come back; what was held for it is offered when its grants are put again"
+        return f"{host} may come back; devlend release offers what is on hold for it, name by name"
 
     def _withdraw(self, leases: Iterable[Lease], why: str, notify: Notifier) -> None:
         """Recall leases, wait for the borrowers up to the grace, then take what is left by force."""

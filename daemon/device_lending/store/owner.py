@@ -151,6 +151,12 @@ class OwnerStore:
         except StoreError as error:
             log.error("the hold of %s is kept in memory: %s", name, error)
 
+    def unhold(self, name: str) -> None:
+        """Lend a grant again. Raises StoreError."""
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE grants SET held = '' WHERE name = ?", (name,))
+        self._holds.pop(name, None)
+
     def write_holds(self) -> None:
         """Write down what could not be. Raises StoreError."""
         for name, why in list(self._holds.items()):

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""What the commands of `devlend` share: whom they ask and what they answer."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from device_lending.client import Client
+
+Document = dict[str, Any]
+# The document for programs, the text for people.
+Shown = tuple[Document, str]
+# Seconds for what may reset devices and wait for drivers.
+SLOW = 180.0
+
+
+class NotFound(Exception):
+    """There is no such lease, grant, host or offer; the text says what there is."""
+
+
+@dataclass(frozen=True)
+class Daemons:
+    """Clients of the two daemons of this host."""
+
+    owner: Client
+    borrower: Client
+
+
+Command = Callable[[Daemons, argparse.Namespace], Shown]
+# Makes the parser of a command from its name and a summary.
+Sub = Callable[[str, str], argparse.ArgumentParser]
+
+
+def positional(parser: argparse.ArgumentParser, name: str, summary: str, completer: Callable[..., list[str]]) -> None:
+    """Add an argument that stands by its place, which tab completes from what `completer` lists."""
+    parser.add_argument(name, metavar=name.upper(), help=summary).completer = completer  # type: ignore[attr-defined]
