@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from device_lending.client import Client
+from device_lending.client import Client, Unreachable
 
 Document = dict[str, Any]
 # The document for programs, the text for people.
@@ -22,12 +22,34 @@ class NotFound(Exception):
     """There is no such lease, grant, host or offer; the text says what there is."""
 
 
+class Usage(Exception):
+    """What was asked for makes no sense; the text names the bad value and says what would."""
+
+
 @dataclass(frozen=True)
 class Daemons:
-    """Clients of the two daemons of this host."""
+    """Clients of the two daemons of this host. `silent` says why those do not answer without which a command did."""
 
     owner: Client
     borrower: Client
+    silent: dict[str, str] = field(default_factory=dict)
+
+    def owned(self, what: str) -> list[Document]:
+        """What ownerd lists; nothing when it is silent and borrowerd is not. Raises Unreachable, Failed."""
+        return self._listed("ownerd", self.owner, what)
+
+    def borrowed(self, what: str) -> list[Document]:
+        """What borrowerd lists; nothing when it is silent and ownerd is not. Raises Unreachable, Failed."""
+        return self._listed("borrowerd", self.borrower, what)
+
+    def _listed(self, daemon: str, client: Client, what: str) -> list[Document]:
+        try:
+            return list(client.get(f"/v1/{what}")[what])
+        except Unreachable as error:
+            if self.silent.keys() - {daemon}:
+                raise
+            self.silent[daemon] = str(error)
+            return []
 
 
 Command = Callable[[Daemons, argparse.Namespace], Shown]

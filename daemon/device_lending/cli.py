@@ -8,14 +8,28 @@ import argparse
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
-from device_lending import __version__, commands, granting, names, paths
-from device_lending.asking import Daemons, NotFound
+from device_lending import __version__, commands, granting, names, paths, selection
+from device_lending.asking import Daemons, NotFound, Usage
 from device_lending.client import Client, Failed, Unreachable
 
 OK, ERROR, USAGE, UNREACHABLE, NOT_FOUND, TIMED_OUT = range(6)
+INTERRUPTED = 130
 _TIMEOUT_CODES = ("attach_timeout", "detach_timeout")
+
+
+class _WrongLine(Exception):
+    """The command line makes no sense."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _WrongLine(message, self.format_usage())
 
 
 def exit_code(error: Failed) -> int:
@@ -26,15 +40,18 @@ def exit_code(error: Failed) -> int:
 
 
 def _seconds(value: str) -> float:
-    seconds = float(value)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
     if not 0 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError("from 0 to 3600 seconds")
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number of seconds from 0 to 3600")
     return seconds
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON for programs")
     common.add_argument(
         "--run-dir",
@@ -42,11 +59,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"directory of the daemons' sockets (default: $DEVLEND_RUN_DIR or {paths.RUN_DIR})",
     )
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="devlend",
         description="Shows and changes what this host lends to and borrows from the hosts at its PCIe bridges.",
         epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 daemon not reachable, 4 not found, "
-        "5 timed out waiting.",
+        "5 timed out waiting, 130 interrupted.",
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"devlend {__version__}")
@@ -60,9 +77,12 @@ def parser() -> argparse.ArgumentParser:
         result.add_argument("name", metavar="NAME", help="name of the lease").completer = completer  # type: ignore[attr-defined]
         return result
 
-    sub("list", "list what this host lends and borrows")
+    def listing(name: str, summary: str) -> None:
+        selection.arguments(sub(name, summary))
+
+    listing("list", "list what this host lends and borrows")
     named("show", "show all about one lease, lent or borrowed", names.leases)
-    sub("offers", "list what other hosts offer to this one")
+    listing("offers", "list what other hosts offer to this one")
     borrow = named("borrow", "borrow a device that is offered to this host", names.offers)
     borrow.add_argument("--owner", metavar="HOST", help="the host that lends it; asked from the offers when left out")
     borrow.add_argument("--wait", type=_seconds, default=60.0, metavar="S",
@@ -80,45 +100,68 @@ def parser() -> argparse.ArgumentParser:
     host.completer = names.bans  # type: ignore[attr-defined]
     granting.arguments(sub)
     sub("status", "show the daemons, the kernel module and the links")
-    sub("links", "list the links and who is behind them")
-    sub("devices", "list this host's PCI functions and whether they can be lent")
-    sub("grants", "list what this host grants to whom")
+    listing("links", "list the links and who is behind them")
+    listing("devices", "list this host's PCI functions and whether they can be lent")
+    listing("grants", "list what this host grants to whom")
     metrics = sub("metrics", "print what both daemons tell Prometheus")
     metrics.add_argument("--output", metavar="FILE", help="write it into a file, in one step")
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run devlend; its exit code."""
+    """Run devlend; its exit code. Raises SystemExit where argparse does."""
+    words = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in words
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except _WrongLine as error:
+        if not as_json:
+            print(error.usage, file=sys.stderr, end="")
+        raise SystemExit(_complain(as_json, str(error), USAGE, "usage")) from None
+    except Usage as error:
+        return _complain(as_json, str(error), USAGE, "usage")
+    except Unreachable as error:
+        return _complain(as_json, str(error), UNREACHABLE, "unreachable")
+    except NotFound as error:
+        return _complain(as_json, str(error), NOT_FOUND, "not_found")
+    except Failed as error:
+        return _complain(as_json, str(error), exit_code(error), error.code, **error.about)
+    except OSError as error:
+        return _complain(as_json, f"{error.filename or 'a file'}: {error.strerror or error}", ERROR, "file")
+
+
+def _run(words: list[str]) -> int:
     command_line = parser()
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
         argcomplete.autocomplete(command_line)
-    options = command_line.parse_args(argv)
+    options = command_line.parse_args(words)
     run_dir = getattr(options, "run_dir", None)
+    as_json = getattr(options, "json", False)
+    if as_json and (getattr(options, "quiet", False) or getattr(options, "format", None) is not None):
+        raise Usage("--json goes with neither --quiet nor --format")
     hosts = Daemons(Client(names.socket_path(run_dir, "ownerd")), Client(names.socket_path(run_dir, "borrowerd")))
+    document, lines = commands.run(hosts, options)
+    text = json.dumps(document, indent=2, sort_keys=True) if as_json else lines
     try:
-        document, lines = commands.run(hosts, options)
-    except Unreachable as error:
-        return _complain(str(error), UNREACHABLE)
-    except NotFound as error:
-        return _complain(str(error), NOT_FOUND)
-    except Failed as error:
-        return _complain(str(error), exit_code(error))
-    except OSError as error:
-        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}", ERROR)
-    try:
-        print(json.dumps(document, indent=2, sort_keys=True) if getattr(options, "json", False) else lines)
+        if text or not (getattr(options, "quiet", False) or getattr(options, "format", None)):
+            print(text)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, head say, has seen enough
-    return OK
+    for daemon, why in hosts.silent.items():
+        _complain(as_json, f"without {daemon}, which does not answer: {why}", UNREACHABLE, "unreachable")
+    return UNREACHABLE if hosts.silent else OK
 
 
-def _complain(message: str, code: int) -> int:
-    print(f"devlend: {message}", file=sys.stderr)
-    return code
+def _complain(as_json: bool, message: str, exits: int, code: str, **about: Any) -> int:
+    """Say on standard error what went wrong; the exit code."""
+    document = {"error": {"code": code, "exit": exits, "message": message, **about}}
+    print(json.dumps(document, sort_keys=True) if as_json else f"devlend: {message}", file=sys.stderr)
+    return exits
 
 
 if __name__ == "__main__":

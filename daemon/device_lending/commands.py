@@ -12,28 +12,34 @@ from urllib.parse import quote
 from device_lending import granting, metrics
 from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown
 from device_lending.client import Failed, Unreachable
+from device_lending.selection import Part, shown
 from device_lending.table import pairs, render, size
+
+_LINK_HEADINGS = ("id", "ntb", "peer", "up", "state", "dma", "left", "windows", "message")
+_NO_LINKS = "There are no links."
 
 
 def run(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    """Carry out one command. Raises Unreachable, Failed and NotFound."""
+    """Carry out one command. Raises Unreachable, Failed, NotFound and Usage."""
     return _COMMANDS[options.command](daemons, options)
 
 
-def _list(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    leases = daemons.owner.get("/v1/leases")["leases"]
-    attachments = daemons.borrower.get("/v1/attachments")["attachments"]
-    rows: list[list[Any]] = [
+def _list(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    leases = daemons.owned("leases")
+    attachments = daemons.borrowed("attachments")
+    lent: list[list[Any]] = [
         [item["name"], "lent to", item["borrower"], item["state"], item["address"], None, item["message"]]
         for item in leases
     ]
-    rows += [
+    borrowed = [
         [item["name"], "borrowed from", item["owner"], item["state"], item["address"], item["nodes"], _trouble(item)]
         for item in attachments
     ]
     headings = ("name", "is", "host", "state", "address", "nodes", "message")
-    shown = render(headings, rows) if rows else "Nothing is lent or borrowed."
-    return {"leases": leases, "attachments": attachments}, shown
+    parts = (Part("leases", leases, lent), Part("attachments", attachments, borrowed))
+    nothing = "Nothing is lent or borrowed" + (", as far as can be told." if daemons.silent else ".")
+    document, text = shown(options, headings, parts, nothing)
+    return {**document, "silent": daemons.silent}, text
 
 
 def _trouble(item: Document) -> str:
@@ -45,33 +51,34 @@ def _trouble(item: Document) -> str:
 
 
 def _show(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    leases = [item for item in daemons.owner.get("/v1/leases")["leases"] if item["name"] == options.name]
-    grants = [item for item in daemons.owner.get("/v1/grants")["grants"] if item["name"] == options.name]
-    attachments = [
-        item for item in daemons.borrower.get("/v1/attachments")["attachments"] if item["name"] == options.name
-    ]
+    leases = [item for item in daemons.owned("leases") if item["name"] == options.name]
+    grants = [item for item in daemons.owned("grants") if item["name"] == options.name]
+    attachments = [item for item in daemons.borrowed("attachments") if item["name"] == options.name]
     if not leases and not grants and not attachments:
+        for daemon, why in daemons.silent.items():
+            raise Unreachable(f"{daemon}, which may know {options.name}, does not answer: {why}")
         raise NotFound(f"this host neither lends nor borrows {options.name}; see devlend list and devlend offers")
     parts = []
     for title, items in (("grant", grants), ("lease", leases), ("attachment", attachments)):
         parts += [pairs([("is a", title), *((key.replace("_", " "), _plain(value)) for key, value in item.items())])
                   for item in items]  # fmt: skip
-    return {"grants": grants, "leases": leases, "attachments": attachments}, "\n\n".join(parts)
+    document = {"grants": grants, "leases": leases, "attachments": attachments, "silent": daemons.silent}
+    return document, "\n\n".join(parts)
 
 
 def _plain(value: Any) -> Any:
     return ", ".join(f"{key} {_plain(item)}" for key, item in value.items()) if isinstance(value, dict) else value
 
 
-def _offers(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    document = daemons.borrower.get("/v1/offers", timeout=60)
+def _offers(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    offers = daemons.borrower.get("/v1/offers", timeout=60)["offers"]
     rows = [
         [item["name"], item["owner"], item["address"], f"{item['vendor']}:{item['device']}", item["class"],
          item["serial"], item["leased"]]
-        for item in document["offers"]
+        for item in offers
     ]  # fmt: skip
     headings = ("name", "owner", "address", "device", "class", "serial", "leased")
-    return document, render(headings, rows) if rows else "No host offers anything to this one."
+    return shown(options, headings, [Part("offers", offers, rows)], "No host offers anything to this one.")
 
 
 def _borrow(daemons: Daemons, options: argparse.Namespace) -> Shown:
@@ -156,12 +163,13 @@ def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
     return document, pairs(lines) + "\n\n" + _link_table(document["links"])
 
 
-def _links(daemons: Daemons, _options: argparse.Namespace) -> Shown:
+def _links(daemons: Daemons, options: argparse.Namespace) -> Shown:
     try:
         document = daemons.owner.get("/v1/links")
     except Unreachable:
         document = daemons.borrower.get("/v1/links")
-    return document, _link_table(document["links"])
+    links = document["links"]
+    return shown(options, _LINK_HEADINGS, [Part("links", links, _link_rows(links))], _NO_LINKS)
 
 
 def _space(space: dict[str, int]) -> str:
@@ -172,34 +180,37 @@ def _space(space: dict[str, int]) -> str:
     return f"{left}, largest {size(space['largest'])}" if "largest" in space else left
 
 
-def _link_table(links: list[Document]) -> str:
-    rows = [
+def _link_rows(links: list[Document]) -> list[list[Any]]:
+    return [
         [item["id"], item["ntb"], item["peer"], item["physical"], item["state"], item["dma"], _space(item["space"]),
          [size(window["size"]) for window in item["windows"]], item["message"]]
         for item in links
     ]  # fmt: skip
-    headings = ("id", "ntb", "peer", "up", "state", "dma", "left", "windows", "message")
-    return render(headings, rows) if rows else "There are no links."
 
 
-def _devices(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    document = daemons.owner.get("/v1/devices")
+def _link_table(links: list[Document]) -> str:
+    return render(_LINK_HEADINGS, _link_rows(links)) if links else _NO_LINKS
+
+
+def _devices(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    devices = daemons.owner.get("/v1/devices")["devices"]
     rows = [
         [item["address"], f"{item['vendor']}:{item['device']}", item["class"], item["driver"], item["serial"],
          item["lendable"], item["lease"], "; ".join(item["reasons"] + item["busy"])]
-        for item in document["devices"]
+        for item in devices
     ]  # fmt: skip
-    return document, render(("address", "device", "class", "driver", "serial", "lendable", "lease", "why not"), rows)
+    headings = ("address", "device", "class", "driver", "serial", "lendable", "lease", "why not")
+    return shown(options, headings, [Part("devices", devices, rows)], "There are no PCI functions.")
 
 
-def _grants(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    document = daemons.owner.get("/v1/grants")
+def _grants(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    grants = daemons.owner.get("/v1/grants")["grants"]
     rows = [
         [item["name"], item["borrower"], _plain(item["device"]), item["address"], item["state"], item["message"]]
-        for item in document["grants"]
+        for item in grants
     ]
     headings = ("name", "borrower", "selector", "address", "state", "message")
-    return document, render(headings, rows) if rows else "This host grants nothing."
+    return shown(options, headings, [Part("grants", grants, rows)], "This host grants nothing.")
 
 
 def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
