@@ -211,7 +211,7 @@ class Borrower:
         All checks come first; what they refuse has changed nothing. The answer comes when what goes, or was going
         already under a name in `removed`, has been returned, for which it waits `wait_returned` seconds, and then, for
         `wait` more, when all of `items` are attached. The errors detach_timeout and attach_timeout say which are not,
-        and why; they go on being tried.
+        and why, and attach_refused, without waiting, that a person has to change something; they go on being tried.
         """
         peers = {item.peer for item in self.config.links} if self.config.links is not None else None
         wanted = planning.parse(items, self.config.host, peers)
@@ -301,7 +301,7 @@ class Borrower:
 
         def done() -> bool:
             left = missing()
-            return self._stopping.is_set() or not left or any(item.state == "failed" for item in left)
+            return self._stopping.is_set() or all(item.final for item in left)
 
         self._table.wait(done, timeout)
         left = missing()
@@ -312,10 +312,11 @@ class Borrower:
             + (f": {item.message}" if item.message else "")
             for item in left
         )
+        final = any(item.final for item in left)
         raise LendingError(
-            "attach_timeout",
+            "attach_refused" if final else "attach_timeout",
             f"host {self.config.host}: not attached: {reasons}; it is tried again",
-            status=504,
+            status=409 if final else 504,
             name=left[0].name,
             device=left[0].remote_address,
         )

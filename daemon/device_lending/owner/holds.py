@@ -13,9 +13,9 @@ from device_lending.store.owner import Grant, OwnerStore
 log = logging.getLogger("device_lending.holds")
 
 
-def text(why: str, name: str, now: float, host: str) -> str:
-    """Why a grant is on hold since `now`, seconds since 1970, and what ends that; its borrower reads it too."""
-    return f"on hold since {iso(now)}: {why}; devlend release {name} on {host} offers it again"
+def text(done: str, name: str, now: float, host: str, why: str = "") -> str:
+    """What was done to a grant at `now`, seconds since 1970, and what ends that; its borrower reads it too."""
+    return f"{done} at {iso(now)}{f': {why}' if why else ''}; devlend release {name} on {host} offers it again"
 
 
 def hold(store: OwnerStore, name: str, why: str, now: float, host: str) -> str:
@@ -24,7 +24,7 @@ def hold(store: OwnerStore, name: str, why: str, now: float, host: str) -> str:
     Raises LendingError no_grant.
     """
     grant = _grant(store, name, host)
-    store.hold(name, text(why or "a person wants it so", name, now, host))
+    store.hold(name, text("put on hold", name, now, host, why))
     log.info("grant %s: on hold%s", name, f": {why}" if why else "")
     lease = next((row for row in store.leases() if row.live and row.name == name), None)
     kept = f"; {lease.address} stays lent to {lease.borrower} until it is returned or recalled" if lease else ""

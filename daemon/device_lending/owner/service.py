@@ -297,8 +297,8 @@ class Owner:
             self._bans.put(lease.borrower, lease.link, self._clock.wall())
             mine = [row for row in self._store.leases() if row.live and row.borrower == lease.borrower]
             for row in mine:
-                why = f"its borrower {row.borrower} was banned"
-                self._store.hold(row.name, holds.text(why, row.name, self._clock.wall(), self.config.host))
+                done = f"{row.borrower} was banned"
+                self._store.hold(row.name, holds.text(done, row.name, self._clock.wall(), self.config.host))
                 with contextlib.suppress(LendingError):  # it stays "returning"; the regular look tries again
                     self._leasing.end(row, True, "its borrower is banned")
         back = ", ".join(row.address for row in mine)
@@ -420,7 +420,8 @@ class Owner:
         other = held or quarantine.of(function, leases)
         if other is not None:
             state = f"quarantined: {other.message}" if not other.live else f"leased as {other.name}"
-            raise LendingError("device_busy", f"lease {name}: {function.address} of host {self.config.host} is {state}")
+            code = "device_busy" if other.live else "quarantined"
+            raise LendingError(code, f"lease {name}: {function.address} of host {self.config.host} is {state}")
         never, now = self._devices.assessor().decide(function)
         if never or now:
             raise LendingError(
