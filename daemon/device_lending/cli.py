@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from device_lending import __version__, commands, granting, names, paths, selection
+from device_lending import __version__, commands, forgetting, granting, names, paths, selection
 from device_lending.asking import Daemons, NotFound, Usage
 from device_lending.client import Client, Failed, Unreachable
 
@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     host = unban.add_argument("host", metavar="HOST", help="name of the host")
     host.completer = names.bans  # type: ignore[attr-defined]
     granting.arguments(sub)
+    forgetting.arguments(sub)
     sub("status", "show the daemons, the kernel module and the links")
     listing("links", "list the links and who is behind them")
     listing("devices", "list this host's PCI functions and whether they can be lent")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from device_lending import granting, metrics
+from device_lending import forgetting, granting, metrics
 from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown
 from device_lending.client import Failed, Unreachable
 from device_lending.selection import Part, shown
@@ -35,8 +35,17 @@ def _list(daemons: Daemons, options: argparse.Namespace) -> Shown:
         [item["name"], "borrowed from", item["owner"], item["state"], item["address"], item["nodes"], _trouble(item)]
         for item in attachments
     ]
+    releases = daemons.borrowed("releases")
+    returned = [
+        [item["name"], "returned to", item["owner"], "releasing", None, None, _unacknowledged(item)]
+        for item in releases
+    ]
     headings = ("name", "is", "host", "state", "address", "nodes", "message")
-    parts = (Part("leases", leases, lent), Part("attachments", attachments, borrowed))
+    parts = (
+        Part("leases", leases, lent),
+        Part("attachments", attachments, borrowed),
+        Part("releases", releases, returned),
+    )
     nothing = "Nothing is lent or borrowed" + (", as far as can be told." if daemons.silent else ".")
     document, text = shown(options, headings, parts, nothing)
     return {**document, "silent": daemons.silent}, text
@@ -48,6 +57,13 @@ def _trouble(item: Document) -> str:
     if item["next_attempt"]:
         text += f" (attempt {item['attempt']}, next at {item['next_attempt']})"
     return text
+
+
+def _unacknowledged(item: Document) -> str:
+    text = f"{item['owner']} has not acknowledged it"
+    if item["next_attempt"]:
+        text += f" (attempt {item['attempt']}, next at {item['next_attempt']})"
+    return f"{text}; if it is gone for good: devlend forget {item['owner']} --release {item['name']}"
 
 
 def _show(daemons: Daemons, options: argparse.Namespace) -> Shown:
@@ -223,6 +239,7 @@ def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
 
 _COMMANDS: dict[str, Command] = {
     **granting.COMMANDS,
+    **forgetting.COMMANDS,
     "list": _list,
     "show": _show,
     "offers": _offers,

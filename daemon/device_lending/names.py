@@ -60,6 +60,6 @@ def lent(**_unused: Any) -> list[str]:
     return sorted(known("ownerd", "leases"))
 
 
-def releases(**_unused: Any) -> list[str]:
-    """Owners that have not acknowledged a release."""
+def owners(**_unused: Any) -> list[str]:
+    """Hosts of which something is borrowed, wanted, or not acknowledged."""
     return sorted(known("borrowerd", "releases", key="owner") | known("borrowerd", "attachments", key="owner"))

@@ -178,3 +178,16 @@ class AttachmentOut(BaseModel):
 
 class Attachments(BaseModel):
     attachments: List[AttachmentOut]
+
+
+class ReleaseOut(BaseModel):
+    name: str
+    owner: str
+    epoch: int
+    remote_address: str
+    attempt: int = Field(..., description="How often the owner was told since the daemon started.")
+    next_attempt: Optional[str]
+
+
+class Releases(BaseModel):
+    releases: List[ReleaseOut]

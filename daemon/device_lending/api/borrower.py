@@ -56,6 +56,15 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
             dry_run=body.dry_run,
         )
 
+    def releases() -> dict[str, Any]:
+        return {"releases": borrower.releases()}
+
+    def forget(owner: str) -> dict[str, Any]:
+        return {"message": borrower.forget(owner)}
+
+    def forget_release(owner: str, name: str) -> dict[str, Any]:
+        return {"message": borrower.forget(owner, name)}
+
     path, one = "/v1/attachments", "/v1/attachments/{name}"
     operations = [
         Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", offers),
@@ -63,6 +72,9 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
         Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
         Operation("PUT", one, "Want one attachment", "Change", put_attachment, bodies.NamedAttachmentIn),
         Operation("DELETE", one, "Return one attachment", "Change", delete_attachment, bodies.DeleteAttachmentIn),
+        Operation("GET", "/v1/releases", "What owners have not acknowledged", "Releases", releases),
+        Operation("DELETE", "/v1/owners/{owner}", "Forget an owner", "Done", forget),
+        Operation("DELETE", "/v1/owners/{owner}/releases/{name}", "Forget one release", "Done", forget_release),
     ]
     return common.create(
         "borrowerd",

@@ -54,7 +54,7 @@ class Attachment:
     describe the lease while there is one; `seen` is its last sign of life, `doubt` says what speaks against it.
     `borrowed` is the kernel's number of the borrowed device while there is one. `not_before` is None while an action is
     under way. `unanswered`: the kernel's answer to an attach was lost, so that only its list tells whether there is a
-    device. `heard`: the owner has answered since it is wanted; `refusal` is the code of its last answer, if that was no.
+    device. `heard`: the owner has answered since it is wanted; `refusal` is the code of its last answer, if a no.
     `stray_until` is set for a device that was found in the kernel, see strays.py, and says how long it is kept for who
     may want it.
     """

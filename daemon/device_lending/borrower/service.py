@@ -165,6 +165,10 @@ class Borrower:
         """How many leases are over whose owner has not acknowledged it."""
         return len(self._releases.pending())
 
+    def releases(self) -> list[dict[str, Any]]:
+        """Leases that are over whose owner has not acknowledged it."""
+        return self._releases.documents()
+
     def offers(self) -> list[dict[str, Any]]:
         """What the owners behind all usable links offer to this host; a silent owner is left out and logged."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -250,6 +254,40 @@ class Borrower:
         if wait > 0:
             self._wait_attached(plan, wait)
         return plan.document()
+
+    def forget(self, owner: str, name: str | None = None) -> str:
+        """Forget an owner that is gone for good, with all that is wanted of it, or with `name` one pending release.
+
+        What was done, in words. Refused while a device of the owner is here.
+        """
+        with self._put_lock:
+            wanted = [] if name else [row for row in self._store.wanted() if row.owner == owner]
+            if name is None:
+                self._refuse_present(owner)
+            released = self._releases.forget(owner, name, self.config.host)
+            if not wanted and not released:
+                what = f"no release of {name} that {owner} has not acknowledged" if name else f"nothing of {owner}"
+                text = f"host {self.config.host} knows {what}; see devlend list"
+                raise LendingError("not_found", text, status=404, name=name or owner)
+            if wanted:
+                self._store.replace_wanted(row for row in self._store.wanted() if row not in wanted)
+            for row in wanted:
+                log.warning("attachments: forget %s of %s", row.name, owner)
+                self._table.apply((row.owner, row.name), Unwant())
+        parts = [f"{row.name} is wanted no more" for row in wanted]
+        return "; ".join([*parts, *(f"{owner} is not told that {item} is over" for item in released)])
+
+    def _refuse_present(self, owner: str) -> None:
+        present = next((item for item in self._table.all() if item.owner == owner and item.epoch is not None), None)
+        if present is not None:
+            raise LendingError(
+                "device_attached",
+                f"owner {owner}: {present.name} is {present.state} on host {self.config.host}, as "
+                f"{present.address or present.remote_address}; devlend return {present.name} first",
+                status=409,
+                name=present.name,
+                device=present.address,
+            )
 
     def _refuse_strays(self, wanted: list[Wanted], found: list[Wanted]) -> None:
         strange = next((item for item in wanted if item in found), None)

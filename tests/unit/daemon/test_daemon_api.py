@@ -346,6 +346,7 @@ def test_the_description_covers_every_path(host):
     paths = host.borrowerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {
         "/metrics", "/v1/status", "/v1/links", "/v1/offers", "/v1/attachments", "/v1/attachments/{name}",
+        "/v1/releases", "/v1/owners/{owner}", "/v1/owners/{owner}/releases/{name}",
     }  # fmt: skip
     assert paths["/v1/attachments/{name}"]["put"]["requestBody"]["required"] is True
     assert paths["/v1/attachments/{name}"]["delete"]["requestBody"]["required"] is False
