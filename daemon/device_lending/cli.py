@@ -10,7 +10,17 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from device_lending import __version__, commands, forgetting, granting, names, paths, selection
+from device_lending import (
+    __version__,
+    commands,
+    forgetting,
+    granting,
+    names,
+    paths,
+    registers,
+    scanning,
+    selection,
+)
 from device_lending.asking import Daemons, NotFound, Usage
 from device_lending.client import Client, Failed, Unreachable
 
@@ -100,6 +110,8 @@ def parser() -> argparse.ArgumentParser:
     host.completer = names.bans  # type: ignore[attr-defined]
     granting.arguments(sub)
     forgetting.arguments(sub)
+    scanning.arguments(sub)
+    registers.arguments(sub)
     sub("status", "show the daemons, the kernel module and the links")
     listing("links", "list the links and who is behind them")
     listing("devices", "list this host's PCI functions and whether they can be lent")

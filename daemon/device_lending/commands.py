@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from device_lending import forgetting, granting, metrics
+from device_lending import forgetting, granting, metrics, registers, scanning
 from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown
 from device_lending.client import Failed, Unreachable
 from device_lending.selection import Part, shown
@@ -240,6 +240,8 @@ def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
 _COMMANDS: dict[str, Command] = {
     **granting.COMMANDS,
     **forgetting.COMMANDS,
+    **registers.COMMANDS,
+    **scanning.COMMANDS,
     "list": _list,
     "show": _show,
     "offers": _offers,

@@ -191,3 +191,8 @@ class ReleaseOut(BaseModel):
 
 class Releases(BaseModel):
     releases: List[ReleaseOut]
+
+
+class ConfigSpace(BaseModel):
+    address: str
+    config: str = Field(..., description="The configuration space, as hexadecimal digits.")

@@ -72,6 +72,7 @@ def create(borrower: Borrower, port: KernelPort) -> Starlette:
         Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
         Operation("PUT", one, "Want one attachment", "Change", put_attachment, bodies.NamedAttachmentIn),
         Operation("DELETE", one, "Return one attachment", "Change", delete_attachment, bodies.DeleteAttachmentIn),
+        Operation("GET", f"{one}/config", "A device's registers as seen here", "ConfigSpace", borrower.config_space),
         Operation("GET", "/v1/releases", "What owners have not acknowledged", "Releases", releases),
         Operation("DELETE", "/v1/owners/{owner}", "Forget an owner", "Done", forget),
         Operation("DELETE", "/v1/owners/{owner}/releases/{name}", "Forget one release", "Done", forget_release),

@@ -48,6 +48,7 @@ def create(owner: Owner, port: KernelPort, notify: Notifier, malformed: Callable
     one_grant = "/v1/grants/{name}"
     operations = [
         Operation("GET", "/v1/devices", "This host's PCI functions", "Devices", lambda: {"devices": owner.devices()}),
+        Operation("GET", "/v1/devices/{address}/config", "A device's registers", "ConfigSpace", owner.config_space),
         Operation(
             "GET", "/v1/grants", "What may be borrowed, and by whom", "Grants", lambda: {"grants": owner.grants()}
         ),

@@ -39,6 +39,7 @@ from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Envelope, Malformed, PeerError
 from device_lending.pci import busy
+from device_lending.pci import config as config_space
 from device_lending.pci.nodes import complete, driver_of, nodes
 from device_lending.pci.sysfs import Roots
 from device_lending.store.borrower import BorrowerStore, Wanted
@@ -164,6 +165,14 @@ class Borrower:
     def pending_releases(self) -> int:
         """How many leases are over whose owner has not acknowledged it."""
         return len(self._releases.pending())
+
+    def config_space(self, name: str) -> dict[str, str]:
+        """The configuration space of a borrowed device, as this host sees it. Raises LendingError."""
+        found = next((item for item in self._table.all() if item.name == name and item.address), None)
+        if found is None or found.address is None:
+            text = f"host {self.config.host} has no device of an attachment {name}; see devlend list"
+            raise LendingError("no_device", text, status=404, name=name)
+        return config_space.document(self._roots, found.address, self.config.host)
 
     def releases(self) -> list[dict[str, Any]]:
         """Leases that are over whose owner has not acknowledged it."""

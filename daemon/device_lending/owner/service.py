@@ -85,6 +85,10 @@ class Owner:
         assessor = self._devices.assessor()
         return [document(function, assessor, names.get(function.address)) for function in self._devices.scan(leases)]
 
+    def config_space(self, address: str) -> dict[str, str]:
+        """The configuration space of a function, as it has it."""
+        return self._devices.config_space(address, self.config.host)
+
     def grants(self) -> list[dict[str, Any]]:
         leases = self._store.leases()
         functions = self._devices.scan(leases)
