@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from device_lending import (
     __version__,
     commands,
+    completing,
     forgetting,
     granting,
     names,
@@ -147,10 +148,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     command_line = parser()
-    if "_ARGCOMPLETE" in os.environ:
-        import argcomplete
-
-        argcomplete.autocomplete(command_line)
+    line = os.environ.get(completing.VARIABLE)
+    if line is not None:
+        print("\n".join(completing.suggestions(command_line, line)))
+        return OK
     options = command_line.parse_args(words)
     run_dir = getattr(options, "run_dir", None)
     as_json = getattr(options, "json", False)
