@@ -43,6 +43,8 @@ class Daemons:
         return self._listed("borrowerd", self.borrower, what)
 
     def _listed(self, daemon: str, client: Client, what: str) -> list[Document]:
+        if daemon in self.silent:
+            return []
         try:
             return list(client.get(f"/v1/{what}")[what])
         except Unreachable as error:

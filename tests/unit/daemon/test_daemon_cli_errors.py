@@ -10,6 +10,7 @@ import pytest
 from test_daemon_cli import DEVICE, devlend
 
 from device_lending import cli, commands
+from device_lending.client import Client, Unreachable
 
 
 @pytest.fixture
@@ -45,6 +46,21 @@ def test_with_one_daemon_down_the_rest_is_shown(pair, capsys):
     assert code == 3 and "borrowed from" in out and "without ownerd" in err
     for command in ("offers", "links"):
         assert devlend(capsys, borrower, command)[0] == 0
+
+
+def test_a_daemon_that_hangs_is_waited_for_once(pair, capsys, monkeypatch):
+    owner, _borrower = pair
+    asked, get = [], Client.get
+
+    def hanging(client, path, timeout=30.0):
+        if "borrowerd" in client._path:
+            asked.append(path)
+            raise Unreachable("no answer within 30 s")
+        return get(client, path, timeout)
+
+    monkeypatch.setattr(Client, "get", hanging)
+    assert devlend(capsys, owner, "list")[0] == 3
+    assert len(asked) == 1
 
 
 def test_what_a_silent_daemon_may_know_is_not_said_to_be_missing(pair, capsys):
