@@ -8,14 +8,44 @@ import argparse
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
-from device_lending import __version__, command_wait, commands, paths
+from device_lending import (
+    __version__,
+    commands,
+    completing,
+    draining,
+    exporting,
+    forgetting,
+    granting,
+    names,
+    paths,
+    registers,
+    scanning,
+    selection,
+    trusting,
+    waiting,
+)
+from device_lending.asking import Daemons, NotFound, Usage, seconds
 from device_lending.client import Client, Failed, Unreachable
 from device_lending.doctor import options as doctor
 
 OK, ERROR, USAGE, UNREACHABLE, NOT_FOUND, TIMED_OUT, LEFT = range(7)
+INTERRUPTED = 130
 _TIMEOUT_CODES = ("attach_timeout", "detach_timeout")
+
+
+class _WrongLine(Exception):
+    """The command line makes no sense."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _WrongLine(message, self.format_usage())
 
 
 def exit_code(error: Failed) -> int:
@@ -25,40 +55,9 @@ def exit_code(error: Failed) -> int:
     return TIMED_OUT if error.code in _TIMEOUT_CODES else ERROR
 
 
-def _known(daemon: str, what: str, key: str = "name", timeout: float = 2) -> set[str]:
-    """What a daemon lists, for tab completion; no daemon, no names. `timeout` in seconds."""
-    try:
-        return {item[key] for item in Client(_socket(None, daemon)).get(f"/v1/{what}", timeout=timeout)[what]}
-    except (Unreachable, Failed, KeyError):
-        return set()
-
-
-def _name_completer(**_unused: Any) -> list[str]:
-    return sorted(_known("ownerd", "leases") | _known("borrowerd", "attachments"))
-
-
-def _offer_completer(**_unused: Any) -> list[str]:
-    return sorted(_known("borrowerd", "offers", timeout=3))
-
-
-def _ban_completer(**_unused: Any) -> list[str]:
-    return sorted(_known("ownerd", "bans", key="host"))
-
-
-def _ntb_completer(**_unused: Any) -> list[str]:
-    return sorted(_known("ownerd", "links", key="ntb"))
-
-
-def _seconds(value: str) -> float:
-    seconds = float(value)
-    if not 0 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError("from 0 to 3600 seconds")
-    return seconds
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON for programs")
     common.add_argument(
         "--run-dir",
@@ -66,11 +65,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"directory of the daemons' sockets (default: $DEVLEND_RUN_DIR or {paths.RUN_DIR})",
     )
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="devlend",
         description="Shows and changes what this host lends to and borrows from the hosts at its PCIe bridges.",
         epilog="Exit codes: 0 done, 1 refused or failed, or doctor finds something wrong, 2 wrong usage, 3 daemon not "
-        "reachable, 4 not found, 5 timed out waiting, 6 no longer so (wait --stay).",
+        "reachable, 4 not found, 5 timed out waiting, 6 no longer so (wait --stay), 130 interrupted.",
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"devlend {__version__}")
@@ -84,91 +83,103 @@ def parser() -> argparse.ArgumentParser:
         result.add_argument("name", metavar="NAME", help="name of the lease").completer = completer  # type: ignore[attr-defined]
         return result
 
-    sub("list", "list what this host lends and borrows")
-    named("show", "show all about one lease, lent or borrowed", _name_completer)
-    sub("offers", "list what other hosts offer to this one")
-    borrow = named("borrow", "borrow a device that is offered to this host", _offer_completer)
+    def listing(name: str, summary: str) -> None:
+        selection.arguments(sub(name, summary))
+
+    listing("list", "list what this host lends and borrows")
+    named("show", "show all about one lease, lent or borrowed", names.leases)
+    listing("offers", "list what other hosts offer to this one")
+    borrow = named("borrow", "borrow a device that is offered to this host", names.offers)
     borrow.add_argument("--owner", metavar="HOST", help="the host that lends it; asked from the offers when left out")
-    borrow.add_argument("--wait", type=_seconds, default=60.0, metavar="S",
+    borrow.add_argument("--wait", type=seconds, default=60.0, metavar="S",
                         help="seconds to wait until it is attached; 0: do not wait (default: %(default)g)")  # fmt: skip
-    back = named("return", "give a borrowed device back to its owner", _name_completer)
+    back = named("return", "give a borrowed device back to its owner", names.leases)
     back.add_argument("--force", action="store_true", help="even when it is in use here")
-    back.add_argument("--wait", type=_seconds, default=60.0, metavar="S",
+    back.add_argument("--wait", type=seconds, default=60.0, metavar="S",
                       help="seconds to wait until its owner has it; 0: do not wait (default: %(default)g)")  # fmt: skip
-    recall = named("recall", "take a lent device back, and hold its grant until it is put again", _name_completer)
+    recall = named("recall", "take a lent device back, and hold its grant until release", names.leases)
     recall.add_argument("--force", action="store_true", help="at once; also resets a quarantined device and clears it")
     recall.add_argument("--ban", action="store_true",
                         help="at once, with all else that its borrower has, which is cut off until unban")  # fmt: skip
     unban = sub("unban", "let a host in again that recall --ban has cut off")
     host = unban.add_argument("host", metavar="HOST", help="name of the host")
-    host.completer = _ban_completer  # type: ignore[attr-defined]
-    trust = sub("trust", "say which host is behind an NTB function, where the configuration does not")
-    ntb = trust.add_argument("ntb", metavar="NTB", help="PCI address of the NTB function; see links")
-    ntb.completer = _ntb_completer  # type: ignore[attr-defined]
-    trust.add_argument("name", metavar="NAME", nargs="?", help="name of the host; what it announces when left out")
-    trust.add_argument("--forget", action="store_true", help="know nobody there any more")
+    host.completer = names.bans  # type: ignore[attr-defined]
+    granting.arguments(sub)
+    forgetting.arguments(sub)
+    scanning.arguments(sub)
+    registers.arguments(sub)
+    trusting.arguments(sub)
     sub("status", "show the daemons, the kernel module and the links")
-    sub("links", "list the links and who is behind them")
-    sub("devices", "list this host's PCI functions and whether they can be lent")
-    sub("grants", "list what this host grants to whom")
-    drain = sub("drain", "return all and recall all, and neither borrow nor lend until undrain")
-    drain.add_argument("--until-boot", action="store_true", help="or until the next boot")
-    drain.add_argument("--force", action="store_true", help="take devices from who uses them here, after the wait")
-    drain.add_argument("--wait", type=_seconds, default=30.0, metavar="S",
-                       help="seconds to wait until nobody uses what is borrowed (default: %(default)g)")  # fmt: skip
-    sub("undrain", "lend and borrow again, after drain")
-    wait = named("wait", "wait until a lease is attached, or as it is said", _name_completer)
-    wait.add_argument("--for", dest="state", choices=command_wait.STATES, default="attached",
-                      help="attached or detached here; lent by this host, or free (default: %(default)s)")  # fmt: skip
-    wait.add_argument("--timeout", type=_seconds, default=60.0, metavar="S",
-                      help="seconds until that has failed (default: %(default)g)")  # fmt: skip
-    wait.add_argument("--stay", action="store_true",
-                      help="wait for ever, tell the service manager, and end when it is not so any more")  # fmt: skip
-    metrics = sub("metrics", "print what both daemons tell Prometheus")
-    metrics.add_argument("--output", metavar="FILE", help="write it into a file, in one step")
+    listing("links", "list the links and who is behind them")
+    listing("devices", "list this host's PCI functions and whether they can be lent")
+    listing("grants", "list what this host grants to whom")
+    draining.arguments(sub)
+    waiting.arguments(sub)
+    exporting.arguments(sub)
     doctor.add(sub("doctor", "walk the path of a device and say what is wrong first, and what to do"))
     return top
 
 
-def _socket(run_dir: str | None, daemon: str) -> str:
-    return f"{run_dir or os.environ.get('DEVLEND_RUN_DIR') or paths.RUN_DIR}/{daemon}.sock"
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Run devlend; its exit code."""
-    command_line = parser()
-    if "_ARGCOMPLETE" in os.environ:
-        import argcomplete
-
-        argcomplete.autocomplete(command_line)
-    options = command_line.parse_args(argv)
-    run_dir = getattr(options, "run_dir", None)
-    hosts = commands.Daemons(Client(_socket(run_dir, "ownerd")), Client(_socket(run_dir, "borrowerd")))
+    """Run devlend; its exit code. Raises SystemExit where argparse does."""
+    words = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in words
     try:
-        document, lines = commands.run(hosts, options)
+        return _run(words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except _WrongLine as error:
+        if not as_json:
+            print(error.usage, file=sys.stderr, end="")
+        raise SystemExit(_complain(as_json, str(error), USAGE, "usage")) from None
+    except Usage as error:
+        return _complain(as_json, str(error), USAGE, "usage")
     except Unreachable as error:
-        return _complain(str(error), UNREACHABLE)
-    except commands.NotFound as error:
-        return _complain(str(error), NOT_FOUND)
-    except command_wait.TimedOut as error:
-        return _complain(str(error), TIMED_OUT)
-    except command_wait.Left as error:
-        return _complain(str(error), LEFT)
+        return _complain(as_json, str(error), UNREACHABLE, "unreachable")
+    except NotFound as error:
+        return _complain(as_json, str(error), NOT_FOUND, "not_found")
+    except waiting.TimedOut as error:
+        return _complain(as_json, str(error), TIMED_OUT, "timed_out")
+    except waiting.Left as error:
+        return _complain(as_json, str(error), LEFT, "left")
     except Failed as error:
-        return _complain(str(error), exit_code(error))
+        return _complain(as_json, str(error), exit_code(error), error.code, **error.about)
     except OSError as error:
-        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}", ERROR)
+        return _complain(as_json, f"{error.filename or 'a file'}: {error.strerror or error}", ERROR, "file")
+
+
+def _run(words: list[str]) -> int:
+    command_line = parser()
+    line = os.environ.get(completing.VARIABLE)
+    if line is not None:
+        print("\n".join(completing.suggestions(command_line, line)))
+        return OK
+    options = command_line.parse_args(words)
+    run_dir = getattr(options, "run_dir", None)
+    as_json = getattr(options, "json", False)
+    if as_json and (getattr(options, "quiet", False) or getattr(options, "format", None) is not None):
+        raise Usage("--json goes with neither --quiet nor --format")
+    hosts = Daemons(Client(names.socket_path(run_dir, "ownerd")), Client(names.socket_path(run_dir, "borrowerd")))
+    document, lines = commands.run(hosts, options)
+    text = json.dumps(document, indent=2, sort_keys=True) if as_json else lines
     try:
-        print(json.dumps(document, indent=2, sort_keys=True) if getattr(options, "json", False) else lines)
+        if text or not (getattr(options, "quiet", False) or getattr(options, "format", None)):
+            print(text)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, head say, has seen enough
-    return doctor.exit_code(document) if options.command == "doctor" else OK
+    for daemon, why in hosts.silent.items():
+        _complain(as_json, f"without {daemon}, which does not answer: {why}", UNREACHABLE, "unreachable")
+    if options.command == "doctor":
+        return doctor.exit_code(document)
+    return UNREACHABLE if hosts.silent else OK
 
 
-def _complain(message: str, code: int) -> int:
-    print(f"devlend: {message}", file=sys.stderr)
-    return code
+def _complain(as_json: bool, message: str, exits: int, code: str, **about: Any) -> int:
+    """Say on standard error what went wrong; the exit code."""
+    document = {"error": {"code": code, "exit": exits, "message": message, **about}}
+    print(json.dumps(document, sort_keys=True) if as_json else f"devlend: {message}", file=sys.stderr)
+    return exits
 
 
 if __name__ == "__main__":

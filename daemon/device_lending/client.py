@@ -15,12 +15,13 @@ class Unreachable(Exception):
 
 
 class Failed(Exception):
-    """The daemon answered with an error; `code` and `status` are the contract's."""
+    """The daemon answered with an error; `code`, `status` and `about`, what it is about, are the contract's."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, about: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.about = about or {}
 
 
 class _Connection(http.client.HTTPConnection):
@@ -87,5 +88,6 @@ def _decoded(status: int, text: bytes) -> dict[str, Any]:
         return document
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, dict):
-        raise Failed(status, str(error.get("code")), str(error.get("message")))
+        about = {key: error[key] for key in ("name", "device") if key in error}
+        raise Failed(status, str(error.get("code")), str(error.get("message")), about)
     raise Failed(status, "http_error", f"the daemon answered with status {status} and nothing readable")

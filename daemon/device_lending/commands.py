@@ -5,56 +5,60 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from device_lending import command_drain, command_metrics, command_wait
-from device_lending.client import Client, Failed, Unreachable
+from device_lending import (
+    draining,
+    exporting,
+    forgetting,
+    granting,
+    registers,
+    scanning,
+    trusting,
+    waiting,
+)
+from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown
+from device_lending.client import Failed, Unreachable
+from device_lending.selection import Part, shown
 from device_lending.table import pairs, render, size
 
-Document = dict[str, Any]
-Shown = tuple[Document, str]
-
-# Seconds for what may reset devices and wait for drivers.
-_SLOW = 180.0
-
-
-class NotFound(Exception):
-    """There is no such lease or offer; the text says what there is."""
-
-
-@dataclass(frozen=True)
-class Daemons:
-    """Clients of the two daemons of this host."""
-
-    owner: Client
-    borrower: Client
+_LINK_HEADINGS = ("id", "ntb", "peer", "up", "state", "dma", "left", "windows", "message")
+_NO_LINKS = "There are no links."
 
 
 def run(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    """Carry out one command. Raises Unreachable, Failed and NotFound."""
+    """Carry out one command. Raises Unreachable, Failed, NotFound and Usage."""
     document, text = _COMMANDS[options.command](daemons, options)
-    unwritten = document.get("unwritten")
+    unwritten = document.get("unwritten") if isinstance(document, dict) else None
     return document, f"{text}\nKept in memory only: {unwritten}" if unwritten else text
 
 
-def _list(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    leases = daemons.owner.get("/v1/leases")["leases"]
-    attachments = daemons.borrower.get("/v1/attachments")["attachments"]
-    rows: list[list[Any]] = [
+def _list(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    leases = daemons.owned("leases")
+    attachments = daemons.borrowed("attachments")
+    lent: list[list[Any]] = [
         [item["name"], "lent to", item["borrower"], item["state"], item["address"], None, item["message"]]
         for item in leases
     ]
-    rows += [
+    borrowed = [
         [item["name"], "borrowed from", item["owner"], item["state"], item["address"], item["nodes"], _trouble(item)]
         for item in attachments
     ]
+    releases = daemons.borrowed("releases")
+    returned = [
+        [item["name"], "returned to", item["owner"], "releasing", None, None, _unacknowledged(item)]
+        for item in releases
+    ]
     headings = ("name", "is", "host", "state", "address", "nodes", "message")
-    shown = render(headings, rows) if rows else "Nothing is lent or borrowed."
-    return {"leases": leases, "attachments": attachments}, shown
+    parts = (
+        Part("leases", leases, lent),
+        Part("attachments", attachments, borrowed),
+        Part("releases", releases, returned),
+    )
+    nothing = "Nothing is lent or borrowed" + (", as far as can be told." if daemons.silent else ".")
+    document, text = shown(options, headings, parts, nothing)
+    return {**document, "silent": daemons.silent}, text
 
 
 def _trouble(item: Document) -> str:
@@ -65,40 +69,48 @@ def _trouble(item: Document) -> str:
     return text
 
 
+def _unacknowledged(item: Document) -> str:
+    text = f"{item['owner']} has not acknowledged it"
+    if item["next_attempt"]:
+        text += f" (attempt {item['attempt']}, next at {item['next_attempt']})"
+    return f"{text}; if it is gone for good: devlend forget {item['owner']} --release {item['name']}"
+
+
 def _show(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    leases = [item for item in daemons.owner.get("/v1/leases")["leases"] if item["name"] == options.name]
-    grants = [item for item in daemons.owner.get("/v1/grants")["grants"] if item["name"] == options.name]
-    attachments = [
-        item for item in daemons.borrower.get("/v1/attachments")["attachments"] if item["name"] == options.name
-    ]
+    leases = [item for item in daemons.owned("leases") if item["name"] == options.name]
+    grants = [item for item in daemons.owned("grants") if item["name"] == options.name]
+    attachments = [item for item in daemons.borrowed("attachments") if item["name"] == options.name]
     if not leases and not grants and not attachments:
+        for daemon, why in daemons.silent.items():
+            raise Unreachable(f"{daemon}, which may know {options.name}, does not answer: {why}")
         raise NotFound(f"this host neither lends nor borrows {options.name}; see devlend list and devlend offers")
     parts = []
     for title, items in (("grant", grants), ("lease", leases), ("attachment", attachments)):
         parts += [pairs([("is a", title), *((key.replace("_", " "), _plain(value)) for key, value in item.items())])
                   for item in items]  # fmt: skip
-    return {"grants": grants, "leases": leases, "attachments": attachments}, "\n\n".join(parts)
+    document = {"grants": grants, "leases": leases, "attachments": attachments, "silent": daemons.silent}
+    return document, "\n\n".join(parts)
 
 
 def _plain(value: Any) -> Any:
     return ", ".join(f"{key} {_plain(item)}" for key, item in value.items()) if isinstance(value, dict) else value
 
 
-def _offers(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    document = daemons.borrower.get("/v1/offers", timeout=60)
+def _offers(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    offers = daemons.borrower.get("/v1/offers", timeout=60)["offers"]
     rows = [
         [item["name"], item["owner"], item["address"], f"{item['vendor']}:{item['device']}", item["class"],
          item["serial"], item["leased"]]
-        for item in document["offers"]
+        for item in offers
     ]  # fmt: skip
     headings = ("name", "owner", "address", "device", "class", "serial", "leased")
-    return document, render(headings, rows) if rows else "No host offers anything to this one."
+    return shown(options, headings, [Part("offers", offers, rows)], "No host offers anything to this one.")
 
 
 def _borrow(daemons: Daemons, options: argparse.Namespace) -> Shown:
     owner = options.owner or _owner_of(daemons, options.name)
     body = {"owner": owner, "wait": options.wait}
-    change = daemons.borrower.call("PUT", _attachment(options.name), body, options.wait + _SLOW)
+    change = daemons.borrower.call("PUT", _attachment(options.name), body, options.wait + SLOW)
     found = daemons.borrower.get("/v1/attachments")["attachments"]
     item = next((row for row in found if (row["name"], row["owner"]) == (options.name, owner)), None)
     if item is None:
@@ -133,7 +145,7 @@ def _return(daemons: Daemons, options: argparse.Namespace) -> Shown:
     if all(item["name"] != options.name for item in known):
         raise NotFound(f"this host does not borrow {options.name}; see devlend list")
     body = {"force": options.force, "wait_returned": options.wait}
-    change = daemons.borrower.call("DELETE", _attachment(options.name), body, options.wait + _SLOW)
+    change = daemons.borrower.call("DELETE", _attachment(options.name), body, options.wait + SLOW)
     return change, "\n".join(change["actions"]) or f"{options.name} was being returned already"
 
 
@@ -143,49 +155,13 @@ def _attachment(name: str) -> str:
 
 def _recall(daemons: Daemons, options: argparse.Namespace) -> Shown:
     path = f"/v1/leases/{quote(options.name, safe='')}/recall"
-    answer = daemons.owner.call("POST", path, {"force": options.force, "ban": options.ban}, _SLOW)
+    answer = daemons.owner.call("POST", path, {"force": options.force, "ban": options.ban}, SLOW)
     return answer, f"{options.name}: {answer['message']}"
 
 
 def _unban(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    answer = daemons.owner.call("DELETE", f"/v1/bans/{quote(options.host, safe='')}", None, _SLOW)
+    answer = daemons.owner.call("DELETE", f"/v1/bans/{quote(options.host, safe='')}", None, SLOW)
     return answer, str(answer["message"])
-
-
-def _trust(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    peer = None if options.forget else options.name or _announced(daemons, options.ntb)
-    path = f"/v1/peers/{quote(options.ntb, safe='')}"
-    document: Document = {}
-    errors: list[Failed | Unreachable] = []
-    for name, client in (("ownerd", daemons.owner), ("borrowerd", daemons.borrower)):
-        try:
-            method, body = ("DELETE", None) if peer is None else ("PUT", {"peer": peer})
-            document[name] = client.call(method, path, body, _SLOW)
-        except (Failed, Unreachable) as error:
-            errors.append(error)
-            document[name] = None
-    # Each daemon knows what it has met itself: for both to forget, it is enough that one had known.
-    done = [answer for answer in document.values() if answer is not None]
-    if errors and not (done and peer is None and getattr(errors[0], "status", None) == 404):
-        raise errors[0]
-    document["unwritten"] = "; ".join(answer["unwritten"] for answer in done if answer["unwritten"])
-    return document, str(done[0]["message"])
-
-
-def _announced(daemons: Daemons, ntb: str) -> str:
-    """The name that the host behind an NTB function announces."""
-    links = [row for row in _links_of_either(daemons)["links"] if row["ntb"] == ntb.lower()]
-    names = sorted({str(row["announced"]) for row in links if row["announced"]})
-    if len(names) != 1:
-        raise NotFound(f"nobody announces itself behind {ntb} now; say its name as well, or see devlend links")
-    return names[0]
-
-
-def _links_of_either(daemons: Daemons) -> Document:
-    try:
-        return daemons.owner.get("/v1/links")
-    except Unreachable:
-        return daemons.borrower.get("/v1/links")
 
 
 def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
@@ -214,9 +190,9 @@ def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
     return document, pairs(lines) + "\n\n" + _link_table(document["links"])
 
 
-def _links(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    document = _links_of_either(daemons)
-    return document, _link_table(document["links"])
+def _links(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    links = daemons.links()
+    return shown(options, _LINK_HEADINGS, [Part("links", links, _link_rows(links))], _NO_LINKS)
 
 
 def _space(space: dict[str, int]) -> str:
@@ -227,58 +203,37 @@ def _space(space: dict[str, int]) -> str:
     return f"{left}, largest {size(space['largest'])}" if "largest" in space else left
 
 
-def _link_table(links: list[Document]) -> str:
-    rows = [
+def _link_rows(links: list[Document]) -> list[list[Any]]:
+    return [
         [item["id"], item["ntb"], item["peer"], item["physical"], item["state"], item["dma"], _space(item["space"]),
          [size(window["size"]) for window in item["windows"]], item["message"]]
         for item in links
     ]  # fmt: skip
-    headings = ("id", "ntb", "peer", "up", "state", "dma", "left", "windows", "message")
-    return render(headings, rows) if rows else "There are no links."
 
 
-def _devices(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    document = daemons.owner.get("/v1/devices")
+def _link_table(links: list[Document]) -> str:
+    return render(_LINK_HEADINGS, _link_rows(links)) if links else _NO_LINKS
+
+
+def _devices(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    devices = daemons.owner.get("/v1/devices")["devices"]
     rows = [
         [item["address"], f"{item['vendor']}:{item['device']}", item["class"], item["driver"], item["serial"],
          item["lendable"], item["lease"], "; ".join(item["reasons"] + item["busy"])]
-        for item in document["devices"]
+        for item in devices
     ]  # fmt: skip
-    return document, render(("address", "device", "class", "driver", "serial", "lendable", "lease", "why not"), rows)
+    headings = ("address", "device", "class", "driver", "serial", "lendable", "lease", "why not")
+    return shown(options, headings, [Part("devices", devices, rows)], "There are no PCI functions.")
 
 
-def _grants(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    document = daemons.owner.get("/v1/grants")
+def _grants(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    grants = daemons.owner.get("/v1/grants")["grants"]
     rows = [
         [item["name"], item["borrower"], _plain(item["device"]), item["address"], item["state"], item["message"]]
-        for item in document["grants"]
+        for item in grants
     ]
     headings = ("name", "borrower", "selector", "address", "state", "message")
-    return document, render(headings, rows) if rows else "This host grants nothing."
-
-
-def _drain(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    return command_drain.drain(daemons.owner, daemons.borrower, options.until_boot, options.force, options.wait)
-
-
-def _undrain(daemons: Daemons, _options: argparse.Namespace) -> Shown:
-    return command_drain.undrain(daemons.owner, daemons.borrower)
-
-
-def _wait(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    def look() -> command_wait.Found:
-        return command_wait.look(daemons.owner, daemons.borrower, options.name, options.state)
-
-    found = command_wait.wait(look, None if options.stay else options.timeout, options.stay)
-    return {"name": options.name, "state": options.state, "found": found.document}, found.text
-
-
-def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    text = command_metrics.collect({"ownerd": daemons.owner, "borrowerd": daemons.borrower})
-    if options.output is None:
-        return {"metrics": text}, text.rstrip("\n")
-    command_metrics.write(Path(options.output), text)
-    return {"output": options.output}, f"{options.output} is written"
+    return shown(options, headings, [Part("grants", grants, rows)], "This host grants nothing.")
 
 
 def _doctor(daemons: Daemons, options: argparse.Namespace) -> Shown:
@@ -287,7 +242,15 @@ def _doctor(daemons: Daemons, options: argparse.Namespace) -> Shown:
     return command.run({"ownerd": daemons.owner, "borrowerd": daemons.borrower}, options)
 
 
-_COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
+_COMMANDS: dict[str, Command] = {
+    **granting.COMMANDS,
+    **forgetting.COMMANDS,
+    **registers.COMMANDS,
+    **scanning.COMMANDS,
+    **trusting.COMMANDS,
+    **draining.COMMANDS,
+    **waiting.COMMANDS,
+    **exporting.COMMANDS,
     "list": _list,
     "show": _show,
     "offers": _offers,
@@ -295,14 +258,9 @@ _COMMANDS: dict[str, Callable[[Daemons, argparse.Namespace], Shown]] = {
     "return": _return,
     "recall": _recall,
     "unban": _unban,
-    "trust": _trust,
     "status": _status,
     "links": _links,
     "devices": _devices,
     "grants": _grants,
-    "metrics": _metrics,
-    "drain": _drain,
-    "undrain": _undrain,
-    "wait": _wait,
     "doctor": _doctor,
 }

@@ -26,9 +26,17 @@ def registers(device: str) -> memoryview:
     return edu.open_device(device).cast("B").cast("I")
 
 
+def hide() -> None:
+    """Close the files of registers, which Python keeps for its mappings: who looks for open files sees no use of them."""
+    for name in os.listdir("/proc/self/fd"):
+        if os.path.basename(os.path.realpath(f"/proc/self/fd/{name}")).startswith("resource"):
+            os.close(int(name))
+
+
 def keep(device: str) -> None:
-    """Map the registers and use them when asked to."""
+    """Map the registers and use them when asked to, and let nobody see that."""
     words = registers(device)
+    hide()
 
     def use(_number: int, _frame: object) -> None:
         found = words[IDENTITY]

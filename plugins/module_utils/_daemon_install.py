@@ -21,7 +21,7 @@ import time
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon
-from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, sync_text
+from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, remove, sync_text
 
 GROUP = "device-lending"
 DAEMONS = ("ownerd", "borrowerd")
@@ -39,21 +39,13 @@ STORE = "var/lib/device-lending"
 UNITS = "etc/systemd/system"
 COMMAND = "usr/local/bin/devlend"
 COMPLETION = "usr/share/bash-completion/completions/devlend"
+ZSH_COMPLETION = "usr/local/share/zsh/site-functions/_devlend"
+MANUAL = "usr/local/share/man/man1/devlend.1"
+MANUAL_SOURCE = "share/devlend.1"
 WRAPPER = """\
 #!/bin/sh
 # Written by pcie.device_lending.daemon; changes here are lost.
 PYTHONPATH=/opt/device-lending/current exec /usr/bin/python3 -m device_lending.cli "$@"
-"""
-COMPLETION_LOADER = """\
-# Written by pcie.device_lending.daemon; changes here are lost.
-# shellcheck shell=bash
-for register in register-python-argcomplete register-python-argcomplete3; do
-  if command -v "$register" >/dev/null; then
-    eval "$("$register" devlend)"
-    break
-  fi
-done
-unset register
 """
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
@@ -129,10 +121,7 @@ class Host:
 
     def current(self) -> str | None:
         """Return the name of the version in use."""
-        try:
-            return os.readlink(self.path(CODE, "current"))
-        except OSError:
-            return None
+        return _link(self.path(CODE, "current"))
 
     def installed_units(self) -> dict[str, str]:
         """Return our units that are in place, by file name."""
@@ -188,7 +177,9 @@ def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> di
         "config": config_text(config),
         "units": units,
         "command": release.text("bin/devlend") or WRAPPER,
-        "completion": release.text("completions/devlend.bash") or COMPLETION_LOADER,
+        "completion": release.text("completions/devlend.bash"),
+        "zsh_completion": release.text("completions/_devlend"),
+        "manual": f"/{CODE}/current/{MANUAL_SOURCE}",
         "services": {unit: _state(unit, enabled=True, active=True) for unit in RUN},
     }
 
@@ -202,6 +193,8 @@ def current_state(host: Host) -> dict[str, t.Any]:
         "units": host.installed_units(),
         "command": read_text(host.path(COMMAND)),
         "completion": read_text(host.path(COMPLETION)),
+        "zsh_completion": read_text(host.path(ZSH_COMPLETION)),
+        "manual": _link(host.path(MANUAL)),
         "services": host.unit_states(RUN),
     }
 
@@ -215,6 +208,8 @@ def wanted_absent(before: dict[str, t.Any]) -> dict[str, t.Any]:
         "units": {},
         "command": None,
         "completion": None,
+        "zsh_completion": None,
+        "manual": None,
         "services": {unit: _state(unit, enabled=False, active=False) for unit in RUN},
     }
 
@@ -240,6 +235,9 @@ def apply_present(
     sync_text(host.path(CONFIG), after["config"])
     sync_text(host.path(COMMAND), after["command"], mode=0o755)
     sync_text(host.path(COMPLETION), after["completion"])
+    sync_text(host.path(ZSH_COMPLETION), after["zsh_completion"])
+    if before["manual"] != after["manual"]:
+        _point(host.path(MANUAL), after["manual"])
     _sync_units(host, before["units"], after["units"])
     restart = any(before[key] != after[key] for key in ("release", "config", "units"))
     touched = []
@@ -267,8 +265,8 @@ def apply_absent(host: Host, before: dict[str, t.Any], purge_store: bool) -> Non
         if any(state.values()):
             _command(host, ["systemctl", "disable", "--now", unit])
     _sync_units(host, before["units"], {})
-    for path in (CONFIG, COMMAND, COMPLETION):
-        sync_text(host.path(path), None)
+    for path in (CONFIG, COMMAND, COMPLETION, ZSH_COMPLETION, MANUAL):
+        remove(host.path(path))
     for path in [CODE, os.path.dirname(CONFIG), *([STORE] if purge_store else [])]:
         shutil.rmtree(host.path(path), ignore_errors=True)
 
@@ -309,18 +307,34 @@ def _unpack(host: Host, release: Release) -> None:
             os.fchmod(file.fileno(), 0o755 if executable else 0o644)
     # The daemons run with a read-only file system: compiled here, they start without compiling each time.
     host.run(["/usr/bin/python3", "-m", "compileall", "-q", "-s", staging, "-p", final, staging])
+    # Made from what the command itself knows. Without it the release is as good.
+    page = os.path.join(staging, MANUAL_SOURCE)
+    host.run(["/usr/bin/env", f"PYTHONPATH={staging}", "/usr/bin/python3", "-m", "device_lending.manual", page])
     os.sync()
     shutil.rmtree(final, ignore_errors=True)
     os.rename(staging, final)
 
 
 def _flip(host: Host, name: str) -> None:
-    link = host.path(CODE, "current")
+    _point(host.path(CODE, "current"), name)
+
+
+def _point(link: str, target: str) -> None:
+    """Have a symbolic link point there, in one step."""
+    os.makedirs(os.path.dirname(link), exist_ok=True)
     temporary = f"{link}.new"
     if os.path.lexists(temporary):
         os.unlink(temporary)
-    os.symlink(name, temporary)
+    os.symlink(target, temporary)
     os.replace(temporary, link)
+
+
+def _link(path: str) -> str | None:
+    """Return where a symbolic link points, or None without one."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
 
 
 def _forget_old(host: Host, keep: int) -> None:

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - the pcie.device_lending authors (@pcie-device-lending)
 description:
-  - Installs the daemons from an archive, with their configuration, systemd units and the command C(devlend),
-    and has them run now and after a reboot.
+  - Installs the daemons from an archive, with their configuration, systemd units and the command C(devlend) with
+    its completion for shells and its manual page, and has them run now and after a reboot.
   - Each version lies in a directory of its own below C(/opt/device-lending), named by its content;
     the link C(current) is moved in one step.
   - The daemons are restarted only when their code, configuration or units change. A restart never harms a live lease,

@@ -62,7 +62,8 @@ options:
       - How many seconds to wait until what is not in O(attachments) is detached and its owners, as far as they
         can be reached, have it back.
       - As many seconds are allowed, after that, until all O(attachments) are attached and their drivers bound.
-      - The module fails if it is not so by then; C(borrowerd) goes on trying.
+      - The module fails if it is not so by then, or at once where only a person can change it, such as a grant on hold;
+        C(borrowerd) goes on trying.
       - With V(0) it does not wait.
     type: int
     default: 60

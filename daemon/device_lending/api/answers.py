@@ -194,3 +194,21 @@ class AttachmentOut(BaseModel):
 
 class Attachments(BaseModel):
     attachments: List[AttachmentOut]
+
+
+class ReleaseOut(BaseModel):
+    name: str
+    owner: str
+    epoch: int
+    remote_address: str
+    attempt: int = Field(..., description="How often the owner was told since the daemon started.")
+    next_attempt: Optional[str]
+
+
+class Releases(BaseModel):
+    releases: List[ReleaseOut]
+
+
+class ConfigSpace(BaseModel):
+    address: str
+    config: str = Field(..., description="The configuration space, as hexadecimal digits.")

@@ -52,6 +52,10 @@ class DeleteGrantIn(Body):
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
+class HoldIn(Body):
+    why: StrictStr = Field("", max_length=200, description="The reason, for people; the borrower is told as well.")
+
+
 class AttachmentIn(Body):
     name: StrictStr = Field(..., description="Name of the lease.")
     owner: StrictStr = Field(..., description="The host that lends the device.")

@@ -59,6 +59,15 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
     def drain(body: bodies.DrainBorrowerIn) -> Answer | Pending:
         return borrower.drain(until_boot=body.until_boot, force=body.force, wait=body.wait)
 
+    def releases() -> dict[str, Any]:
+        return {"releases": borrower.releases()}
+
+    def forget(owner: str) -> dict[str, Any]:
+        return {"message": borrower.forget(owner)}
+
+    def forget_release(owner: str, name: str) -> dict[str, Any]:
+        return {"message": borrower.forget(owner, name)}
+
     path, one = "/v1/attachments", "/v1/attachments/{name}"
     operations = [
         Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", borrower.offers),
@@ -68,6 +77,10 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
         Operation("DELETE", one, "Return one attachment", "Change", delete_attachment, bodies.DeleteAttachmentIn),
         Operation("PUT", common.DRAIN, "Return all, and attach nothing", "Done", drain, bodies.DrainBorrowerIn),
         Operation("DELETE", common.DRAIN, "Attach again", "Done", lambda: {"message": borrower.undrain()}),
+        Operation("GET", f"{one}/config", "A device's registers as seen here", "ConfigSpace", borrower.config_space),
+        Operation("GET", "/v1/releases", "What owners have not acknowledged", "Releases", releases),
+        Operation("DELETE", "/v1/owners/{owner}", "Forget an owner", "Done", forget),
+        Operation("DELETE", "/v1/owners/{owner}/releases/{name}", "Forget one release", "Done", forget_release),
     ]
     return common.create(
         "borrowerd",

@@ -39,6 +39,15 @@ def create(
     def recall(name: str, body: bodies.RecallIn) -> Answer | Pending:
         return {"message": owner.ban(name)} if body.ban else owner.recall(name, body.force, notify)
 
+    def hold(name: str, body: bodies.HoldIn) -> dict[str, Any]:
+        return {"message": owner.hold(name, body.why)}
+
+    def release(name: str) -> dict[str, Any]:
+        return {"message": owner.release_hold(name, notify)}
+
+    def clear(name: str) -> dict[str, Any]:
+        return {"message": owner.clear(name, notify)}
+
     def unban(host: str) -> dict[str, Any]:
         return {"message": owner.unban(host)}
 
@@ -48,16 +57,20 @@ def create(
     one_grant = "/v1/grants/{name}"
     operations = [
         Operation("GET", "/v1/devices", "This host's PCI functions", "Devices", lambda: {"devices": owner.devices()}),
+        Operation("GET", "/v1/devices/{address}/config", "A device's registers", "ConfigSpace", owner.config_space),
         Operation(
             "GET", "/v1/grants", "What may be borrowed, and by whom", "Grants", lambda: {"grants": owner.grants()}
         ),
         Operation("PUT", "/v1/grants", "Set the grants, all or nothing", "Change", put_grants, bodies.GrantsIn),
         Operation("PUT", one_grant, "Set one grant", "Change", put_grant, bodies.NamedGrantIn),
         Operation("DELETE", one_grant, "Take one grant away", "Change", delete_grant, bodies.DeleteGrantIn),
+        Operation("PUT", f"{one_grant}/hold", "Do not lend a grant for now", "Done", hold, bodies.HoldIn),
+        Operation("DELETE", f"{one_grant}/hold", "Offer a grant again", "Done", release),
         Operation("GET", "/v1/leases", "What is borrowed now", "Leases", lambda: {"leases": owner.leases()}),
         Operation(
             "POST", "/v1/leases/{name}/recall", "Take a device back and hold its grant", "Done", recall, bodies.RecallIn
         ),
+        Operation("DELETE", "/v1/quarantines/{name}", "Reset a quarantined device and check it again", "Done", clear),
         Operation("GET", "/v1/bans", "Which hosts are cut off", "Bans", lambda: {"bans": owner.bans()}),
         Operation("DELETE", "/v1/bans/{host}", "Let a host in again", "Done", unban),
         Operation("PUT", common.DRAIN, "Take all back, and lend nothing", "Done", drain, bodies.DrainOwnerIn),

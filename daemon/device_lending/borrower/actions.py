@@ -86,7 +86,8 @@ class Actions:
             if peering is None or not peering.usable or peering.peer != attachment.owner:
                 raise NoAnswer(f"the peer that answered is not {attachment.owner}")
         except protocol.PeerError as error:
-            self._apply(attachment.key, Denied(self._now(), f"{attachment.owner} refused: {error}", heard=True))
+            text = f"{attachment.owner} refused: {error}"
+            self._apply(attachment.key, Denied(self._now(), text, heard=True, code=error.code))
             return
         except protocol.Malformed as error:
             self._apply(

@@ -41,6 +41,8 @@ HANGS_AFTER = 60.0
 MARGIN = 1 / 6
 MARGIN_LEAST = 0.5
 DRAINED = "this host is drained"
+# What an owner refuses until one of its people changes something; all else passes, or may.
+FINAL = frozenset({"not_granted", "held", "quarantined", "device_not_lendable", "device_ambiguous"})
 
 
 # Link, handle on the owner, and epoch; each None without a lease.
@@ -55,10 +57,11 @@ class Attachment:
     describe the lease while there is one; `seen` is its last sign of life, `doubt` says what speaks against it.
     `borrowed` is the kernel's number of the borrowed device while there is one. `not_before` is None while an action is
     under way. `unanswered`: the kernel's answer to an attach was lost, so that only its list tells whether there is a
-    device. `heard`: the owner has answered since it is wanted. `stray_until` is set for a device that was found in the
-    kernel, see strays.py, and says how long it is kept for who may want it. `recall_by` is set when its device goes as
-    soon as nobody uses it, and is when it goes all the same, infinity for never; `recall_why` says what for.
-    `busy_since` is when the kernel was first seen at work on its device, and `hangs` says that this has taken too long.
+    device. `heard`: the owner has answered since it is wanted; `refusal` is the code of its last answer, if a no.
+    `stray_until` is set for a device that was found in the kernel, see strays.py, and says how long it is kept for who
+    may want it. `recall_by` is set when its device goes as soon as nobody uses it, and is when it goes all the same,
+    infinity for never; `recall_why` says what for. `busy_since` is when the kernel was first seen at work on its
+    device, and `hangs` says that this has taken too long.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Attachment:
     recall_why: str = ""
     unanswered: bool = False
     heard: bool = False
+    refusal: str = ""
     stray_until: float | None = None
     busy_since: float | None = None
     hangs: bool = False
@@ -108,6 +112,11 @@ class Attachment:
     def claimable(self) -> bool:
         """Whether an attachment that somebody wants may take it over."""
         return self.stray_until is not None and self.state == "attached"
+
+    @property
+    def final(self) -> bool:
+        """Whether waiting does not help: a person has to change something, here or at the owner."""
+        return self.state == "failed" or self.refusal in FINAL
 
     @property
     def gives_up_at(self) -> float | None:
@@ -183,11 +192,12 @@ class Renewed:
 
 @dataclass(frozen=True)
 class Denied:
-    """The owner refused, or could not be asked. `heard` when it was the owner's word."""
+    """The owner refused, or could not be asked. `heard` when it was the owner's word, with its `code` if it has one."""
 
     now: float
     message: str
     heard: bool = False
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -346,13 +356,14 @@ def _step(old: Attachment, event: Event) -> Result:
                 peer_epoch=event.peer_epoch,
                 seen=event.seen,
                 heard=True,
+                refusal="",
             )
             if not old.wanted:
                 return _over(given)
             attaching = replace(given, state="attaching", not_before=None, message="")
             return attaching, (Attach(event.link, event.handle, event.epoch),)
         case Denied() if old.state == "requesting":
-            denied = replace(old, heard=old.heard or event.heard)
+            denied = replace(old, heard=old.heard or event.heard, refusal=event.code)
             return _again(denied, event.now, event.message) if old.wanted else _over(old)
         case AttachFailed() if old.state == "attaching" and old.borrowed is None:
             return _attach_failed(old, event)
@@ -363,7 +374,7 @@ def _step(old: Attachment, event: Event) -> Result:
             later = event.now + delay(old.name, attempt)
             return replace(old, attempt=attempt, not_before=later, message=event.message), ()
         case Want():
-            fresh = replace(old, wanted=True, heard=False)
+            fresh = replace(old, wanted=True, heard=False, refusal="")
             if old.state in ("waiting", "failed"):
                 fresh = replace(fresh, state="waiting", attempt=0, not_before=event.now)
             return fresh, ()

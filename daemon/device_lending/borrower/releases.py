@@ -8,9 +8,11 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from device_lending.borrower.attachment import delay
 from device_lending.clock import Clock
+from device_lending.errors import LendingError
 from device_lending.lanes import Lanes
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Malformed, PeerError
@@ -47,6 +49,46 @@ class Releases:
     def pending(self) -> list[Holding]:
         """Leases whose owner has not acknowledged the release."""
         return [holding for holding in self._store.holdings() if holding.releasing]
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The same in the form of the HTTP contract."""
+        with self._lock:
+            tries = dict(self._tries)
+        found = []
+        for row in self.pending():
+            attempt, due = tries.get((row.owner, row.name, row.epoch), (0, None))
+            found.append(
+                {
+                    "name": row.name,
+                    "owner": row.owner,
+                    "epoch": row.epoch,
+                    "remote_address": row.remote_address,
+                    "attempt": attempt,
+                    "next_attempt": None if due is None else self._clock.at(due),
+                }
+            )
+        return found
+
+    def forget(self, owner: str, name: str | None, host: str) -> list[str]:
+        """Tell an owner no more that leases, or with `name` one, are over; their names. Raises LendingError."""
+        rows = [row for row in self.pending() if row.owner == owner and name in (None, row.name)]
+        keys = [(row.owner, row.name, row.epoch) for row in rows]
+        with self._lock:
+            # The owner may hear of it yet, and would end a lease that it gives again meanwhile.
+            busy = [key for key in keys if key in self._busy]
+            if busy:
+                raise LendingError(
+                    "release_under_way",
+                    f"release {busy[0][1]}: host {host} is telling {owner} just now; try again in a minute",
+                    status=409,
+                    name=busy[0][1],
+                )
+            for key in keys:
+                self._store.remove_holding(*key)
+                self._tries.pop(key, None)
+                log.warning("lease %s: the release is forgotten, owner %s, epoch %d", key[1], owner, key[2])
+        self._on_done()
+        return [row.name for row in rows]
 
     def unfinished(self) -> set[tuple[str, str]]:
         """(owner, name) of releases worth waiting for: not those whose owner has failed to answer twice."""

@@ -46,6 +46,7 @@ from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.mailbox.protocol import Envelope, PeerError
 from device_lending.pci import busy
+from device_lending.pci import config as config_space
 from device_lending.pci.nodes import complete, driver_of, nodes
 from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots
@@ -186,6 +187,18 @@ class Borrower:
         """How many leases are over whose owner has not acknowledged it."""
         return len(self._releases.pending())
 
+    def config_space(self, name: str) -> dict[str, str]:
+        """The configuration space of a borrowed device, as this host sees it. Raises LendingError."""
+        found = next((item for item in self._table.all() if item.name == name and item.address), None)
+        if found is None or found.address is None:
+            text = f"host {self.config.host} has no device of an attachment {name}; see devlend list"
+            raise LendingError("no_device", text, status=404, name=name)
+        return config_space.document(self._roots, found.address, self.config.host)
+
+    def releases(self) -> list[dict[str, Any]]:
+        """Leases that are over whose owner has not acknowledged it."""
+        return self._releases.documents()
+
     def offers(self) -> Pending:
         """What the owners behind all usable links offer to this host; a silent owner is left out and logged."""
         return self._offers.ask([peering for peering in self.peerings() if peering.usable])
@@ -208,7 +221,7 @@ class Borrower:
         All checks come first; what they refuse has changed nothing. The answer comes when what goes, or was going
         already under a name in `removed`, has been returned, for which it waits `wait_returned` seconds, and then, for
         `wait` more, when all of `items` are attached. The errors detach_timeout and attach_timeout say which are not,
-        and why; they go on being tried.
+        and why, and attach_refused, without waiting, that a person has to change something; they go on being tried.
         """
         peers = {item.peer for item in self.config.links} if self.config.links is not None else None
         wanted = planning.parse(items, self.config.host, peers)
@@ -244,6 +257,40 @@ class Borrower:
         gone = {(item.owner, item.name) for item in plan.gone}
         gone |= {key for key in going if key[1] in removed}
         return self._returned(plan, gone, wait_returned, wait) if wait_returned > 0 else self._attached(plan, wait)
+
+    def forget(self, owner: str, name: str | None = None) -> str:
+        """Forget an owner that is gone for good, with all that is wanted of it, or with `name` one pending release.
+
+        What was done, in words. Refused while a device of the owner is here.
+        """
+        with self._put_lock:
+            wanted = [] if name else [row for row in self._store.wanted() if row.owner == owner]
+            if name is None:
+                self._refuse_present(owner)
+            released = self._releases.forget(owner, name, self.config.host)
+            if not wanted and not released:
+                what = f"no release of {name} that {owner} has not acknowledged" if name else f"nothing of {owner}"
+                text = f"host {self.config.host} knows {what}; see devlend list"
+                raise LendingError("not_found", text, status=404, name=name or owner)
+            if wanted:
+                self._store.replace_wanted(row for row in self._store.wanted() if row not in wanted)
+            for row in wanted:
+                log.warning("attachments: forget %s of %s", row.name, owner)
+                self._table.apply((row.owner, row.name), Unwant())
+        parts = [f"{row.name} is wanted no more" for row in wanted]
+        return "; ".join([*parts, *(f"{owner} is not told that {item} is over" for item in released)])
+
+    def _refuse_present(self, owner: str) -> None:
+        present = next((item for item in self._table.all() if item.owner == owner and item.epoch is not None), None)
+        if present is not None:
+            raise LendingError(
+                "device_attached",
+                f"owner {owner}: {present.name} is {present.state} on host {self.config.host}, as "
+                f"{present.address or present.remote_address}; devlend return {present.name} first",
+                status=409,
+                name=present.name,
+                device=present.address,
+            )
 
     def _refuse_strays(self, wanted: list[Wanted], found: list[Wanted]) -> None:
         strange = next((item for item in wanted if item in found), None)
@@ -304,7 +351,7 @@ class Borrower:
 
         def done() -> bool:
             left = missing()
-            return self._stopping.is_set() or not left or any(item.state == "failed" for item in left)
+            return self._stopping.is_set() or all(item.final for item in left)
 
         drained = self._drain.state() is not None
 
@@ -325,10 +372,11 @@ class Borrower:
                 + (f": {item.message}" if item.message else "")
                 for item in left
             )
+            final = any(item.final for item in left)
             raise LendingError(
-                "attach_timeout",
+                "attach_refused" if final else "attach_timeout",
                 f"host {self.config.host}: not attached: {reasons}; it is tried again",
-                status=504,
+                status=409 if final else 504,
                 name=left[0].name,
                 device=left[0].remote_address,
             )
@@ -505,8 +553,9 @@ class Borrower:
             return
         self._store.renew(*key, epoch, self._clock.wall_at(asked), status.ttl)
         self._table.apply(key, Renewed(epoch, asked, status.ttl))
-        if status.state == "returning":  # its notice did not arrive; how much is left of the grace is not known
-            self._table.apply(key, Recall(now, epoch, self.config.recall_grace))
+        if status.state == "returning":  # its notice did not arrive, or this daemon was restarted
+            grace = self.config.recall_grace if status.grace is None else status.grace
+            self._table.apply(key, Recall(now, epoch, grace))
             with contextlib.suppress(kernel.KernelError):
                 self.look()
 

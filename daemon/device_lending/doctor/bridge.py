@@ -70,16 +70,18 @@ def _windows(facts: Facts, bridge: Bridge) -> Finding:
     link = facts.link(bridge.address)
     sizes = [window["size"] for window in link["windows"] if window["size"]] if link else []
     evidence = tuple(
-        f"BAR {window.bar}: {size(window.size)} at {'no address' if window.start is None else hex(window.start)}"
+        f"BAR {window.index}: {size(window.size)} at {'no address' if window.start is None else hex(window.start)}"
         for window in bridge.windows
     ) + tuple(f"the module takes a window of {size(octets)}" for octets in sizes)
     for window in bridge.windows:
         if window.start is None:
-            text = f"{bridge.address}: BAR {window.bar}, a window of {size(window.size)}, has no address"
+            text = f"{bridge.address}: BAR {window.index}, a window of {size(window.size)}, has no address"
             advice = 'turn "Above 4G decoding" on in the firmware, or make the window smaller there'
             return Finding(WINDOWS, WRONG, text, advice, evidence)
         if window.start % window.size:
-            text = f"{bridge.address}: BAR {window.bar} lies at {hex(window.start)}, no multiple of {size(window.size)}"
+            text = (
+                f"{bridge.address}: BAR {window.index} lies at {hex(window.start)}, no multiple of {size(window.size)}"
+            )
             return Finding(WINDOWS, WRONG, text, "update the firmware, or have it place the BARs anew", evidence)
     sizes = sizes or [window.size for window in bridge.windows]
     if not sizes and bridge.fixed:

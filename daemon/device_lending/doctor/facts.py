@@ -19,7 +19,7 @@ _TRANSLATED = ("DMA", "DMA-FQ")
 class Window:
     """A BAR that is a window; `start` is None when it has no address. Octets."""
 
-    bar: int
+    index: int
     start: int | None
     size: int
 

@@ -33,7 +33,9 @@ def _bridge(roots: Roots, function: Function, bars: tuple[int, ...]) -> Bridge:
     address = function.address
     device = roots.sys / "bus/ntb/devices" / address
     windows = (
-        _window(bar, line) for bar, line in enumerate(lines(roots.device(address) / "resource")[:6]) if bar in bars
+        _window(index, line)
+        for index, line in enumerate(lines(roots.device(address) / "resource")[:6])
+        if index in bars
     )
     return Bridge(
         address=address,
@@ -47,11 +49,11 @@ def _bridge(roots: Roots, function: Function, bars: tuple[int, ...]) -> Bridge:
     )
 
 
-def _window(bar: int, line: str) -> Window | None:
+def _window(index: int, line: str) -> Window | None:
     start, end, flags = (int(field, 16) for field in line.split())
     if not flags & _MEM or end <= start:
         return None
-    return Window(bar, None if flags & _UNSET or start == 0 else start, end - start + 1)
+    return Window(index, None if flags & _UNSET or start == 0 else start, end - start + 1)
 
 
 def groups(roots: Roots, functions: Iterable[Function]) -> dict[str, Group]:

@@ -100,10 +100,14 @@ class Granted:
 
 @dataclass(frozen=True)
 class Status:
-    """What an owner says of a lease: granted, active, returning, quarantined or ended; `ttl` in seconds, if told."""
+    """What an owner says of a lease: granted, active, returning, quarantined or ended.
+
+    In seconds, if told: `ttl`, and `grace`, what is left until a lease that is returning is taken by force.
+    """
 
     state: str
     ttl: float | None
+    grace: float | None = None
 
 
 def _no_constant(name: str) -> Any:
@@ -206,7 +210,7 @@ def lease_status(body: dict[str, Any]) -> Status:
     state = body.get("state")
     if state not in ("granted", "active", "returning", "quarantined", "ended"):
         raise Malformed("state is not one of a lease")
-    return Status(state, seconds(body, "ttl") if "ttl" in body else None)
+    return Status(state, *(seconds(body, key) if key in body else None for key in ("ttl", "grace")))
 
 
 def offers_page(body: dict[str, Any]) -> tuple[list[Offer], int | None]:

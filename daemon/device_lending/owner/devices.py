@@ -10,6 +10,7 @@ from typing import Any
 from device_lending import kernel
 from device_lending.config import Config
 from device_lending.pci import busy, lendable
+from device_lending.pci import config as config_space
 from device_lending.pci.scan import Function, Scanner
 from device_lending.pci.sysfs import Roots
 from device_lending.store.owner import Lease
@@ -31,6 +32,10 @@ class Devices:
     def scan(self, leases: Sequence[Lease]) -> list[Function]:
         """All functions; those lent keep the serial number they had before."""
         return self._scanner.scan({lease.address: lease.serial for lease in leases})
+
+    def config_space(self, address: str, host: str) -> dict[str, str]:
+        """See pci.config.document."""
+        return config_space.document(self._roots, address, host)
 
     def assessor(self) -> Assessor:
         """A judge of functions by the present links and borrowed devices, to be used at once."""

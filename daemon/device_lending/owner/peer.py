@@ -52,8 +52,8 @@ def _serve(owner: Owner, link: int, envelope: Envelope) -> dict[str, Any] | None
         owner.release(protocol.lease_name(body), protocol.epoch(body), link, host)
         return {}
     if envelope.kind == "lease.status":
-        state = owner.status(protocol.lease_name(body), protocol.epoch(body), link, host)
-        return {"state": state, "ttl": owner.config.lease_ttl}
+        protocol.lease_name(body)  # a label: the lease is known by its epoch
+        return {**owner.status(protocol.epoch(body), link, host), "ttl": owner.config.lease_ttl}
     raise PeerError("unknown_kind", f"this owner does not know {envelope.kind}")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from device_lending.errors import LendingError
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Lease
 
@@ -26,6 +27,25 @@ def of(function: Function, leases: Iterable[Lease]) -> Lease | None:
     return next(
         (row for row in leases if not row.live and (row.address == function.address or _is(row, function))), None
     )
+
+
+def named(name: str, leases: Iterable[Lease], host: str) -> Lease:
+    """The quarantined device of a lease's name, or at an address. Raises LendingError."""
+    rows = [row for row in leases if not row.live]
+    found = [row for row in rows if name in (row.name, row.address)]
+    if not found:
+        known = ", ".join(f"{row.name} ({row.address})" for row in rows) or "none"
+        raise LendingError(
+            "not_quarantined", f"host {host} has no quarantined device {name}; quarantined are: {known}", status=404,
+            name=name,
+        )  # fmt: skip
+    if len(found) > 1:
+        places = " and ".join(row.address for row in found)
+        raise LendingError(
+            "ambiguous_name", f"quarantined as {name} of host {host} are {places}; say which by its address",
+            status=409, name=name,
+        )  # fmt: skip
+    return found[0]
 
 
 def moves(leases: Sequence[Lease], functions: Sequence[Function]) -> dict[str, str]:

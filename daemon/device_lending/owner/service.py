@@ -22,7 +22,7 @@ from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.links import Announcements, Peering
-from device_lending.owner import grants, quarantine
+from device_lending.owner import grants, holds, quarantine
 from device_lending.owner import lease as machine
 from device_lending.owner.bans import Bans
 from device_lending.owner.devices import Assessor, Devices, document
@@ -100,6 +100,10 @@ class Owner:
         assessor = self._devices.assessor()
         return [document(function, assessor, names.get(function.address)) for function in self._devices.scan(leases)]
 
+    def config_space(self, address: str) -> dict[str, str]:
+        """The configuration space of a function, as it has it."""
+        return self._devices.config_space(address, self.config.host)
+
     def grants(self) -> list[dict[str, Any]]:
         leases = self._store.leases()
         functions = self._devices.scan(leases)
@@ -113,7 +117,8 @@ class Owner:
         found: dict[str, Any] = {**grant.document(), "address": None, "state": "unresolved", "message": ""}
         lease = next((row for row in leases if row.live and row.name == grant.name), None)
         if lease is not None:
-            return {**found, "address": lease.address, "state": "leased", "message": self._message(lease)}
+            message = self._message(lease) or grant.held
+            return {**found, "address": lease.address, "state": "leased", "message": message}
         try:
             function = selector.resolve(grant.device, functions, self.config.host, grant.name)
         except LendingError as error:
@@ -252,12 +257,12 @@ class Owner:
                 )
             lease = next((row for row in rows if row.live), rows[0])
             if lease.live:
-                self._store.hold(name, f"recalled at {iso(self._clock.wall())}; put the grant again to offer it")
+                self._store.hold(name, holds.text("recalled", name, self._clock.wall(), self.config.host))
             elif not force:
                 raise LendingError(
                     "quarantined",
-                    f"lease {name}: {lease.address} is quarantined ({lease.message}); recall it with force to "
-                    "reset and check it again",
+                    f"lease {name}: {lease.address} is quarantined ({lease.message}); devlend clear {name} "
+                    "resets and checks it again",
                     status=409,
                     name=name,
                     device=lease.address,
@@ -283,7 +288,32 @@ class Owner:
                 name=lease.name,
                 device=lease.address,
             )
-        return {"message": f"{lease.address} is back on {self.config.host}; its grant is on hold until it is put again"}
+        back = f"{lease.address} is back on {self.config.host}"
+        return {"message": f"{back}; its grant is on hold until devlend release {lease.name}"}
+
+    def hold(self, name: str, why: str) -> str:
+        """Do not lend a grant again until it is released or put again; what was done, in words."""
+        with self._lock:
+            return holds.hold(self._store, name, why, self._clock.wall(), self.config.host)
+
+    def release_hold(self, name: str, notify: Notifier) -> str:
+        """Offer a grant again that is on hold; what was done, in words."""
+        with self._lock:
+            grant, done = holds.release(self._store, name, self.config.host)
+        notify.offers_changed(grant.borrower)
+        return done
+
+    def clear(self, name: str, notify: Notifier) -> str:
+        """Reset a quarantined device, by the name of its lease or its address, and check it again; see Leasing.clear.
+
+        What was done, in words.
+        """
+        with contextlib.suppress(kernel.KernelError):
+            self.reconcile()  # its address may have changed
+        lease = quarantine.named(name, self._store.leases(), self.config.host)
+        self._turns.run(lease.address, lambda: self._clear(lease))
+        notify.offers_changed(lease.borrower)
+        return f"{lease.address} of host {self.config.host} is healthy and no longer quarantined"
 
     def ban(self, name: str) -> str:
         """Cut the borrower of a lease off, with all that it has, until `unban`; what was done, in words."""
@@ -301,7 +331,8 @@ class Owner:
         with self._lock:
             mine = [row for row in self._store.leases() if row.live and row.borrower == lease.borrower]
             for row in mine:
-                self._store.hold(row.name, f"{row.borrower} was banned; put the grant again to offer it")
+                done = f"{row.borrower} was banned"
+                self._store.hold(row.name, holds.text(done, row.name, self._clock.wall(), self.config.host))
         left = self._end_all(mine, "its borrower is banned")
         back = ", ".join(row.address for row in mine if row.epoch not in left)
         taken = f", and {back} taken back" if back else ""
@@ -314,7 +345,7 @@ class Owner:
     def unban(self, host: str) -> str:
         """Let a host in again; what was done, in words."""
         self._bans.lift(host, self.peerings())
-        return f"{host} may come back; what was held for it is offered when its grants are put again"
+        return f"{host} may come back; devlend release offers what is on hold for it, name by name"
 
     def drain(self, until_boot: bool, notify: Notifier) -> Answer | Pending:
         """Recall all leases, and lend nothing until `undrain`; grants stay as they are. What was done, in words."""
@@ -512,7 +543,8 @@ class Owner:
         other = held or quarantine.of(function, leases)
         if other is not None:
             state = f"quarantined: {other.message}" if not other.live else f"leased as {other.name}"
-            raise LendingError("device_busy", f"lease {name}: {function.address} of host {self.config.host} is {state}")
+            code = "device_busy" if other.live else "quarantined"
+            raise LendingError(code, f"lease {name}: {function.address} of host {self.config.host} is {state}")
         never, now = self._assess(self._devices.assessor(), function)
         if never or now:
             raise LendingError(
@@ -539,15 +571,17 @@ class Owner:
                         lease.epoch)  # fmt: skip
             self._end(lease, True, f"released by {host}")
 
-    def status(self, name: str, epoch: int, link_id: int, host: str) -> str:
-        """State of the borrower's lease, "ended" when it is over; renews it."""
+    def status(self, epoch: int, link_id: int, host: str) -> dict[str, Any]:
+        """State of the borrower's lease, "ended" when it is over, and the grace left of a recall; renews it."""
         self.identify(link_id, host)
         with self._lock:
             lease = self._of_peer(epoch, link_id)
             if lease is None:
-                return "ended"
+                return {"state": "ended"}
             self._reconciler.renew(lease)
-            return lease.state
+            due = self._reconciler.life(lease).due
+            left = {} if due is None else {"grace": max(0.0, due - self._clock.monotonic())}
+            return {"state": lease.state, **left}
 
     def _of_peer(self, epoch: int, link_id: int) -> Lease | None:
         """The live lease of an epoch that was given over a link. Names are labels, and may be lost with the store."""

@@ -141,6 +141,11 @@ class OwnerStore(Store):
         with self._db.transaction() as connection:
             connection.execute("UPDATE grants SET held = ? WHERE name = ?", (why, name))
 
+    def unhold(self, name: str) -> None:
+        """Lend a grant again. Raises LendingError store_unwritable: it must not be forgotten."""
+        with self._db.transaction(durable=True) as connection:
+            connection.execute("UPDATE grants SET held = '' WHERE name = ?", (name,))
+
     def bans(self) -> list[Ban]:
         """All bans by host."""
         return [_ban(row) for row in self._db.rows("SELECT * FROM bans ORDER BY host")]

@@ -28,12 +28,13 @@ def in_fstab(owner: Host, borrower: Host, lease: dict[str, Any], attached: dict[
     fabric.output(borrower, f"mkfs.ext4 -qF {node} && udevadm settle")
     identity = fabric.output(borrower, f"blkid -o value -s UUID {node}")
     unit = f"device-lending-attached@{lease['name']}.service"
-    options = f"_netdev,nofail,x-systemd.requires={unit},x-systemd.wanted-by={unit}"
+    options = f"_netdev,nofail,x-systemd.device-timeout=0,x-systemd.requires={unit},x-systemd.wanted-by={unit}"
     fabric.output(borrower, f"echo 'UUID={identity} {PLACE} ext4 {options} 0 0' >>/etc/fstab")
-    fabric.output(borrower, f"mkdir -p {PLACE} && systemctl daemon-reload && systemctl start {UNIT}")
+    fabric.output(borrower, f"mkdir -p {PLACE} && systemctl daemon-reload && systemctl enable --now {unit}")
+    fabric.until(lambda: borrower.run(f"mountpoint -q {PLACE}").rc == 0, 60, "the file system is mounted")
     fabric.output(borrower, f"echo '{TEXT}' >{PLACE}/file && sync")
     yield
-    fabric.output(borrower, f"systemctl stop {UNIT} {unit} && sed -i '\\|{PLACE}|d' /etc/fstab")
+    fabric.output(borrower, f"systemctl disable --now {unit} && sed -i '\\|{PLACE}|d' /etc/fstab")
     fabric.output(borrower, "systemctl daemon-reload")
     for host in (owner, borrower):
         fabric.mark(host, fabric.WHOLE_AGAIN)
@@ -94,11 +95,11 @@ def test_a_recall_unmounts_in_time(owner: Host, borrower: Host, lease: dict[str,
 
 @pytest.mark.usefixtures("load")
 def test_the_borrower_reboots(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
+    epoch = fabric.lease_of(owner, lease["name"])["epoch"]
     reboot(borrower)
     fabric.until(lambda: kept(borrower), 240, "the file system is mounted again")
-    assert f"lease {lease['name']}: released by" in fabric.output(
-        owner, "journalctl --boot --unit=device-lending-ownerd --output=cat --lines=50"
-    )
+    said = fabric.output(owner, "journalctl --boot --unit=device-lending-ownerd --output=cat --lines=50")
+    assert f"epoch {epoch}: released by {lease['borrower']}" in said
     assert errors(owner) == []
     assert errors(borrower) == []
 

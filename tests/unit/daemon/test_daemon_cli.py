@@ -147,23 +147,6 @@ def test_devlend_imports_the_stdlib_only():
     assert out.stdout.strip() == "[]"
 
 
-def test_completion_offers_commands_and_names(pair):
-    pytest.importorskip("argcomplete")
-    _owner, borrower = pair
-    borrower.put_attachments(("scratch", "node-a"))
-
-    def complete(line):
-        env = {
-            **os.environ, "PYTHONPATH": str(DAEMON), "_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": " ", "COMP_LINE": line,
-            "COMP_POINT": str(len(line)), "DEVLEND_RUN_DIR": str(borrower.base), "_ARGCOMPLETE_SHELL": "bash",
-        }  # fmt: skip
-        command = f"{sys.executable} -m device_lending.cli 8>&1 9>/dev/null"
-        return subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, check=False).stdout
-
-    assert "offers" in complete("devlend o")
-    assert "scratch" in complete("devlend return s")
-
-
 def test_tables_line_up():
     assert render(("a", "bb"), [("x", None), ("long", ["p", "q"])]) == "A     BB\nx     -\nlong  p,q"
     assert [size(value) for value in (0, 1023, 1024, 3 * 2**20, 2**30 + 1)] == ["0", "1023", "1K", "3M", "1073741825"]

@@ -10,7 +10,9 @@ import threading
 import pytest
 from daemon_hosts import until
 
-from device_lending import cli, command_wait
+from device_lending import cli, waiting
+from device_lending.borrower import strays
+from device_lending.borrower.attachment import Recall
 from device_lending.client import Failed
 from device_lending.clock import Clock
 from device_lending.drain import Drain
@@ -94,6 +96,23 @@ def test_a_device_in_use_goes_when_it_is_not(pair, capsys):
     until(lambda: borrower.attachment("scratch")["address"] is None)
 
 
+def test_a_recall_in_the_midst_of_a_look_takes_nothing_that_is_in_use(pair, monkeypatch):
+    _owner, borrower = pair
+    asked = borrower.borrowerd.parts.stop.__self__
+    item = borrower.attachment("scratch")
+    borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/mnt", item["nodes"][0])
+    undecided = strays.undecided
+
+    def meanwhile(items):
+        asked._table.apply(("node-a", "scratch"), Recall(asked._clock.monotonic(), item["epoch"], 600))
+        return undecided(items)
+
+    monkeypatch.setattr(strays, "undecided", meanwhile)
+    asked.look()
+    found = borrower.attachment("scratch")
+    assert (found["state"], found["leaving"], found["address"]) == ("attached", True, item["address"])
+
+
 def test_undrain_keeps_what_has_not_gone(pair, capsys):
     _owner, borrower = pair
     item = borrower.attachment("scratch")
@@ -154,7 +173,7 @@ def test_the_longer_of_two_stands(tmp_path):
 
 def test_waiting(pair, capsys, monkeypatch):
     owner, borrower = pair
-    monkeypatch.setattr(command_wait, "EVERY", 0.05)
+    monkeypatch.setattr(waiting, "EVERY", 0.05)
     assert devlend(capsys, borrower, "wait", "scratch")[:2] == (0, "scratch of node-a is attached\n")
     until(lambda: devlend(capsys, owner, "wait", "scratch", "--for", "lent")[0] == 0)
     code, _out, err = devlend(capsys, borrower, "wait", "scratch", "--for", "detached", "--timeout", "0.2")
@@ -170,9 +189,9 @@ def test_waiting(pair, capsys, monkeypatch):
 def test_staying_ends_when_the_device_is_to_go(pair, capsys, monkeypatch):
     """Before it goes: who uses it has to know in time. A daemon that is restarted ends nothing."""
     _owner, borrower = pair
-    monkeypatch.setattr(command_wait, "EVERY", 0.05)
+    monkeypatch.setattr(waiting, "EVERY", 0.05)
     told = []
-    monkeypatch.setattr(command_wait, "notify", told.append)
+    monkeypatch.setattr(waiting, "notify", told.append)
     ended = []
     staying = threading.Thread(
         target=lambda: ended.append(cli.main(["wait", "scratch", "--stay", "--run-dir", str(borrower.base)]))
@@ -193,8 +212,8 @@ def test_staying_ends_when_the_device_is_to_go(pair, capsys, monkeypatch):
 
 def found(**changes):
     item = {"owner": "a", "state": "attached", "address": "x", "epoch": 7, "leaving": False, "message": "", **changes}
-    attached = command_wait.attached([item], "n", "attached")
-    return attached.so, command_wait.attached([item], "n", "detached").so, attached.unknown
+    attached = waiting.attached([item], "n", "attached")
+    return attached.so, waiting.attached([item], "n", "detached").so, attached.unknown
 
 
 def test_what_counts_as_attached():
@@ -209,10 +228,10 @@ def test_what_counts_as_attached():
 
 @pytest.mark.parametrize("then", [{"so": True, "epoch": 8}, {"so": False, "epoch": 7}, {"so": False, "epoch": None}])
 def test_another_lease_is_not_the_one_that_was_waited_for(monkeypatch, then):
-    monkeypatch.setattr(command_wait, "EVERY", 0)
-    monkeypatch.setattr(command_wait, "notify", lambda text: True)
-    ready = command_wait.Found(True, "is attached", epoch=7)
-    silent = command_wait.Found(False, "no daemon", unknown=True)
-    seen = iter([ready, ready, silent, ready, command_wait.Found(text="is different", **then)])
-    with pytest.raises(command_wait.Left, match="is different"):
-        command_wait.wait(lambda: next(seen), None, stay=True)
+    monkeypatch.setattr(waiting, "EVERY", 0)
+    monkeypatch.setattr(waiting, "notify", lambda text: True)
+    ready = waiting.Found(True, "is attached", epoch=7)
+    silent = waiting.Found(False, "no daemon", unknown=True)
+    seen = iter([ready, ready, silent, ready, waiting.Found(text="is different", **then)])
+    with pytest.raises(waiting.Left, match="is different"):
+        waiting.wait(lambda: next(seen), None, stay=True)

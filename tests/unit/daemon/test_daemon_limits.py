@@ -137,7 +137,8 @@ def test_connections_that_say_nothing_stop_nobody(pair, monkeypatch):
 
 
 def test_a_connection_that_says_nothing_ends_and_one_that_is_served_does_not(pair, monkeypatch):
-    _owner, borrower = pair
+    owner, borrower = pair
+    owner.stop_owner()  # so that the request waits
     monkeypatch.setattr(connections, "_IDLE_TIME", 0.2)
     waits = ask(borrower, "borrowerd", "PUT", "/v1/attachments/x", {"owner": "node-a", "wait": 3600})
     changed = borrower.borrowerd.parts.stop.__self__._table.changed

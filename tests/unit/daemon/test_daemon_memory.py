@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import errno
 import shutil
 import sqlite3
@@ -86,8 +87,8 @@ def test_a_borrower_finds_its_lease_by_its_epoch_when_the_owner_has_lost_all(fab
     owner.start_owner()
     until(owner.leases)
     asked = service(owner)
-    assert asked.status("scratch", epoch, 0, "node-b") == "active"
-    assert asked.status("scratch", epoch - 1, 0, "node-b") == "ended"
+    assert asked.status(epoch, 0, "node-b") == {"state": "active"}
+    assert asked.status(epoch - 1, 0, "node-b") == {"state": "ended"}
     # No grant is there yet that could have been revoked.
     asked.reconcile()
     assert [lease["state"] for lease in owner.leases()] == ["active"]
@@ -121,6 +122,31 @@ def test_a_restart_in_the_middle_of_a_recall_tells_the_borrower_again(fabric):
     owner.start_owner()
     until(lambda: owner.leases() == [] or owner.lease("scratch")["state"] != "returning")
     assert "recalled" in borrower.attachment("scratch")["message"] or borrower.attachment("scratch")["epoch"]
+
+
+def test_a_borrower_that_has_missed_the_recall_is_told_how_long_it_has(fabric):
+    """Not what its own configuration says."""
+    owner, borrower = fabric.pair(start=False, recall_grace=600, lease_ttl=600)
+    borrower.config = replace(borrower.config, recall_grace=1.0)
+    owner.start()
+    borrower.start()
+    owner.put_grants(GRANT)
+    borrower.put_attachments(BORROW, wait=20)
+    item = borrower.attachment("scratch")
+    borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/mnt", item["nodes"][0])
+    borrower.stop_borrower()
+    recall = threading.Thread(target=owner.recall, args=("scratch",), daemon=True)
+    recall.start()
+    until(lambda: owner.lease("scratch")["state"] == "returning")
+    service(owner)._told = {item["epoch"]: float("inf")}  # its notice is lost
+    borrower.start_borrower()
+    until(lambda: borrower.attachment("scratch")["leaving"], 60)
+    deadline = datetime.datetime.fromisoformat(borrower.attachment("scratch")["recall_deadline"])
+    left = (deadline - datetime.datetime.now(tz=datetime.UTC)).total_seconds()
+    assert 200 < left <= 300  # half of it
+    borrower.tree.unmount()
+    recall.join(60)
+    assert owner.leases() == []
 
 
 def test_a_restart_gives_no_more_time_than_is_left(fabric):

@@ -83,11 +83,11 @@ def call(host, method, path, body=None):
     return host.ownerd.client.call(method, path, body, 30)
 
 
-def restart(host, /, **changes):
-    host.stop_owner()
-    host.stop_borrower()
-    host.config = replace(host.config, **changes)
-    host.start()
+def restart(where, **changes):
+    where.stop_owner()
+    where.stop_borrower()
+    where.config = replace(where.config, **changes)
+    where.start()
 
 
 def test_both_daemons_remember_who_was_first(fabric):

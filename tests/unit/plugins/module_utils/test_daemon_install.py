@@ -26,6 +26,8 @@ TREE = {
     "systemd/device-lending-borrowerd.service": "[Unit]\nDescription=borrowerd\n",
     "systemd/device-lending-handover.service": "[Unit]\nDescription=handover\n",
     "systemd/device-lending-metrics.timer": "[Unit]\nDescription=metrics\n",
+    "completions/devlend.bash": "complete devlend\n",
+    "completions/_devlend": "#compdef devlend\n",
     "pyproject.toml": "",
 }
 
@@ -236,3 +238,17 @@ def test_no_archive(tmp_path):
         _daemon_install.read_archive(str(tmp_path / "text"))
     with pytest.raises(DaemonError, match="no archive"):
         _daemon_install.read_archive(str(tmp_path / "none"))
+
+
+def test_the_command_has_its_completions_and_its_manual(scene):
+    scene.converge(scene.archive())
+    bash = scene.root / "usr/share/bash-completion/completions/devlend"
+    zsh = scene.root / "usr/local/share/zsh/site-functions/_devlend"
+    page = scene.root / "usr/local/share/man/man1/devlend.1"
+    assert (bash.read_text(), zsh.read_text()) == ("complete devlend\n", "#compdef devlend\n")
+    assert os.readlink(page) == "/opt/device-lending/current/share/devlend.1"
+    page.unlink()
+    assert scene.converge(scene.archive()) == (True, [])
+    assert page.is_symlink() and scene.converge(scene.archive()) == (False, [])
+    _daemon_install.apply_absent(scene.host, _daemon_install.current_state(scene.host), False)
+    assert not bash.exists() and not zsh.exists() and not page.is_symlink()

@@ -4,13 +4,21 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from device_lending import exposition
+from device_lending.asking import Command, Daemons, Shown, Sub
 from device_lending.client import Client, Failed, Unreachable
+
+
+def arguments(sub: Sub) -> None:
+    """Tell the command line of it."""
+    metrics = sub("metrics", "print what both daemons tell Prometheus")
+    metrics.add_argument("--output", metavar="FILE", help="write it into a file, in one step")
 
 
 def collect(daemons: Mapping[str, Client]) -> str:
@@ -36,3 +44,14 @@ def write(path: Path, text: str) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    text = collect({"ownerd": daemons.owner, "borrowerd": daemons.borrower})
+    if options.output is None:
+        return {"metrics": text}, text.rstrip("\n")
+    write(Path(options.output), text)
+    return {"output": options.output}, f"{options.output} is written"
+
+
+COMMANDS: dict[str, Command] = {"metrics": _metrics}

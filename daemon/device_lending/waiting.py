@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from device_lending import names
+from device_lending.asking import Command, Daemons, Shown, Sub, positional, seconds
 from device_lending.client import Client, Unreachable
 from device_lending.notify import notify
 
@@ -22,6 +25,18 @@ class TimedOut(Exception):
 
 class Left(Exception):
     """It came to that, and is not so any more; the text says why."""
+
+
+def arguments(sub: Sub) -> None:
+    """Tell the command line of it."""
+    wait = sub("wait", "wait until a lease is attached, or as it is said")
+    positional(wait, "name", "name of the lease", names.leases)
+    wait.add_argument("--for", dest="state", choices=STATES, default="attached",
+                      help="attached or detached here; lent by this host, or free (default: %(default)s)")  # fmt: skip
+    wait.add_argument("--timeout", type=seconds, default=60.0, metavar="S",
+                      help="seconds until that has failed (default: %(default)g)")  # fmt: skip
+    wait.add_argument("--stay", action="store_true",
+                      help="wait for ever, tell the service manager, and end when it is not so any more")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,3 +112,14 @@ def wait(see: Callable[[], Found], timeout: float | None, stay: bool) -> Found:
             time.sleep(EVERY)
         raise Left(f"no longer so: {found.text}")
     return found
+
+
+def _wait(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    def see() -> Found:
+        return look(daemons.owner, daemons.borrower, options.name, options.state)
+
+    found = wait(see, None if options.stay else options.timeout, options.stay)
+    return {"name": options.name, "state": options.state, "found": found.document}, found.text
+
+
+COMMANDS: dict[str, Command] = {"wait": _wait}
