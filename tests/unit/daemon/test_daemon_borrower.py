@@ -108,7 +108,7 @@ def test_a_borrowed_device_waits_for_the_owner_to_say_whose_it_is(fabric, monkey
 def answer_status(monkeypatch, state):
     """Have owners say this of every lease; the list of epochs that they were asked for."""
     asked = []
-    monkeypatch.setattr(Owner, "status", lambda owner, name, epoch, link, host: asked.append(epoch) or state)
+    monkeypatch.setattr(Owner, "status", lambda owner, epoch, link, host: asked.append(epoch) or {"state": state})
     return asked
 
 
