@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from device_lending.client import Client, Unreachable
 
@@ -16,6 +17,11 @@ Document = dict[str, Any]
 Shown = tuple[Document, str]
 # Seconds for what may reset devices and wait for drivers.
 SLOW = 180.0
+
+
+def path(*parts: str) -> str:
+    """A path of the API; what its parts contain cannot end one."""
+    return "/".join(("/v1", *(quote(part, safe="") for part in parts)))
 
 
 class NotFound(Exception):
@@ -41,6 +47,15 @@ class Daemons:
     def borrowed(self, what: str) -> list[Document]:
         """What borrowerd lists; nothing when it is silent and ownerd is not. Raises Unreachable, Failed."""
         return self._listed("borrowerd", self.borrower, what)
+
+    def each(self) -> dict[str, Client]:
+        """Both, by name."""
+        return {"ownerd": self.owner, "borrowerd": self.borrower}
+
+    def refuse_unknown(self, name: str) -> None:
+        """Nothing of this name was found. Raises Unreachable when a silent daemon may know it."""
+        for daemon, why in self.silent.items():
+            raise Unreachable(f"{daemon}, which may know {name}, does not answer: {why}")
 
     def links(self) -> list[Document]:
         """The links, as either daemon knows them. Raises Unreachable, Failed."""

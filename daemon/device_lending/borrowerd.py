@@ -71,7 +71,7 @@ def assemble(
         store.close()
 
     trust = Trust(config, store.peers, borrower.peerings, ticker.wake)
-    return Parts(api.create(borrower, port, store, trust), watch, ticker, liveness, borrower.stop, close)
+    return Parts(api.create(borrower, port, store, trust, drain), watch, ticker, liveness, borrower.stop, close)
 
 
 def _build(config: Config, store: str) -> Parts:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 from typing import Any
-from urllib.parse import quote
 
 from device_lending import (
     draining,
@@ -18,7 +17,7 @@ from device_lending import (
     trusting,
     waiting,
 )
-from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown
+from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown, path
 from device_lending.client import Failed, Unreachable
 from device_lending.selection import Part, shown
 from device_lending.table import pairs, render, size
@@ -63,16 +62,15 @@ def _list(daemons: Daemons, options: argparse.Namespace) -> Shown:
 
 def _trouble(item: Document) -> str:
     """The message of an attachment with how it is tried, where it is."""
-    text = str(item["message"])
-    if item["next_attempt"]:
-        text += f" (attempt {item['attempt']}, next at {item['next_attempt']})"
-    return text
+    return str(item["message"]) + _attempt(item)
+
+
+def _attempt(item: Document) -> str:
+    return f" (attempt {item['attempt']}, next at {item['next_attempt']})" if item["next_attempt"] else ""
 
 
 def _unacknowledged(item: Document) -> str:
-    text = f"{item['owner']} has not acknowledged it"
-    if item["next_attempt"]:
-        text += f" (attempt {item['attempt']}, next at {item['next_attempt']})"
+    text = f"{item['owner']} has not acknowledged it{_attempt(item)}"
     return f"{text}; if it is gone for good: devlend forget {item['owner']} --release {item['name']}"
 
 
@@ -81,8 +79,7 @@ def _show(daemons: Daemons, options: argparse.Namespace) -> Shown:
     grants = [item for item in daemons.owned("grants") if item["name"] == options.name]
     attachments = [item for item in daemons.borrowed("attachments") if item["name"] == options.name]
     if not leases and not grants and not attachments:
-        for daemon, why in daemons.silent.items():
-            raise Unreachable(f"{daemon}, which may know {options.name}, does not answer: {why}")
+        daemons.refuse_unknown(options.name)
         raise NotFound(f"this host neither lends nor borrows {options.name}; see devlend list and devlend offers")
     parts = []
     for title, items in (("grant", grants), ("lease", leases), ("attachment", attachments)):
@@ -110,7 +107,7 @@ def _offers(daemons: Daemons, options: argparse.Namespace) -> Shown:
 def _borrow(daemons: Daemons, options: argparse.Namespace) -> Shown:
     owner = options.owner or _owner_of(daemons, options.name)
     body = {"owner": owner, "wait": options.wait}
-    change = daemons.borrower.call("PUT", _attachment(options.name), body, options.wait + SLOW)
+    change = daemons.borrower.call("PUT", path("attachments", options.name), body, options.wait + SLOW)
     found = daemons.borrower.get("/v1/attachments")["attachments"]
     item = next((row for row in found if (row["name"], row["owner"]) == (options.name, owner)), None)
     if item is None:
@@ -145,22 +142,18 @@ def _return(daemons: Daemons, options: argparse.Namespace) -> Shown:
     if all(item["name"] != options.name for item in known):
         raise NotFound(f"this host does not borrow {options.name}; see devlend list")
     body = {"force": options.force, "wait_returned": options.wait}
-    change = daemons.borrower.call("DELETE", _attachment(options.name), body, options.wait + SLOW)
+    change = daemons.borrower.call("DELETE", path("attachments", options.name), body, options.wait + SLOW)
     return change, "\n".join(change["actions"]) or f"{options.name} was being returned already"
 
 
-def _attachment(name: str) -> str:
-    return f"/v1/attachments/{quote(name, safe='')}"
-
-
 def _recall(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    path = f"/v1/leases/{quote(options.name, safe='')}/recall"
-    answer = daemons.owner.call("POST", path, {"force": options.force, "ban": options.ban}, SLOW)
+    where = path("leases", options.name, "recall")
+    answer = daemons.owner.call("POST", where, {"force": options.force, "ban": options.ban}, SLOW)
     return answer, f"{options.name}: {answer['message']}"
 
 
 def _unban(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    answer = daemons.owner.call("DELETE", f"/v1/bans/{quote(options.host, safe='')}", None, SLOW)
+    answer = daemons.owner.call("DELETE", path("bans", options.host), None, SLOW)
     return answer, str(answer["message"])
 
 
@@ -168,7 +161,7 @@ def _status(daemons: Daemons, _options: argparse.Namespace) -> Shown:
     document: Document = {}
     lines: list[tuple[str, Any]] = []
     reached = None
-    for name, client in (("ownerd", daemons.owner), ("borrowerd", daemons.borrower)):
+    for name, client in daemons.each().items():
         try:
             document[name] = client.get("/v1/status")
             lines.append((name, f"{document[name]['version']} on {document[name]['host']}"))
@@ -239,7 +232,7 @@ def _grants(daemons: Daemons, options: argparse.Namespace) -> Shown:
 def _doctor(daemons: Daemons, options: argparse.Namespace) -> Shown:
     from device_lending.doctor import command  # only here: other commands need not load it
 
-    return command.run({"ownerd": daemons.owner, "borrowerd": daemons.borrower}, options)
+    return command.run(daemons.each(), options)
 
 
 _COMMANDS: dict[str, Command] = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_lending.clock import Clock, iso
+from device_lending.store import files
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,6 @@ class Drained:
 
     since: float
     until_boot: bool
-
-    def document(self) -> dict[str, object]:
-        """The form of the HTTP contract."""
-        return {"since": iso(self.since), "until_boot": self.until_boot}
 
 
 class Drain:
@@ -45,14 +42,16 @@ class Drain:
                 return Drained(since, until_boot)
         return None
 
+    def document(self) -> dict[str, object] | None:
+        """What is so now, in the form of the HTTP contract."""
+        state = self.state()
+        return None if state is None else {"since": iso(state.since), "until_boot": state.until_boot}
+
     def begin(self, until_boot: bool) -> None:
         """Have the host drained, for good or until the next boot. Raises OSError."""
         found = self.state()
         if found is None or (found.until_boot and not until_boot):
-            path = self._files[until_boot]
-            fresh = path.with_name(f"{path.name}.new")
-            fresh.write_text(json.dumps({"since": self._clock.wall()}), encoding="utf-8")
-            fresh.replace(path)
+            files.write(str(self._files[until_boot]), json.dumps({"since": self._clock.wall()}))
 
     def end(self) -> bool:
         """Have it no longer drained; whether it was. Raises OSError."""

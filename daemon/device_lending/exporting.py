@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from device_lending import exposition
 from device_lending.asking import Command, Daemons, Shown, Sub
 from device_lending.client import Client, Failed, Unreachable
+from device_lending.whole import replaced
 
 
 def arguments(sub: Sub) -> None:
@@ -33,24 +32,12 @@ def _text(client: Client) -> str | None:
         return None
 
 
-def write(path: Path, text: str) -> None:
-    """Put the text in place in one step, readable for all: a reader sees the old one or the new one. Raises OSError."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as handle:
-            os.fchmod(descriptor, 0o644)
-            handle.write(text)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def _metrics(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    text = collect({"ownerd": daemons.owner, "borrowerd": daemons.borrower})
+    text = collect(daemons.each())
     if options.output is None:
         return {"metrics": text}, text.rstrip("\n")
-    write(Path(options.output), text)
+    with replaced(Path(options.output), 0o644) as handle:
+        handle.write(text.encode())
     return {"output": options.output}, f"{options.output} is written"
 
 

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import argparse
-from urllib.parse import quote
 
 from device_lending import names
-from device_lending.asking import SLOW, Command, Daemons, Shown, Sub, positional
+from device_lending.asking import SLOW, Command, Daemons, Shown, Sub, path, positional
 
 
 def arguments(sub: Sub) -> None:
@@ -19,10 +18,8 @@ def arguments(sub: Sub) -> None:
 
 
 def _forget(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    path = f"/v1/owners/{quote(options.host, safe='')}"
-    if options.release is not None:
-        path += f"/releases/{quote(options.release, safe='')}"
-    answer = daemons.borrower.call("DELETE", path, None, SLOW)
+    one = () if options.release is None else ("releases", options.release)
+    answer = daemons.borrower.call("DELETE", path("owners", options.host, *one), None, SLOW)
     return answer, str(answer["message"])
 
 

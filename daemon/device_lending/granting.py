@@ -7,10 +7,9 @@ from __future__ import annotations
 import argparse
 import re
 from typing import Any
-from urllib.parse import quote
 
 from device_lending import names
-from device_lending.asking import SLOW, Command, Daemons, NotFound, Shown, Sub, positional
+from device_lending.asking import SLOW, Command, Daemons, NotFound, Shown, Sub, path, positional
 
 _IDS = re.compile(r"(?:0x)?([0-9a-fA-F]{4}):(?:0x)?([0-9a-fA-F]{4})")
 _VIRTUAL = re.compile(r"(.+)/vf(\d+)")
@@ -51,12 +50,12 @@ def arguments(sub: Sub) -> None:
 
 def _grant(daemons: Daemons, options: argparse.Namespace) -> Shown:
     body = {"device": selector(options.device), "borrower": options.host, "force": options.force}
-    change = daemons.owner.call("PUT", _path("grants", options.name), body, SLOW)
+    change = daemons.owner.call("PUT", path("grants", options.name), body, SLOW)
     return change, "\n".join(change["actions"]) or f"{options.name} is granted so already"
 
 
 def _revoke(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    change = daemons.owner.call("DELETE", _path("grants", options.name), {"force": options.force}, SLOW)
+    change = daemons.owner.call("DELETE", path("grants", options.name), {"force": options.force}, SLOW)
     if not change["changed"]:
         known = ", ".join(str(item["name"]) for item in change["before"]) or "nothing"
         raise NotFound(f"this host has no grant {options.name}; granted are: {known}")
@@ -64,22 +63,18 @@ def _revoke(daemons: Daemons, options: argparse.Namespace) -> Shown:
 
 
 def _hold(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    answer = daemons.owner.call("PUT", _path("grants", options.name) + "/hold", {"why": options.why}, SLOW)
+    answer = daemons.owner.call("PUT", path("grants", options.name, "hold"), {"why": options.why}, SLOW)
     return answer, str(answer["message"])
 
 
 def _release(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    answer = daemons.owner.call("DELETE", _path("grants", options.name) + "/hold", None, SLOW)
+    answer = daemons.owner.call("DELETE", path("grants", options.name, "hold"), None, SLOW)
     return answer, str(answer["message"])
 
 
 def _clear(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    answer = daemons.owner.call("DELETE", _path("quarantines", options.name), None, SLOW)
+    answer = daemons.owner.call("DELETE", path("quarantines", options.name), None, SLOW)
     return answer, str(answer["message"])
-
-
-def _path(what: str, name: str) -> str:
-    return f"/v1/{what}/{quote(name, safe='')}"
 
 
 COMMANDS: dict[str, Command] = {

@@ -80,7 +80,7 @@ def assemble(
         store.close()
 
     trust = Trust(config, store.peers, owner.peerings, ticker.wake)
-    app = api.create(owner, port, notifier, endpoint.ignored, store, trust)
+    app = api.create(owner, port, notifier, endpoint.ignored, store, trust, drain)
     return Parts(app, watch, ticker, liveness, owner.stop, close)
 
 

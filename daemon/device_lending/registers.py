@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import argparse
-from urllib.parse import quote
 
 from device_lending import names
-from device_lending.asking import Command, Daemons, Document, NotFound, Shown, Sub, positional
-from device_lending.client import Failed, Unreachable
+from device_lending.asking import Command, Daemons, Document, NotFound, Shown, Sub, path, positional
+from device_lending.client import Failed
 
 _LINE = 16
 _SECONDS = 30
@@ -33,8 +32,7 @@ def _lspci(daemons: Daemons, options: argparse.Namespace) -> Shown:
             text = dump(address, octets) if options.hex else decoded(address, octets)
             parts.append(f"{name}, {key}, {what}:\n{text.strip()}")
     if not parts:
-        for daemon, why in daemons.silent.items():
-            raise Unreachable(f"{daemon}, which may know {name}, does not answer: {why}")
+        daemons.refuse_unknown(name)
         raise NotFound(f"no device of {name} is on this host now; see devlend list and devlend grants")
     return document, "\n\n".join(parts)
 
@@ -43,14 +41,14 @@ def _lent(daemons: Daemons, name: str) -> Document | None:
     """The device of a lease, or of a grant."""
     known = [*daemons.owned("leases"), *daemons.owned("grants")]
     address = next((row["address"] for row in known if row["name"] == name and row["address"]), None)
-    return None if address is None else daemons.owner.get(f"/v1/devices/{quote(address, safe='')}/config")
+    return None if address is None else daemons.owner.get(path("devices", address, "config"))
 
 
 def _borrowed(daemons: Daemons, name: str) -> Document | None:
     if all(row["name"] != name for row in daemons.borrowed("attachments")):
         return None
     try:
-        return daemons.borrower.get(f"/v1/attachments/{quote(name, safe='')}/config")
+        return daemons.borrower.get(path("attachments", name, "config"))
     except Failed as error:
         if error.status != 404:
             raise

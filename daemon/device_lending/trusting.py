@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import argparse
-from urllib.parse import quote
 
 from device_lending import names
-from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown, Sub, positional
+from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown, Sub, path, positional
 from device_lending.client import Failed, Unreachable
 
 
@@ -22,13 +21,12 @@ def arguments(sub: Sub) -> None:
 
 def _trust(daemons: Daemons, options: argparse.Namespace) -> Shown:
     peer = None if options.forget else options.name or _announced(daemons, options.ntb)
-    path = f"/v1/peers/{quote(options.ntb, safe='')}"
     document: Document = {}
     errors: list[Failed | Unreachable] = []
-    for name, client in (("ownerd", daemons.owner), ("borrowerd", daemons.borrower)):
+    for name, client in daemons.each().items():
         try:
             method, body = ("DELETE", None) if peer is None else ("PUT", {"peer": peer})
-            document[name] = client.call(method, path, body, SLOW)
+            document[name] = client.call(method, path("peers", options.ntb), body, SLOW)
         except (Failed, Unreachable) as error:
             errors.append(error)
             document[name] = None

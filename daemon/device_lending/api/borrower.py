@@ -11,13 +11,14 @@ from starlette.applications import Starlette
 from device_lending.api import bodies, common, metrics
 from device_lending.api.operation import Operation
 from device_lending.borrower.service import Borrower
+from device_lending.drain import Drain
 from device_lending.kernel import KernelPort
 from device_lending.pending import Answer, Pending
 from device_lending.store.base import Store
 from device_lending.trust import Trust
 
 
-def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> Starlette:
+def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, drain: Drain) -> Starlette:
     """The application; `store` is asked for its troubles alone."""
 
     def attachments() -> dict[str, Any]:
@@ -56,7 +57,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
             dry_run=body.dry_run,
         )
 
-    def drain(body: bodies.DrainBorrowerIn) -> Answer | Pending:
+    def begin_drain(body: bodies.DrainBorrowerIn) -> Answer | Pending:
         return borrower.drain(until_boot=body.until_boot, force=body.force, wait=body.wait)
 
     def releases() -> dict[str, Any]:
@@ -75,7 +76,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
         Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
         Operation("PUT", one, "Want one attachment", "Change", put_attachment, bodies.NamedAttachmentIn),
         Operation("DELETE", one, "Return one attachment", "Change", delete_attachment, bodies.DeleteAttachmentIn),
-        Operation("PUT", common.DRAIN, "Return all, and attach nothing", "Done", drain, bodies.DrainBorrowerIn),
+        Operation("PUT", common.DRAIN, "Return all, and attach nothing", "Done", begin_drain, bodies.DrainBorrowerIn),
         Operation("DELETE", common.DRAIN, "Attach again", "Done", lambda: {"message": borrower.undrain()}),
         Operation("GET", f"{one}/config", "A device's registers as seen here", "ConfigSpace", borrower.config_space),
         Operation("GET", "/v1/releases", "What owners have not acknowledged", "Releases", releases),
@@ -87,7 +88,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust) -> 
         borrower.config.host,
         port,
         borrower.peerings,
-        borrower.drained,
+        drain.document,
         borrower.endpoint.ignored,
         store,
         trust,

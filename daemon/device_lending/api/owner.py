@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from device_lending.api import bodies, common, metrics
 from device_lending.api.operation import Operation
+from device_lending.drain import Drain
 from device_lending.kernel import KernelPort
 from device_lending.mailbox.endpoint import Ignored
 from device_lending.owner.service import Notifier, Owner
@@ -20,7 +21,13 @@ from device_lending.trust import Trust
 
 
 def create(
-    owner: Owner, port: KernelPort, notify: Notifier, ignored: Callable[[], Ignored], store: Store, trust: Trust
+    owner: Owner,
+    port: KernelPort,
+    notify: Notifier,
+    ignored: Callable[[], Ignored],
+    store: Store,
+    trust: Trust,
+    drain: Drain,
 ) -> Starlette:
     """The application; `ignored` counts ignored messages of peers, `store` is asked for its troubles alone."""
 
@@ -51,7 +58,7 @@ def create(
     def unban(host: str) -> dict[str, Any]:
         return {"message": owner.unban(host)}
 
-    def drain(body: bodies.DrainOwnerIn) -> Answer | Pending:
+    def begin_drain(body: bodies.DrainOwnerIn) -> Answer | Pending:
         return owner.drain(body.until_boot, notify)
 
     one_grant = "/v1/grants/{name}"
@@ -73,7 +80,7 @@ def create(
         Operation("DELETE", "/v1/quarantines/{name}", "Reset a quarantined device and check it again", "Done", clear),
         Operation("GET", "/v1/bans", "Which hosts are cut off", "Bans", lambda: {"bans": owner.bans()}),
         Operation("DELETE", "/v1/bans/{host}", "Let a host in again", "Done", unban),
-        Operation("PUT", common.DRAIN, "Take all back, and lend nothing", "Done", drain, bodies.DrainOwnerIn),
+        Operation("PUT", common.DRAIN, "Take all back, and lend nothing", "Done", begin_drain, bodies.DrainOwnerIn),
         Operation("DELETE", common.DRAIN, "Lend again", "Done", lambda: {"message": owner.undrain(notify)}),
     ]
     return common.create(
@@ -81,7 +88,7 @@ def create(
         owner.config.host,
         port,
         owner.peerings,
-        owner.drained,
+        drain.document,
         ignored,
         store,
         trust,

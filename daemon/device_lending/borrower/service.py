@@ -178,11 +178,6 @@ class Borrower:
             "mappings": dict(borrowed.mappings) if borrowed else {},
         }
 
-    def drained(self) -> dict[str, object] | None:
-        """Since when this host is drained, if it is."""
-        state = self._drain.state()
-        return None if state is None else state.document()
-
     def pending_releases(self) -> int:
         """How many leases are over whose owner has not acknowledged it."""
         return len(self._releases.pending())
@@ -318,7 +313,7 @@ class Borrower:
         """Wait until what is gone is detached and, where its owner can be reached, given back."""
 
         def done() -> bool:
-            pending = {key for key in self._releases.unfinished() if key[0] in self._reachable}
+            pending = self._awaited()
             return self._stopping.is_set() or not any(self._table.get(key) or key in pending for key in gone)
 
         def outcome() -> Answer | Pending:
@@ -340,6 +335,10 @@ class Borrower:
         if not gone:
             return self._attached(plan, wait)
         return Pending(self._table.changed, lambda: self._table.ask(done), outcome, timeout)
+
+    def _awaited(self) -> set[tuple[str, str]]:
+        """(owner, name) of releases that an owner who can be reached has not acknowledged yet."""
+        return {key for key in self._releases.unfinished() if key[0] in self._reachable}
 
     def _attached(self, plan: planning.Plan, timeout: float) -> Answer | Pending:
         """Wait until what the plan names is attached, or cannot be."""
@@ -402,18 +401,18 @@ class Borrower:
             return [item for item in self._table.all() if item.borrowed is not None or item.state == "attaching"]
 
         def done() -> bool:
-            pending = [key for key in self._releases.unfinished() if key[0] in self._reachable]
-            return self._stopping.is_set() or not (left() or pending)
+            return self._stopping.is_set() or not (left() or self._awaited())
 
         def outcome() -> Answer:
-            for item in left():
+            stuck = next(iter(left()), None)
+            if stuck is not None:
                 raise LendingError(
                     "device_busy",
-                    f"host {self.config.host} is drained, but {item.address} ({item.name} of {item.owner}) is still "
-                    f"here: {item.message or item.state}; it goes as soon as nobody uses it, and at once with force",
+                    f"host {self.config.host} is drained, but {stuck.address} ({stuck.name} of {stuck.owner}) is still "
+                    f"here: {stuck.message or stuck.state}; it goes as soon as nobody uses it, and at once with force",
                     status=409,
-                    name=item.name,
-                    device=item.address,
+                    name=stuck.name,
+                    device=stuck.address,
                 )
             names = ", ".join(item.name for item in before)
             return {"message": f"returned {names}" if names else "nothing was borrowed"}

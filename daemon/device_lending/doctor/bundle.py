@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import platform
 import re
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -23,6 +21,7 @@ from device_lending.doctor.places import Places
 from device_lending.doctor.serials import Mask
 from device_lending.doctor.tools import Runner
 from device_lending.pci.sysfs import Roots, names, text
+from device_lending.whole import replaced
 
 _TOP = "devlend-doctor"
 _UNITS = ("device-lending-ownerd", "device-lending-borrowerd")
@@ -48,18 +47,12 @@ _PASSWORD = re.compile(r"(?i)\b(\w*(?:passw(?:or)?d|passphrase|secret|token|psk|
 
 def write(path: Path, content: dict[str, str]) -> None:
     """Put the archive in place in one step, readable for its owner alone. Raises OSError."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
-    try:
-        with open(descriptor, "wb") as handle, tarfile.open(fileobj=handle, mode="w:gz") as archive:
-            for file, value in content.items():
-                octets = value.encode("utf-8", "replace")
-                entry = tarfile.TarInfo(f"{_TOP}/{file}")
-                entry.size, entry.mtime, entry.mode = len(octets), int(time.time()), 0o600
-                archive.addfile(entry, io.BytesIO(octets))
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with replaced(path, 0o600) as handle, tarfile.open(fileobj=handle, mode="w:gz") as archive:
+        for file, value in content.items():
+            octets = value.encode("utf-8", "replace")
+            entry = tarfile.TarInfo(f"{_TOP}/{file}")
+            entry.size, entry.mtime, entry.mode = len(octets), int(time.time()), 0o600
+            archive.addfile(entry, io.BytesIO(octets))
 
 
 def collect(

@@ -109,10 +109,17 @@ class Owner:
         functions = self._devices.scan(leases)
         assessor = self._devices.assessor()
         banned = {ban.host for ban in self._bans.all()}
-        return [self._grant(grant, leases, functions, assessor, banned) for grant in self._store.grants()]
+        is_drained = self._drain.state() is not None
+        return [self._grant(grant, leases, functions, assessor, banned, is_drained) for grant in self._store.grants()]
 
     def _grant(
-        self, grant: Grant, leases: list[Lease], functions: list[Function], assessor: Assessor, banned: set[str]
+        self,
+        grant: Grant,
+        leases: list[Lease],
+        functions: list[Function],
+        assessor: Assessor,
+        banned: set[str],
+        is_drained: bool,
     ) -> dict[str, Any]:
         found: dict[str, Any] = {**grant.document(), "address": None, "state": "unresolved", "message": ""}
         lease = next((row for row in leases if row.live and row.name == grant.name), None)
@@ -130,16 +137,11 @@ class Owner:
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
         why = assessor.never(function) + assessor.now(function, False)
-        if self._drain.state() is not None:
+        if is_drained:
             why.insert(0, "this host is drained; devlend undrain has it lend again")
         if grant.borrower in banned:
             why.insert(0, f"{grant.borrower} is banned; devlend unban {grant.borrower} lets it in again")
         return {**found, "state": "offered", "message": "; ".join(why)}
-
-    def drained(self) -> dict[str, object] | None:
-        """Since when this host is drained, if it is."""
-        state = self._drain.state()
-        return None if state is None else state.document()
 
     def bans(self) -> list[dict[str, Any]]:
         return [{"host": ban.host, "since": iso(ban.since)} for ban in self._bans.all()]
@@ -242,7 +244,7 @@ class Owner:
         return self._begin(plan.ending, "its grant was revoked or changed", notify, settled, plan.document)
 
     def recall(self, name: str, force: bool, notify: Notifier) -> Answer | Pending:
-        """Take a device back and do not lend it again until its grant is put again; {"message": what was done}.
+        """Take a device back and do not lend it again until its hold is released; {"message": what was done}.
 
         Without `force` the borrower gets the configured grace to hand it over; a quarantined device is
         reset and checked again, which needs `force`.
@@ -318,7 +320,7 @@ class Owner:
     def ban(self, name: str) -> str:
         """Cut the borrower of a lease off, with all that it has, until `unban`; what was done, in words."""
         with self._lock:
-            lease = next((row for row in self._store.leases() if row.live and row.name == name), None)
+            lease = self._live(name)
             if lease is None:
                 raise LendingError(
                     "no_lease",
@@ -384,22 +386,17 @@ class Owner:
 
     def _withdraw(self, recalled: Lease, why: str, notify: Notifier) -> None:
         """Wait for the borrower of a recalled lease up to the grace, then take it by force."""
-        open_leases = [recalled]
         deadline = self._clock.monotonic() + self.config.recall_grace
-        while open_leases and not self._stopping.is_set():
+        while not self._stopping.is_set():
             self.remind(notify, epoch=recalled.epoch)
-            now = self._clock.monotonic()
-            dead = self._dead()
-            with self._lock:
-                present = {row.epoch: row for row in self._store.leases() if row.live}
-                open_leases = [present[lease.epoch] for lease in open_leases if lease.epoch in present]
-                # Over a dead link nobody can be asked, so there is nothing to wait for.
-                late = [lease for lease in open_leases if now >= deadline or dead(lease.link)]
-            for lease in late:
-                open_leases.remove(lease)
-            self._end_all(late, f"{why}; not handed back in time")
-            if open_leases:
-                self._stopping.wait(_LOOK)
+            lease = next((row for row in self._store.leases() if row.live and row.epoch == recalled.epoch), None)
+            if lease is None:
+                return
+            # Over a dead link nobody can be asked, so there is nothing to wait for.
+            if self._clock.monotonic() >= deadline or self._dead()(lease.link):
+                self._end_all([lease], f"{why}; not handed back in time")
+                return
+            self._stopping.wait(_LOOK)
 
     def _end_all(self, leases: Iterable[Lease], why: str) -> dict[int, LendingError]:
         """Take devices back by force, all at once; what failed, by epoch, which the regular look tries again."""
@@ -407,7 +404,7 @@ class Owner:
         failed: dict[int, LendingError] = {}
         for lease in leases:
             try:
-                begun.append((lease, self._begin_end(lease, why)))
+                begun.append((lease, self._turns.begin(lease.address, partial(self._end, lease, True, why))))
             except LendingError as error:
                 failed[lease.epoch] = error
         for lease, turn in begun:
@@ -418,9 +415,6 @@ class Owner:
         for problem in failed.values():
             log.warning("%s", problem)
         return failed
-
-    def _begin_end(self, lease: Lease, why: str) -> Turn[None]:
-        return self._turns.begin(lease.address, lambda: self._end(lease, True, why))
 
     def returning(self) -> set[int]:
         """The links over which devices are wanted back."""

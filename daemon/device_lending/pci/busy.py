@@ -8,7 +8,7 @@ import errno
 import os
 
 from device_lending.pci import exports, interfaces, opened
-from device_lending.pci.blocks import BlockDevice, block_devices, disks, mounts, unescape
+from device_lending.pci.blocks import BlockDevice, block_devices, mounts, unescape
 from device_lending.pci.sysfs import Roots, lines, real, text
 
 _ROOT_MOUNTS = ("/", "/boot", "/boot/efi", "/usr")
@@ -31,7 +31,7 @@ def reasons(roots: Roots, address: str, probe: bool = True) -> list[str]:
     if probe:
         found += [] if here else opened.mounted_elsewhere(roots, devices)
         if not found:
-            held = [disk for disk in disks(roots, address) if _exclusive(roots, disk)]
+            held = [disk for disk in sorted({device.disk for device in devices}) if _exclusive(roots, disk)]
             found = [f"{disk} is opened exclusively by a program, or by ZFS" for disk in held]
         found += opened.uses(roots, address)
     return list(dict.fromkeys(found)) + interfaces.uses(roots, address)

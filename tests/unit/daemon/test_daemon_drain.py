@@ -160,7 +160,7 @@ def test_the_longer_of_two_stands(tmp_path):
     assert drain.state() is None
     assert drain.end() is False
     drain.begin(until_boot=True)
-    assert drain.state().document() == {"since": "1970-01-01T00:16:40Z", "until_boot": True}
+    assert drain.document() == {"since": "1970-01-01T00:16:40Z", "until_boot": True}
     drain.begin(until_boot=False)
     assert drain.state().until_boot is False
     drain.begin(until_boot=True)
