@@ -90,7 +90,10 @@ static u32 borrower_config_overlay(struct borrowed_device *b, int where, int siz
 	int dword = where & ~3;
 	u32 mask = 0, bits = 0;
 
-	if (dword == PCI_COMMAND) {
+	if (dword == (PCI_HEADER_TYPE & ~3)) {
+		/* One function and no bridge, whatever the owner says: scans descend. */
+		mask = 0xff << 16;
+	} else if (dword == PCI_COMMAND) {
 		mask = LEND_COMMAND_LOCAL;
 		bits = b->command;
 	} else if (dword == PCI_INTERRUPT_LINE) {
@@ -117,7 +120,7 @@ static int borrower_config_read(struct pci_bus *bus, unsigned int devfn, int whe
 	u32 value = 0;
 
 	*val = ~0U;
-	if (devfn || READ_ONCE(b->gone) || where + size > b->cfg_size)
+	if (devfn || !pci_is_root_bus(bus) || READ_ONCE(b->gone) || where + size > b->cfg_size)
 		return PCIBIOS_DEVICE_NOT_FOUND;
 	if (borrower_config_local(b, where, &value)) {
 		*val = lend_part(value, where, size);
@@ -182,7 +185,7 @@ static int borrower_config_write(struct pci_bus *bus, unsigned int devfn, int wh
 {
 	struct borrowed_device *b = container_of(bus->sysdata, struct borrowed_device, sysdata);
 
-	if (devfn || READ_ONCE(b->gone) || where + size > b->cfg_size)
+	if (devfn || !pci_is_root_bus(bus) || READ_ONCE(b->gone) || where + size > b->cfg_size)
 		return PCIBIOS_DEVICE_NOT_FOUND;
 
 	if (borrower_config_is_bar(where)) {
