@@ -121,9 +121,8 @@ int lend_put_link(struct sk_buff *skb, void *object)
 	if (!nest ||
 	    nla_put_u32(skb, NTB_LEND_A_LINK_ID, link->object.id) ||
 	    nla_put_string(skb, NTB_LEND_A_LINK_NTB, pci_name(link->pdev)) ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_PORT, ntb_port_number(link->ntb)) ||
-	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PORT,
-			ntb_peer_port_number(link->ntb, link->windows.pidx)) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_PORT, link->port) ||
+	    nla_put_u32(skb, NTB_LEND_A_LINK_PEER_PORT, link->peer_port) ||
 	    nla_put_u32(skb, NTB_LEND_A_LINK_STATE, READ_ONCE(link->state)) ||
 	    nla_put_u64_64bit(skb, NTB_LEND_A_LINK_EPOCH, link->channel.epoch,
 			      NTB_LEND_A_LINK_PAD) ||

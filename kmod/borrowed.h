@@ -58,6 +58,7 @@ struct borrowed_bar {
  * @sysdata: what x86 wants behind pci_bus.sysdata; must be first
  * @object: its number; referenced by its host bridge too
  * @link: the link; holds a reference
+ * @bridge: its bridge driver's module, held; or NULL
  * @remote_id: handle on the owner
  * @epoch: of the lease
  * @remote_address: PCI address on the owner: domain << 16 | bus << 8 | devfn
@@ -104,6 +105,7 @@ struct borrowed_device {
 	struct pci_sysdata sysdata;
 	struct lend_object object;
 	struct lend_link *link;
+	struct module *bridge;
 	u32 remote_id;
 	u64 epoch;
 	u32 remote_address;

@@ -587,7 +587,6 @@ static struct borrowed_device *borrower_alloc(struct lend_link *link, u32 remote
 static void borrower_list(struct borrowed_device *b)
 {
 	__module_get(THIS_MODULE);
-	__module_get(b->link->bridge);
 	lend_registry_add(&borrower_borrowed, &b->object);
 }
 
@@ -595,7 +594,7 @@ static void borrower_list(struct borrowed_device *b)
 static void borrower_unlist(struct borrowed_device *b)
 {
 	lend_registry_remove(&borrower_borrowed, &b->object);
-	module_put(b->link->bridge);
+	module_put(b->bridge);
 	module_put(THIS_MODULE);
 	borrower_put(b);
 }
@@ -605,7 +604,8 @@ static int borrower_attach_locked(struct borrowed_device *b, struct netlink_ext_
 {
 	int ret;
 
-	if (!lend_link_is_ready(b->link)) {
+	b->bridge = lend_link_hold_bridge(b->link);
+	if (!b->bridge) {
 		NL_SET_ERR_MSG(extack, "the link is not ready");
 		return -ENOTCONN;
 	}
@@ -663,14 +663,14 @@ int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
 	else
 		borrower_set_state(b, NTB_LEND_BORROWED_STATE_ATTACHED);
 	mutex_unlock(&link->lock);
-	trace_lend_lease(dev_name(&link->ntb->dev), link->object.id, epoch, "attach", ret);
+	trace_lend_lease(pci_name(link->pdev), link->object.id, epoch, "attach", ret);
 	if (ret) {
 		borrower_unlist(b);
 		borrower_put(b);
 		return ret;
 	}
-	dev_info(&link->ntb->dev, "borrowed device %u attached as %05x:00:00.0\n", b->object.id,
-		 b->sysdata.domain);
+	lend_link_info(link, "borrowed device %u attached as %05x:00:00.0\n", b->object.id,
+		       b->sysdata.domain);
 	*out = b;
 	return 0;
 }
@@ -704,8 +704,8 @@ int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack
 	if (!percpu_ref_is_dying(&b->dma_ref))
 		borrower_quiesce(b);
 	mutex_unlock(&link->lock);
-	trace_lend_lease(dev_name(&link->ntb->dev), link->object.id, b->epoch, "detach", 0);
-	dev_info(&link->ntb->dev, "borrowed device %u detached\n", b->object.id);
+	trace_lend_lease(pci_name(link->pdev), link->object.id, b->epoch, "detach", 0);
+	lend_link_info(link, "borrowed device %u detached\n", b->object.id);
 	borrower_unlist(b);
 	return 0;
 }

@@ -76,7 +76,7 @@ void lease_leave(struct lease *lease)
 	percpu_ref_put(&lease->users);
 }
 
-/* Process context, the device lock held. Neither we nor the bridge's driver may go under it. */
+/* Process context, the device lock held. We may not go under it. */
 static struct lease *lease_alloc(struct lent_device *lent, struct lend_link *link, u64 epoch)
 {
 	struct lease *lease = kzalloc(sizeof(*lease), GFP_KERNEL);
@@ -96,7 +96,6 @@ static struct lease *lease_alloc(struct lent_device *lent, struct lend_link *lin
 	lease->epoch = epoch;
 	lend_link_hold(link);
 	__module_get(THIS_MODULE);
-	__module_get(link->bridge);
 	return lease;
 }
 
@@ -113,8 +112,8 @@ static void lease_free(struct lease *lease)
 {
 	struct lend_link *link = lease->link;
 
+	module_put(lease->bridge);
 	call_rcu(&lease->rcu, lease_free_rcu);
-	module_put(link->bridge);
 	module_put(THIS_MODULE);
 	lend_link_put(link);
 }
@@ -187,7 +186,8 @@ static int lease_place(struct lease *lease, const struct lend_trust *trust,
 	struct lend_link *link = lease->link;
 	int ret;
 
-	if (!lend_link_is_ready(link)) {
+	lease->bridge = lend_link_hold_bridge(link);
+	if (!lease->bridge) {
 		NL_SET_ERR_MSG(extack, "the link is not ready");
 		return -ENOTCONN;
 	}

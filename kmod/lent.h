@@ -69,6 +69,7 @@ struct lease_window {
  * @others: in lend_link.leases until the fence, under lend_link.lease_lock
  * @lent: the function
  * @link: to the borrower; holds a reference
+ * @bridge: its bridge driver's module, held; or NULL
  * @epoch: the borrower names it in each request
  * @state: written under lent_device.lock, read anywhere
  * @why: why it is over, a literal; or NULL
@@ -91,6 +92,7 @@ struct lease {
 	struct list_head others;
 	struct lent_device *lent;
 	struct lend_link *link;
+	struct module *bridge;
 	u64 epoch;
 	enum lease_state state;
 	const char *why;

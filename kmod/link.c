@@ -54,6 +54,7 @@ MODULE_PARM_DESC(heartbeat_timeout_ms,
 
 #define LEND_LINK_DOWN		"the bridge reports the link as down"
 #define LEND_LINK_BANNED	"this host has banned the peer"
+#define LEND_LINK_UNLOADED	"ntb_lend is being unloaded"
 
 /* How often a peer that rings is listened to; else when the state machine looks anyway. */
 #define LEND_HELLOS_PER_S	20
@@ -124,6 +125,21 @@ void lend_link_hold(struct lend_link *link)
 void lend_link_put(struct lend_link *link)
 {
 	lend_registry_put(&lend_links, &link->object);
+}
+
+/**
+ * lend_link_hold_bridge() - have the bridge's driver stay
+ * @link: the link
+ *
+ * Context: process; caller holds @link->lock or its lease lock.
+ * Return: the module, with a reference; NULL when the link is not ready.
+ */
+struct module *lend_link_hold_bridge(struct lend_link *link)
+{
+	/* Who removes the link marks it dead, and needs both locks before it is through. */
+	if (!lend_link_is_ready(link) || !try_module_get(link->bridge))
+		return NULL;
+	return link->bridge;
 }
 
 /* Process context, @link->lock held. @message: why it is not ready, or NULL. */
@@ -645,6 +661,8 @@ static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 	link->ntb = ntb;
 	link->pdev = pci_dev_get(ntb->pdev);
 	link->bridge = ntb->pdev->driver->driver.owner;
+	link->port = ntb_port_number(ntb);
+	link->peer_port = ntb_peer_port_number(ntb, NTB_DEF_PEER_IDX);
 	link->message = "the bridge reports the link as down";
 	link->windows.ntb = ntb;
 	link->windows.pdev = link->pdev;
@@ -669,6 +687,20 @@ static void lend_link_stop_listening(struct lend_link *link)
 	/* It clears the mask. */
 	cancel_delayed_work_sync(&link->calm);
 	ntb_db_set_mask(link->ntb, ntb_db_valid_mask(link->ntb));
+}
+
+/* Process context. The peer is told, and the link's work does nothing any more. */
+static void lend_link_shut(struct lend_link *link)
+{
+	lend_link_stop_listening(link);
+	lend_link_mark_dead(link, LEND_LINK_UNLOADED);
+	lend_hooks->dead(link);
+	mutex_lock(&link->lock);
+	link->removed = true;
+	lend_link_end_session(link, LEND_LINK_UNLOADED);
+	if (ntb_link_is_up(link->ntb, NULL, NULL))
+		lend_link_publish(link, LEND_HELLO_NONE);
+	mutex_unlock(&link->lock);
 }
 
 static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
@@ -726,10 +758,14 @@ static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
 	return 0;
 
 clear_ctx:
-	lend_link_stop_listening(link);
-	cancel_delayed_work_sync(&link->work);
+	lend_link_shut(link);
 remove:
 	lend_registry_remove(&lend_links, &link->object);
+	/* Who has found it there may have wanted to ban the peer. */
+	mutex_lock(&link->lock);
+	link->removed = true;
+	mutex_unlock(&link->lock);
+	cancel_delayed_work_sync(&link->work);
 	lend_channel_stop(&link->channel);
 wq:
 	destroy_workqueue(link->wq);
@@ -747,17 +783,7 @@ static void lend_link_remove(struct ntb_client *client, struct ntb_dev *ntb)
 	struct lend_link *link = ntb->ctx;
 
 	lend_registry_remove(&lend_links, &link->object);
-	lend_link_stop_listening(link);
-
-	lend_link_mark_dead(link, "ntb_lend is being unloaded");
-	lend_hooks->dead(link);
-	mutex_lock(&link->lock);
-	link->removed = true;
-	lend_link_end_session(link, "ntb_lend is being unloaded");
-	if (ntb_link_is_up(ntb, NULL, NULL))
-		lend_link_publish(link, LEND_HELLO_NONE);
-	mutex_unlock(&link->lock);
-
+	lend_link_shut(link);
 	cancel_delayed_work_sync(&link->work);
 	destroy_workqueue(link->wq);
 	lend_channel_stop(&link->channel);

@@ -73,7 +73,9 @@ struct lend_heartbeat {
  * @object: its number, and who uses it
  * @ntb: the NTB device
  * @pdev: its PCI function
- * @bridge: the bridge driver's module, held while a device is lent or borrowed
+ * @bridge: the bridge driver's module, see lend_link_hold_bridge()
+ * @port: this side's port of the bridge
+ * @peer_port: the other side's
  * @lock: serialises state changes, attach and detach; may be held for as long
  *	as a driver's probe takes
  * @lease_lock: serialises what begins and ends leases to the peer, and what its
@@ -104,6 +106,8 @@ struct lend_link {
 	struct ntb_dev *ntb;
 	struct pci_dev *pdev;
 	struct module *bridge;
+	int port;
+	int peer_port;
 
 	struct mutex lock; /* state changes, attach, detach */
 	struct mutex lease_lock; /* leases, inbound windows */
@@ -131,12 +135,17 @@ struct lend_link {
 
 extern struct lend_registry lend_links;
 
+/* As dev_info() of the NTB device, which a link may outlive. */
+#define lend_link_info(link, fmt, ...)					\
+	pr_info("ntb_lend %s: " fmt, pci_name((link)->pdev), ##__VA_ARGS__)
+
 int lend_link_register(const struct lend_link_hooks *hooks);
 void lend_link_unregister(void);
 
 struct lend_link *lend_link_get(u32 id);
 void lend_link_hold(struct lend_link *link);
 void lend_link_put(struct lend_link *link);
+struct module *lend_link_hold_bridge(struct lend_link *link);
 void lend_link_ban(struct lend_link *link, bool banned);
 int lend_link_use_windows(struct lend_link *link);
 void lend_link_unuse_windows(struct lend_link *link);
