@@ -370,15 +370,19 @@ static bool lease_fence(struct lease *lease, const char *why)
 
 	if (!lease_is_open(lease))
 		return false;
+	/*
+	 * No request that writes is served now, so the device stays still. A reader that
+	 * is turned away may take its memory for its own from then on: it is, for what
+	 * has left the device has arrived there.
+	 */
+	lease_stop_dma(lease);
+	lend_channel_flush(&link->channel);
 	/* Requests are refused for good, and none that reads is under way. */
 	WRITE_ONCE(lease->state, LEASE_OVER);
 	lease->why = why;
 	xa_erase(&lease_open, lent->object.id);
 	percpu_ref_kill(&lease->users);
 	wait_for_completion(&lease->unused);
-	lease_stop_dma(lease);
-	/* What has left the device has arrived at the borrower. */
-	lend_channel_flush(&link->channel);
 	list_del_init(&lease->others);
 	owner_unplace(lease, lease_bars_are_held(link));
 	return true;
