@@ -194,6 +194,19 @@ static void lend_link_publish(struct lend_link *link, enum lend_hello hello)
 	lend_channel_ring(&link->channel, LEND_DB_HELLO);
 }
 
+/**
+ * lend_link_close_windows() - let the peer reach nothing
+ * @link: the link, marked dead: no window opens before its session has ended
+ *
+ * Context: process; takes the lease lock.
+ */
+void lend_link_close_windows(struct lend_link *link)
+{
+	mutex_lock(&link->lease_lock);
+	lend_windows_close(&link->windows);
+	mutex_unlock(&link->lease_lock);
+}
+
 /*
  * Process context, @link->lock held. Ends the session, if there is one: nobody
  * uses the peer's channel memory afterwards, and no borrowed device is left.
@@ -214,10 +227,7 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	 * What the peer's devices still send ends at this bridge, before anybody gives
 	 * memory back that they were told to write to.
 	 */
-	mutex_lock(&link->lease_lock);
-	lend_windows_close(&link->windows);
-	mutex_unlock(&link->lease_lock);
-
+	lend_link_close_windows(link);
 	lend_hooks->lost(link);
 	lend_windows_unclaim(&link->windows);
 	if (link->channel.peer)
@@ -446,8 +456,17 @@ static void lend_link_shake_hands(struct lend_link *link)
 	}
 }
 
-/* Process context; takes the lease lock. */
-static void lend_link_lose(struct lend_link *link, const char *why)
+/**
+ * lend_link_lose() - give the peer up
+ * @link: the link
+ * @why: a literal
+ *
+ * All leases to the peer are fenced and all windows closed then; the session ends
+ * soon.
+ *
+ * Context: process; takes the lease lock.
+ */
+void lend_link_lose(struct lend_link *link, const char *why)
 {
 	lend_link_mark_dead(link, why);
 	lend_hooks->dead(link);
@@ -462,6 +481,11 @@ static void lend_link_heartbeat(struct work_struct *work)
 	unsigned long timeout = msecs_to_jiffies(READ_ONCE(heartbeat_timeout_ms));
 	u64 seen;
 
+	if (READ_ONCE(link->channel.dead)) {
+		/* lend_link_work() may be waiting for the lock that a driver's probe holds. */
+		lend_hooks->dead(link);
+		return;
+	}
 	if (!lend_channel_enter(&link->channel))
 		return;
 	lend_heartbeat_write(link, true);
@@ -538,8 +562,10 @@ static void lend_link_event(void *ctx)
 {
 	struct lend_link *link = ctx;
 
-	if (!ntb_link_is_up(link->ntb, NULL, NULL))
+	if (!ntb_link_is_up(link->ntb, NULL, NULL)) {
 		lend_link_mark_dead(link, LEND_LINK_DOWN);
+		mod_delayed_work(system_highpri_wq, &link->heartbeat.work, 0);
+	}
 	mod_delayed_work(link->wq, &link->work, 0);
 }
 

@@ -147,6 +147,8 @@ void lend_link_hold(struct lend_link *link);
 void lend_link_put(struct lend_link *link);
 struct module *lend_link_hold_bridge(struct lend_link *link);
 void lend_link_ban(struct lend_link *link, bool banned);
+void lend_link_lose(struct lend_link *link, const char *why);
+void lend_link_close_windows(struct lend_link *link);
 int lend_link_use_windows(struct lend_link *link);
 void lend_link_unuse_windows(struct lend_link *link);
 

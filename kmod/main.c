@@ -79,10 +79,15 @@ static const char *lend_link_distrust(const struct lend_link *link)
 	return lend_trust_link(&link->windows);
 }
 
-/* Process context. The owner's fence comes first: it waits for nobody. */
+/*
+ * Process context. The owner's fence comes first: it waits for nobody. Windows are
+ * closed before drivers hear that their devices are gone, and give memory back to
+ * which these still write.
+ */
 static void lend_link_dead(struct lend_link *link)
 {
 	lease_link_dead(link);
+	lend_link_close_windows(link);
 	borrower_link_dead(link);
 }
 
