@@ -64,8 +64,12 @@ struct borrowed_bar {
  * @remote_address: PCI address on the owner: domain << 16 | bus << 8 | devfn
  * @state: see the netlink spec
  * @opened: the owner counts this as the attachment
- * @gone: accesses return all-ones; set in any context, never cleared
- * @over: hears that the lease is over, and why, as a literal; any context
+ * @mute: the owner has not answered for it in time: it is asked for no register any
+ *	more; set in any context, never cleared
+ * @gone: accesses return all-ones: nothing that its driver gives back is reached any
+ *	more; set in any context, never cleared
+ * @over: hears that the owner has fenced the device, or else that it does not answer
+ *	for it; any context
  * @gone_because: why its lease is over; a literal
  * @gone_work: removes its driver after the owner has ended the lease
  * @bus: its root bus, or NULL
@@ -111,8 +115,9 @@ struct borrowed_device {
 	u32 remote_address;
 	enum ntb_lend_borrowed_state state;
 	bool opened;
+	bool mute;
 	bool gone;
-	void (*over)(struct borrowed_device *b, const char *why);
+	void (*over)(struct borrowed_device *b, bool fenced);
 	const char *gone_because;
 	struct work_struct gone_work;
 	struct pci_bus *bus;

@@ -133,17 +133,41 @@ static void borrower_set_state(struct borrowed_device *b, enum ntb_lend_borrowed
 	lend_registry_changed(&borrower_borrowed, &b->object);
 }
 
-/* Process context, link lock held. The owner stops the device's DMA. */
-static void borrower_close(struct borrowed_device *b)
+/*
+ * Process context. The owner stops the device's DMA, which it may have done before.
+ * Returns 0, or what lend_channel_call() says: then the device may still run.
+ */
+static int borrower_close(struct borrowed_device *b)
 {
 	struct lend_channel *channel = &b->link->channel;
 	struct lend_call call = {
 		.op = LEND_OP_CLOSE, .handle = b->remote_id, .epoch = b->epoch,
 	};
+	int ret;
 
 	/* What another attachment has opened is not ours to close. */
-	if (b->opened && !lend_channel_call(channel, &call))
-		lend_channel_flush(channel);
+	if (!READ_ONCE(b->opened))
+		return 0;
+	ret = lend_channel_call(channel, &call);
+	if (ret && ret != -ESTALE)
+		return ret;
+	lend_channel_flush(channel);
+	WRITE_ONCE(b->opened, false);
+	return 0;
+}
+
+/*
+ * Process context. Before its driver is told that the device is gone: it leaves it
+ * running then, and gives back memory to which it writes. Returns 0; else the peer is
+ * given up, which closes the way, and ends the attachment.
+ */
+static int borrower_stop(struct borrowed_device *b)
+{
+	int ret = borrower_close(b);
+
+	if (ret)
+		lend_link_lose(b->link, "the peer's kernel does not stop a device");
+	return ret;
 }
 
 static void borrower_set_bus(struct borrowed_device *b, struct pci_bus *bus)
@@ -193,6 +217,12 @@ static void borrower_quiesce(struct borrowed_device *b)
 	b->windows_used = false;
 }
 
+/* What comes is all-ones, or may be soon: nothing that its driver does counts. Any context. */
+static bool borrower_is_lost(const struct borrowed_device *b)
+{
+	return READ_ONCE(b->gone) || READ_ONCE(b->mute);
+}
+
 static int borrower_mark_pdev_gone(struct pci_dev *pdev, void *arg)
 {
 	/* What pci_dev_set_disconnected() does, which modules cannot call. */
@@ -216,6 +246,8 @@ static void borrower_gone_work(struct work_struct *work)
 	struct borrowed_device *b = container_of(work, struct borrowed_device, gone_work);
 	struct lend_link *link = b->link;
 
+	if (borrower_stop(b))
+		goto put;
 	borrower_mark_gone(b);
 	mutex_lock(&link->lock);
 	if (b->bus) {
@@ -225,18 +257,24 @@ static void borrower_gone_work(struct work_struct *work)
 		borrower_set_state(b, NTB_LEND_BORROWED_STATE_GONE);
 	}
 	mutex_unlock(&link->lock);
+put:
 	borrower_put(b);
 }
 
 /*
- * Any context; a reference or its bus is held. From now on accesses return all-ones
- * at once; the driver is told, and removed soon. @why: a literal.
+ * Any context; a reference or its bus is held. From now on no access waits; the driver
+ * is told, and removed soon. @fenced: the owner has ended the lease, else it does not
+ * answer.
  */
-static void borrower_lease_over(struct borrowed_device *b, const char *why)
+static void borrower_lease_over(struct borrowed_device *b, bool fenced)
 {
 	if (!READ_ONCE(b->gone_because))
-		WRITE_ONCE(b->gone_because, why);
-	WRITE_ONCE(b->gone, true);
+		WRITE_ONCE(b->gone_because, fenced ? "the owner has taken it back" :
+			   "the owner does not answer for it");
+	if (fenced)
+		WRITE_ONCE(b->gone, true);
+	else
+		WRITE_ONCE(b->mute, true);
 	kref_get(&b->object.ref);
 	if (!queue_work(system_unbound_wq, &b->gone_work))
 		/* The work holds a reference already, so this is not the last. */
@@ -467,12 +505,13 @@ static int borrower_open(struct borrowed_device *b, struct netlink_ext_ack *exta
 	int ret;
 
 	ret = lend_channel_call(&b->link->channel, &call);
+	/* Without an answer it may have opened it all the same. */
+	WRITE_ONCE(b->opened, !ret || ret == -ETIMEDOUT);
 	if (ret) {
 		NL_SET_ERR_MSG_FMT(extack, "the owner refuses device %u, epoch %llu",
 				   b->remote_id, b->epoch);
 		return ret;
 	}
-	b->opened = true;
 	b->remote_address = call.val[LEND_OPEN_ADDRESS];
 	b->cfg_size = call.val[LEND_OPEN_CFG_SIZE];
 	if (b->cfg_size != PCI_CFG_SPACE_SIZE && b->cfg_size != PCI_CFG_SPACE_EXP_SIZE)
@@ -538,7 +577,7 @@ static int borrower_add_bus(struct borrowed_device *b, struct netlink_ext_ack *e
 	if (pdev)
 		borrower_place(b, pdev);
 	pci_bus_claim_resources(bus);
-	if (READ_ONCE(b->gone)) {
+	if (borrower_is_lost(b)) {
 		/* What was read since then is all-ones: it says nothing about the device. */
 		NL_SET_ERR_MSG(extack, "the owner has not answered in time, or has taken it back");
 		ret = -ETIMEDOUT;
@@ -683,11 +722,13 @@ int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
  *
  * Context: process; takes the link's lock, may take as long as a driver's
  * remove.
- * Return: 0; -EBUSY it is being detached already; -ESTALE it is of another lease.
+ * Return: 0; -EAGAIN the owner has not stopped the device, and is given up; -EBUSY it
+ * is being detached already; -ESTALE it is of another lease.
  */
 int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack *extack)
 {
 	struct lend_link *link = b->link;
+	bool there;
 
 	if (b->epoch != epoch) {
 		NL_SET_ERR_MSG_FMT(extack, "borrowed device %u is of epoch %llu", b->object.id,
@@ -700,8 +741,15 @@ int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack
 		NL_SET_ERR_MSG(extack, "being detached already");
 		return -EBUSY;
 	}
+	there = !percpu_ref_is_dying(&b->dma_ref);
+	if (there && borrower_is_lost(b) && borrower_stop(b)) {
+		mutex_unlock(&link->lock);
+		NL_SET_ERR_MSG(extack,
+			       "the owner does not say that the device has stopped: its link is ended first");
+		return -EAGAIN;
+	}
 	borrower_set_state(b, NTB_LEND_BORROWED_STATE_DETACHING);
-	if (!percpu_ref_is_dying(&b->dma_ref))
+	if (there)
 		borrower_quiesce(b);
 	mutex_unlock(&link->lock);
 	trace_lend_lease(pci_name(link->pdev), link->object.id, b->epoch, "detach", 0);
@@ -749,7 +797,7 @@ static int borrower_revoke_one(struct lend_object *object, void *arg)
 
 	if (b->link == lease->link && b->remote_id == lease->remote_id &&
 	    b->epoch == lease->epoch)
-		borrower_lease_over(b, LEND_TAKEN_BACK);
+		borrower_lease_over(b, true);
 	return 0;
 }
 

@@ -4,7 +4,9 @@
  * and what belongs to this host is answered here, the rest by the owner.
  *
  * Called by the PCI core, which holds the raw pci_lock for user space, and by
- * borrower.c, which hears of a lease that is over by borrowed_device.over.
+ * borrower.c, which hears of a lease that is over by borrowed_device.over. What is
+ * answered here is answered for as long as the device may be running: a driver that
+ * takes it for pulled out does not stop it.
  * Locks: none.
  */
 
@@ -38,6 +40,9 @@ static int borrower_config_remote(struct borrowed_device *b, u8 op, u32 where, u
 	};
 	int ret;
 
+	/* Else each access of its driver would wait as long once more. */
+	if (READ_ONCE(b->mute))
+		return -ETIMEDOUT;
 	atomic64_inc(op == LEND_OP_CONFIG_READ ? &b->config_reads : &b->config_writes);
 	ret = lend_channel_call(&b->link->channel, &call);
 	if (ret) {
@@ -45,11 +50,8 @@ static int borrower_config_remote(struct borrowed_device *b, u8 op, u32 where, u
 		dev_warn_ratelimited(&b->link->ntb->dev,
 				     "borrowed device %u: no access to register 0x%x: %d\n",
 				     b->object.id, where, ret);
-		if (ret == -ESTALE)
-			b->over(b, LEND_TAKEN_BACK);
-		else if (ret == -ETIMEDOUT)
-			/* Else each access of its driver would wait as long once more. */
-			b->over(b, "the owner does not answer for it");
+		if (ret == -ESTALE || ret == -ETIMEDOUT)
+			b->over(b, ret == -ESTALE);
 		return ret;
 	}
 	*value = call.val[0];

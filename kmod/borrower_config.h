@@ -5,8 +5,6 @@
 
 #include <linux/types.h>
 
-#define LEND_TAKEN_BACK		"the owner has taken it back"
-
 struct borrowed_device;
 struct pci_dev;
 
