@@ -820,7 +820,28 @@ static void lend_link_remove(struct ntb_client *client, struct ntb_dev *ntb)
 	lend_link_put(link);
 }
 
+/*
+ * Borrowed devices were shut down by their drivers before. What comes after this
+ * kernel, by kexec, finds no window open.
+ */
+static void lend_link_shutdown(struct device *dev)
+{
+	struct ntb_dev *ntb = dev_ntb(dev);
+	struct lend_link *link = ntb->ctx;
+
+	lend_link_mark_dead(link, "this host is shut down");
+	lend_hooks->dead(link);
+	/* A driver's probe may hold it: then the peer misses the heartbeat. */
+	if (!mutex_trylock(&link->lock))
+		return;
+	link->removed = true;
+	if (ntb_link_is_up(ntb, NULL, NULL))
+		lend_link_publish(link, LEND_HELLO_NONE);
+	mutex_unlock(&link->lock);
+}
+
 static struct ntb_client lend_client = {
+	.drv.shutdown = lend_link_shutdown,
 	.ops = {
 		.probe = lend_link_probe,
 		.remove = lend_link_remove,
