@@ -153,6 +153,12 @@ struct lease_company {
 	struct lend_trust *trust;
 };
 
+/* Any context; the lent lock of @other held. Is it lent to another peer? */
+static bool lease_is_elsewhere(const struct lease *lease, const struct lent_device *other)
+{
+	return other->lease && other->lease->link != lease->link;
+}
+
 /* Process context. Takes the lent lock of what is looked at. */
 static int lease_shares_group(struct lend_object *object, void *arg)
 {
@@ -163,10 +169,28 @@ static int lease_shares_group(struct lend_object *object, void *arg)
 	if (other == c->lease->lent)
 		return 0;
 	mutex_lock(&other->lock);
-	elsewhere = other->lease && other->lease->link != c->lease->link;
+	elsewhere = lease_is_elsewhere(c->lease, other);
 	mutex_unlock(&other->lock);
 	if (elsewhere && lend_trust_same_group(c->lease->lent->pdev, other->pdev))
 		lend_trust_shared(c->trust, other->pdev);
+	return 0;
+}
+
+/* Process context. What is lent to another peer is not contained, either. */
+static int lease_tells_company(struct lend_object *object, void *arg)
+{
+	struct lent_device *other = container_of(object, struct lent_device, object);
+	struct lease *lease = arg;
+
+	if (other == lease->lent ||
+	    !lend_trust_same_group(lease->lent->pdev, other->pdev))
+		return 0;
+	mutex_lock(&other->lock);
+	if (lease_is_elsewhere(lease, other)) {
+		__set_bit(LEND_RISK_GROUP, &other->lease->risks);
+		other->lease->contained = false;
+	}
+	mutex_unlock(&other->lock);
 	return 0;
 }
 
@@ -229,6 +253,8 @@ static int lease_begin(struct lease *lease, struct netlink_ext_ack *extack)
 		WRITE_ONCE(lease->state, LEASE_LENT);
 	}
 	mutex_unlock(&lent->lock);
+	if (!ret)
+		lend_registry_for_each(&lent_devices, 0, lease_tells_company, lease);
 	mutex_unlock(&link->lease_lock);
 	return ret;
 }
@@ -632,26 +658,34 @@ static int lease_meets(struct lend_object *object, void *arg)
 	struct lent_device *lent = container_of(object, struct lent_device, object);
 	bool was_open, tell = false;
 	struct pci_dev *pdev = arg;
+	bool own, bridge;
 	struct lend_link *link;
 	struct lease *lease;
 	u64 epoch = 0;
 
-	if (pdev == lent->pdev || !lend_trust_same_group(lent->pdev, pdev))
+	if (pdev == lent->pdev)
 		return 0;
 	link = lease_link(lent);
 	if (!link)
 		return 0;
+	own = lend_trust_same_group(lent->pdev, pdev);
+	bridge = pdev != link->pdev && lend_trust_same_group(link->pdev, pdev);
+	if (!own && !bridge) {
+		lend_link_put(link);
+		return 0;
+	}
 	mutex_lock(&link->lease_lock);
 	mutex_lock(&lent->lock);
 	lease = lent->lease;
 	was_open = lease_is_open(lease) && lease->link == link;
 	if (was_open) {
 		epoch = lease->epoch;
-		__set_bit(LEND_RISK_GROUP, &lease->risks);
+		__set_bit(own ? LEND_RISK_GROUP : LEND_RISK_BRIDGE_GROUP, &lease->risks);
 		lease->contained = false;
 		tell = lend_trust_required() && lease->state == LEASE_ATTACHED;
 		if (lend_trust_required())
-			lease_fence(lease, "this host uses a device of its IOMMU group");
+			lease_fence(lease, own ? "this host uses a device of its IOMMU group" :
+				    "this host uses a device of the bridge's IOMMU group");
 	}
 	mutex_unlock(&lent->lock);
 	mutex_unlock(&link->lease_lock);
@@ -659,8 +693,8 @@ static int lease_meets(struct lend_object *object, void *arg)
 		lease_revoke(lent, link, epoch);
 	lend_link_put(link);
 	if (was_open) {
-		pci_warn(lent->pdev, "is not contained any more: this host uses %s of its IOMMU group\n",
-			 pci_name(pdev));
+		pci_warn(lent->pdev, "is not contained any more: this host uses %s of %s IOMMU group\n",
+			 pci_name(pdev), own ? "its" : "the bridge's");
 		lent_changed(lent);
 	}
 	return 0;
@@ -670,10 +704,11 @@ static int lease_meets(struct lend_object *object, void *arg)
  * lease_meet_neighbour() - a function is about to get a driver of this host
  * @pdev: the function
  *
- * A lent one whose domain it shares could reach what that driver maps.
+ * A lent one whose domain it shares could reach what that driver maps; so could the
+ * peer, if it is the bridge's domain.
  *
  * Context: process; caller holds the device lock of @pdev; takes the lease and lent
- * locks of leases in its IOMMU group.
+ * locks of leases that it concerns.
  */
 void lease_meet_neighbour(struct pci_dev *pdev)
 {

@@ -35,6 +35,12 @@ const char *lend_trust_text(enum lend_risk risk)
 		return "not fenced: no IOMMU translates what comes over the bridge";
 	case LEND_RISK_BRIDGE_GROUP:
 		return "the bridge shares its IOMMU group: the borrower can reach what others map";
+	case LEND_RISK_BRIDGE_MESSAGES:
+		return "the bridge's interrupts are not isolated: its peer can raise any";
+	case LEND_RISK_BRIDGE_ATS:
+		return "the bridge translates by itself (ATS): its peer can reach all memory";
+	case LEND_RISK_BRIDGE_RESERVED:
+		return "firmware has memory of this host mapped for the bridge (RMRR or IVMD)";
 	case LEND_RISK_DEVICE:
 		return "no IOMMU translates its DMA";
 	case LEND_RISK_GROUP:
@@ -61,11 +67,13 @@ static void lend_trust_add(struct lend_trust *trust, enum lend_risk risk, const 
 /**
  * struct lend_neighbours - for lend_trust_used_here()
  * @dev: whose group it is
+ * @lends: holds devices that are lent; for the bridge NULL, for its peer reaches theirs
  * @what: what that is to whoever reads @why
  * @why: says which one of the group this host uses; empty: none
  */
 struct lend_neighbours {
 	struct device *dev;
+	const struct device_driver *lends;
 	const char *what;
 	char why[sizeof_field(struct lend_trust, why)];
 };
@@ -94,26 +102,23 @@ static int lend_trust_used_here(struct device *dev, void *arg)
 {
 	struct lend_neighbours *n = arg;
 
-	if (dev == n->dev || !lend_trust_is_used(dev, n->dev->driver))
+	if (dev == n->dev || !lend_trust_is_used(dev, n->lends))
 		return 0;
 	snprintf(n->why, sizeof(n->why), "%s shares its IOMMU group with %s, which this host uses",
 		 n->what, dev_name(dev));
 	return 1;
 }
 
-/* Process context. */
-static void lend_trust_check_group(struct pci_dev *pdev, struct lend_trust *trust,
-				   enum lend_risk risk, const char *what)
+/* Process context. Whether a group has others that are used, which @n says in words. */
+static bool lend_trust_has_neighbours(struct lend_neighbours *n)
 {
-	struct lend_neighbours n = { .dev = &pdev->dev, .what = what };
-	struct iommu_group *group = iommu_group_get(&pdev->dev);
+	struct iommu_group *group = iommu_group_get(n->dev);
 
 	if (!group)
-		return;
-	iommu_group_for_each_dev(group, &n, lend_trust_used_here);
-	if (n.why[0])
-		lend_trust_add(trust, risk, n.why);
+		return false;
+	iommu_group_for_each_dev(group, n, lend_trust_used_here);
 	iommu_group_put(group);
+	return n->why[0];
 }
 
 /* Process context. Is memory of this host mapped for the device, whoever drives it? */
@@ -145,6 +150,21 @@ static bool lend_trust_has_ats(struct pci_dev *pdev)
 #endif
 }
 
+/* Process context. What the peer could reach by the bridge, which an IOMMU translates. */
+static void lend_trust_check_bridge(const struct lend_windows *w, struct lend_trust *trust)
+{
+	struct lend_neighbours n = { .dev = &w->pdev->dev, .what = "the bridge" };
+
+	if (lend_trust_has_neighbours(&n))
+		lend_trust_add(trust, LEND_RISK_BRIDGE_GROUP, n.why);
+	if (!lend_messages_isolated(&w->pdev->dev))
+		lend_trust_add(trust, LEND_RISK_BRIDGE_MESSAGES, NULL);
+	if (lend_trust_has_ats(w->pdev))
+		lend_trust_add(trust, LEND_RISK_BRIDGE_ATS, NULL);
+	if (lend_trust_has_reserved(w->pdev))
+		lend_trust_add(trust, LEND_RISK_BRIDGE_RESERVED, NULL);
+}
+
 /**
  * lend_trust_check() - find out whether a device can be limited to the windows
  * @w: of the link to its borrower
@@ -156,17 +176,22 @@ static bool lend_trust_has_ats(struct pci_dev *pdev)
 void lend_trust_check(const struct lend_windows *w, struct pci_dev *pdev,
 		      struct lend_trust *trust)
 {
+	struct lend_neighbours n = {
+		.dev = &pdev->dev, .lends = pdev->dev.driver, .what = "it",
+	};
+
 	memset(trust, 0, sizeof(*trust));
 	trust->translated = lend_is_translated(&pdev->dev);
 	if (!w->translated)
 		lend_trust_add(trust, LEND_RISK_BRIDGE, NULL);
 	else
-		lend_trust_check_group(w->pdev, trust, LEND_RISK_BRIDGE_GROUP, "the bridge");
+		lend_trust_check_bridge(w, trust);
 	if (!trust->translated) {
 		lend_trust_add(trust, LEND_RISK_DEVICE, NULL);
 		return;
 	}
-	lend_trust_check_group(pdev, trust, LEND_RISK_GROUP, "it");
+	if (lend_trust_has_neighbours(&n))
+		lend_trust_add(trust, LEND_RISK_GROUP, n.why);
 	if (!lend_messages_isolated(&pdev->dev))
 		lend_trust_add(trust, LEND_RISK_MESSAGES, NULL);
 	if (lend_trust_has_ats(pdev))
@@ -213,13 +238,18 @@ bool lend_trust_same_group(struct pci_dev *pdev, struct pci_dev *other)
  * @w: of the link
  *
  * Context: process.
- * Return: NULL, or why they stay closed.
+ * Return: NULL, or why they stay closed, a literal.
  */
 const char *lend_trust_link(const struct lend_windows *w)
 {
-	if (w->translated || !lend_trust_required())
+	struct lend_trust trust = {};
+
+	if (!lend_trust_required())
 		return NULL;
-	return "no IOMMU translates this bridge: enable it, or unset require_iommu";
+	if (!w->translated)
+		return "no IOMMU translates this bridge: enable it, or unset require_iommu";
+	lend_trust_check_bridge(w, &trust);
+	return trust.risks ? lend_trust_text(__ffs(trust.risks)) : NULL;
 }
 
 /**

@@ -14,6 +14,9 @@ struct pci_dev;
 enum lend_risk {
 	LEND_RISK_BRIDGE,	/* no IOMMU translates what comes over the bridge */
 	LEND_RISK_BRIDGE_GROUP,	/* what does takes the bridge and another device for one */
+	LEND_RISK_BRIDGE_MESSAGES,	/* the borrower can raise any interrupt of the owner */
+	LEND_RISK_BRIDGE_ATS,	/* the bridge translates addresses by itself */
+	LEND_RISK_BRIDGE_RESERVED,	/* firmware has memory of the owner mapped for it */
 	LEND_RISK_DEVICE,	/* no IOMMU translates the device's DMA */
 	LEND_RISK_GROUP,	/* what does takes it and another one for one device */
 	LEND_RISK_MESSAGES,	/* the device can raise any interrupt of the owner */
