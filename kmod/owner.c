@@ -58,6 +58,8 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = pci_request_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM), "ntb_lend");
 	if (ret)
 		goto disable;
+	/* Firmware may have left it on; what is saved is what a reset ends with. */
+	pci_clear_master(pdev);
 	pci_save_state(pdev);
 	lent->saved = pci_store_saved_state(pdev);
 	if (!lent->saved) {
@@ -117,6 +119,8 @@ static pci_ers_result_t owner_slot_reset(struct pci_dev *pdev)
 {
 	struct lent_device *lent = pci_get_drvdata(pdev);
 
+	/* It may have been taken back and lent again since the error. */
+	lease_cut(lent, "the device was reset after an error");
 	pci_load_saved_state(pdev, lent->saved);
 	pci_restore_state(pdev);
 	pci_clear_master(pdev);
