@@ -7,6 +7,7 @@
  */
 
 #include <linux/dma-mapping.h>
+#include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/netlink.h>
 #include <linux/pci.h>
@@ -103,6 +104,16 @@ static int owner_show_windows(struct lease *lease, const struct lend_trust *trus
 	return 0;
 }
 
+/*
+ * Process context. What was unmapped is out of reach now: most kernels leave it in the
+ * IOMMU's buffers for some milliseconds.
+ */
+static void owner_forget_mappings(struct device *dev)
+{
+	if (lend_is_translated(dev))
+		iommu_flush_iotlb_all(iommu_get_domain_for_dev(dev));
+}
+
 /* Process context, the lent lock held; the device is cut off. */
 static void owner_hide_windows(struct lease *lease)
 {
@@ -116,6 +127,7 @@ static void owner_hide_windows(struct lease *lease)
 					   DMA_BIDIRECTIONAL, 0);
 	}
 	memset(lease->window, 0, sizeof(lease->window));
+	owner_forget_mappings(&lease->lent->pdev->dev);
 	lease->contained = false;
 }
 
@@ -205,6 +217,7 @@ void owner_unplace(struct lease *lease, bool in_use)
 
 	for (i = 0; i < LEND_BARS; i++)
 		owner_unmap_bar(lease, i);
+	owner_forget_mappings(&lease->link->pdev->dev);
 	if (!in_use)
 		lend_bar_window_close(&lease->link->windows);
 	if (lease->dma_window_used)
