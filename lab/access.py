@@ -44,6 +44,13 @@ def answers(directory: Path, host: str, port: int) -> bool:
     return ssh(directory, host, ["true"], capture=True).returncode == 0
 
 
+def forward(directory: Path, host: str, here: Path, there: str) -> None:
+    """Have the connection to a host that is kept for commands bring a UNIX socket of it here; it lives as long as that."""
+    ssh(directory, host, ["true"], capture=True)  # there is such a connection now
+    args = ["ssh", "-F", str(directory / "ssh_config"), "-O", "forward", "-L", f"{here}:{there}", host]
+    subprocess.run(args, capture_output=True, check=False)
+
+
 def hang_up(directory: Path, host: str) -> None:
     """End the connection to a host that is kept for further commands, if there is one."""
     args = ["ssh", "-F", str(directory / "ssh_config"), "-O", "exit", host]

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sockets
 import testinfra
 import yaml
 from testinfra.host import Host
 
 from lab import kernels
 from lab.instance import Instance
-from lab.inventory import PYTHON
 from lab.topology import Topology
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -29,18 +29,6 @@ STATE = Path(os.environ.get("LAB_STATE") or CHECKOUT / ".lab").resolve()
 INVENTORY = STATE / "inventory.yml"
 
 SLOWER = 4  # the debug kernel, at most
-
-ASK = """
-import http.client, socket, sys
-class Connection(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(60)
-        self.sock.connect(sys.argv[1])
-connection = Connection("localhost")
-connection.request(sys.argv[2], sys.argv[3], *sys.argv[4:], headers={"Content-Type": "application/json"})
-print(connection.getresponse().read().decode())
-"""
 
 # What a kernel says when something is wrong, at whatever level.
 TROUBLE = re.compile(
@@ -116,9 +104,8 @@ def put(host: Host, daemon: str, what: str, entries: list[dict[str, Any]], **opt
     _answer(host, daemon, "PUT", what, json.dumps({what: entries, **options}))
 
 
-def _answer(host: Host, daemon: str, method: str, what: str, *body: str) -> dict[str, Any]:
-    socket = f"/run/device-lending/{daemon}.sock"
-    answer = json.loads(output(host, shlex.join([PYTHON, "-c", ASK, socket, method, f"/v1/{what}", *body])))
+def _answer(host: Host, daemon: str, method: str, what: str, body: str | None = None) -> dict[str, Any]:
+    answer = sockets.answer(STATE, host.backend.host, daemon, method, f"/v1/{what}", body)
     assert "error" not in answer, answer
     return answer
 
