@@ -53,6 +53,8 @@ def run(planned: Sequence[stages.Stage], limits: schedule.Limits, argv: Sequence
             if stage.part and all(result.ok for result in ended):
                 seconds = round(time.monotonic() - began)
                 long_tier.keep(root, long_tier.Passed(stage.part, commit, revision.now(), seconds))
+                if seconds > long_tier.AIM:
+                    print(f"\nThe part {stage.part} took {seconds} s; {long_tier.AIM:g} are its aim.")
         _finish(times, results, limits, argv)
     finally:
         times.forget()

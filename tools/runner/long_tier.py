@@ -16,8 +16,10 @@ from lab import kernels
 from . import scenarios
 from .plan import Step, lab_build, own_lab, shared_lab, suite, with_matrix
 
-# A part takes 20 minutes on two processors; one that takes longer than this, in its turn, has failed.
-LIMIT = 25 * 60.0
+# What a part takes at most on two processors; one that takes longer is said to, for how quick a machine is decides no test.
+AIM = 20 * 60.0
+# When a part is ended that does not end by itself: `make test` and this one have to fit into the 90 minutes of a CI.
+LIMIT = 50 * 60.0
 ENDURANCE = (("DEVICE_LENDING_ENDURANCE_SECONDS", "600"),)
 # Has the tests run that are marked as long.
 ALL = (("DEVICE_LENDING_LONG", "1"),)

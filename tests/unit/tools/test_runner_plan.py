@@ -387,3 +387,9 @@ def test_what_has_passed_is_kept(tmp_path):
         {"part": "one", "commit": "c1", "time": "2026-01-01T00:00:00Z", "seconds": 60},
         {"part": "two", "commit": "c2+", "time": "2026-01-02T00:00:00Z", "seconds": 61},
     ]
+
+
+def test_the_readme_says_what_a_ci_runs():
+    (sentence,) = re.findall(r"A CI runs (.*?)\. ", (ROOT / "README.md").read_text(encoding="utf-8"))
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.findall(r"`(.*?)`", sentence) == re.findall(r"^(?:exec )?(make .*)$", script, re.MULTILINE)
