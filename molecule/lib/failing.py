@@ -46,6 +46,12 @@ class Scene:
         """The owner and the borrower."""
         return self.lease["owner"], self.lease["borrower"]
 
+    def bridge(self, *words: str) -> None:
+        """Do something to the bridge between them: the lab's command without the bridge's name."""
+        owner, borrower = self.names
+        (name,) = (link.name for link in fabric.topology().links_of(owner) if link.peer(owner) == borrower)
+        fabric.lab(*words, "--link", name)
+
     @property
     def owner(self) -> Host:
         """The owner."""
@@ -257,15 +263,15 @@ def both_reset_borrower_first(scene: Scene) -> None:
 
 
 def link_lost(scene: Scene) -> None:
-    fabric.lab("link", "down")
+    scene.bridge("link", "down")
     time.sleep(3)
-    fabric.lab("link", "up")
+    scene.bridge("link", "up")
 
 
 def link_flaps(scene: Scene) -> None:
     for _number in range(5):
-        fabric.lab("link", "down")
-        fabric.lab("link", "up")
+        scene.bridge("link", "down")
+        scene.bridge("link", "up")
 
 
 def ownerd_killed(scene: Scene) -> None:
@@ -305,21 +311,21 @@ def _quarantined(scene: Scene) -> dict[str, Any] | None:
 
 
 def doorbells_lost(scene: Scene) -> None:
-    fabric.lab("fault", "--doorbell-drop", "50")
+    scene.bridge("fault", "--doorbell-drop", "50")
 
 
 def doorbells_doubled(scene: Scene) -> None:
-    fabric.lab("fault", "--doorbell-duplicate", "50")
+    scene.bridge("fault", "--doorbell-duplicate", "50")
 
 
 def all_late(scene: Scene) -> None:
-    fabric.lab("fault", "--delay", "20")
+    scene.bridge("fault", "--delay", "20")
     time.sleep(10)
-    fabric.lab("fault", "--delay", "0")
+    scene.bridge("fault", "--delay", "0")
 
 
 def writes_swallowed(scene: Scene) -> None:
-    fabric.lab("fault", "--write-drop", "20")
+    scene.bridge("fault", "--write-drop", "20")
 
 
 def table() -> dict[str, Any]:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIRECTORY = ROOT / ".build" / "soak"
 STATE = DIRECTORY / "lab"
 LOG = DIRECTORY / "soak.jsonl"
-TOPOLOGY = ROOT / "molecule" / "failures" / "lab.yml"
+TOPOLOGY = Path(__file__).with_name("lab.yml")
 PROGRAMS = [str(ROOT / "molecule" / "lib" / name) for name in ("blocks.py", "registers.py")]
 # What is asked of each host when something is wrong.
 LOOK = {
