@@ -126,7 +126,7 @@ static void lease_build_filter(struct lent_device *lent)
 	struct pci_dev *pdev = lent->pdev;
 
 	lend_filter_build(f, pdev->cfg_size, owner_filter_read, pdev);
-	lend_filter_set_pin(f, owner_intx_pin(pdev));
+	lend_filter_set_pin(f, owner_intx_pin(&lent->irq));
 	if (!pdev->is_virtfn)
 		return;
 	lend_filter_show(f, PCI_VENDOR_ID, 2, pdev->vendor);

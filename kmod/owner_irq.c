@@ -30,7 +30,7 @@ static void owner_intx_mask(struct owner_intx *intx)
 
 	if (!intx->maskable && !intx->line_off && intx->level.active) {
 		intx->line_off = true;
-		disable_irq_nosync(intx->pdev->irq);
+		disable_irq_nosync(intx->line);
 	}
 	if (!pci_read_config_word(intx->pdev, PCI_COMMAND, &command) &&
 	    !(command & PCI_COMMAND_INTX_DISABLE))
@@ -49,7 +49,7 @@ static void owner_intx_unmask(struct owner_intx *intx)
 					      command & ~PCI_COMMAND_INTX_DISABLE);
 		if (intx->line_off) {
 			intx->line_off = false;
-			enable_irq(intx->pdev->irq);
+			enable_irq(intx->line);
 		}
 		return;
 	}
@@ -99,8 +99,10 @@ static int owner_intx_start(struct owner_irq *irq)
 
 	if (intx->level.active)
 		return -EBUSY;
-	if (!owner_intx_pin(irq->pdev))
+	if (!owner_intx_pin(irq))
 		return -ENODEV;
+	if (intx->refused)
+		return intx->refused;
 	intx->source.relay = irq->relay;
 	intx->source.tag = irq->tag;
 	intx->source.handled = owner_intx_handled;
@@ -110,11 +112,13 @@ static int owner_intx_start(struct owner_irq *irq)
 
 	/* A line that is ours alone stays off until the borrower says "handled". */
 	intx->line_off = !intx->maskable;
-	ret = request_irq(irq->pdev->irq, owner_intx_handler,
+	ret = request_irq(intx->line, owner_intx_handler,
 			  intx->maskable ? IRQF_SHARED : IRQF_NO_AUTOEN, "ntb_lend", intx);
 	if (ret) {
+		/* Said once under a lease, here and by the interrupt core. */
 		pci_warn(irq->pdev, "cannot relay INTx: %d%s\n", ret,
 			 intx->maskable ? "" : ": it cannot be masked, and the line is shared");
+		intx->refused = ret;
 		lend_source_remove(&intx->source);
 		return ret;
 	}
@@ -139,7 +143,7 @@ static void owner_intx_stop(struct owner_irq *irq)
 	spin_unlock_irq(&intx->lock);
 	if (!active)
 		return;
-	free_irq(irq->pdev->irq, intx);
+	free_irq(intx->line, intx);
 	lend_source_remove(&intx->source);
 }
 
@@ -249,14 +253,14 @@ static void owner_vectors_stop(struct owner_irq *irq)
 
 /**
  * owner_intx_pin() - which interrupt pin the borrower is shown
- * @pdev: the function
+ * @irq: the function's interrupts
  *
  * Context: process.
  * Return: 0 when the device has none, or when this host has no line for it.
  */
-u8 owner_intx_pin(const struct pci_dev *pdev)
+u8 owner_intx_pin(const struct owner_irq *irq)
 {
-	return pdev->irq && pdev->irq != IRQ_NOTCONNECTED ? pdev->pin : 0;
+	return irq->intx.line ? irq->pdev->pin : 0;
 }
 
 /**
@@ -453,13 +457,15 @@ enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg)
  * @pdev: the function
  * @filter: what of its configuration space the borrower may write
  *
- * Context: process.
+ * Context: process; the function is enabled, and has MSI off.
  */
 void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct lend_filter *filter)
 {
 	irq->pdev = pdev;
 	irq->filter = filter;
 	irq->intx.pdev = pdev;
+	/* While it has MSI on, the kernel has the number of a message there. */
+	irq->intx.line = pdev->irq != IRQ_NOTCONNECTED ? pdev->irq : 0;
 	irq->intx.maskable = pci_intx_mask_supported(pdev);
 	spin_lock_init(&irq->intx.lock);
 	xa_init(&irq->vectors.open);
@@ -488,6 +494,7 @@ void owner_irq_begin(struct owner_irq *irq, struct lend_relay *relay, u64 epoch)
 {
 	irq->relay = relay;
 	irq->tag = lend_relay_tag(epoch);
+	irq->intx.refused = 0;
 	spin_lock_irq(&irq->intx.lock);
 	irq->intx.level = (struct lend_level) {};
 	owner_intx_mask(&irq->intx);

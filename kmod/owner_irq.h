@@ -17,19 +17,23 @@ struct lend_filter;
  * struct owner_intx - the INTx of a lent device
  * @source: what is raised at the borrower
  * @pdev: the function
+ * @line: its interrupt line; 0: none
  * @lock: protects @level, and the function's INTx disable bit
  * @level: the state
  * @maskable: the function has a working INTx disable bit; else the whole line
  *	is disabled
  * @line_off: the line is disabled
+ * @refused: why this host does not listen to it under this lease, or 0
  */
 struct owner_intx {
 	struct lend_source source;
 	struct pci_dev *pdev;
+	unsigned int line;
 	spinlock_t lock; /* level, INTx disable bit */
 	struct lend_level level;
 	bool maskable;
 	bool line_off;
+	int refused;
 };
 
 /**
@@ -72,7 +76,7 @@ enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg);
 int owner_config_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw);
 u32 owner_filter_read(void *ctx, u32 where, u32 size);
 int owner_config_write(struct pci_dev *pdev, u32 where, u32 size, u32 value);
-u8 owner_intx_pin(const struct pci_dev *pdev);
+u8 owner_intx_pin(const struct owner_irq *irq);
 u32 owner_command_shown(const struct owner_irq *irq, u32 where, u32 size, u32 raw);
 int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value);
 
