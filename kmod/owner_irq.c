@@ -17,7 +17,9 @@
  */
 
 #include <linux/interrupt.h>
+#include <linux/list.h>
 #include <linux/pci.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 
 #include "filter.h"
@@ -147,10 +149,22 @@ static void owner_intx_stop(struct owner_irq *irq)
 	lend_source_remove(&intx->source);
 }
 
+/**
+ * struct owner_vector - a message that the borrower listens to
+ * @source: what is raised at the borrower
+ * @closed: on a list of those that are to be freed
+ */
+struct owner_vector {
+	struct lend_source source;
+	struct list_head closed;
+};
+
 /* Hard interrupt. */
 static irqreturn_t owner_vector_handler(int irq, void *data)
 {
-	lend_source_raise(data);
+	struct owner_vector *vector = data;
+
+	lend_source_raise(&vector->source);
 	return IRQ_HANDLED;
 }
 
@@ -192,7 +206,7 @@ static void owner_vectors_free(struct owner_irq *irq)
 static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u32 index,
 			      struct lend_source **out)
 {
-	struct lend_source *source;
+	struct owner_vector *vector;
 	int ret;
 
 	ret = owner_vectors_alloc(irq, kind);
@@ -202,53 +216,72 @@ static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u3
 		return -ENOSPC;
 	if (xa_load(&irq->vectors.open, index))
 		return -EBUSY;
-	source = kzalloc(sizeof(*source), GFP_KERNEL);
-	if (!source)
+	vector = kzalloc(sizeof(*vector), GFP_KERNEL);
+	if (!vector)
 		return -ENOMEM;
-	source->relay = irq->relay;
-	source->tag = irq->tag;
-	ret = lend_source_add(source);
+	vector->source.relay = irq->relay;
+	vector->source.tag = irq->tag;
+	ret = lend_source_add(&vector->source);
 	if (ret)
 		goto free;
-	ret = xa_err(xa_store(&irq->vectors.open, index, source, GFP_KERNEL));
+	ret = xa_err(xa_store(&irq->vectors.open, index, vector, GFP_KERNEL));
 	if (ret)
 		goto remove;
 	ret = request_irq(pci_irq_vector(irq->pdev, index), owner_vector_handler, 0, "ntb_lend",
-			  source);
+			  vector);
 	if (ret)
 		goto erase;
-	*out = source;
+	*out = &vector->source;
 	return 0;
 erase:
 	xa_erase(&irq->vectors.open, index);
 remove:
-	lend_source_remove(source);
+	lend_source_remove(&vector->source);
 free:
-	kfree(source);
+	kfree(vector);
 	return ret;
 }
 
-/* Process context, the lent device's lock or the device lock held. */
-static void owner_vector_stop(struct owner_irq *irq, u32 index)
+/*
+ * Process context, the lent device's lock or the device lock held. Nothing raises it
+ * afterwards; it goes to @closed, for owner_vectors_release().
+ */
+static void owner_vector_stop(struct owner_irq *irq, u32 index, struct list_head *closed)
 {
-	struct lend_source *source = xa_erase(&irq->vectors.open, index);
+	struct owner_vector *vector = xa_erase(&irq->vectors.open, index);
 
-	if (!source)
+	if (!vector)
 		return;
-	free_irq(pci_irq_vector(irq->pdev, index), source);
-	lend_source_remove(source);
-	kfree(source);
+	free_irq(pci_irq_vector(irq->pdev, index), vector);
+	lend_source_hide(&vector->source);
+	list_add(&vector->closed, closed);
+}
+
+/* Process context. Waits once, however many they are: a fence may want the lock. */
+static void owner_vectors_release(struct list_head *closed)
+{
+	struct owner_vector *vector, *next;
+
+	if (list_empty(closed))
+		return;
+	synchronize_rcu();
+	list_for_each_entry_safe(vector, next, closed, closed) {
+		lend_source_forget(&vector->source);
+		kfree(vector);
+	}
 }
 
 /* Process context, the lent device's lock or the device lock held. */
 static void owner_vectors_stop(struct owner_irq *irq)
 {
-	struct lend_source *source;
+	struct owner_vector *vector;
 	unsigned long index;
+	LIST_HEAD(closed);
 
-	xa_for_each(&irq->vectors.open, index, source)
-		owner_vector_stop(irq, index);
+	xa_for_each(&irq->vectors.open, index, vector)
+		owner_vector_stop(irq, index, &closed);
 	owner_vectors_free(irq);
+	owner_vectors_release(&closed);
 }
 
 /**
@@ -439,15 +472,17 @@ enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_resp
 enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg)
 {
 	u32 kind = LEND_IRQ_KIND(arg);
+	LIST_HEAD(closed);
 
 	if (kind >= LEND_IRQ_KINDS)
 		return LEND_ERR_INVALID;
 	if (kind == LEND_IRQ_INTX)
 		owner_intx_stop(irq);
 	else if (kind == irq->vectors.kind)
-		owner_vector_stop(irq, LEND_IRQ_INDEX(arg));
+		owner_vector_stop(irq, LEND_IRQ_INDEX(arg), &closed);
 	if (xa_empty(&irq->vectors.open))
 		owner_vectors_free(irq);
+	owner_vectors_release(&closed);
 	return LEND_OK;
 }
 

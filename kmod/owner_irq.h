@@ -40,7 +40,7 @@ struct owner_intx {
  * struct owner_vectors - MSI or MSI-X of a lent device, taken here
  * @kind: which of the two
  * @count: vectors allocated; 0 when the borrower takes its messages itself
- * @open: sources of those that the borrower listens to, by index
+ * @open: &struct owner_vector of those that the borrower listens to, by index
  */
 struct owner_vectors {
 	enum lend_irq_kind kind;

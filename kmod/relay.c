@@ -180,6 +180,36 @@ int lend_source_add(struct lend_source *source)
 }
 
 /**
+ * lend_source_hide() - let an interrupt be found no longer
+ * @source: the interrupt; nothing raises it any more
+ *
+ * Whoever has found it is through after a grace period: many can be hidden before
+ * one such is waited for. lend_source_forget() follows.
+ *
+ * Context: any.
+ */
+void lend_source_hide(struct lend_source *source)
+{
+	RCU_INIT_POINTER(source->relay->source[source->slot], NULL);
+}
+
+/**
+ * lend_source_forget() - give the slot of an interrupt back
+ * @source: the interrupt, hidden a grace period ago
+ *
+ * Context: any.
+ */
+void lend_source_forget(struct lend_source *source)
+{
+	struct lend_relay *relay = source->relay;
+
+	relay->last[source->slot] = source->count;
+	/* The count is kept before another may have the slot. */
+	smp_mb__before_atomic();
+	clear_bit(source->slot, relay->sources);
+}
+
+/**
  * lend_source_remove() - relay an interrupt no longer
  * @source: the interrupt; nothing raises it any more
  *
@@ -187,14 +217,9 @@ int lend_source_add(struct lend_source *source)
  */
 void lend_source_remove(struct lend_source *source)
 {
-	struct lend_relay *relay = source->relay;
-
-	RCU_INIT_POINTER(relay->source[source->slot], NULL);
+	lend_source_hide(source);
 	synchronize_rcu();
-	relay->last[source->slot] = source->count;
-	/* The count is kept before another may have the slot. */
-	smp_mb__before_atomic();
-	clear_bit(source->slot, relay->sources);
+	lend_source_forget(source);
 }
 
 /**
