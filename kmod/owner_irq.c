@@ -10,10 +10,17 @@
  * Their table in the device's BAR is then written by this host, but for the mask
  * bits, which the borrower's kernel sets through the window as it needs them.
  *
+ * A borrower can have a device interrupt as often as it can write a register of it.
+ * What is too often is masked in the function until the next tick: INTx by its
+ * disable bit, messages by bits of MSI and MSI-X that the borrower cannot write, other
+ * than those in the table. None is lost: the function keeps what is masked, and
+ * where it need not, as with MSI, the borrower is told to look.
+ *
  * The command register is here, too: its INTx disable bit belongs to the relay.
  *
  * Called by owner.c. Locks: the lent device's lock, or its device lock where a
- * lease ends, held by the caller; owner_intx.lock, in hard interrupts.
+ * lease ends, held by the caller; owner_intx.lock and owner_vectors.lock, in hard
+ * interrupts.
  */
 
 #include <linux/interrupt.h>
@@ -24,6 +31,31 @@
 
 #include "filter.h"
 #include "owner_irq.h"
+#include "param.h"
+
+/*
+ * How often devices interrupt this host for one peer. Each time costs a hard interrupt
+ * and a doorbell, and the peer takes no more doorbells than that (doorbells_per_s): a
+ * drive or a card that is faster gains nothing by it.
+ */
+static unsigned int interrupts_per_s = 200000;
+LEND_PARAM_UINT(interrupts_per_s, 1000, 10000000,
+		"Relayed interrupts above this rate wait for the clock, for each peer, from 1000 on (default 200000)");
+
+/*
+ * Any context. @source was raised: was it once too often? Then the device is masked,
+ * and owner_irq_hold() called after that: a tick may be over at any time.
+ */
+static bool owner_source_floods(struct lend_source *source)
+{
+	return !lend_source_is_within(source, READ_ONCE(interrupts_per_s));
+}
+
+/* Any context. The device, which is masked, goes on with the next tick. */
+static void owner_irq_hold(struct owner_irq *irq)
+{
+	queue_delayed_work(system_highpri_wq, &irq->calm, 1);
+}
 
 /* Lock held. */
 static void owner_intx_mask(struct owner_intx *intx)
@@ -38,6 +70,17 @@ static void owner_intx_mask(struct owner_intx *intx)
 	    !(command & PCI_COMMAND_INTX_DISABLE))
 		pci_write_config_word(intx->pdev, PCI_COMMAND,
 				      command | PCI_COMMAND_INTX_DISABLE);
+}
+
+/* Lock held; the device is masked. Raises its INTx at the borrower. */
+static void owner_intx_raise(struct owner_intx *intx)
+{
+	intx->level.waiting = true;
+	lend_source_raise(&intx->source);
+	if (!owner_source_floods(&intx->source))
+		return;
+	intx->level.held = true;
+	owner_irq_hold(container_of(intx, struct owner_irq, intx));
 }
 
 /* Lock held. Lets the device interrupt, or raises again what is still pending. */
@@ -55,10 +98,8 @@ static void owner_intx_unmask(struct owner_intx *intx)
 		}
 		return;
 	}
-	if (!pci_check_and_unmask_intx(intx->pdev)) {
-		intx->level.waiting = true;
-		lend_source_raise(&intx->source);
-	}
+	if (!pci_check_and_unmask_intx(intx->pdev))
+		owner_intx_raise(intx);
 }
 
 /* Hard interrupt; the line may be shared. */
@@ -73,8 +114,7 @@ static irqreturn_t owner_intx_handler(int irq, void *data)
 	    (!intx->maskable || pci_check_and_mask_intx(intx->pdev))) {
 		if (!intx->maskable)
 			owner_intx_mask(intx);
-		intx->level.waiting = true;
-		lend_source_raise(&intx->source);
+		owner_intx_raise(intx);
 		ret = IRQ_HANDLED;
 	}
 	spin_unlock_irqrestore(&intx->lock, flags);
@@ -126,6 +166,7 @@ static int owner_intx_start(struct owner_irq *irq)
 	}
 	spin_lock_irq(&intx->lock);
 	intx->level.waiting = true;
+	intx->level.held = false;
 	intx->level.active = true;
 	spin_unlock_irq(&intx->lock);
 	return 0;
@@ -149,23 +190,111 @@ static void owner_intx_stop(struct owner_irq *irq)
 	lend_source_remove(&intx->source);
 }
 
+/* Process context. A tick has passed. Returns whether it was held. */
+static bool owner_intx_resume(struct owner_intx *intx)
+{
+	bool held;
+
+	spin_lock_irq(&intx->lock);
+	held = intx->level.held;
+	if (lend_level_rested(&intx->level))
+		owner_intx_unmask(intx);
+	spin_unlock_irq(&intx->lock);
+	return held;
+}
+
 /**
  * struct owner_vector - a message that the borrower listens to
+ * @owner: interrupts of the device
  * @source: what is raised at the borrower
  * @closed: on a list of those that are to be freed
  */
 struct owner_vector {
+	struct owner_irq *owner;
 	struct lend_source source;
 	struct list_head closed;
 };
+
+/*
+ * Any context, owner_vectors.lock held. Has the device send its messages, or keep
+ * them. Not by a mask of the vector, which the borrower can reach in the table of
+ * MSI-X, and which MSI need not have. Returns whether that was a change.
+ */
+static bool owner_vectors_switch(struct owner_irq *irq, bool on)
+{
+	bool msix = irq->vectors.kind == LEND_IRQ_MSIX;
+	int at = msix ? irq->pdev->msix_cap + PCI_MSIX_FLAGS : irq->pdev->msi_cap + PCI_MSI_FLAGS;
+	u16 bit = msix ? PCI_MSIX_FLAGS_MASKALL : PCI_MSI_FLAGS_ENABLE;
+	u16 flags, to;
+
+	if (!irq->vectors.count || pci_read_config_word(irq->pdev, at, &flags) ||
+	    PCI_POSSIBLE_ERROR(flags))
+		return false;
+	to = on == msix ? flags & ~bit : flags | bit;
+	if (to == flags)
+		return false;
+	pci_write_config_word(irq->pdev, at, to);
+	return true;
+}
 
 /* Hard interrupt. */
 static irqreturn_t owner_vector_handler(int irq, void *data)
 {
 	struct owner_vector *vector = data;
+	struct owner_irq *owner = vector->owner;
+	unsigned long flags;
 
 	lend_source_raise(&vector->source);
+	if (owner_source_floods(&vector->source)) {
+		spin_lock_irqsave(&owner->vectors.lock, flags);
+		owner_vectors_switch(owner, false);
+		owner->vectors.held = true;
+		spin_unlock_irqrestore(&owner->vectors.lock, flags);
+		owner_irq_hold(owner);
+	}
 	return IRQ_HANDLED;
+}
+
+/*
+ * Process context. A tick has passed. Returns whether the device had to keep its
+ * messages since the last one.
+ */
+static bool owner_vectors_resume(struct owner_irq *irq)
+{
+	struct owner_vector *vector;
+	unsigned long index;
+	bool held, msi;
+
+	spin_lock_irq(&irq->vectors.lock);
+	held = owner_vectors_switch(irq, true) || irq->vectors.held;
+	irq->vectors.held = false;
+	msi = irq->vectors.kind == LEND_IRQ_MSI;
+	spin_unlock_irq(&irq->vectors.lock);
+	if (!held || !msi)
+		return held;
+	/* What it had to say meanwhile it need not say now. */
+	rcu_read_lock();
+	xa_for_each(&irq->vectors.open, index, vector)
+		lend_source_raise(&vector->source);
+	rcu_read_unlock();
+	return held;
+}
+
+/* Work item, the tick after a device has interrupted too often. */
+static void owner_irq_calm(struct work_struct *work)
+{
+	struct owner_irq *irq = container_of(to_delayed_work(work), struct owner_irq, calm);
+	bool messages = owner_vectors_resume(irq);
+
+	if (owner_intx_resume(&irq->intx) || messages)
+		pci_info_ratelimited(irq->pdev, "held back: what the peer borrows interrupts more than %u times a second\n",
+				     READ_ONCE(interrupts_per_s));
+	/*
+	 * When a message moves to another CPU the kernel writes it together with
+	 * whether MSI is on, as it had read that before: look again.
+	 */
+	if (messages)
+		owner_irq_hold(irq);
 }
 
 /* Process context, the lent device's lock held. */
@@ -183,8 +312,10 @@ static int owner_vectors_alloc(struct owner_irq *irq, enum lend_irq_kind kind)
 				      kind == LEND_IRQ_MSIX ? PCI_IRQ_MSIX : PCI_IRQ_MSI);
 	if (count < 0)
 		return count;
+	spin_lock_irq(&irq->vectors.lock);
 	irq->vectors.kind = kind;
 	irq->vectors.count = count;
+	spin_unlock_irq(&irq->vectors.lock);
 	return 0;
 }
 
@@ -193,8 +324,13 @@ static void owner_vectors_free(struct owner_irq *irq)
 {
 	if (!irq->vectors.count)
 		return;
-	pci_free_irq_vectors(irq->pdev);
+	spin_lock_irq(&irq->vectors.lock);
+	/* Nobody else takes the mask of MSI-X away. */
+	owner_vectors_switch(irq, true);
+	irq->vectors.held = false;
 	irq->vectors.count = 0;
+	spin_unlock_irq(&irq->vectors.lock);
+	pci_free_irq_vectors(irq->pdev);
 	/* The PCI core has unmasked INTx. */
 	spin_lock_irq(&irq->intx.lock);
 	if (!lend_level_open(&irq->intx.level))
@@ -219,6 +355,7 @@ static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u3
 	vector = kzalloc(sizeof(*vector), GFP_KERNEL);
 	if (!vector)
 		return -ENOMEM;
+	vector->owner = irq;
 	vector->source.relay = irq->relay;
 	vector->source.tag = irq->tag;
 	ret = lend_source_add(&vector->source);
@@ -503,6 +640,8 @@ void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct le
 	irq->intx.line = pdev->irq != IRQ_NOTCONNECTED ? pdev->irq : 0;
 	irq->intx.maskable = pci_intx_mask_supported(pdev);
 	spin_lock_init(&irq->intx.lock);
+	spin_lock_init(&irq->vectors.lock);
+	INIT_DELAYED_WORK(&irq->calm, owner_irq_calm);
 	xa_init(&irq->vectors.open);
 }
 
@@ -546,4 +685,6 @@ void owner_irq_stop(struct owner_irq *irq)
 {
 	owner_intx_stop(irq);
 	owner_vectors_stop(irq);
+	/* Nothing is left that would queue it. */
+	cancel_delayed_work_sync(&irq->calm);
 }

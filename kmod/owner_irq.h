@@ -5,6 +5,7 @@
 
 #include <linux/pci.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "proto.h"
@@ -38,13 +39,17 @@ struct owner_intx {
 
 /**
  * struct owner_vectors - MSI or MSI-X of a lent device, taken here
+ * @lock: protects @count, @held, and whether the device sends them
  * @kind: which of the two
  * @count: vectors allocated; 0 when the borrower takes its messages itself
+ * @held: the device had to keep them since the last tick
  * @open: &struct owner_vector of those that the borrower listens to, by index
  */
 struct owner_vectors {
+	spinlock_t lock; /* count, held, on or off */
 	enum lend_irq_kind kind;
 	int count;
+	bool held;
 	struct xarray open;
 };
 
@@ -56,6 +61,7 @@ struct owner_vectors {
  * @tag: of the lease
  * @intx: its INTx, relayed
  * @vectors: its messages, relayed
+ * @calm: has it go on when it has interrupted too often
  */
 struct owner_irq {
 	struct pci_dev *pdev;
@@ -64,6 +70,7 @@ struct owner_irq {
 	u32 tag;
 	struct owner_intx intx;
 	struct owner_vectors vectors;
+	struct delayed_work calm;
 };
 
 void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct lend_filter *filter);

@@ -5,13 +5,15 @@
  * only say "look": what counts is in the tables, and heartbeats look too. Used by
  * link.c for its life, by owner_irq.c (sources) and irq.c (sinks).
  *
- * Locks: lend_source.lock and lend_sink.lock, innermost, in any context.
+ * Locks: lend_source.lock, lend_sink.lock and lend_relay.lock, innermost, in any
+ * context.
  */
 
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include "channel.h"
 #include "relay.h"
@@ -235,6 +237,26 @@ void lend_source_raise(struct lend_source *source)
 }
 
 /**
+ * lend_source_is_within() - is an interrupt that was raised within what its peer may cost
+ * @source: the interrupt
+ * @rate: how often per second all those of the peer may be raised
+ *
+ * Context: any.
+ * Return: false when they were raised too often: the caller has it held back.
+ */
+bool lend_source_is_within(struct lend_source *source, u32 rate)
+{
+	struct lend_relay *relay = source->relay;
+	unsigned long flags;
+	bool within;
+
+	spin_lock_irqsave(&relay->lock, flags);
+	within = lend_budget_take(&relay->raised, ktime_get_mono_fast_ns(), rate, rate / 10);
+	spin_unlock_irqrestore(&relay->lock, flags);
+	return within;
+}
+
+/**
  * lend_sink_add() - begin to listen to an interrupt of the peer
  * @sink: the interrupt; all but lock and handled are filled in
  *
@@ -297,6 +319,7 @@ struct lend_relay *lend_relay_alloc(struct lend_channel *channel)
 	if (!relay)
 		return NULL;
 	relay->channel = channel;
+	spin_lock_init(&relay->lock);
 	init_irq_work(&relay->work, lend_relay_look);
 	return relay;
 }
