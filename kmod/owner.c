@@ -194,6 +194,7 @@ void owner_unregister(void)
 {
 	pci_unregister_driver(&owner_driver);
 	bus_unregister_notifier(&pci_bus_type, &owner_nb);
+	lent_exit();
 	/* Of leases, which are freed by our code. */
 	rcu_barrier();
 }
