@@ -396,6 +396,18 @@ static void lease_revoke(struct lent_device *lent, struct lend_link *link, u64 e
 }
 
 /*
+ * Process context; takes the lent lock. The lease of @epoch is fenced and its borrower
+ * told: its interrupts are taken down, if it has not been taken back meanwhile.
+ */
+static void lease_stop_irq(struct lent_device *lent, u64 epoch)
+{
+	mutex_lock(&lent->lock);
+	if (lent->lease && lent->lease->epoch == epoch)
+		owner_irq_stop(&lent->irq);
+	mutex_unlock(&lent->lock);
+}
+
+/*
  * Process context, device lock held. The end of a lease, whatever it is for:
  *
  *   fence -> tell the borrower, if it has it attached -> take its interrupts down
@@ -424,9 +436,7 @@ static int lease_finish(struct lease *lease, bool force, struct netlink_ext_ack 
 
 	if (attached)
 		lease_revoke(lent, link, lease->epoch);
-	mutex_lock(&lent->lock);
-	owner_irq_stop(&lent->irq);
-	mutex_unlock(&lent->lock);
+	lease_stop_irq(lent, lease->epoch);
 	return 0;
 }
 
@@ -536,7 +546,8 @@ void lease_unbind(struct lent_device *lent)
  * @lent: the function
  * @why: what, a literal
  *
- * The lease is fenced and the borrower told; user space takes the device back.
+ * The lease is fenced, the borrower told and interrupts taken down; user space takes the
+ * device back.
  *
  * Context: process; caller holds the device lock; takes the lease and lent locks.
  */
@@ -558,6 +569,7 @@ void lease_cut(struct lent_device *lent, const char *why)
 	pci_warn(lent->pdev, "the lease is over: %s\n", why);
 	if (attached)
 		lease_revoke(lent, lease->link, lease->epoch);
+	lease_stop_irq(lent, lease->epoch);
 	lent_changed(lent);
 }
 
@@ -626,7 +638,7 @@ static struct lend_link *lease_link(struct lent_device *lent)
 static int lease_meets(struct lend_object *object, void *arg)
 {
 	struct lent_device *lent = container_of(object, struct lent_device, object);
-	bool was_open, tell = false;
+	bool was_open, tell = false, ends = lend_trust_required();
 	struct pci_dev *pdev = arg;
 	struct lend_link *link;
 	struct lease *lease;
@@ -645,14 +657,16 @@ static int lease_meets(struct lend_object *object, void *arg)
 		epoch = lease->epoch;
 		__set_bit(LEND_RISK_GROUP, &lease->risks);
 		lease->contained = false;
-		tell = lend_trust_required() && lease->state == LEASE_ATTACHED;
-		if (lend_trust_required())
+		tell = ends && lease->state == LEASE_ATTACHED;
+		if (ends)
 			lease_fence(lease, "this host uses a device of its IOMMU group");
 	}
 	mutex_unlock(&lent->lock);
 	mutex_unlock(&link->lease_lock);
 	if (tell)
 		lease_revoke(lent, link, epoch);
+	if (was_open && ends)
+		lease_stop_irq(lent, epoch);
 	lend_link_put(link);
 	if (was_open) {
 		pci_warn(lent->pdev, "is not contained any more: this host uses %s of its IOMMU group\n",
