@@ -136,7 +136,7 @@ enum lent_limit {
  * @pdev: the function
  * @lock: protects all below; held briefly while the peer's requests are
  *	served, never across a reset
- * @gone: the driver is being unbound
+ * @gone: the driver is being unbound, or this host shut down: no lease begins
  * @ill: why it is quarantined, a literal; or NULL
  * @last_epoch: greatest epoch ever given for this binding
  * @limits: bits of enum lent_limit
