@@ -106,19 +106,20 @@ static void owner_intx_unmask(struct owner_intx *intx)
 static irqreturn_t owner_intx_handler(int irq, void *data)
 {
 	struct owner_intx *intx = data;
-	irqreturn_t ret = IRQ_NONE;
 	unsigned long flags;
+	bool open, ours;
 
 	spin_lock_irqsave(&intx->lock, flags);
-	if (lend_level_open(&intx->level) &&
-	    (!intx->maskable || pci_check_and_mask_intx(intx->pdev))) {
+	open = lend_level_open(&intx->level);
+	/* The PCI core unmasks it as messages are freed: then it is only masked again. */
+	ours = intx->maskable ? pci_check_and_mask_intx(intx->pdev) : open;
+	if (ours && open) {
 		if (!intx->maskable)
 			owner_intx_mask(intx);
 		owner_intx_raise(intx);
-		ret = IRQ_HANDLED;
 	}
 	spin_unlock_irqrestore(&intx->lock, flags);
-	return ret;
+	return IRQ_RETVAL(ours);
 }
 
 /* Interrupt context: what the borrower says, which may be anything. */
@@ -319,9 +320,24 @@ static int owner_vectors_alloc(struct owner_irq *irq, enum lend_irq_kind kind)
 	return 0;
 }
 
-/* Process context, the lent device's lock or the device lock held. */
+/* Hard interrupt; the line may be shared. Nobody listens to INTx, which is not masked. */
+static irqreturn_t owner_intx_guard(int irq, void *data)
+{
+	struct owner_irq *owner = data;
+
+	return IRQ_RETVAL(pci_check_and_mask_intx(owner->pdev));
+}
+
+/*
+ * Process context, the lent device's lock or the device lock held. The PCI core
+ * unmasks INTx as it frees messages. A device that asserts it has somebody to answer for
+ * it meanwhile, else the line would be taken for broken, with whoever shares it.
+ */
 static void owner_vectors_free(struct owner_irq *irq)
 {
+	struct owner_intx *intx = &irq->intx;
+	bool guarded;
+
 	if (!irq->vectors.count)
 		return;
 	spin_lock_irq(&irq->vectors.lock);
@@ -330,12 +346,16 @@ static void owner_vectors_free(struct owner_irq *irq)
 	irq->vectors.held = false;
 	irq->vectors.count = 0;
 	spin_unlock_irq(&irq->vectors.lock);
+	guarded = owner_intx_pin(irq) && intx->maskable && !intx->level.active &&
+		  !request_irq(intx->line, owner_intx_guard, IRQF_SHARED | IRQF_PROBE_SHARED,
+			       "ntb_lend", irq);
 	pci_free_irq_vectors(irq->pdev);
-	/* The PCI core has unmasked INTx. */
-	spin_lock_irq(&irq->intx.lock);
-	if (!lend_level_open(&irq->intx.level))
-		owner_intx_mask(&irq->intx);
-	spin_unlock_irq(&irq->intx.lock);
+	spin_lock_irq(&intx->lock);
+	if (!lend_level_open(&intx->level))
+		owner_intx_mask(intx);
+	spin_unlock_irq(&intx->lock);
+	if (guarded)
+		free_irq(intx->line, irq);
 }
 
 /* Process context, the lent device's lock held. */
