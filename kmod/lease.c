@@ -125,7 +125,7 @@ static void lease_build_filter(struct lent_device *lent)
 	struct pci_dev *pdev = lent->pdev;
 
 	lend_filter_build(f, pdev->cfg_size, owner_filter_read, pdev);
-	lend_filter_set_pin(f, owner_intx_pin(pdev));
+	lend_filter_set_pin(f, owner_intx_pin(&lent->irq));
 	if (!pdev->is_virtfn)
 		return;
 	lend_filter_show(f, PCI_VENDOR_ID, 2, pdev->vendor);
@@ -426,6 +426,18 @@ static void lease_revoke(struct lent_device *lent, struct lend_link *link, u64 e
 }
 
 /*
+ * Process context; takes the lent lock. The lease of @epoch is fenced and its borrower
+ * told: its interrupts are taken down, if it has not been taken back meanwhile.
+ */
+static void lease_stop_irq(struct lent_device *lent, u64 epoch)
+{
+	mutex_lock(&lent->lock);
+	if (lent->lease && lent->lease->epoch == epoch)
+		owner_irq_stop(&lent->irq);
+	mutex_unlock(&lent->lock);
+}
+
+/*
  * Process context, device lock held. The end of a lease, whatever it is for:
  *
  *   fence -> tell the borrower, if it has it attached -> take its interrupts down
@@ -454,9 +466,7 @@ static int lease_finish(struct lease *lease, bool force, struct netlink_ext_ack 
 
 	if (attached)
 		lease_revoke(lent, link, lease->epoch);
-	mutex_lock(&lent->lock);
-	owner_irq_stop(&lent->irq);
-	mutex_unlock(&lent->lock);
+	lease_stop_irq(lent, lease->epoch);
 	return 0;
 }
 
@@ -566,7 +576,8 @@ void lease_unbind(struct lent_device *lent)
  * @lent: the function
  * @why: what, a literal
  *
- * The lease is fenced and the borrower told; user space takes the device back.
+ * The lease is fenced, the borrower told and interrupts taken down; user space takes the
+ * device back.
  *
  * Context: process; caller holds the device lock; takes the lease and lent locks.
  */
@@ -588,6 +599,7 @@ void lease_cut(struct lent_device *lent, const char *why)
 	pci_warn(lent->pdev, "the lease is over: %s\n", why);
 	if (attached)
 		lease_revoke(lent, lease->link, lease->epoch);
+	lease_stop_irq(lent, lease->epoch);
 	lent_changed(lent);
 }
 
@@ -656,9 +668,8 @@ static struct lend_link *lease_link(struct lent_device *lent)
 static int lease_meets(struct lend_object *object, void *arg)
 {
 	struct lent_device *lent = container_of(object, struct lent_device, object);
-	bool was_open, tell = false;
+	bool was_open, own, bridge, tell = false, ends = lend_trust_required();
 	struct pci_dev *pdev = arg;
-	bool own, bridge;
 	struct lend_link *link;
 	struct lease *lease;
 	u64 epoch = 0;
@@ -682,8 +693,8 @@ static int lease_meets(struct lend_object *object, void *arg)
 		epoch = lease->epoch;
 		__set_bit(own ? LEND_RISK_GROUP : LEND_RISK_BRIDGE_GROUP, &lease->risks);
 		lease->contained = false;
-		tell = lend_trust_required() && lease->state == LEASE_ATTACHED;
-		if (lend_trust_required())
+		tell = ends && lease->state == LEASE_ATTACHED;
+		if (ends)
 			lease_fence(lease, own ? "this host uses a device of its IOMMU group" :
 				    "this host uses a device of the bridge's IOMMU group");
 	}
@@ -691,6 +702,8 @@ static int lease_meets(struct lend_object *object, void *arg)
 	mutex_unlock(&link->lease_lock);
 	if (tell)
 		lease_revoke(lent, link, epoch);
+	if (was_open && ends)
+		lease_stop_irq(lent, epoch);
 	lend_link_put(link);
 	if (was_open) {
 		pci_warn(lent->pdev, "is not contained any more: this host uses %s of %s IOMMU group\n",

@@ -10,8 +10,12 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "lent.h"
+
+/* When listeners are told of what changes too often to be told each time. */
+#define LENT_SOON	(HZ / 4)
 
 static void lent_release(struct lend_object *object)
 {
@@ -98,6 +102,46 @@ struct lent_device *lent_find(const char *address)
 void lent_changed(struct lent_device *lent)
 {
 	lend_registry_changed(&lent_devices, &lent->object);
+}
+
+/* Process context. */
+static int lent_tell_one(struct lend_object *object, void *arg)
+{
+	struct lent_device *lent = container_of(object, struct lent_device, object);
+
+	if (atomic_xchg(&lent->news, 0))
+		lent_changed(lent);
+	return 0;
+}
+
+/* Work item; takes the lent lock of what has changed. */
+static void lent_tell(struct work_struct *work)
+{
+	lend_registry_for_each(&lent_devices, 0, lent_tell_one, NULL);
+}
+
+static DECLARE_DELAYED_WORK(lent_telling, lent_tell);
+
+/**
+ * lent_changed_soon() - tell listeners that a lent device has changed, but not each time
+ * @lent: the lent device
+ *
+ * Context: any.
+ */
+void lent_changed_soon(struct lent_device *lent)
+{
+	atomic_set(&lent->news, 1);
+	schedule_delayed_work(&lent_telling, LENT_SOON);
+}
+
+/**
+ * lent_exit() - tell nobody any more
+ *
+ * Context: process; no lent device is left, and no link.
+ */
+void lent_exit(void)
+{
+	cancel_delayed_work_sync(&lent_telling);
 }
 
 /**

@@ -138,7 +138,7 @@ enum lent_limit {
  * @pdev: the function
  * @lock: protects all below; held briefly while the peer's requests are
  *	served, never across a reset
- * @gone: the driver is being unbound
+ * @gone: the driver is being unbound, or this host shut down: no lease begins
  * @ill: why it is quarantined, a literal; or NULL
  * @last_epoch: greatest epoch ever given for this binding
  * @limits: bits of enum lent_limit
@@ -147,6 +147,7 @@ enum lent_limit {
  *	not change under a lease
  * @saved: configuration at bind time
  * @irq: its interrupts, relayed
+ * @news: it has changed, and listeners are told soon; in any context
  */
 struct lent_device {
 	struct lend_object object;
@@ -161,6 +162,7 @@ struct lent_device {
 	struct lend_filter *filter;
 	struct pci_saved_state *saved;
 	struct owner_irq irq;
+	atomic_t news;
 };
 
 extern struct lend_registry lent_devices;
@@ -169,6 +171,8 @@ struct lent_device *lent_get(u32 id);
 struct lent_device *lent_find(const char *address);
 void lent_put(struct lent_device *lent);
 void lent_changed(struct lent_device *lent);
+void lent_changed_soon(struct lent_device *lent);
+void lent_exit(void);
 
 enum ntb_lend_lent_state lent_state(const struct lent_device *lent);
 bool lent_answers(struct lent_device *lent);

@@ -92,6 +92,8 @@ struct lend_heartbeat {
  * @calm: looks at doorbells that are masked since they ring too often
  * @doorbells: how often they have interrupted; in interrupts
  * @hellos: how often the peer was listened to because it rang; as @doorbells
+ * @openings: how often listeners were told that the peer opens or closes a device; the
+ *	server's
  * @handshake: under @lock
  * @heartbeat: see there
  * @windows: see window.h
@@ -123,6 +125,7 @@ struct lend_link {
 	struct delayed_work calm;
 	struct lend_budget doorbells;
 	struct lend_budget hellos;
+	struct lend_budget openings;
 
 	struct lend_handshake handshake;
 	struct lend_heartbeat heartbeat;

@@ -32,7 +32,8 @@
  *   lend_pool.lock                   growing and shrinking
  *   lend_mailbox.lock                one message under way; with no other
  *   in any context, innermost:
- *   owner_intx.lock, lend_source.lock, lend_sink.lock, lend_chunk.lock,
+ *   owner_intx.lock, owner_vectors.lock, lend_source.lock, lend_sink.lock,
+ *   lend_relay.lock, lend_chunk.lock,
  *   xa_lock of a registry (process context only)
  *
  * lease.users is no lock, but is waited for: by the fence, for reads that are under

@@ -614,7 +614,10 @@ static const struct genl_ops lend_ops[] = {
 };
 
 static const struct genl_multicast_group lend_mcgrps[] = {
-	[LEND_MCGRP_EVENTS] = { .name = NTB_LEND_MCGRP_EVENTS },
+	[LEND_MCGRP_EVENTS] = {
+		.name = NTB_LEND_MCGRP_EVENTS,
+		.flags = GENL_MCAST_CAP_NET_ADMIN,
+	},
 };
 
 static struct genl_family lend_family __ro_after_init = {

@@ -132,10 +132,15 @@ static const struct pci_error_handlers owner_error_handlers = {
 	.slot_reset = owner_slot_reset,
 };
 
-/* Device lock held. */
+/* Device lock held. A daemon that still runs, as with "reboot -f", begins no other lease. */
 static void owner_shutdown(struct pci_dev *pdev)
 {
-	lease_cut(pci_get_drvdata(pdev), "this host is shut down");
+	struct lent_device *lent = pci_get_drvdata(pdev);
+
+	mutex_lock(&lent->lock);
+	lent->gone = true;
+	mutex_unlock(&lent->lock);
+	lease_cut(lent, "this host is shut down");
 }
 
 /* Device lock held. A bridge that sleeps carries nothing. */
@@ -198,6 +203,7 @@ void owner_unregister(void)
 {
 	pci_unregister_driver(&owner_driver);
 	bus_unregister_notifier(&pci_bus_type, &owner_nb);
+	lent_exit();
 	/* Of leases, which are freed by our code. */
 	rcu_barrier();
 }

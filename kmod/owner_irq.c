@@ -10,18 +10,52 @@
  * Their table in the device's BAR is then written by this host, but for the mask
  * bits, which the borrower's kernel sets through the window as it needs them.
  *
+ * A borrower can have a device interrupt as often as it can write a register of it.
+ * What is too often is masked in the function until the next tick: INTx by its
+ * disable bit, messages by bits of MSI and MSI-X that the borrower cannot write, other
+ * than those in the table. None is lost: the function keeps what is masked, and
+ * where it need not, as with MSI, the borrower is told to look.
+ *
  * The command register is here, too: its INTx disable bit belongs to the relay.
  *
  * Called by owner.c. Locks: the lent device's lock, or its device lock where a
- * lease ends, held by the caller; owner_intx.lock, in hard interrupts.
+ * lease ends, held by the caller; owner_intx.lock and owner_vectors.lock, in hard
+ * interrupts.
  */
 
 #include <linux/interrupt.h>
+#include <linux/list.h>
 #include <linux/pci.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 
 #include "filter.h"
 #include "owner_irq.h"
+#include "param.h"
+
+/*
+ * How often devices interrupt this host for one peer. Each time costs a hard interrupt
+ * and a doorbell, and the peer takes no more doorbells than that (doorbells_per_s): a
+ * drive or a card that is faster gains nothing by it.
+ */
+static unsigned int interrupts_per_s = 200000;
+LEND_PARAM_UINT(interrupts_per_s, 1000, 10000000,
+		"Relayed interrupts above this rate wait for the clock, for each peer, from 1000 on (default 200000)");
+
+/*
+ * Any context. @source was raised: was it once too often? Then the device is masked,
+ * and owner_irq_hold() called after that: a tick may be over at any time.
+ */
+static bool owner_source_floods(struct lend_source *source)
+{
+	return !lend_source_is_within(source, READ_ONCE(interrupts_per_s));
+}
+
+/* Any context. The device, which is masked, goes on with the next tick. */
+static void owner_irq_hold(struct owner_irq *irq)
+{
+	queue_delayed_work(system_highpri_wq, &irq->calm, 1);
+}
 
 /* Lock held. */
 static void owner_intx_mask(struct owner_intx *intx)
@@ -30,12 +64,23 @@ static void owner_intx_mask(struct owner_intx *intx)
 
 	if (!intx->maskable && !intx->line_off && intx->level.active) {
 		intx->line_off = true;
-		disable_irq_nosync(intx->pdev->irq);
+		disable_irq_nosync(intx->line);
 	}
 	if (!pci_read_config_word(intx->pdev, PCI_COMMAND, &command) &&
 	    !(command & PCI_COMMAND_INTX_DISABLE))
 		pci_write_config_word(intx->pdev, PCI_COMMAND,
 				      command | PCI_COMMAND_INTX_DISABLE);
+}
+
+/* Lock held; the device is masked. Raises its INTx at the borrower. */
+static void owner_intx_raise(struct owner_intx *intx)
+{
+	intx->level.waiting = true;
+	lend_source_raise(&intx->source);
+	if (!owner_source_floods(&intx->source))
+		return;
+	intx->level.held = true;
+	owner_irq_hold(container_of(intx, struct owner_irq, intx));
 }
 
 /* Lock held. Lets the device interrupt, or raises again what is still pending. */
@@ -49,34 +94,32 @@ static void owner_intx_unmask(struct owner_intx *intx)
 					      command & ~PCI_COMMAND_INTX_DISABLE);
 		if (intx->line_off) {
 			intx->line_off = false;
-			enable_irq(intx->pdev->irq);
+			enable_irq(intx->line);
 		}
 		return;
 	}
-	if (!pci_check_and_unmask_intx(intx->pdev)) {
-		intx->level.waiting = true;
-		lend_source_raise(&intx->source);
-	}
+	if (!pci_check_and_unmask_intx(intx->pdev))
+		owner_intx_raise(intx);
 }
 
 /* Hard interrupt; the line may be shared. */
 static irqreturn_t owner_intx_handler(int irq, void *data)
 {
 	struct owner_intx *intx = data;
-	irqreturn_t ret = IRQ_NONE;
 	unsigned long flags;
+	bool open, ours;
 
 	spin_lock_irqsave(&intx->lock, flags);
-	if (lend_level_open(&intx->level) &&
-	    (!intx->maskable || pci_check_and_mask_intx(intx->pdev))) {
+	open = lend_level_open(&intx->level);
+	/* The PCI core unmasks it as messages are freed: then it is only masked again. */
+	ours = intx->maskable ? pci_check_and_mask_intx(intx->pdev) : open;
+	if (ours && open) {
 		if (!intx->maskable)
 			owner_intx_mask(intx);
-		intx->level.waiting = true;
-		lend_source_raise(&intx->source);
-		ret = IRQ_HANDLED;
+		owner_intx_raise(intx);
 	}
 	spin_unlock_irqrestore(&intx->lock, flags);
-	return ret;
+	return IRQ_RETVAL(ours);
 }
 
 /* Interrupt context: what the borrower says, which may be anything. */
@@ -99,8 +142,10 @@ static int owner_intx_start(struct owner_irq *irq)
 
 	if (intx->level.active)
 		return -EBUSY;
-	if (!owner_intx_pin(irq->pdev))
+	if (!owner_intx_pin(irq))
 		return -ENODEV;
+	if (intx->refused)
+		return intx->refused;
 	intx->source.relay = irq->relay;
 	intx->source.tag = irq->tag;
 	intx->source.handled = owner_intx_handled;
@@ -110,16 +155,19 @@ static int owner_intx_start(struct owner_irq *irq)
 
 	/* A line that is ours alone stays off until the borrower says "handled". */
 	intx->line_off = !intx->maskable;
-	ret = request_irq(irq->pdev->irq, owner_intx_handler,
+	ret = request_irq(intx->line, owner_intx_handler,
 			  intx->maskable ? IRQF_SHARED : IRQF_NO_AUTOEN, "ntb_lend", intx);
 	if (ret) {
+		/* Said once under a lease, here and by the interrupt core. */
 		pci_warn(irq->pdev, "cannot relay INTx: %d%s\n", ret,
 			 intx->maskable ? "" : ": it cannot be masked, and the line is shared");
+		intx->refused = ret;
 		lend_source_remove(&intx->source);
 		return ret;
 	}
 	spin_lock_irq(&intx->lock);
 	intx->level.waiting = true;
+	intx->level.held = false;
 	intx->level.active = true;
 	spin_unlock_irq(&intx->lock);
 	return 0;
@@ -139,15 +187,115 @@ static void owner_intx_stop(struct owner_irq *irq)
 	spin_unlock_irq(&intx->lock);
 	if (!active)
 		return;
-	free_irq(irq->pdev->irq, intx);
+	free_irq(intx->line, intx);
 	lend_source_remove(&intx->source);
+}
+
+/* Process context. A tick has passed. Returns whether it was held. */
+static bool owner_intx_resume(struct owner_intx *intx)
+{
+	bool held;
+
+	spin_lock_irq(&intx->lock);
+	held = intx->level.held;
+	if (lend_level_rested(&intx->level))
+		owner_intx_unmask(intx);
+	spin_unlock_irq(&intx->lock);
+	return held;
+}
+
+/**
+ * struct owner_vector - a message that the borrower listens to
+ * @owner: interrupts of the device
+ * @source: what is raised at the borrower
+ * @closed: on a list of those that are to be freed
+ */
+struct owner_vector {
+	struct owner_irq *owner;
+	struct lend_source source;
+	struct list_head closed;
+};
+
+/*
+ * Any context, owner_vectors.lock held. Has the device send its messages, or keep
+ * them. Not by a mask of the vector, which the borrower can reach in the table of
+ * MSI-X, and which MSI need not have. Returns whether that was a change.
+ */
+static bool owner_vectors_switch(struct owner_irq *irq, bool on)
+{
+	bool msix = irq->vectors.kind == LEND_IRQ_MSIX;
+	int at = msix ? irq->pdev->msix_cap + PCI_MSIX_FLAGS : irq->pdev->msi_cap + PCI_MSI_FLAGS;
+	u16 bit = msix ? PCI_MSIX_FLAGS_MASKALL : PCI_MSI_FLAGS_ENABLE;
+	u16 flags, to;
+
+	if (!irq->vectors.count || pci_read_config_word(irq->pdev, at, &flags) ||
+	    PCI_POSSIBLE_ERROR(flags))
+		return false;
+	to = on == msix ? flags & ~bit : flags | bit;
+	if (to == flags)
+		return false;
+	pci_write_config_word(irq->pdev, at, to);
+	return true;
 }
 
 /* Hard interrupt. */
 static irqreturn_t owner_vector_handler(int irq, void *data)
 {
-	lend_source_raise(data);
+	struct owner_vector *vector = data;
+	struct owner_irq *owner = vector->owner;
+	unsigned long flags;
+
+	lend_source_raise(&vector->source);
+	if (owner_source_floods(&vector->source)) {
+		spin_lock_irqsave(&owner->vectors.lock, flags);
+		owner_vectors_switch(owner, false);
+		owner->vectors.held = true;
+		spin_unlock_irqrestore(&owner->vectors.lock, flags);
+		owner_irq_hold(owner);
+	}
 	return IRQ_HANDLED;
+}
+
+/*
+ * Process context. A tick has passed. Returns whether the device had to keep its
+ * messages since the last one.
+ */
+static bool owner_vectors_resume(struct owner_irq *irq)
+{
+	struct owner_vector *vector;
+	unsigned long index;
+	bool held, msi;
+
+	spin_lock_irq(&irq->vectors.lock);
+	held = owner_vectors_switch(irq, true) || irq->vectors.held;
+	irq->vectors.held = false;
+	msi = irq->vectors.kind == LEND_IRQ_MSI;
+	spin_unlock_irq(&irq->vectors.lock);
+	if (!held || !msi)
+		return held;
+	/* What it had to say meanwhile it need not say now. */
+	rcu_read_lock();
+	xa_for_each(&irq->vectors.open, index, vector)
+		lend_source_raise(&vector->source);
+	rcu_read_unlock();
+	return held;
+}
+
+/* Work item, the tick after a device has interrupted too often. */
+static void owner_irq_calm(struct work_struct *work)
+{
+	struct owner_irq *irq = container_of(to_delayed_work(work), struct owner_irq, calm);
+	bool messages = owner_vectors_resume(irq);
+
+	if (owner_intx_resume(&irq->intx) || messages)
+		pci_info_ratelimited(irq->pdev, "held back: what the peer borrows interrupts more than %u times a second\n",
+				     READ_ONCE(interrupts_per_s));
+	/*
+	 * When a message moves to another CPU the kernel writes it together with
+	 * whether MSI is on, as it had read that before: look again.
+	 */
+	if (messages)
+		owner_irq_hold(irq);
 }
 
 /* Process context, the lent device's lock held. */
@@ -165,30 +313,56 @@ static int owner_vectors_alloc(struct owner_irq *irq, enum lend_irq_kind kind)
 				      kind == LEND_IRQ_MSIX ? PCI_IRQ_MSIX : PCI_IRQ_MSI);
 	if (count < 0)
 		return count;
+	spin_lock_irq(&irq->vectors.lock);
 	irq->vectors.kind = kind;
 	irq->vectors.count = count;
+	spin_unlock_irq(&irq->vectors.lock);
 	return 0;
 }
 
-/* Process context, the lent device's lock or the device lock held. */
+/* Hard interrupt; the line may be shared. Nobody listens to INTx, which is not masked. */
+static irqreturn_t owner_intx_guard(int irq, void *data)
+{
+	struct owner_irq *owner = data;
+
+	return IRQ_RETVAL(pci_check_and_mask_intx(owner->pdev));
+}
+
+/*
+ * Process context, the lent device's lock or the device lock held. The PCI core
+ * unmasks INTx as it frees messages. A device that asserts it has somebody to answer for
+ * it meanwhile, else the line would be taken for broken, with whoever shares it.
+ */
 static void owner_vectors_free(struct owner_irq *irq)
 {
+	struct owner_intx *intx = &irq->intx;
+	bool guarded;
+
 	if (!irq->vectors.count)
 		return;
-	pci_free_irq_vectors(irq->pdev);
+	spin_lock_irq(&irq->vectors.lock);
+	/* Nobody else takes the mask of MSI-X away. */
+	owner_vectors_switch(irq, true);
+	irq->vectors.held = false;
 	irq->vectors.count = 0;
-	/* The PCI core has unmasked INTx. */
-	spin_lock_irq(&irq->intx.lock);
-	if (!lend_level_open(&irq->intx.level))
-		owner_intx_mask(&irq->intx);
-	spin_unlock_irq(&irq->intx.lock);
+	spin_unlock_irq(&irq->vectors.lock);
+	guarded = owner_intx_pin(irq) && intx->maskable && !intx->level.active &&
+		  !request_irq(intx->line, owner_intx_guard, IRQF_SHARED | IRQF_PROBE_SHARED,
+			       "ntb_lend", irq);
+	pci_free_irq_vectors(irq->pdev);
+	spin_lock_irq(&intx->lock);
+	if (!lend_level_open(&intx->level))
+		owner_intx_mask(intx);
+	spin_unlock_irq(&intx->lock);
+	if (guarded)
+		free_irq(intx->line, irq);
 }
 
 /* Process context, the lent device's lock held. */
 static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u32 index,
 			      struct lend_source **out)
 {
-	struct lend_source *source;
+	struct owner_vector *vector;
 	int ret;
 
 	ret = owner_vectors_alloc(irq, kind);
@@ -198,65 +372,85 @@ static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u3
 		return -ENOSPC;
 	if (xa_load(&irq->vectors.open, index))
 		return -EBUSY;
-	source = kzalloc(sizeof(*source), GFP_KERNEL);
-	if (!source)
+	vector = kzalloc(sizeof(*vector), GFP_KERNEL);
+	if (!vector)
 		return -ENOMEM;
-	source->relay = irq->relay;
-	source->tag = irq->tag;
-	ret = lend_source_add(source);
+	vector->owner = irq;
+	vector->source.relay = irq->relay;
+	vector->source.tag = irq->tag;
+	ret = lend_source_add(&vector->source);
 	if (ret)
 		goto free;
-	ret = xa_err(xa_store(&irq->vectors.open, index, source, GFP_KERNEL));
+	ret = xa_err(xa_store(&irq->vectors.open, index, vector, GFP_KERNEL));
 	if (ret)
 		goto remove;
 	ret = request_irq(pci_irq_vector(irq->pdev, index), owner_vector_handler, 0, "ntb_lend",
-			  source);
+			  vector);
 	if (ret)
 		goto erase;
-	*out = source;
+	*out = &vector->source;
 	return 0;
 erase:
 	xa_erase(&irq->vectors.open, index);
 remove:
-	lend_source_remove(source);
+	lend_source_remove(&vector->source);
 free:
-	kfree(source);
+	kfree(vector);
 	return ret;
 }
 
-/* Process context, the lent device's lock or the device lock held. */
-static void owner_vector_stop(struct owner_irq *irq, u32 index)
+/*
+ * Process context, the lent device's lock or the device lock held. Nothing raises it
+ * afterwards; it goes to @closed, for owner_vectors_release().
+ */
+static void owner_vector_stop(struct owner_irq *irq, u32 index, struct list_head *closed)
 {
-	struct lend_source *source = xa_erase(&irq->vectors.open, index);
+	struct owner_vector *vector = xa_erase(&irq->vectors.open, index);
 
-	if (!source)
+	if (!vector)
 		return;
-	free_irq(pci_irq_vector(irq->pdev, index), source);
-	lend_source_remove(source);
-	kfree(source);
+	free_irq(pci_irq_vector(irq->pdev, index), vector);
+	lend_source_hide(&vector->source);
+	list_add(&vector->closed, closed);
+}
+
+/* Process context. Waits once, however many they are: a fence may want the lock. */
+static void owner_vectors_release(struct list_head *closed)
+{
+	struct owner_vector *vector, *next;
+
+	if (list_empty(closed))
+		return;
+	synchronize_rcu();
+	list_for_each_entry_safe(vector, next, closed, closed) {
+		lend_source_forget(&vector->source);
+		kfree(vector);
+	}
 }
 
 /* Process context, the lent device's lock or the device lock held. */
 static void owner_vectors_stop(struct owner_irq *irq)
 {
-	struct lend_source *source;
+	struct owner_vector *vector;
 	unsigned long index;
+	LIST_HEAD(closed);
 
-	xa_for_each(&irq->vectors.open, index, source)
-		owner_vector_stop(irq, index);
+	xa_for_each(&irq->vectors.open, index, vector)
+		owner_vector_stop(irq, index, &closed);
 	owner_vectors_free(irq);
+	owner_vectors_release(&closed);
 }
 
 /**
  * owner_intx_pin() - which interrupt pin the borrower is shown
- * @pdev: the function
+ * @irq: the function's interrupts
  *
  * Context: process.
  * Return: 0 when the device has none, or when this host has no line for it.
  */
-u8 owner_intx_pin(const struct pci_dev *pdev)
+u8 owner_intx_pin(const struct owner_irq *irq)
 {
-	return pdev->irq && pdev->irq != IRQ_NOTCONNECTED ? pdev->pin : 0;
+	return irq->intx.line ? irq->pdev->pin : 0;
 }
 
 /**
@@ -435,15 +629,17 @@ enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_resp
 enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg)
 {
 	u32 kind = LEND_IRQ_KIND(arg);
+	LIST_HEAD(closed);
 
 	if (kind >= LEND_IRQ_KINDS)
 		return LEND_ERR_INVALID;
 	if (kind == LEND_IRQ_INTX)
 		owner_intx_stop(irq);
 	else if (kind == irq->vectors.kind)
-		owner_vector_stop(irq, LEND_IRQ_INDEX(arg));
+		owner_vector_stop(irq, LEND_IRQ_INDEX(arg), &closed);
 	if (xa_empty(&irq->vectors.open))
 		owner_vectors_free(irq);
+	owner_vectors_release(&closed);
 	return LEND_OK;
 }
 
@@ -453,15 +649,19 @@ enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg)
  * @pdev: the function
  * @filter: what of its configuration space the borrower may write
  *
- * Context: process.
+ * Context: process; the function is enabled, and has MSI off.
  */
 void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct lend_filter *filter)
 {
 	irq->pdev = pdev;
 	irq->filter = filter;
 	irq->intx.pdev = pdev;
+	/* While it has MSI on, the kernel has the number of a message there. */
+	irq->intx.line = pdev->irq != IRQ_NOTCONNECTED ? pdev->irq : 0;
 	irq->intx.maskable = pci_intx_mask_supported(pdev);
 	spin_lock_init(&irq->intx.lock);
+	spin_lock_init(&irq->vectors.lock);
+	INIT_DELAYED_WORK(&irq->calm, owner_irq_calm);
 	xa_init(&irq->vectors.open);
 }
 
@@ -488,6 +688,7 @@ void owner_irq_begin(struct owner_irq *irq, struct lend_relay *relay, u64 epoch)
 {
 	irq->relay = relay;
 	irq->tag = lend_relay_tag(epoch);
+	irq->intx.refused = 0;
 	spin_lock_irq(&irq->intx.lock);
 	irq->intx.level = (struct lend_level) {};
 	owner_intx_mask(&irq->intx);
@@ -504,4 +705,6 @@ void owner_irq_stop(struct owner_irq *irq)
 {
 	owner_intx_stop(irq);
 	owner_vectors_stop(irq);
+	/* Nothing is left that would queue it. */
+	cancel_delayed_work_sync(&irq->calm);
 }

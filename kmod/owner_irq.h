@@ -5,6 +5,7 @@
 
 #include <linux/pci.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "proto.h"
@@ -17,30 +18,38 @@ struct lend_filter;
  * struct owner_intx - the INTx of a lent device
  * @source: what is raised at the borrower
  * @pdev: the function
+ * @line: its interrupt line; 0: none
  * @lock: protects @level, and the function's INTx disable bit
  * @level: the state
  * @maskable: the function has a working INTx disable bit; else the whole line
  *	is disabled
  * @line_off: the line is disabled
+ * @refused: why this host does not listen to it under this lease, or 0
  */
 struct owner_intx {
 	struct lend_source source;
 	struct pci_dev *pdev;
+	unsigned int line;
 	spinlock_t lock; /* level, INTx disable bit */
 	struct lend_level level;
 	bool maskable;
 	bool line_off;
+	int refused;
 };
 
 /**
  * struct owner_vectors - MSI or MSI-X of a lent device, taken here
+ * @lock: protects @count, @held, and whether the device sends them
  * @kind: which of the two
  * @count: vectors allocated; 0 when the borrower takes its messages itself
- * @open: sources of those that the borrower listens to, by index
+ * @held: the device had to keep them since the last tick
+ * @open: &struct owner_vector of those that the borrower listens to, by index
  */
 struct owner_vectors {
+	spinlock_t lock; /* count, held, on or off */
 	enum lend_irq_kind kind;
 	int count;
+	bool held;
 	struct xarray open;
 };
 
@@ -52,6 +61,7 @@ struct owner_vectors {
  * @tag: of the lease
  * @intx: its INTx, relayed
  * @vectors: its messages, relayed
+ * @calm: has it go on when it has interrupted too often
  */
 struct owner_irq {
 	struct pci_dev *pdev;
@@ -60,6 +70,7 @@ struct owner_irq {
 	u32 tag;
 	struct owner_intx intx;
 	struct owner_vectors vectors;
+	struct delayed_work calm;
 };
 
 void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct lend_filter *filter);
@@ -72,7 +83,7 @@ enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg);
 int owner_config_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw);
 u32 owner_filter_read(void *ctx, u32 where, u32 size);
 int owner_config_write(struct pci_dev *pdev, u32 where, u32 size, u32 value);
-u8 owner_intx_pin(const struct pci_dev *pdev);
+u8 owner_intx_pin(const struct owner_irq *irq);
 u32 owner_command_shown(const struct owner_irq *irq, u32 where, u32 size, u32 raw);
 int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value);
 

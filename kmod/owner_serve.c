@@ -12,7 +12,9 @@
 
 #include <linux/io.h>
 #include <linux/pci.h>
+#include <linux/timekeeping.h>
 
+#include "budget.h"
 #include "channel.h"
 #include "filter.h"
 #include "lease.h"
@@ -22,6 +24,13 @@
 #include "owner_serve.h"
 #include "proto.h"
 #include "window.h"
+
+/*
+ * How often daemons are told at once that a peer opens or closes a device. One that is
+ * told more often loses what other peers have to say.
+ */
+#define LEND_OPENINGS_PER_S	20
+#define LEND_OPENINGS_AT_ONCE	40
 
 /* Process context, the lent lock held. */
 static enum lend_status owner_serve_open(struct lease *lease, struct lend_response *resp)
@@ -201,6 +210,16 @@ static enum lend_status owner_serve_lease(struct lease *lease, const struct lend
 	}
 }
 
+/* Process context: the link's server. */
+static void owner_serve_tell(struct lend_link *link, struct lent_device *lent)
+{
+	if (lend_budget_take(&link->openings, ktime_get_mono_fast_ns(), LEND_OPENINGS_PER_S,
+			     LEND_OPENINGS_AT_ONCE))
+		lent_changed(lent);
+	else
+		lent_changed_soon(lent);
+}
+
 /* Process context. */
 static enum lend_status owner_serve_handle(struct lend_link *link, const struct lend_request *req,
 					   struct lend_response *resp)
@@ -218,7 +237,7 @@ static enum lend_status owner_serve_handle(struct lend_link *link, const struct 
 		status = owner_serve_lease(lease, req, resp);
 	mutex_unlock(&lent->lock);
 	if (!status && (req->op == LEND_OP_OPEN || req->op == LEND_OP_CLOSE))
-		lent_changed(lent);
+		owner_serve_tell(link, lent);
 	lent_put(lent);
 	return status;
 }

@@ -5,13 +5,15 @@
  * only say "look": what counts is in the tables, and heartbeats look too. Used by
  * link.c for its life, by owner_irq.c (sources) and irq.c (sinks).
  *
- * Locks: lend_source.lock and lend_sink.lock, innermost, in any context.
+ * Locks: lend_source.lock, lend_sink.lock and lend_relay.lock, innermost, in any
+ * context.
  */
 
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include "channel.h"
 #include "relay.h"
@@ -180,6 +182,36 @@ int lend_source_add(struct lend_source *source)
 }
 
 /**
+ * lend_source_hide() - let an interrupt be found no longer
+ * @source: the interrupt; nothing raises it any more
+ *
+ * Whoever has found it is through after a grace period: many can be hidden before
+ * one such is waited for. lend_source_forget() follows.
+ *
+ * Context: any.
+ */
+void lend_source_hide(struct lend_source *source)
+{
+	RCU_INIT_POINTER(source->relay->source[source->slot], NULL);
+}
+
+/**
+ * lend_source_forget() - give the slot of an interrupt back
+ * @source: the interrupt, hidden a grace period ago
+ *
+ * Context: any.
+ */
+void lend_source_forget(struct lend_source *source)
+{
+	struct lend_relay *relay = source->relay;
+
+	relay->last[source->slot] = source->count;
+	/* The count is kept before another may have the slot. */
+	smp_mb__before_atomic();
+	clear_bit(source->slot, relay->sources);
+}
+
+/**
  * lend_source_remove() - relay an interrupt no longer
  * @source: the interrupt; nothing raises it any more
  *
@@ -187,14 +219,9 @@ int lend_source_add(struct lend_source *source)
  */
 void lend_source_remove(struct lend_source *source)
 {
-	struct lend_relay *relay = source->relay;
-
-	RCU_INIT_POINTER(relay->source[source->slot], NULL);
+	lend_source_hide(source);
 	synchronize_rcu();
-	relay->last[source->slot] = source->count;
-	/* The count is kept before another may have the slot. */
-	smp_mb__before_atomic();
-	clear_bit(source->slot, relay->sources);
+	lend_source_forget(source);
 }
 
 /**
@@ -207,6 +234,26 @@ void lend_source_raise(struct lend_source *source)
 {
 	if (lend_source_post(source, true))
 		lend_channel_ring(source->relay->channel, LEND_DB_RELAY);
+}
+
+/**
+ * lend_source_is_within() - is an interrupt that was raised within what its peer may cost
+ * @source: the interrupt
+ * @rate: how often per second all those of the peer may be raised
+ *
+ * Context: any.
+ * Return: false when they were raised too often: the caller has it held back.
+ */
+bool lend_source_is_within(struct lend_source *source, u32 rate)
+{
+	struct lend_relay *relay = source->relay;
+	unsigned long flags;
+	bool within;
+
+	spin_lock_irqsave(&relay->lock, flags);
+	within = lend_budget_take(&relay->raised, ktime_get_mono_fast_ns(), rate, rate / 10);
+	spin_unlock_irqrestore(&relay->lock, flags);
+	return within;
 }
 
 /**
@@ -272,6 +319,7 @@ struct lend_relay *lend_relay_alloc(struct lend_channel *channel)
 	if (!relay)
 		return NULL;
 	relay->channel = channel;
+	spin_lock_init(&relay->lock);
 	init_irq_work(&relay->work, lend_relay_look);
 	return relay;
 }

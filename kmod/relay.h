@@ -10,6 +10,7 @@
 #include <linux/irq_work.h>
 #include <linux/spinlock.h>
 
+#include "budget.h"
 #include "proto.h"
 
 struct lend_channel;
@@ -69,6 +70,8 @@ struct lend_sink {
  * @source: the sources; read under RCU
  * @sink: the sinks; read under RCU
  * @last: where the counter of a slot stood; it only grows within a session
+ * @lock: protects @raised
+ * @raised: how often all sources together were
  */
 struct lend_relay {
 	struct lend_channel *channel;
@@ -78,6 +81,8 @@ struct lend_relay {
 	struct lend_source __rcu *source[LEND_RELAYS];
 	struct lend_sink __rcu *sink[LEND_RELAYS];
 	u32 last[LEND_RELAYS];
+	spinlock_t lock; /* raised */
+	struct lend_budget raised;
 };
 
 struct lend_relay *lend_relay_alloc(struct lend_channel *channel);
@@ -86,8 +91,11 @@ void lend_relay_kick(struct lend_relay *relay);
 void lend_relay_repeat(struct lend_relay *relay);
 
 int lend_source_add(struct lend_source *source);
+void lend_source_hide(struct lend_source *source);
+void lend_source_forget(struct lend_source *source);
 void lend_source_remove(struct lend_source *source);
 void lend_source_raise(struct lend_source *source);
+bool lend_source_is_within(struct lend_source *source, u32 rate);
 
 int lend_sink_add(struct lend_sink *sink);
 void lend_sink_remove(struct lend_sink *sink);

@@ -18,11 +18,13 @@
  * @active: the borrower listens
  * @off: the borrower has switched it off in the command register
  * @waiting: raised, and the borrower has not handled it yet
+ * @held: raised too often, and waits for the clock
  */
 struct lend_level {
 	bool active;
 	bool off;
 	bool waiting;
+	bool held;
 };
 
 /**
@@ -72,7 +74,7 @@ static inline bool lend_relay_count(u64 word, u32 tag, u32 *count)
  */
 static inline bool lend_level_open(const struct lend_level *level)
 {
-	return level->active && !level->off && !level->waiting;
+	return level->active && !level->off && !level->waiting && !level->held;
 }
 
 /**
@@ -92,6 +94,21 @@ static inline bool lend_level_handled(struct lend_level *level, u32 raised, u32 
 	if (!level->waiting || handled != raised)
 		return false;
 	level->waiting = false;
+	return lend_level_open(level);
+}
+
+/**
+ * lend_level_rested() - what was raised too often may be raised again
+ * @level: the state
+ *
+ * Context: any; caller serialises.
+ * Return: true when it has become open.
+ */
+static inline bool lend_level_rested(struct lend_level *level)
+{
+	if (!level->held)
+		return false;
+	level->held = false;
 	return lend_level_open(level);
 }
 

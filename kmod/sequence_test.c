@@ -149,11 +149,34 @@ static void an_interrupt_switched_off_stays_shut(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, lend_level_open(&level));
 }
 
+static void what_is_raised_too_often_waits_for_both_clock_and_borrower(struct kunit *test)
+{
+	struct lend_level level = { .active = true, .waiting = true, .held = true };
+
+	/* The borrower is the last. */
+	KUNIT_EXPECT_FALSE(test, lend_level_rested(&level));
+	KUNIT_EXPECT_TRUE(test, lend_level_handled(&level, 1, 1));
+	/* The clock is. */
+	level.waiting = true;
+	level.held = true;
+	KUNIT_EXPECT_FALSE(test, lend_level_handled(&level, 2, 2));
+	KUNIT_EXPECT_FALSE(test, lend_level_open(&level));
+	KUNIT_EXPECT_TRUE(test, lend_level_rested(&level));
+	/* It was not held: nothing to do. */
+	KUNIT_EXPECT_FALSE(test, lend_level_rested(&level));
+	/* Nor does it open what nobody listens to any more. */
+	level.held = true;
+	level.active = false;
+	KUNIT_EXPECT_FALSE(test, lend_level_rested(&level));
+	KUNIT_EXPECT_FALSE(test, level.held);
+}
+
 static struct kunit_case lend_sequence_cases[] = {
 	KUNIT_CASE(no_interrupt_is_lost_or_stuck),
 	KUNIT_CASE(words_of_other_leases_count_for_nothing),
 	KUNIT_CASE(only_the_last_count_opens),
 	KUNIT_CASE(an_interrupt_switched_off_stays_shut),
+	KUNIT_CASE(what_is_raised_too_often_waits_for_both_clock_and_borrower),
 	{ }
 };
 

@@ -26,6 +26,10 @@
 /* Nothing that a handshake needs lies above. */
 #define EVIL_WINDOW_FROM	SZ_16M
 #define EVIL_WINDOW_TO		SZ_256M
+/* QEMU's educational device: what it has to say, and that it was heard. */
+#define EVIL_EDU_RAISE		0x60
+#define EVIL_EDU_ACK		0x64
+#define EVIL_CALM_MS		500
 
 /**
  * struct evil - an attack under way
@@ -103,6 +107,12 @@ static int evil_ask(struct evil *evil, u8 op, u8 size, u32 arg, u32 value)
 		usleep_range(10, 20);
 	}
 	return -ETIMEDOUT;
+}
+
+/* A value of the answer to the last evil_ask(), which was granted. */
+static u64 evil_answer(struct evil *evil, int index)
+{
+	return le64_to_cpu(READ_ONCE(evil->link->channel.own->resp[EVIL_SLOT].val[index]));
 }
 
 /* Garbage in all slots, but so that some of it is looked at. */
@@ -226,6 +236,152 @@ static void evil_operations(struct evil *evil)
 	}
 }
 
+/* A device is opened and closed without end. It is open, and does nothing, in the end. */
+static void evil_openings(struct evil *evil)
+{
+	u32 i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		if (!evil_ask(evil, LEND_OP_CLOSE, 4, 0, 0))
+			evil_granted++;
+		if (!evil_ask(evil, LEND_OP_OPEN, 4, 0, 0))
+			evil_granted++;
+		cond_resched();
+	}
+}
+
+/**
+ * struct evil_step - one request for an interrupt to be relayed, or no longer
+ * @op: which of both
+ * @message: a message instead of INTx
+ * @index: of the message
+ */
+struct evil_step {
+	u8 op;
+	bool message;
+	u32 index;
+};
+
+/*
+ * INTx and messages of one device, each begun while the other is on, and ended before
+ * and after it. Both are left open, for the next round and for the lease's end.
+ */
+static void evil_relays(struct evil *evil)
+{
+	static const struct evil_step steps[] = {
+		{ LEND_OP_IRQ_OPEN }, { LEND_OP_IRQ_OPEN, true },
+		{ LEND_OP_IRQ_CLOSE }, { LEND_OP_IRQ_OPEN }, { LEND_OP_IRQ_CLOSE },
+		{ LEND_OP_IRQ_CLOSE, true },
+		{ LEND_OP_IRQ_OPEN, true, 1 }, { LEND_OP_IRQ_OPEN, true },
+		{ LEND_OP_IRQ_OPEN }, { LEND_OP_IRQ_OPEN },
+		{ LEND_OP_IRQ_CLOSE, true, 1 }, { LEND_OP_IRQ_CLOSE, true },
+		{ LEND_OP_IRQ_OPEN }, { LEND_OP_IRQ_CLOSE },
+		{ LEND_OP_IRQ_OPEN }, { LEND_OP_IRQ_OPEN, true }, { LEND_OP_IRQ_OPEN },
+	};
+	const struct evil_step *step;
+	u32 i, kind, which;
+
+	for (i = 0; i < evil->rounds; i++) {
+		kind = i % 2 ? LEND_IRQ_MSIX : LEND_IRQ_MSI;
+		for (step = steps; step < steps + ARRAY_SIZE(steps); step++) {
+			which = step->message ? LEND_IRQ(kind, step->index) :
+						LEND_IRQ(LEND_IRQ_INTX, 0);
+			if (!evil_ask(evil, step->op, 4, which, 0))
+				evil_granted++;
+		}
+		cond_resched();
+	}
+}
+
+/* Where BAR 0 of the device is, mapped; or NULL. */
+static void __iomem *evil_map(struct evil *evil)
+{
+	const struct lend_windows *windows = &evil->link->windows;
+	u64 size, offset;
+	u32 window;
+
+	if (evil_ask(evil, LEND_OP_BAR, 4, 0, 0))
+		return NULL;
+	size = evil_answer(evil, LEND_BAR_SIZE);
+	offset = evil_answer(evil, LEND_BAR_OFFSET);
+	window = evil_answer(evil, LEND_BAR_PLACE) & 0xff;
+	if (size < PAGE_SIZE || window >= windows->count)
+		return NULL;
+	return ioremap(windows->win[window].base + offset, PAGE_SIZE);
+}
+
+/* How often the interrupt in a slot was raised here, by the count of the owner. */
+static u32 evil_raised(struct evil *evil, u32 slot)
+{
+	return lower_32_bits(le64_to_cpu(READ_ONCE(evil->link->channel.own->raised[slot])));
+}
+
+/* Has the device interrupt, or, with INTx, which stays asserted, go on doing so. */
+static void evil_raise(struct evil *evil, void __iomem *bar, u32 slot, bool level)
+{
+	u64 word = (u64)lower_32_bits(evil->epoch) << 32 | evil_raised(evil, slot);
+
+	writel(1, bar + EVIL_EDU_RAISE);
+	if (!level) {
+		writel(1, bar + EVIL_EDU_ACK);
+		return;
+	}
+	/* It was handled, of course. */
+	writeq(word, &evil->link->channel.peer->handled[slot]);
+	evil_ring(evil, BIT_ULL(LEND_DB_RELAY));
+}
+
+/* Whether the device still interrupts, once it has calmed down. */
+static bool evil_is_heard(struct evil *evil, void __iomem *bar, u32 slot, bool level)
+{
+	u32 before;
+	int ms;
+
+	msleep(EVIL_CALM_MS);
+	before = evil_raised(evil, slot);
+	evil_raise(evil, bar, slot, level);
+	for (ms = 0; ms < EVIL_CALM_MS; ms++) {
+		if (evil_raised(evil, slot) != before)
+			return true;
+		usleep_range(1000, 2000);
+	}
+	return false;
+}
+
+/*
+ * An educational device interrupts without end: by INTx if there are an odd number of
+ * rounds, else by MSI. What is granted is how often that was relayed, or none if the
+ * device cannot interrupt any more when all is over.
+ */
+static void evil_storms(struct evil *evil)
+{
+	bool level = evil->rounds % 2;
+	u32 which = level ? LEND_IRQ(LEND_IRQ_INTX, 0) : LEND_IRQ(LEND_IRQ_MSI, 0);
+	void __iomem *bar = evil_map(evil);
+	u32 slot, start, relayed, i;
+
+	if (!bar)
+		return;
+	evil_ask(evil, LEND_OP_CONFIG_WRITE, 2, PCI_COMMAND,
+		 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	writel(~0U, bar + EVIL_EDU_ACK);
+	if (evil_ask(evil, LEND_OP_IRQ_OPEN, 4, which, 0))
+		goto unmap;
+	slot = min_t(u64, evil_answer(evil, LEND_IRQ_SLOT), LEND_RELAYS - 1);
+	start = evil_raised(evil, slot);
+	for (i = 0; i < evil->rounds; i++) {
+		evil_raise(evil, bar, slot, level);
+		cond_resched();
+	}
+	relayed = evil_raised(evil, slot) - start;
+	if (evil_is_heard(evil, bar, slot, level))
+		evil_granted = relayed;
+	writel(~0U, bar + EVIL_EDU_ACK);
+	evil_ask(evil, LEND_OP_IRQ_CLOSE, 4, which, 0);
+unmap:
+	iounmap(bar);
+}
+
 /* The session does not outlive this. */
 static void evil_greetings(struct evil *evil)
 {
@@ -270,6 +426,9 @@ static const struct evil_attack evil_attacks[] = {
 	{ "rings", evil_rings },
 	{ "registers", evil_registers },
 	{ "operations", evil_operations },
+	{ "openings", evil_openings },
+	{ "relays", evil_relays },
+	{ "storms", evil_storms },
 	{ "window", evil_window },
 	{ "greetings", evil_greetings },
 };

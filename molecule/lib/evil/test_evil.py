@@ -7,7 +7,9 @@ EVIL_LEASE in the environment names a lease of that borrower over an AMD bridge,
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +23,24 @@ NAME = os.environ["EVIL_LEASE"]
 LEASE = next(lease for lease in fabric.leases() if lease["name"] == NAME)
 LOUDEST = 60  # lines in the owner's kernel log that one attack may cause
 ANSWER = 20  # seconds: an emulated host that does not mind answers in one or two
+EDUCATIONAL = "0x11e8"  # QEMU's device that interrupts when one writes a register
+
+# On the owner: says that it is ready, then how many events of lent devices it heard in so many seconds.
+COUNT_EVENTS = """
+import select, sys, time
+sys.path.insert(0, "/opt/device-lending/current")
+from device_lending.netlink import contract, genl
+with genl.GenlSocket() as sock:
+    sock.set_receive_buffer(1 << 20)
+    sock.join(sock.resolve(contract.FAMILY).groups[contract.GROUP])
+    print("ready", flush=True)
+    count, end = 0, time.monotonic() + float(sys.argv[1])
+    while (left := end - time.monotonic()) > 0:
+        if select.select([sock], [], [], left)[0]:
+            count += sum(item.command == contract.COMMAND["lent-event"] for item in sock.notifications())
+print(count)
+"""
+COUNTED = "/run/evil-events"
 
 
 def whole(borrower: Host) -> bool:
@@ -98,6 +118,33 @@ def attack(owner: Host, borrower: Host, name: str, what: str) -> int:
     return int(fabric.output(borrower, f"cat {FILES}/granted"))
 
 
+@contextlib.contextmanager
+def limited(owner: Host, name: str, value: int) -> Iterator[None]:
+    """A parameter of the owner's module has a value for a while."""
+    path = f"/sys/module/ntb_lend/parameters/{name}"
+    usual = fabric.output(owner, f"cat {path}")
+    fabric.output(owner, f"echo {value} > {path}")
+    try:
+        yield
+    finally:
+        fabric.output(owner, f"echo {usual} > {path}")
+
+
+def recall(owner: Host) -> None:
+    """End the lease, whatever it was left in."""
+    fabric.output(owner, f"devlend recall {NAME} --force")
+
+
+def offer(owner: Host) -> None:
+    """Put the grant again, which a recall holds."""
+    fabric.put(owner, "ownerd", "grants", [grant for grant in fabric.granted(owner) if grant["name"] == NAME])
+
+
+def listeners(owner: Host) -> int:
+    """How many handlers of interrupts the owner's module has."""
+    return fabric.output(owner, "cat /proc/interrupts").count("ntb_lend")
+
+
 def registers(owner: Host, address: str) -> dict[str, str]:
     """What belongs to the owner of a device's configuration: decoding, BARs, ROM."""
     names = ("COMMAND", *(f"BASE_ADDRESS_{number}" for number in range(6)), "ROM_ADDRESS")
@@ -132,25 +179,69 @@ def test_no_memory_is_behind_the_window_of_a_host_that_borrows_nothing(
 
 
 def test_who_rings_too_often_is_looked_at_by_the_clock(owner: Host, borrower: Host, probe: dict[str, Any]) -> None:
-    limit = "/sys/module/ntb_lend/parameters/doorbells_per_s"
-    usual = fabric.output(owner, f"cat {limit}")
-    fabric.output(owner, f"echo 1000 > {limit}")
-    try:
+    with limited(owner, "doorbells_per_s", 1000):
         attack(owner, borrower, "rings", f"10000 3 0 {probe['epoch']}")
         assert "the peer rings more than 1000 times a second" in fabric.output(owner, "dmesg")
-    finally:
-        fabric.output(owner, f"echo {usual} > {limit}")
+
+
+def test_interrupts_of_both_kinds_at_once_leave_no_handler_behind(
+    owner: Host, borrower: Host, probe: dict[str, Any]
+) -> None:
+    before = listeners(owner)
+    number = handle(owner, probe["address"])
+    assert attack(owner, borrower, "relays", f"20 13 {number} {probe['epoch']}") > 0
+    # They are left open: the lease's end takes them down.
+    fabric.mark(owner, "evil: relays left open")
+    recall(owner)
+    assert listeners(owner) <= before
+    assert surprises(owner, "evil: relays left open") == []
+    offer(owner)
+
+
+@pytest.mark.parametrize(("way", "rounds"), [("MSI", 20000), ("INTx", 20001)])
+def test_a_device_that_interrupts_without_end_is_held_back(
+    owner: Host, borrower: Host, probe: dict[str, Any], way: str, rounds: int
+) -> None:
+    if fabric.output(owner, f"cat /sys/bus/pci/devices/{probe['address']}/device") != EDUCATIONAL:
+        pytest.skip("the device does not interrupt when one likes")
+    number = handle(owner, probe["address"])
+    mark = f"evil: {way} is to be held back"
+    fabric.mark(owner, mark)
+    with limited(owner, "interrupts_per_s", 1000):
+        relayed = attack(owner, borrower, "storms", f"{rounds} 17 {number} {probe['epoch']}")
+    assert "interrupts more than 1000 times a second" in fabric.output(owner, "dmesg").split(mark)[-1]
+    # None if it could not interrupt any more afterwards.
+    assert 0 < relayed < rounds / 2
+    recall(owner)
+    offer(owner)
+
+
+def test_events_of_a_device_that_is_opened_and_closed_without_end_are_few(
+    owner: Host, borrower: Host, probe: dict[str, Any]
+) -> None:
+    number = handle(owner, probe["address"])
+    listening = 20
+    count = shlex.join(["python3", "-c", COUNT_EVENTS, str(listening)])
+    how = f"--collect --property=Type=exec --property=StandardOutput=truncate:{COUNTED}"
+    fabric.output(owner, f"systemd-run --unit=evil-events {how} {count}")
+    fabric.until(lambda: "ready" in fabric.output(owner, f"cat {COUNTED}"), 20, "the events are counted")
+    granted = attack(owner, borrower, "openings", f"2000 19 {number} {probe['epoch']}")
+    counted = fabric.until(lambda: fabric.output(owner, f"cat {COUNTED}").split()[1:], 60, "they were counted")
+    assert granted > 1000
+    # 40 at once, 20 a second, and a late one of each device four times a second.
+    assert 0 < int(counted[0]) < min(granted / 2, 40 + listening * (20 + 4 * len(fabric.leases())))
+    recall(owner)
+    offer(owner)
 
 
 def test_nothing_is_granted_when_the_lease_is_over(owner: Host, borrower: Host, probe: dict[str, Any]) -> None:
     number = handle(owner, probe["address"])
-    fabric.output(owner, f"devlend recall {NAME} --force")
+    recall(owner)
     assert attack(owner, borrower, "operations", f"20 5 {number} {probe['epoch']}") == 0
     # Nor for an epoch that nobody was given, and for numbers that nobody has.
     assert attack(owner, borrower, "operations", f"20 6 {number} {probe['epoch'] + (1 << 40)}") == 0
     assert attack(owner, borrower, "operations", f"20 7 4711 {probe['epoch']}") == 0
-    # A recall holds the grant; to put it again offers it again.
-    fabric.put(owner, "ownerd", "grants", [grant for grant in fabric.granted(owner) if grant["name"] == NAME])
+    offer(owner)
 
 
 def test_garbage_instead_of_a_greeting_ends_the_session_and_no_more(owner: Host, borrower: Host) -> None:
