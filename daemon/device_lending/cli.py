@@ -26,6 +26,7 @@ from device_lending import (
     selection,
     trusting,
     waiting,
+    watching,
 )
 from device_lending.asking import Daemons, NotFound, Usage, seconds
 from device_lending.client import Client, Failed, Unreachable
@@ -34,7 +35,7 @@ from device_lending.doctor import options as doctor
 OK, ERROR, USAGE, UNREACHABLE, NOT_FOUND, TIMED_OUT, LEFT = range(7)
 INTERRUPTED = 130
 # They print by themselves, for as long as it takes.
-_LIVE = {**eventing.LIVE}
+_LIVE = {**eventing.LIVE, **watching.LIVE}
 _TIMEOUT_CODES = ("attach_timeout", "detach_timeout")
 
 
@@ -119,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     draining.arguments(sub)
     waiting.arguments(sub)
     eventing.arguments(sub)
+    watching.arguments(sub)
     exporting.arguments(sub)
     doctor.add(sub("doctor", "walk the path of a device and say what is wrong first, and what to do"))
     return top
