@@ -17,7 +17,7 @@ from daemon_hosts import until
 from test_daemon_cli import DAEMON, devlend
 from test_daemon_end_to_end import BORROW, GRANT
 
-from device_lending import cli, eventing
+from device_lending import cli, eventing, following
 from device_lending.completing import suggestions
 from device_lending.events.event import Event
 from device_lending.following import Following, kept
@@ -153,6 +153,32 @@ def test_who_follows_from_now_on_misses_nothing_while_a_daemon_stays(fabric):
     found = []
     until(lambda: found.append(follow.next(0.1)) or (found[-1] or {}).get("name") == "x")
     assert all(event is None or event["kind"] != "started" for event in found)
+
+
+class Cut:
+    """A daemon whose connection ends after each event."""
+
+    def __init__(self):
+        self.paths = []
+
+    def lines(self, path):
+        self.paths.append(path)
+        number = int(path.rpartition("=")[2]) + 1
+        yield b""
+        yield json.dumps({**EVENT, "id": number}).encode()
+        if number == 10:
+            yield b'{"half'
+
+
+def test_who_follows_goes_on_where_it_was_when_the_connection_ends(monkeypatch):
+    monkeypatch.setattr(following, "_AGAIN", 0.001)
+    client = Cut()
+    follow = Following({"ownerd": client}, {"ownerd": 7})
+    follow.start()
+    found = []
+    until(lambda: found.append(follow.next(0.1)) or len([event for event in found if event]) >= 5)
+    assert [event["id"] for event in found if event][:5] == [8, 9, 10, 11, 12]
+    assert client.paths[:2] == ["/v1/events?since=7", "/v1/events?since=8"]
 
 
 def test_events_and_their_kinds_are_completed():

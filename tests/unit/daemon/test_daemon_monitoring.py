@@ -17,7 +17,9 @@ from test_daemon_end_to_end import lend
 from device_lending import cli, exposition, kernel
 from device_lending.api import metrics
 from device_lending.borrower import telling as borrowing
+from device_lending.borrower.attachment import Attachment, Seen
 from device_lending.clock import Clock
+from device_lending.events.journal import Journal
 from device_lending.latency import BOUNDS, Histogram, Latencies
 from device_lending.links import Peering
 from device_lending.owner import telling as owning
@@ -161,6 +163,16 @@ def test_what_is_done_to_a_device_is_measured_in_its_stages(fabric: Fabric):
     owner.recall("scratch")
     assert counted(owner, "ownerd") == {**lending, **dict.fromkeys(taking, 1)}
     until(lambda: counted(borrower, "borrowerd") == {**attaching, **dict.fromkeys(detaching, 1)})
+
+
+def test_a_device_that_was_there_when_the_daemon_started_is_not_measured():
+    telling = borrowing.Telling(Journal("borrowerd", "node-b", Clock()), Clock())
+    states = [Attachment("x", "node-a", state, borrowed=number) for state, number in (
+        ("waiting", None), ("attaching", 1), ("attached", 1),
+    )]  # fmt: skip
+    for old, new in pairwise(states):
+        telling.step(old, Seen(0.0, 1), new)
+    assert not any(sum(row.counts) for row in telling.latencies.all().values())
 
 
 def test_what_failed_and_what_was_there_before_is_not_measured(fabric: Fabric):
