@@ -17,6 +17,8 @@ KINDS = {
     "link_up": "a link is ready, and leads to who should be there",
     "link_down": "a link is not ready any more",
     "peer_refused": "a link is ready, but nothing is served over it: another host is there than should be",
+    "offered": "owner: a grant is there, or is no longer on hold: its device may be borrowed",
+    "withdrawn": "owner: a grant is gone, or on hold: its device is not lent again",
     "lent": "owner: a lease is given, and its device is the borrower's to attach",
     "attached": "the device of a lease is attached at its borrower and, there, has its driver and nodes",
     "detached": "it is no longer attached",

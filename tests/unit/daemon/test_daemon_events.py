@@ -30,6 +30,8 @@ from device_lending.events.journal import Journal
 from device_lending.events.links import LinkEvents
 from device_lending.kernel import Link
 from device_lending.links import peering
+from device_lending.owner.offered import differences
+from device_lending.store.owner import Grant
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -141,6 +143,33 @@ def test_a_refusal_is_told_once_for_each_reason(fabric):
     assert kinds(borrower, "borrowerd") == ["refused"]
     owner.put_grants(GRANT)
     until(lambda: kinds(borrower, "borrowerd") == ["refused", "attached"])
+
+
+def test_what_may_be_borrowed_is_told(fabric):
+    owner, _borrower = fabric.pair()
+    until(lambda: told(owner, "ownerd")[-1]["kind"] == "link_up")
+    owner.put_grants(GRANT)
+    until(lambda: kinds(owner, "ownerd") == ["offered"])
+    owner.ownerd.client.call("PUT", "/v1/grants/scratch/hold", {"why": "its fan"}, 30)
+    until(lambda: kinds(owner, "ownerd") == ["offered", "withdrawn"])
+    assert "its fan" in told(owner, "ownerd")[-1]["reason"]
+    owner.stop_owner()
+    owner.start_owner()
+    until(lambda: told(owner, "ownerd")[-1]["kind"] == "link_up")
+    owner.ownerd.client.call("DELETE", "/v1/grants/scratch/hold", None, 30)
+    until(lambda: kinds(owner, "ownerd") == ["offered"])
+
+
+def test_each_change_of_grants_is_told_once_what_goes_first():
+    def grant(name, borrower, held="", address="0000:03:00.0"):
+        return Grant(name, {"address": address}, borrower, held)
+
+    before = [grant("a", "node-b"), grant("b", "node-b"), grant("c", "node-b", "held"), grant("d", "node-b")]
+    now = [grant("a", "node-c"), grant("b", "node-b", address="0000:04:00.0"), grant("c", "node-b"), grant("e", "x", "held")]
+    assert [(event.kind, event.name, event.peer) for event in differences(before, now)] == [
+        ("withdrawn", "a", "node-b"), ("offered", "a", "node-c"), ("offered", "c", "node-b"), ("withdrawn", "d", "node-b"),
+    ]  # fmt: skip
+    assert differences(now, now) == []
 
 
 def test_a_wrong_peer_is_told(fabric):
