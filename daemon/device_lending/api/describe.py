@@ -13,7 +13,7 @@ from typing import Any
 import pydantic
 
 from device_lending.api import answers
-from device_lending.api.operation import Operation
+from device_lending.api.operation import NUMBER_MAX, Operation
 
 REFERENCE = "#/components/schemas/"
 ERRORS = {
@@ -48,13 +48,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "required": operation.method != "DELETE",
             "content": _content(operation.body.__name__),
         }
+    number = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", operation.path)
     ]
     parameters += [
-        {"name": item.name, "in": "query", "description": item.summary, "schema": {"type": "integer", "minimum": 0}}
-        for item in operation.query
+        {"name": item.name, "in": "query", "description": item.summary, "schema": number} for item in operation.query
     ]
     if parameters:
         result["parameters"] = parameters

@@ -20,7 +20,7 @@ from device_lending.errors import LendingError
 from device_lending.pending import Answer, Pending
 
 # The largest integer of a query.
-_NUMBER_MAX = 2**63 - 1
+NUMBER_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Operation:
 def _number(name: str, text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _NUMBER_MAX):
-        raise LendingError("invalid_request", f"{name}: must be an integer from 0 to {_NUMBER_MAX}, not {text[:40]!r}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= NUMBER_MAX):
+        raise LendingError("invalid_request", f"{name}: must be an integer from 0 to {NUMBER_MAX}, not {text[:40]!r}")
     return int(text)
 
 

@@ -402,6 +402,8 @@ def test_lines_have_the_form_that_is_described(fabric):
         (event, *_more) = following.kept(running.client, 0)
         assert set(event) == set(form["properties"])
         assert [item["name"] for item in operation["parameters"]] == ["since", "follow"]
+        greatest = operation["parameters"][0]["schema"]["maximum"]
+        assert [event["kind"] for event in following.kept(running.client, greatest)][:2] == ["dropped", "started"]
 
 
 def test_a_question_for_the_head_of_the_stream_ends(fabric):
