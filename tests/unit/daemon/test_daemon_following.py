@@ -43,7 +43,9 @@ class Running:
     """devlend in a process of its own, whose lines are read as they come."""
 
     def __init__(self, host, *argv):
-        command = [sys.executable, "-m", "device_lending.cli", *argv, "--run-dir", str(host.base)]
+        # What runs in the background may have SIGINT ignored.
+        python = ["env", "--default-signal=INT", sys.executable]
+        command = [*python, "-m", "device_lending.cli", *argv, "--run-dir", str(host.base)]
         env = {**os.environ, "PYTHONPATH": str(DAEMON)}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
         self.lines, self.errors = [], []

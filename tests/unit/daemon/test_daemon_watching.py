@@ -74,7 +74,9 @@ class Terminal:
         self.resize(lines, columns)
         env = {key: value for key, value in os.environ.items() if key not in ("LINES", "COLUMNS")}
         env |= {"PYTHONPATH": str(DAEMON), "TERM": "xterm"}
-        command = [sys.executable, "-m", "device_lending.cli", "watch", "--run-dir", str(host.base)]
+        # What runs in the background may have SIGINT ignored.
+        python = ["env", "--default-signal=INT", sys.executable]
+        command = [*python, "-m", "device_lending.cli", "watch", "--run-dir", str(host.base)]
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env)
         os.close(slave)
         self.text = ""
