@@ -13,6 +13,7 @@ from device_lending.borrower.service import Borrower
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
+from device_lending.events.links import LinkEvents
 from device_lending.hello import Greeter
 from device_lending.lanes import Lanes
 from device_lending.links import Announcements
@@ -39,6 +40,7 @@ def assemble(
     borrower = Borrower(config, store, port, announcements, roots, clock, drain)
     lanes = Lanes("hello", count=1)
     greeter = Greeter(borrower.endpoint, announcements, lanes, clock)
+    events = LinkEvents(borrower.telling.journal)
 
     def interval() -> float:
         if borrower.settling():
@@ -48,7 +50,9 @@ def assemble(
 
     def look() -> None:
         store.save()
-        greeter.greet(borrower.look())
+        links = borrower.look()
+        events.see(announcements.peerings(config, links))
+        greeter.greet(links)
 
     ticker = Ticker(look, interval, partial(liveness.beat, "look"))
 

@@ -15,6 +15,7 @@ from device_lending import (
     commands,
     completing,
     draining,
+    eventing,
     exporting,
     forgetting,
     granting,
@@ -25,6 +26,7 @@ from device_lending import (
     selection,
     trusting,
     waiting,
+    watching,
 )
 from device_lending.asking import Daemons, NotFound, Usage, seconds
 from device_lending.client import Client, Failed, Unreachable
@@ -32,6 +34,8 @@ from device_lending.doctor import options as doctor
 
 OK, ERROR, USAGE, UNREACHABLE, NOT_FOUND, TIMED_OUT, LEFT = range(7)
 INTERRUPTED = 130
+# They print by themselves, for as long as it takes.
+_LIVE = {**eventing.LIVE, **watching.LIVE}
 _TIMEOUT_CODES = ("attach_timeout", "detach_timeout")
 
 
@@ -115,6 +119,8 @@ def parser() -> argparse.ArgumentParser:
     listing("grants", "list what this host grants to whom")
     draining.arguments(sub)
     waiting.arguments(sub)
+    eventing.arguments(sub)
+    watching.arguments(sub)
     exporting.arguments(sub)
     doctor.add(sub("doctor", "walk the path of a device and say what is wrong first, and what to do"))
     return top
@@ -160,11 +166,15 @@ def _run(words: list[str]) -> int:
     if as_json and (getattr(options, "quiet", False) or getattr(options, "format", None) is not None):
         raise Usage("--json goes with neither --quiet nor --format")
     hosts = Daemons(Client(names.socket_path(run_dir, "ownerd")), Client(names.socket_path(run_dir, "borrowerd")))
-    document, lines = commands.run(hosts, options)
-    text = json.dumps(document, indent=2, sort_keys=True) if as_json else lines
+    document: Any = None
     try:
-        if text or not (getattr(options, "quiet", False) or getattr(options, "format", None)):
-            print(text)
+        if options.command in _LIVE:
+            _LIVE[options.command](hosts, options)
+        else:
+            document, lines = commands.run(hosts, options)
+            text = json.dumps(document, indent=2, sort_keys=True) if as_json else lines
+            if text or not (getattr(options, "quiet", False) or getattr(options, "format", None)):
+                print(text)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, head say, has seen enough

@@ -7,6 +7,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -55,13 +57,29 @@ class Client:
             _decoded(status, text)
         return text.decode()
 
+    def lines(self, path: str, timeout: float = 60.0) -> Generator[bytes, None, None]:
+        """The lines that a path answers, as they come, without their ends; until the daemon ends it."""
+        with self._reached(timeout) as connection:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            if response.status >= 400:
+                _decoded(response.status, response.read())
+            while line := response.readline():
+                yield line.rstrip(b"\n")
+
     def _exchange(self, method: str, path: str, body: dict[str, Any] | None, timeout: float) -> tuple[int, bytes]:
-        connection = _Connection(self._path, timeout)
-        try:
+        with self._reached(timeout) as connection:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, {"Content-Type": "application/json"})
             response = connection.getresponse()
-            text = response.read()
+            return response.status, response.read()
+
+    @contextmanager
+    def _reached(self, timeout: float) -> Iterator[_Connection]:
+        """A connection for one request. Raises Unreachable, also for what fails while it is used."""
+        connection = _Connection(self._path, timeout)
+        try:
+            yield connection
         except FileNotFoundError as error:
             raise Unreachable(f"{self._path} is not there: is the daemon running on this host?") from error
         except PermissionError as error:
@@ -76,7 +94,6 @@ class Client:
             raise Unreachable(f"{self._path}: {error or type(error).__name__}") from error
         finally:
             connection.close()
-        return response.status, text
 
 
 def _decoded(status: int, text: bytes) -> dict[str, Any]:

@@ -30,3 +30,9 @@ def iso(seconds: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC, e.g. 2026-01-31T12:00:00Z."""
     moment = datetime.datetime.fromtimestamp(round(seconds), tz=datetime.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_exact(seconds: float) -> str:
+    """The same with milliseconds, e.g. 2026-01-31T12:00:00.250Z."""
+    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

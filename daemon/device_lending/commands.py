@@ -23,6 +23,7 @@ from device_lending.selection import Part, shown
 from device_lending.table import pairs, render, size
 
 _LINK_HEADINGS = ("id", "ntb", "peer", "up", "state", "dma", "left", "windows", "message")
+_LIST_HEADINGS = ("name", "is", "host", "state", "address", "nodes", "message")
 _NO_LINKS = "There are no links."
 
 
@@ -34,6 +35,23 @@ def run(daemons: Daemons, options: argparse.Namespace) -> Shown:
 
 
 def _list(daemons: Daemons, options: argparse.Namespace) -> Shown:
+    parts = _listed(daemons)
+    document, text = shown(options, _LIST_HEADINGS, parts, _nothing(daemons))
+    return {**document, "silent": daemons.silent}, text
+
+
+def overview(daemons: Daemons) -> str:
+    """What `status` and `list` tell, for people. Raises Unreachable, Failed."""
+    _document, text = _status(daemons, argparse.Namespace())
+    rows = [row for part in _listed(daemons) for row in part.rows]
+    return f"{text}\n\n{render(_LIST_HEADINGS, rows) if rows else _nothing(daemons)}"
+
+
+def _nothing(daemons: Daemons) -> str:
+    return "Nothing is lent or borrowed" + (", as far as can be told." if daemons.silent else ".")
+
+
+def _listed(daemons: Daemons) -> tuple[Part, ...]:
     leases = daemons.owned("leases")
     attachments = daemons.borrowed("attachments")
     lent: list[list[Any]] = [
@@ -49,15 +67,11 @@ def _list(daemons: Daemons, options: argparse.Namespace) -> Shown:
         [item["name"], "returned to", item["owner"], "releasing", None, None, _unacknowledged(item)]
         for item in releases
     ]
-    headings = ("name", "is", "host", "state", "address", "nodes", "message")
-    parts = (
+    return (
         Part("leases", leases, lent),
         Part("attachments", attachments, borrowed),
         Part("releases", releases, returned),
     )
-    nothing = "Nothing is lent or borrowed" + (", as far as can be told." if daemons.silent else ".")
-    document, text = shown(options, headings, parts, nothing)
-    return {**document, "silent": daemons.silent}, text
 
 
 def _trouble(item: Document) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
-_KEYS = ("host", "links", "lease_ttl", "recall_grace", "first_use")
+_KEYS = ("host", "links", "lease_ttl", "recall_grace", "first_use", "hook_timeout")
 
 
 class ConfigError(Exception):
@@ -35,7 +35,7 @@ class Config:
     `links` is None when the file leaves it out: then the first name that is announced behind an NTB function is taken
     for good, or with `first_use` "refuse" none that no person has named.
     `lease_ttl` is how long a lease outlives a dead link, `recall_grace` how long a borrower may
-    take to hand a recalled device back before it is taken by force.
+    take to hand a recalled device back before it is taken by force, `hook_timeout` how long a hook may run.
     """
 
     host: str
@@ -43,6 +43,7 @@ class Config:
     lease_ttl: float = 120.0
     recall_grace: float = 20.0
     first_use: str = "trust"
+    hook_timeout: float = 30.0
 
 
 def load(path: str) -> Config:
@@ -87,6 +88,7 @@ def parse(document: Any) -> Config:
         lease_ttl=_seconds(document, "lease_ttl", Config.lease_ttl, 1, 86400),
         recall_grace=_seconds(document, "recall_grace", Config.recall_grace, 0, 3600),
         first_use=_first_use(document.get("first_use", Config.first_use)),
+        hook_timeout=_seconds(document, "hook_timeout", Config.hook_timeout, 1, 3600),
     )
 
 

@@ -8,17 +8,21 @@ import re
 from collections.abc import Iterable, Mapping
 
 _NAME = re.compile(r"(?:# (?:HELP|TYPE) )?([A-Za-z_:][A-Za-z0-9_:]*)")
+_HISTOGRAM = re.compile(r"^# TYPE (\S+) histogram$", re.MULTILINE)
+_PART = re.compile(r"_(?:bucket|sum|count)$")
 _UP = "device_lending_daemon_up"
 
 
 def merged(texts: Iterable[str]) -> str:
-    """Texts of the exposition format 0.0.4, without histograms and summaries, as one."""
+    """Texts of the exposition format 0.0.4, without summaries, as one."""
     families: dict[str, tuple[list[str], list[str]]] = {}
     for text in texts:
+        histograms = set(_HISTOGRAM.findall(text))
         for line in text.splitlines():
             found = _NAME.match(line)
             if found is not None:
-                about, samples = families.setdefault(found[1], ([], []))
+                base = _PART.sub("", found[1])
+                about, samples = families.setdefault(base if base in histograms else found[1], ([], []))
                 (about if line.startswith("#") else samples).append(line)
     lines = [line for about, samples in families.values() for line in (*dict.fromkeys(about), *samples)]
     return "".join(f"{line}\n" for line in lines)

@@ -12,11 +12,13 @@ from device_lending import kernel, paths, runtime
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
+from device_lending.events.links import LinkEvents
 from device_lending.hello import Greeter
 from device_lending.lanes import Lanes
 from device_lending.links import Announcements
 from device_lending.liveness import LIMITS, Liveness
 from device_lending.mailbox.endpoint import Endpoint
+from device_lending.owner.offered import OfferEvents
 from device_lending.owner.peer import MailboxNotifier, handler
 from device_lending.owner.service import Owner
 from device_lending.pci.binding import Binder
@@ -49,10 +51,13 @@ def assemble(
     endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
     notifier = MailboxNotifier(endpoint, lanes, owner.peerings)
     greeter = Greeter(endpoint, announcements, lanes, clock)
+    events, offers = LinkEvents(owner.telling.journal), OfferEvents(owner.telling.journal)
 
     def look() -> None:
         store.save()
         links = owner.reconcile()
+        events.see(announcements.peerings(config, links))
+        offers.see(store.grants())
         for link in owner.returning():
             # In a lane: neither the next look nor another peer need wait for one that is slow to listen.
             lanes.submit(("remind", link), partial(owner.remind, notifier, link=link))

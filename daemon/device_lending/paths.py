@@ -8,6 +8,8 @@ CONFIG = "/etc/device-lending/config.yaml"
 STATE_DIR = "/var/lib/device-lending"
 RUN_DIR = "/run/device-lending"
 GROUP = "device-lending"
+HOOKS = "/etc/device-lending/hooks.d"
+HOOK_PLACES = "/run/device-lending-hooks/places.json"
 MODULE = "ntb_lend"
 
 

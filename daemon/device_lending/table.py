@@ -21,6 +21,11 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def printable(line: str) -> str:
+    """A line that means nothing to a terminal, whatever a peer has put into it."""
+    return "".join(char if char.isprintable() else "?" for char in line)
+
+
 def render(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Aligned columns under upper-case headings."""
     cells = [[heading.upper() for heading in headings], *([text(value) for value in row] for row in rows)]

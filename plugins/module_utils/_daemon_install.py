@@ -10,6 +10,7 @@ never changed in place, so what runs keeps its files until it is restarted.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import grp
 import hashlib
@@ -31,10 +32,14 @@ RUN = (
     "device-lending-borrowerd.service",
     "device-lending-handover.service",
     "device-lending-metrics.timer",
+    "device-lending-hooks.service",
 )
+# They have a condition, and are active only where it holds.
+CONDITIONAL = ("device-lending-metrics.timer", "device-lending-hooks.service")
 PACKAGE = "device_lending"
 CODE = "opt/device-lending"
 CONFIG = "etc/device-lending/config.yaml"
+HOOKS = "etc/device-lending/hooks.d"
 STORE = "var/lib/device-lending"
 UNITS = "etc/systemd/system"
 COMMAND = "usr/local/bin/devlend"
@@ -129,7 +134,7 @@ class Host:
         return {os.path.basename(path): read_text(path) or "" for path in paths if os.path.isfile(path)}
 
     def unit_states(self, units: t.Sequence[str]) -> dict[str, dict[str, bool]]:
-        """Return whether each unit is enabled and active; of a timer, which may have a condition, only the first."""
+        """Return whether each unit is enabled and active; of one with a condition only the first."""
         told = self.run(["systemctl", "show", "--property=Id,UnitFileState,ActiveState", *units])[1]
         blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told.split("\n\n")]
         found = {block.get("Id", ""): block for block in blocks}
@@ -162,6 +167,8 @@ def config_text(config: dict[str, t.Any]) -> str:
         lines.append(f"lease_ttl: {config['lease_ttl']}")
     if config.get("first_use") is not None:
         lines.append(f"first_use: {config['first_use']}")
+    if config.get("hook_timeout") is not None:
+        lines.append(f"hook_timeout: {config['hook_timeout']}")
     return "\n".join(lines) + "\n"
 
 
@@ -175,6 +182,7 @@ def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> di
         "group": True,
         "release": release.name,
         "config": config_text(config),
+        "hooks": True,
         "units": units,
         "command": release.text("bin/devlend") or WRAPPER,
         "completion": release.text("completions/devlend.bash"),
@@ -190,6 +198,7 @@ def current_state(host: Host) -> dict[str, t.Any]:
         "group": group_exists(),
         "release": host.current(),
         "config": read_text(host.path(CONFIG)),
+        "hooks": os.path.isdir(host.path(HOOKS)),
         "units": host.installed_units(),
         "command": read_text(host.path(COMMAND)),
         "completion": read_text(host.path(COMPLETION)),
@@ -200,11 +209,12 @@ def current_state(host: Host) -> dict[str, t.Any]:
 
 
 def wanted_absent(before: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the state where nothing is installed; the group stays, since files may belong to it."""
+    """Return the state where nothing is installed; the group stays, since files may belong to it, and so do hooks."""
     return {
         "group": before["group"],
         "release": None,
         "config": None,
+        "hooks": before["hooks"],
         "units": {},
         "command": None,
         "completion": None,
@@ -215,7 +225,7 @@ def wanted_absent(before: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _state(unit: str, enabled: bool, active: bool) -> dict[str, bool]:
-    return {"enabled": enabled, **({} if unit.endswith(".timer") else {"active": active})}
+    return {"enabled": enabled, **({} if unit in CONDITIONAL else {"active": active})}
 
 
 def service(daemon: str) -> str:
@@ -233,6 +243,8 @@ def apply_present(
         _unpack(host, release)
         _flip(host, release.name)
     sync_text(host.path(CONFIG), after["config"])
+    if not before["hooks"]:
+        os.makedirs(host.path(HOOKS), mode=0o755, exist_ok=True)
     sync_text(host.path(COMMAND), after["command"], mode=0o755)
     sync_text(host.path(COMPLETION), after["completion"])
     sync_text(host.path(ZSH_COMPLETION), after["zsh_completion"])
@@ -267,8 +279,11 @@ def apply_absent(host: Host, before: dict[str, t.Any], purge_store: bool) -> Non
     _sync_units(host, before["units"], {})
     for path in (CONFIG, COMMAND, COMPLETION, ZSH_COMPLETION, MANUAL):
         remove(host.path(path))
-    for path in [CODE, os.path.dirname(CONFIG), *([STORE] if purge_store else [])]:
+    for path in [CODE, *([STORE] if purge_store else [])]:
         shutil.rmtree(host.path(path), ignore_errors=True)
+    for path in (HOOKS, os.path.dirname(CONFIG)):
+        with contextlib.suppress(OSError):  # what people have put there stays
+            os.rmdir(host.path(path))
 
 
 def wait_until_served(host: Host, seconds: float, pause: float = 1.0) -> None:

@@ -23,7 +23,7 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) installs and runs. V(absent) stops and removes all but the store and the group.
+      - V(present) installs and runs. V(absent) stops and removes all but the store, the group and hooks.
     type: str
     choices: [present, absent]
     default: present
@@ -70,6 +70,10 @@ options:
         type: str
         choices: [trust, refuse]
         default: trust
+      hook_timeout:
+        description: How many seconds a program in C(/etc/device-lending/hooks.d) may run.
+        type: int
+        default: 30
   keep:
     description:
       - How many versions to keep beside the one in use.
@@ -183,6 +187,7 @@ def main():
                     links=dict(type="list", elements="dict", options=link),
                     lease_ttl=dict(type="int", default=120),
                     first_use=dict(type="str", choices=["trust", "refuse"], default="trust"),
+                    hook_timeout=dict(type="int", default=30),
                 ),
             ),
             keep=dict(type="int", default=1),

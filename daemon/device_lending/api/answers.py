@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Optional
 
 from pydantic import BaseModel, Field
 
+from device_lending.events.event import KINDS
+
 
 class ErrorDetail(BaseModel):
     code: str
@@ -35,6 +37,24 @@ class Status(BaseModel):
         ..., description="since (UTC, ISO 8601) and until_boot; null unless it is"
     )
     store: str = Field(..., description="What was wrong with the daemon's store since its start, in words, or nothing.")
+
+
+class EventOut(BaseModel):
+    """A line of /v1/events; null, nothing or an empty list for what it is not about."""
+
+    version: int = Field(..., description="Of this form. Later ones may have more keys and kinds.")
+    id: int = Field(..., description="Its number: one more than the event before, also over restarts at least more.")
+    time: str = Field(..., description="UTC, ISO 8601, with milliseconds")
+    daemon: str
+    host: str
+    kind: str = Field(..., description=f"One of: {', '.join(KINDS)}.")
+    name: Optional[str] = Field(..., description="Of the lease.")
+    epoch: Optional[int] = Field(..., description="Of the lease.")
+    link: Optional[int]
+    peer: Optional[str] = Field(..., description="The host at the other end of the lease or the link.")
+    device: Optional[str] = Field(..., description="PCI address on this host.")
+    nodes: List[str]
+    reason: str = Field(..., description="In words, for people.")
 
 
 class WindowOut(BaseModel):

@@ -92,6 +92,10 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
         borrower.endpoint.ignored,
         store,
         trust,
-        lambda: metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
+        borrower.telling.journal,
+        lambda: [
+            *metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
+            *metrics.of_latencies("borrowerd", borrower.telling.latencies),
+        ],
         operations,
     )

@@ -15,10 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from device_lending import __version__
-from device_lending.api import metrics, peers
-from device_lending.api.operation import Operation
+from device_lending.api import metrics, peers, stream
+from device_lending.api.operation import Number, Operation
+from device_lending.api.stream import Readers
 from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
+from device_lending.events.journal import Journal
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
 from device_lending.links import Peering
 from device_lending.mailbox.endpoint import Ignored
@@ -43,13 +45,14 @@ def create(
     ignored: Callable[[], Ignored],
     store: Store,
     trust: Trust,
+    journal: Journal,
     own_metrics: Callable[[], list[metrics.Metric]],
     own: list[Operation],
 ) -> Starlette:
     """An application with what both daemons have, a daemon's own operations, a description and the contract's errors.
 
-    `ignored` counts ignored messages of peers, `store` is asked for its troubles, `own_metrics` are those of this
-    daemon alone.
+    `ignored` counts ignored messages of peers, `store` is asked for its troubles, `journal` has the daemon's events,
+    `own_metrics` are those of this daemon alone.
     """
 
     def status() -> dict[str, Any]:
@@ -62,7 +65,11 @@ def create(
         return {"links": [peering.document() for peering in peerings()]}
 
     def scrape() -> Response:
-        found = [*metrics.of_host(daemon, host, port.info(), peerings(), ignored()), *own_metrics()]
+        found = [
+            *metrics.of_host(daemon, host, port.info(), peerings(), ignored()),
+            metrics.of_events(daemon, journal.counts()),
+            *own_metrics(),
+        ]
         return PlainTextResponse(metrics.render(found), media_type=metrics.CONTENT_TYPE)
 
     def describe() -> dict[str, Any]:
@@ -85,12 +92,19 @@ def create(
 
         return replace(operation, run=run)
 
+    readers = Readers(journal)
+    which = (
+        Number("since", "Those after this number, 0: all that are kept; without it: those from now on."),
+        Number("follow", "0: end after those that are there already."),
+    )
     operations = [
         Operation("GET", "/v1/status", "Versions of the daemon and of the kernel module", "Status", status),
         Operation("GET", "/v1/links", "The links of this host and who is behind them", "Links", links),
+        Operation("GET", "/v1/events", "What happens, as it does, one line each", "EventOut", readers.stream,
+                  query=which, media_type=stream.MEDIA_TYPE),
         Operation("GET", "/metrics", "Metrics in the Prometheus text format", None, scrape),
         *map(telling, [*own, *peers.operations(trust)]),
-    ]
+    ]  # fmt: skip
     description = Operation("GET", "/openapi.json", "This description", None, describe)
     threads = Threads()
     return Starlette(

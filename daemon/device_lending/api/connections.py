@@ -59,6 +59,11 @@ class Connection(H11Protocol):  # type: ignore[misc]
         if not self._is_served():
             self.idle.add(self)
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.flow.write_paused:  # who does not read what is there does not hold up the daemon's end
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.idle.remove(self)
         super().connection_lost(exc)

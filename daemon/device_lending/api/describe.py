@@ -13,7 +13,7 @@ from typing import Any
 import pydantic
 
 from device_lending.api import answers
-from device_lending.api.operation import Operation
+from device_lending.api.operation import NUMBER_MAX, Operation
 
 REFERENCE = "#/components/schemas/"
 ERRORS = {
@@ -39,7 +39,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     result: dict[str, Any] = {
         "summary": operation.summary,
         "responses": {
-            "200": {"description": "Done.", "content": _content(operation.answer)},
+            "200": {"description": "Done.", "content": _content(operation.answer, operation.media_type)},
             **{code: {"description": text, "content": _content("Error")} for code, text in ERRORS.items()},
         },
     }
@@ -48,18 +48,23 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "required": operation.method != "DELETE",
             "content": _content(operation.body.__name__),
         }
-    parameters = re.findall(r"\{(\w+)\}", operation.path)
+    number = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", operation.path)
+    ]
+    parameters += [
+        {"name": item.name, "in": "query", "description": item.summary, "schema": number} for item in operation.query
+    ]
     if parameters:
-        result["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters
-        ]
+        result["parameters"] = parameters
     return result
 
 
-def _content(form: str | None) -> dict[str, Any]:
+def _content(form: str | None, media_type: str = "application/json") -> dict[str, Any]:
     if form is None:
         return {"text/plain": {"schema": {"type": "string"}}}
-    return {"application/json": {"schema": {"$ref": REFERENCE + form}}}
+    return {media_type: {"schema": {"$ref": REFERENCE + form}}}
 
 
 def _schemas(operations: list[Operation]) -> dict[str, Any]:

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from device_lending import __version__
 from device_lending.kernel import KernelInfo
+from device_lending.latency import BOUNDS, Latencies
 from device_lending.links import Peering
 from device_lending.mailbox.endpoint import Ignored
 
@@ -24,17 +26,29 @@ _MAPPINGS = {
     "errors": ("attachment_mapping_errors_total", "counter", "DMA mappings that were refused."),
 }
 
+_LATENCIES = {
+    "lend": "How long it took to lend a device, by stage.",
+    "take_back": "How long it took to have a device back in this host's own use, by stage.",
+    "recall": "How long it took from the wish to have a device back until it was back.",
+    "attach": "How long it took to attach a device, by stage.",
+    "detach": "How long it took to detach a device and give it back, by stage.",
+}
+
 Sample = tuple[dict[str, str], float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric family; `kind` is gauge or counter. The name goes without the common prefix."""
+    """One metric family; `kind` is gauge, counter or histogram. The name goes without the common prefix.
+
+    `parts` are samples whose names end with what stands before them, as those of a histogram do.
+    """
 
     name: str
     kind: str
     help: str
     samples: Sequence[Sample]
+    parts: Sequence[tuple[str, Sample]] = ()
 
 
 def render(metrics: Iterable[Metric]) -> str:
@@ -42,9 +56,10 @@ def render(metrics: Iterable[Metric]) -> str:
     lines = []
     for metric in metrics:
         name = _PREFIX + metric.name
-        if metric.samples:
+        parts = [("", sample) for sample in metric.samples] + list(metric.parts)
+        if parts:
             lines += [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}"]
-        lines += [f"{name}{_labels(labels)} {value:.17g}" for labels, value in metric.samples]
+        lines += [f"{name}{end}{_labels(labels)} {value:.17g}" for end, (labels, value) in parts]
     return "\n".join(lines) + "\n"
 
 
@@ -100,6 +115,24 @@ def of_host(daemon: str, host: str, info: KernelInfo, peerings: Sequence[Peering
             for name in counters
         ),
     ]  # fmt: skip
+
+
+def of_events(daemon: str, counts: Mapping[str, int]) -> Metric:
+    """How much of what happened, by kind."""
+    samples: list[Sample] = [({"daemon": daemon, "kind": kind}, counts[kind]) for kind in sorted(counts)]
+    return Metric("events_total", "counter", "Events since the start of the daemon, by kind.", samples)
+
+
+def of_latencies(daemon: str, latencies: Latencies) -> list[Metric]:
+    """How long what was done to devices took, a histogram for each operation."""
+    parts: dict[str, list[tuple[str, Sample]]] = {}
+    for (operation, stage), row in latencies.all().items():
+        labels = {"daemon": daemon, **({"stage": stage} if stage else {})}
+        counts = list(accumulate(row.counts))
+        bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+        rows = [("_bucket", ({**labels, "le": le}, float(count))) for le, count in zip(bounds, counts, strict=True)]
+        parts.setdefault(operation, []).extend([*rows, ("_sum", (labels, row.total)), ("_count", (labels, counts[-1]))])
+    return [Metric(f"{name}_seconds", "histogram", _LATENCIES[name], [], rows) for name, rows in parts.items()]
 
 
 def of_leases(leases: Sequence[dict[str, Any]]) -> list[Metric]:

@@ -19,15 +19,26 @@ from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
 from device_lending.pending import Answer, Pending
 
+# The largest integer of a query.
+NUMBER_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Number:
+    """An integer from 0 on that the query of an operation may have."""
+
+    name: str
+    summary: str
+
 
 @dataclass(frozen=True)
 class Operation:
     """A method of a path.
 
-    `answer` names the answer's form in api/answers.py, or is None for plain text. `run` gets the parts of the path by
-    name and, with `body`, the checked request body as `body`; it returns a JSON document, or what is to be waited for
-    until there is one, or a response. It runs in a thread, as what it calls may block; waiting takes none. It may raise
-    LendingError or KernelError.
+    `answer` names the answer's form in api/answers.py, or is None for plain text; `media_type` says what it comes as.
+    `run` gets the parts of the path and the numbers of the `query`, or None, by name and, with `body`, the checked
+    request body as `body`; it returns a JSON document, or what is to be waited for until there is one, or a response.
+    It runs in a thread, as what it calls may block; waiting takes none. It may raise LendingError or KernelError.
     """
 
     method: str
@@ -36,6 +47,8 @@ class Operation:
     answer: str | None
     run: Callable[..., Answer | Pending | Response]
     body: type[Body] | None = None
+    query: tuple[Number, ...] = ()
+    media_type: str = "application/json"
 
     def route(self, threads: Threads) -> Route:
         """The operation for Starlette."""
@@ -45,6 +58,8 @@ class Operation:
 
             def run() -> Answer | Pending | Response:
                 arguments: dict[str, Any] = dict(request.path_params)
+                for item in self.query:
+                    arguments[item.name] = _number(item.name, request.query_params.get(item.name))
                 if self.body is not None:
                     arguments["body"] = parse(text, self.body)
                 return self.run(**arguments)
@@ -56,6 +71,14 @@ class Operation:
             return found if isinstance(found, Response) else JSONResponse(found)
 
         return Route(self.path, endpoint, methods=[self.method])
+
+
+def _number(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= NUMBER_MAX):
+        raise LendingError("invalid_request", f"{name}: must be an integer from 0 to {NUMBER_MAX}, not {text[:40]!r}")
+    return int(text)
 
 
 def parse(text: bytes, form: type[Body]) -> Body:

@@ -92,6 +92,7 @@ def create(
         ignored,
         store,
         trust,
-        lambda: metrics.of_leases(owner.leases()),
+        owner.telling.journal,
+        lambda: [*metrics.of_leases(owner.leases()), *metrics.of_latencies("ownerd", owner.telling.latencies)],
         operations,
     )

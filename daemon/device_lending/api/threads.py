@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 from starlette.requests import Request
+from starlette.types import Receive
 
 from device_lending.pending import Pending
 
@@ -61,7 +62,7 @@ class Threads:
         """What was found, or came of it; None when whoever asked has gone."""
         if not isinstance(found, Pending):
             return found
-        gone = asyncio.ensure_future(_gone(request))
+        gone = asyncio.ensure_future(gone_of(request.receive))
         self._waiting += 1
         try:
             while isinstance(found, Pending):
@@ -76,7 +77,7 @@ class Threads:
     async def _over(self, pending: Pending, gone: asyncio.Future[None]) -> bool:
         """Wait until it is done or its time is over; False when whoever asked has gone before."""
         loop = asyncio.get_running_loop()
-        again = _Wake(loop)
+        again = Wake(loop)
         disconnect = pending.changed.connect(again.set)
         end = None if pending.timeout is None else loop.time() + pending.timeout
         try:
@@ -94,7 +95,7 @@ class Threads:
             disconnect()
 
 
-class _Wake:
+class Wake:
     """A future of an event loop that any thread may end; once ended it costs those threads nothing more."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -117,6 +118,7 @@ class _Wake:
             future.set_result(None)
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def gone_of(receive: Receive) -> None:
+    """Wait until whoever asked has gone; no body is expected any more."""
+    while (await receive())["type"] != "http.disconnect":
         pass

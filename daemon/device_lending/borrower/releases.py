@@ -14,6 +14,7 @@ from device_lending.borrower.attachment import delay
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
 from device_lending.lanes import Lanes
+from device_lending.latency import Latencies
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Malformed, PeerError
 from device_lending.store.borrower import BorrowerStore, Holding
@@ -36,12 +37,14 @@ class Releases:
         lanes: Lanes,
         clock: Clock,
         on_done: Callable[[], None],
+        latencies: Latencies,
     ) -> None:
         self._store = store
         self._endpoint = endpoint
         self._lanes = lanes
         self._clock = clock
         self._on_done = on_done
+        self._timed = latencies.timed
         self._lock = threading.Lock()
         self._busy: set[Key] = set()
         self._tries: dict[Key, tuple[int, float]] = {}
@@ -116,7 +119,8 @@ class Releases:
         key = (holding.owner, holding.name, holding.epoch)
         try:
             body = {"name": holding.name, "epoch": holding.epoch}
-            self._endpoint.request(link, "lease.release", body, _RELEASE_TIMEOUT)
+            with self._timed("detach", "owner"):
+                self._endpoint.request(link, "lease.release", body, _RELEASE_TIMEOUT)
         except (NoAnswer, PeerError, Malformed) as error:
             with self._lock:
                 attempt = self._tries.get(key, (0, 0.0))[0] + 1

@@ -35,10 +35,12 @@ from device_lending.borrower.offers import Offers
 from device_lending.borrower.releases import Releases
 from device_lending.borrower.renewals import Renewals, served
 from device_lending.borrower.table import Table
+from device_lending.borrower.telling import Telling
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
+from device_lending.events.journal import Journal
 from device_lending.hello import versions
 from device_lending.lanes import Lanes
 from device_lending.links import Announcements, Peering
@@ -94,10 +96,13 @@ class Borrower:
         self._patient = Patient(lambda address: busy.reasons(roots, address))
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
-        self._table = Table(self._carry_out)
+        self.telling = Telling(Journal("borrowerd", config.host, clock), clock)
+        self._table = Table(self._carry_out, self.telling)
         self.endpoint = Endpoint(port, kernel.PORT_OWNER, config.host, announcements, self._serve)
         self._actions = Actions(store, port, self.endpoint, clock, self._peering, self._table)
-        self._releases = Releases(store, self.endpoint, self._lanes, clock, self._table.changed.fire)
+        self._releases = Releases(
+            store, self.endpoint, self._lanes, clock, self._table.changed.fire, self.telling.latencies
+        )
         self._renewals = Renewals(self.endpoint, self._lanes, clock, self._told)
         self._offers = Offers(self.endpoint, self._lanes, clock, self._peering)
         self._reachable: set[str] = set()
@@ -106,6 +111,7 @@ class Borrower:
     def stop(self) -> None:
         """End what waits and is under way; attached devices stay as they are."""
         self._stopping.set()
+        self.telling.journal.stop()
         self._table.changed.fire()
         self._offers.stop()
         self.endpoint.stop()

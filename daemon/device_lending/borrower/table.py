@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from device_lending.borrower import attachment as machine
 from device_lending.borrower.attachment import Action, Attachment, Claimed, Event, Forget, Given, Lease
+from device_lending.borrower.telling import Telling
 from device_lending.pending import Signal
 
 log = logging.getLogger("device_lending.attachments")
@@ -23,8 +24,9 @@ class Table:
     `changed` is fired after each change, under the table's lock.
     """
 
-    def __init__(self, carry_out: Callable[[Attachment, Action], None]) -> None:
+    def __init__(self, carry_out: Callable[[Attachment, Action], None], telling: Telling) -> None:
         self._carry_out = carry_out
+        self._telling = telling
         self._attachments: dict[Key, Attachment] = {}
         self._lock = threading.RLock()
         self.changed = Signal()
@@ -73,6 +75,7 @@ class Table:
             else:
                 self._attachments[key] = new
             _tell(old, new, actions)
+            self._telling.step(old, event, new)
             # Under the lock, so that two events' actions keep their order.
             for action in actions:
                 if not isinstance(action, Forget):

@@ -24,7 +24,7 @@ from device_lending.pci.sysfs import Roots, names, text
 from device_lending.whole import replaced
 
 _TOP = "devlend-doctor"
-_UNITS = ("device-lending-ownerd", "device-lending-borrowerd")
+_UNITS = ("device-lending-ownerd", "device-lending-borrowerd", "device-lending-hooks")
 # Octets of one file; of a log the end counts.
 _MOST = 4 << 20
 _COMMANDS = {

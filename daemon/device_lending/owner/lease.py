@@ -35,7 +35,8 @@ class Life:
 
 @dataclass(frozen=True)
 class Step:
-    """The outcome of one observation. `end` is why the lease ends now, "" when it goes on.
+    """The outcome of one observation. `end` is why the lease ends now, "" when it goes on; `cause` is lost or expired
+    where it ends by itself.
 
     `attached` tells whether the borrower may be using the device, so that force is needed.
     """
@@ -43,6 +44,7 @@ class Step:
     state: str
     life: Life
     end: str = ""
+    cause: str = ""
 
 
 def born(lease: Lease, now: float, wall: float, grace: float, ttl: float) -> Life:
@@ -78,10 +80,10 @@ def holds(lease: Lease, lent: Lent | None) -> bool:
 def observe(lease: Lease, life: Life, now: float, ttl: float, lent: Lent | None, link: Link | None) -> Step:
     """Judge a live lease by the kernel's view of its device and of its link."""
     if not holds(lease, lent):
-        return Step("returning", life, "the kernel has no such lease any more")
+        return Step("returning", life, "the kernel has no such lease any more", "lost")
     assert lent is not None
     if lent.over:
-        return Step("returning", life, lent.message)
+        return Step("returning", life, lent.message, "lost")
     same_peer = link is not None and link.ready and link.peer_epoch == lease.peer_epoch
     if lent.state == "attached" and same_peer:
         life = replace(life, seen=max(life.seen, now))
@@ -92,5 +94,5 @@ def observe(lease: Lease, life: Life, now: float, ttl: float, lent: Lent | None,
         return Step("returning", life)
     if now - life.seen >= ttl:
         why = "the borrower's daemon was silent" if same_peer else "its link was not ready, or the peer started anew,"
-        return Step(state, life, f"{why} for {ttl:g} s")
+        return Step(state, life, f"{why} for {ttl:g} s", "expired")
     return Step(state, life)

@@ -21,6 +21,7 @@ from device_lending import kernel
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent, Link
+from device_lending.owner.telling import Telling
 from device_lending.pci.binding import Binder, BindError, DeviceGone, Step
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Lease, OwnerStore
@@ -46,6 +47,7 @@ class Leasing:
         host: str,
         lock: threading.Lock,
         step: Callable[[str, str, float], None],
+        telling: Telling,
     ) -> None:
         self._store = store
         self._kernel = port
@@ -54,6 +56,8 @@ class Leasing:
         self._host = host
         self._lock = lock
         self._step = step
+        self._telling = telling
+        self._timed = telling.latencies.timed
 
     def enter(self, name: str, borrower: str, function: Function, link: Link, greatest: int) -> Lease:
         """A new lease on a function nobody holds, on disk and no more. Call it under the owner's lock.
@@ -88,7 +92,8 @@ class Leasing:
     def give(self, lease: Lease) -> Lent:
         """Lend the device of a lease that was entered. On failure it has its own driver back, and the row is gone."""
         try:
-            self._binder.bind(lease.address, self._driver_step(lease.address))
+            with self._timed("lend", "driver"):
+                self._binder.bind(lease.address, self._driver_step(lease.address))
         except BindError as error:
             with self._lock:
                 self._store.remove_lease(lease.address)
@@ -97,11 +102,13 @@ class Leasing:
             ) from error
         self._step(lease.address, f"resetting it and lending it to {lease.borrower}", RESET_LIMIT)
         try:
-            lent = self._kernel.lend(lease.address, lease.link, lease.epoch)
+            with self._timed("lend", "reset"):
+                lent = self._kernel.lend(lease.address, lease.link, lease.epoch)
         except kernel.KernelError as error:
             self._give_failed(lease, error)
         log.info("lease %s: granted to %s, device %s, epoch %d, link %d", lease.name, lease.borrower, lease.address,
                  lease.epoch, lease.link)  # fmt: skip
+        self._telling.lent(lease)
         return lent
 
     def _give_failed(self, lease: Lease, error: kernel.KernelError) -> NoReturn:
@@ -123,13 +130,15 @@ class Leasing:
             self._write(self._store.set_lease, lease.address, "returning", why)
         self._step(lease.address, f"taking it from {lease.borrower} and resetting it", RESET_LIMIT)
         try:
-            lent = self._kernel.unlend(lease.address, lease.epoch, force)
+            with self._timed("take_back", "reset"):
+                lent = self._kernel.unlend(lease.address, lease.epoch, force)
         except (kernel.NotFound, kernel.NotLoaded):
             lent = None  # not bound to ntb_lend any more: nothing to cut off
         except kernel.Stale as error:
             log.warning("lease %s: device %s, epoch %d is over, and not what it has now: %s", lease.name, lease.address,
                         lease.epoch, error)  # fmt: skip
             self._write(self._store.remove_lease, lease.address)
+            self._telling.ended(lease, "another lease of its device stands")
             return
         except kernel.Unhealthy as error:
             self.quarantine(lease, str(error))
@@ -158,7 +167,8 @@ class Leasing:
             return
         log.info("lease %s: ended, device %s, borrower %s, epoch %d: %s", lease.name, lease.address, lease.borrower,
                  lease.epoch, why)  # fmt: skip
-        self.give_back(lease)
+        if self.give_back(lease):
+            self._telling.ended(lease, why)
 
     def clear(self, lease: Lease) -> None:
         """Reset and check a quarantined device again at a person's word; it stays quarantined when it fails."""
@@ -185,17 +195,20 @@ class Leasing:
                 device=lease.address,
             )
         log.info("device %s: no longer quarantined", lease.address)
+        self._telling.cleared(lease)
 
-    def give_back(self, lease: Lease) -> None:
-        """The function gets its own driver, the row goes; a function that ends up without is quarantined."""
+    def give_back(self, lease: Lease) -> bool:
+        """The function gets its own driver, the row goes; a function that ends up without is quarantined: False."""
         try:
-            self._binder.restore(lease.address, lease.driver, self._driver_step(lease.address))
+            with self._timed("take_back", "driver"):
+                self._binder.restore(lease.address, lease.driver, self._driver_step(lease.address))
         except DeviceGone as error:
             log.warning("lease %s: %s", lease.name, error)  # nothing is left that could be quarantined
         except BindError as error:
             self.quarantine(lease, str(error))
-            return
+            return False
         self._write(self._store.remove_lease, lease.address)
+        return True
 
     def free(self, address: str) -> None:
         """Give a function without a lease back to its own driver."""
@@ -208,12 +221,14 @@ class Leasing:
         """Never lend the device again until a person clears it."""
         log.error("lease %s: device %s quarantined, epoch %d: %s", lease.name, lease.address, lease.epoch, why)
         self._write(self._store.set_lease, lease.address, "quarantined", why)
+        self._telling.quarantined(lease, why)
 
     def forget(self, lease: Lease, epoch: int) -> None:
         """The kernel has another lease of the device, `epoch`: this one is over. Call it under the owner's lock."""
         log.warning("lease %s: device %s, epoch %d is over: the lease that stands is of epoch %d", lease.name,
                     lease.address, lease.epoch, epoch)  # fmt: skip
         self._store.remove_lease(lease.address)
+        self._telling.ended(lease, "another lease of its device stands")
 
     def adopt(self, lease: Lease) -> None:
         """Take over a lease that only the kernel knows, after the store was lost. Call it under the owner's lock."""
@@ -221,6 +236,7 @@ class Leasing:
         self._store.next_epoch(self._clock.wall(), lease.epoch, durable=False)
         log.warning("lease %s: found in the kernel, device %s, borrower %s, epoch %d", lease.name, lease.address,
                     lease.borrower, lease.epoch)  # fmt: skip
+        self._telling.found(lease)
 
     def greatest_epoch(self) -> int:
         """The greatest epoch the kernel knows."""

@@ -16,6 +16,7 @@ from device_lending.links import Peering
 from device_lending.owner import grants, quarantine
 from device_lending.owner import lease as machine
 from device_lending.owner.leasing import Leasing
+from device_lending.owner.telling import Telling
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Grant, Lease, OwnerStore
@@ -34,11 +35,12 @@ class Due:
 class Reconciler:
     """Keeps the in-memory half of each lease. What changes anything must be called under the owner's lock."""
 
-    def __init__(self, store: OwnerStore, leasing: Leasing, config: Config, clock: Clock) -> None:
+    def __init__(self, store: OwnerStore, leasing: Leasing, config: Config, clock: Clock, telling: Telling) -> None:
         self._store = store
         self._leasing = leasing
         self._config = config
         self._clock = clock
+        self._telling = telling
         self._lives: dict[int, machine.Life] = {}
         self._settled = False
 
@@ -74,6 +76,7 @@ class Reconciler:
             self._store.recall_lease(lease.address, why, self._clock.wall() + grace)
             log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
                      lease.epoch, why)  # fmt: skip
+            self._telling.recalled(lease, why)
 
     def expires(self, lease: Lease) -> str | None:
         """When the lease ends unless it is renewed; None for a quarantined device."""
@@ -119,6 +122,8 @@ class Reconciler:
             if outcome.end:
                 if lease.state != "returning":  # at once, so that nobody is given it until its end has begun
                     self._store.set_lease(lease.address, "returning", outcome.end)
+                    if outcome.cause:
+                        self._telling.over(lease, outcome.cause, outcome.end)
                 due.ends.append((lease, outcome.end))
             elif _is_revoked(lease, granted.get(lease.name)):
                 self.recall(lease, self._config.recall_grace, "its grant was revoked or changed")
@@ -126,6 +131,7 @@ class Reconciler:
                 self._store.set_lease(lease.address, outcome.state, "")
                 log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
                          lease.borrower, lease.epoch)  # fmt: skip
+                self._telling.seen(lease, outcome.state)
         known = {lease.address: lease for lease in self._store.leases()}
         for lent in lents:
             if functions is None or not quiet(lent.address):

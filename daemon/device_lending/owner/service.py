@@ -20,6 +20,7 @@ from device_lending.clock import Clock, iso
 from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
+from device_lending.events.journal import Journal
 from device_lending.kernel import Lent
 from device_lending.links import Announcements, Peering
 from device_lending.owner import grants, holds, quarantine
@@ -28,6 +29,7 @@ from device_lending.owner.bans import Bans
 from device_lending.owner.devices import Assessor, Devices, document
 from device_lending.owner.leasing import DRIVER_LIMIT, Leasing
 from device_lending.owner.reconcile import Reconciler, snapshot
+from device_lending.owner.telling import Telling
 from device_lending.owner.turns import Turn, Turns
 from device_lending.owner.withdrawals import Runs, Withdrawals
 from device_lending.pci import selector
@@ -71,8 +73,9 @@ class Owner:
         self._lock = threading.Lock()
         self._turns = turns or Turns(config.host, clock)
         self._devices = Devices(roots, port, config, self._turns.stuck)
-        self._leasing = Leasing(store, port, binder, clock, config.host, self._lock, self._turns.step)
-        self._reconciler = Reconciler(store, self._leasing, config, clock)
+        self.telling = Telling(Journal("ownerd", config.host, clock), clock)
+        self._leasing = Leasing(store, port, binder, clock, config.host, self._lock, self._turns.step, self.telling)
+        self._reconciler = Reconciler(store, self._leasing, config, clock, self.telling)
         self._bans = Bans(store, port, config.host)
         self._stopping = threading.Event()
         self._withdrawals = Withdrawals(lanes)
@@ -81,6 +84,7 @@ class Owner:
     def stop(self) -> None:
         """End waits under way, and what is at work at a device once its step is done."""
         self._stopping.set()
+        self.telling.journal.stop()
         self._withdrawals.stop()
         self._turns.stop()
 

@@ -12,6 +12,7 @@ from test_daemon_cli import DEVICE, devlend
 from device_lending.borrower.releases import Releases
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
+from device_lending.latency import Latencies
 from device_lending.store.borrower import BorrowerStore, Holding
 
 ADDRESS = DEVICE["address"]
@@ -79,7 +80,7 @@ def test_a_device_that_is_here_stands_in_the_way(pair, capsys):
 def test_a_release_under_way_is_not_forgotten(tmp_path):
     store = BorrowerStore(str(tmp_path / "b.sqlite3"))
     store.release(Holding("scratch", "node-a", 7, 1, 0, ADDRESS))
-    pending = Releases(store, None, None, Clock(), lambda: None)
+    pending = Releases(store, None, None, Clock(), lambda: None, Latencies({}, Clock()))
     pending._busy.add(("node-a", "scratch", 7))
     with pytest.raises(LendingError, match="node-b is telling node-a just now"):
         pending.forget("node-a", None, "node-b")

@@ -14,7 +14,9 @@ from daemon_tree import BusBinder, Tree
 from device_lending import kernel
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
+from device_lending.events.journal import Journal
 from device_lending.owner.leasing import Leasing
+from device_lending.owner.telling import Telling
 from device_lending.pci.scan import Scanner
 from device_lending.store.owner import OwnerStore
 
@@ -35,9 +37,11 @@ class Bench:
         self.store = OwnerStore(str(base / "o.sqlite3"))
         lock, steps = threading.Lock(), []
         self.steps = steps
+        self.telling = Telling(Journal("ownerd", "node-a", Clock()), Clock())
         self.leasing = Leasing(
-            self.store, self.kernel, self.binder, Clock(), "node-a", lock, lambda *step: steps.append(step)
-        )
+            self.store, self.kernel, self.binder, Clock(), "node-a", lock, lambda *step: steps.append(step),
+            self.telling,
+        )  # fmt: skip
 
     def give(self):
         function = next(item for item in Scanner(self.tree.roots).scan() if item.address == NVME)

@@ -26,6 +26,7 @@ TREE = {
     "systemd/device-lending-borrowerd.service": "[Unit]\nDescription=borrowerd\n",
     "systemd/device-lending-handover.service": "[Unit]\nDescription=handover\n",
     "systemd/device-lending-metrics.timer": "[Unit]\nDescription=metrics\n",
+    "systemd/device-lending-hooks.service": "[Unit]\nDescription=hooks\n",
     "completions/devlend.bash": "complete devlend\n",
     "completions/_devlend": "#compdef devlend\n",
     "pyproject.toml": "",
@@ -151,9 +152,11 @@ def test_a_new_configuration_restarts(scene):
     every = len(_daemon_install.RUN)
     assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))[1]) == every
     assert len(scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60, first_use="refuse"))[1]) == every
+    assert len(scene.converge(scene.archive(), dict(CONFIG, hook_timeout=5))[1]) == every
+    assert yaml.safe_load((scene.root / "etc/device-lending/config.yaml").read_text())["hook_timeout"] == 5
 
 
-@pytest.mark.parametrize("missing", ["ownerd.service", "handover.service", "metrics.timer"])
+@pytest.mark.parametrize("missing", ["ownerd.service", "handover.service", "metrics.timer", "hooks.service"])
 def test_an_archive_without_a_unit(scene, missing):
     unit = f"systemd/device-lending-{missing}"
     release = scene.archive()
@@ -205,6 +208,28 @@ def test_an_interrupted_installation_is_started_afresh(scene):
     scene.converge(release)
     assert not (scene.root / "opt/device-lending/current/device_lending/rubbish.py").exists()
     assert scene.versions() == {release.name}
+
+
+def test_hooks_have_a_directory_and_stay(scene):
+    scene.converge(scene.archive())
+    directory = scene.root / "etc/device-lending/hooks.d"
+    assert directory.stat().st_mode & 0o022 == 0
+    directory.rmdir()
+    assert scene.converge(scene.archive()) == (True, [])
+    (directory / "mine").write_text("x")
+    _daemon_install.apply_absent(scene.host, _daemon_install.current_state(scene.host), purge_store=True)
+    assert [path.name for path in (scene.root / "etc/device-lending").iterdir()] == ["hooks.d"]
+    assert (directory / "mine").exists()
+    (directory / "mine").unlink()
+    _daemon_install.apply_absent(scene.host, _daemon_install.current_state(scene.host), purge_store=True)
+    assert not (scene.root / "etc/device-lending").exists()
+
+
+def test_a_unit_whose_condition_does_not_hold_is_as_it_should_be(scene):
+    scene.converge(scene.archive())
+    for unit in _daemon_install.CONDITIONAL:
+        scene.units[unit].discard("active")
+    assert scene.converge(scene.archive()) == (False, [])
 
 
 def test_absent_keeps_the_store_unless_asked(scene):
