@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from device_lending import __version__
 from device_lending.api import metrics, peers
-from device_lending.api.operation import Operation
+from device_lending.api.operation import Operation, routes
 from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
@@ -92,11 +92,12 @@ def create(
         *map(telling, [*own, *peers.operations(trust)]),
     ]
     description = Operation("GET", "/openapi.json", "This description", None, describe)
-    threads = Threads()
-    return Starlette(
-        routes=[operation.route(threads) for operation in [*operations, description]],
+    found = Starlette(
+        routes=routes([*operations, description], Threads()),
         exception_handlers=_error_handlers(),
     )
+    found.router.redirect_slashes = False
+    return found
 
 
 def limit(items: list[Any], what: str) -> None:
@@ -121,7 +122,9 @@ def _error_handlers() -> dict[Any, Any]:
     def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        return _answer(LendingError(code, str(error.detail)), error.status_code)
+        answer = _answer(LendingError(code, str(error.detail)), error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
 
     def internal(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
