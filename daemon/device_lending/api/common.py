@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from device_lending import __version__
-from device_lending.api import metrics, peers
+from device_lending.api import bodies, metrics, peers
 from device_lending.api.operation import Operation, routes
 from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
@@ -28,7 +28,6 @@ from device_lending.trust import Trust
 
 log = logging.getLogger("device_lending.api")
 
-ITEMS_MAX = 1024
 DRAIN = "/v1/drain"
 # The answers of what changes something.
 _CHANGES = ("Change", "Done")
@@ -68,7 +67,7 @@ def create(
     def describe() -> dict[str, Any]:
         from device_lending.api.describe import description  # here, as it is seldom asked for and takes long
 
-        return description(f"device-lending {daemon}", __version__, operations)
+        return description(f"device-lending {daemon}", operations)
 
     def telling(operation: Operation) -> Operation:
         """The operation with what its caller should know of the store, if it changes anything."""
@@ -102,8 +101,8 @@ def create(
 
 def limit(items: list[Any], what: str) -> None:
     """Refuse absurdly long lists. Raises LendingError."""
-    if len(items) > ITEMS_MAX:
-        raise LendingError("invalid_request", f"{what}: {len(items)} entries, at most {ITEMS_MAX} are taken")
+    if len(items) > bodies.ITEMS_MAX:
+        raise LendingError("invalid_request", f"{what}: {len(items)} entries, at most {bodies.ITEMS_MAX} are taken")
 
 
 def _answer(error: LendingError, status: int | None = None) -> JSONResponse:
