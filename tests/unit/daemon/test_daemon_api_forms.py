@@ -12,7 +12,7 @@ import re
 
 import pytest
 from daemon_hosts import connect
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from device_lending.api import bodies, forms, reading
@@ -179,15 +179,28 @@ def fits(value, schema) -> bool:
 
 
 ODD = st.text(st.sampled_from(" 0123456789abcdefABCDEFx:.\n\t\x00é-_"), max_size=20)
-ADDRESS = st.from_regex(selector.ADDRESS, fullmatch=True)
-TEXT = ODD | ADDRESS | st.from_regex(selector.ID, fullmatch=True) | st.from_regex(selector.SERIAL, fullmatch=True)
-SELECTOR = st.dictionaries(st.sampled_from(["address", "serial", "vendor", "device", "more"]), TEXT, max_size=3)
-WHOLE = SELECTOR | st.fixed_dictionaries(
-    {"physical_function": SELECTOR | TEXT, "index": st.integers(-2, 70000) | st.booleans() | TEXT}
+ADDRESS, ID, SERIAL = (
+    st.from_regex(pattern, fullmatch=True) for pattern in (selector.ADDRESS, selector.ID, selector.SERIAL)
 )
+RIGHT = st.one_of(
+    st.fixed_dictionaries({"address": ADDRESS}),
+    st.fixed_dictionaries({"serial": SERIAL}),
+    st.fixed_dictionaries({"vendor": ID, "device": ID}),
+)
+TEXT = ODD | ADDRESS | ID | SERIAL
+ANY = (
+    RIGHT | TEXT | st.dictionaries(st.sampled_from(["address", "serial", "vendor", "device", "more"]), TEXT, max_size=3)
+)
+INDEX = st.sampled_from([-1, 0, 65535, 65536, True, None, "0"])
+WHOLE = st.fixed_dictionaries({"physical_function": ANY, "index": INDEX})
 
 
-@given(WHOLE | TEXT)
+@given(ANY | WHOLE | st.fixed_dictionaries({"physical_function": WHOLE, "index": INDEX}))
+@example({"physical_function": DEVICE, "index": 65535})
+@example({"physical_function": DEVICE, "index": 65536})
+@example({"physical_function": DEVICE, "index": -1})
+@example({"physical_function": {"physical_function": DEVICE, "index": 0}, "index": 0})
+@example({**DEVICE, "more": ""})
 def test_the_description_of_a_device_is_what_is_taken(value):
     try:
         selector.parse(value, "a")
