@@ -4,45 +4,78 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Annotated, Any, List
 
 import pydantic
 from pydantic import BaseModel, Field, StrictBool, StrictStr
 
+from device_lending.api import forms
+
+ITEMS_MAX = 1024
+
 if pydantic.VERSION.startswith("1."):
 
     class Body(BaseModel):
-        """A request body: unknown keys are errors."""
+        """A request body: unknown keys are errors, and nothing is taken for what it is not."""
 
         class Config:
             extra = "forbid"
 
+        @classmethod
+        def validate(cls, value: Any) -> Body:
+            """Raises TypeError for what is no object; pydantic 1 takes a list of pairs for one."""
+            if not isinstance(value, dict):
+                raise TypeError("value is not a valid dict")
+            return super().validate(value)
+
+        @pydantic.validator("wait", "wait_returned", pre=True, check_fields=False)
+        def _number(cls, value: Any) -> Any:
+            if type(value) not in (int, float):
+                raise TypeError("value is not a number")
+            return value
+
+    Seconds = float
+
+    def _extra(schema: forms.Schema) -> dict[str, Any]:
+        return schema
+
 else:
 
     class Body(BaseModel):  # type: ignore[no-redef]
-        """A request body: unknown keys are errors."""
+        """A request body: unknown keys are errors, and nothing is taken for what it is not."""
 
         model_config = {"extra": "forbid"}
 
+    Seconds = Annotated[float, Field(strict=True)]  # type: ignore[assignment,misc]
+
+    def _extra(schema: forms.Schema) -> dict[str, Any]:
+        return {"json_schema_extra": schema}
+
+
+def _checked(schema: forms.Schema, description: str) -> Any:
+    """A field of a form that the daemon checks by itself."""
+    return Field(..., description=description, **_extra(schema))
+
+
+_LIST = {"maxItems": ITEMS_MAX}
+
 
 class GrantIn(Body):
-    name: StrictStr = Field(..., description="Name of the lease, unique on this owner.")
-    device: Dict[str, Any] = Field(
-        ..., description="{address}, {serial}, {vendor, device} or {physical_function, index}; must match one function."
-    )
-    borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+    name: StrictStr = _checked(forms.LEASE, "Name of the lease, unique on this owner.")
+    device: Any = _checked(forms.DEVICE, "It must match one function.")
+    borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
 
 
 class GrantsIn(Body):
-    grants: List[GrantIn]
+    grants: List[GrantIn] = _checked(_LIST, "What may be borrowed.")
     purge: StrictBool = Field(False, description="Revoke grants that are not in the list.")
     force: StrictBool = Field(False, description="Recall live leases of grants that go or change.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
 class NamedGrantIn(Body):
-    device: Dict[str, Any] = Field(..., description="As in the list of grants.")
-    borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+    device: Any = _checked(forms.DEVICE, "As in the list of grants.")
+    borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
     force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
@@ -57,30 +90,30 @@ class HoldIn(Body):
 
 
 class AttachmentIn(Body):
-    name: StrictStr = Field(..., description="Name of the lease.")
-    owner: StrictStr = Field(..., description="The host that lends the device.")
+    name: StrictStr = _checked(forms.LEASE, "Name of the lease.")
+    owner: StrictStr = _checked(forms.HOST, "The host that lends the device.")
 
 
 class AttachmentsIn(Body):
-    attachments: List[AttachmentIn]
+    attachments: List[AttachmentIn] = _checked(_LIST, "What is wanted.")
     purge: StrictBool = Field(False, description="Return what is not in the list.")
     force: StrictBool = Field(False, description="Return devices even when they are in use here.")
-    wait_returned: float = Field(30, ge=0, le=3600, description="Seconds to wait until what goes has been returned.")
-    wait: float = Field(0, ge=0, le=3600, description="Seconds to wait then until all in the list are attached.")
+    wait_returned: Seconds = Field(30, ge=0, le=3600, description="Seconds to wait until what goes has been returned.")
+    wait: Seconds = Field(0, ge=0, le=3600, description="Seconds to wait then until all in the list are attached.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
 class NamedAttachmentIn(Body):
-    owner: StrictStr = Field(..., description="The host that lends the device.")
+    owner: StrictStr = _checked(forms.HOST, "The host that lends the device.")
     force: StrictBool = Field(False, description="Return the device of another owner even when it is in use here.")
-    wait_returned: float = Field(30, ge=0, le=3600, description="Seconds to wait until that has been returned.")
-    wait: float = Field(0, ge=0, le=3600, description="Seconds to wait then until it is attached.")
+    wait_returned: Seconds = Field(30, ge=0, le=3600, description="Seconds to wait until that has been returned.")
+    wait: Seconds = Field(0, ge=0, le=3600, description="Seconds to wait then until it is attached.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
 class DeleteAttachmentIn(Body):
     force: StrictBool = Field(False, description="Return the device even when it is in use here.")
-    wait_returned: float = Field(30, ge=0, le=3600, description="Seconds to wait until it has been returned.")
+    wait_returned: Seconds = Field(30, ge=0, le=3600, description="Seconds to wait until it has been returned.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
@@ -90,11 +123,11 @@ class DrainOwnerIn(Body):
 
 class DrainBorrowerIn(DrainOwnerIn):
     force: StrictBool = Field(False, description="Take devices that are in use then.")
-    wait: float = Field(30, ge=0, le=3600, description="Seconds to wait until nobody uses the devices.")
+    wait: Seconds = Field(30, ge=0, le=3600, description="Seconds to wait until nobody uses the devices.")
 
 
 class PeerIn(Body):
-    peer: StrictStr = Field(..., description="Name of the host behind the NTB function.")
+    peer: StrictStr = _checked(forms.HOST, "Name of the host behind the NTB function.")
 
 
 class RecallIn(Body):

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from device_lending import __version__
-from device_lending.api import metrics, peers, stream
-from device_lending.api.operation import Number, Operation
+from device_lending.api import bodies, metrics, peers, stream
+from device_lending.api.operation import Number, Operation, routes
 from device_lending.api.stream import Readers
 from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
@@ -30,7 +30,6 @@ from device_lending.trust import Trust
 
 log = logging.getLogger("device_lending.api")
 
-ITEMS_MAX = 1024
 DRAIN = "/v1/drain"
 # The answers of what changes something.
 _CHANGES = ("Change", "Done")
@@ -75,7 +74,7 @@ def create(
     def describe() -> dict[str, Any]:
         from device_lending.api.describe import description  # here, as it is seldom asked for and takes long
 
-        return description(f"device-lending {daemon}", __version__, operations)
+        return description(f"device-lending {daemon}", operations)
 
     def telling(operation: Operation) -> Operation:
         """The operation with what its caller should know of the store, if it changes anything."""
@@ -106,17 +105,18 @@ def create(
         *map(telling, [*own, *peers.operations(trust)]),
     ]  # fmt: skip
     description = Operation("GET", "/openapi.json", "This description", None, describe)
-    threads = Threads()
-    return Starlette(
-        routes=[operation.route(threads) for operation in [*operations, description]],
+    found = Starlette(
+        routes=routes([*operations, description], Threads()),
         exception_handlers=_error_handlers(),
     )
+    found.router.redirect_slashes = False
+    return found
 
 
 def limit(items: list[Any], what: str) -> None:
     """Refuse absurdly long lists. Raises LendingError."""
-    if len(items) > ITEMS_MAX:
-        raise LendingError("invalid_request", f"{what}: {len(items)} entries, at most {ITEMS_MAX} are taken")
+    if len(items) > bodies.ITEMS_MAX:
+        raise LendingError("invalid_request", f"{what}: {len(items)} entries, at most {bodies.ITEMS_MAX} are taken")
 
 
 def _answer(error: LendingError, status: int | None = None) -> JSONResponse:
@@ -135,7 +135,9 @@ def _error_handlers() -> dict[Any, Any]:
     def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        return _answer(LendingError(code, str(error.detail)), error.status_code)
+        answer = _answer(LendingError(code, str(error.detail)), error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
 
     def internal(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)

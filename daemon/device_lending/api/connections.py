@@ -8,9 +8,13 @@ The one that has asked for nothing longest goes first, so that whoever connects 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from device_lending.errors import LendingError
 
 _IDLE_MAX = 512
 _IDLE_TIME = 10.0  # seconds
@@ -53,6 +57,15 @@ class Connection(H11Protocol):  # type: ignore[misc]
         super().data_received(data)
         if self._is_served():
             self.idle.remove(self)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered in the contract's form as well."""
+        body = json.dumps(LendingError("invalid_http", msg).document()).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+        response = h11.Response(status_code=400, headers=headers, reason="Bad Request")
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pydantic
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -19,6 +21,9 @@ from device_lending.api.threads import Threads
 from device_lending.errors import LendingError
 from device_lending.pending import Answer, Pending
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+# Once decoded, a slash within a part would begin another one, and a line feed after the last would not be seen.
+_STRANGE = re.compile(rb"%2f|%0a", re.IGNORECASE)
 # The largest integer of a query.
 NUMBER_MAX = 2**63 - 1
 
@@ -50,8 +55,8 @@ class Operation:
     query: tuple[Number, ...] = ()
     media_type: str = "application/json"
 
-    def route(self, threads: Threads) -> Route:
-        """The operation for Starlette."""
+    def endpoint(self, threads: Threads) -> Endpoint:
+        """What serves it."""
 
         async def endpoint(request: Request) -> Response:
             text = await reading.body(request) if self.body is not None else b""
@@ -70,7 +75,24 @@ class Operation:
                 return Response(status_code=204)  # for nobody
             return found if isinstance(found, Response) else JSONResponse(found)
 
-        return Route(self.path, endpoint, methods=[self.method])
+        return endpoint
+
+
+def routes(operations: Iterable[Operation], threads: Threads) -> list[Route]:
+    """The operations for Starlette, which answers what a path has no method for with those that its route has."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation.endpoint(threads)
+    return [Route(path, _any_of(methods), methods=list(methods)) for path, methods in by_path.items()]
+
+
+def _any_of(methods: Mapping[str, Endpoint]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        if _STRANGE.search(request.scope["raw_path"]):
+            raise HTTPException(404)
+        return await methods["GET" if request.method == "HEAD" else request.method](request)
+
+    return endpoint
 
 
 def _number(name: str, text: str | None) -> int | None:

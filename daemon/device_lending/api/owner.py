@@ -52,8 +52,8 @@ def create(
     def release(name: str) -> dict[str, Any]:
         return {"message": owner.release_hold(name, notify)}
 
-    def clear(name: str) -> dict[str, Any]:
-        return {"message": owner.clear(name, notify)}
+    def clear(device: str) -> dict[str, Any]:
+        return {"message": owner.clear(device, notify)}
 
     def unban(host: str) -> dict[str, Any]:
         return {"message": owner.unban(host)}
@@ -77,7 +77,7 @@ def create(
         Operation(
             "POST", "/v1/leases/{name}/recall", "Take a device back and hold its grant", "Done", recall, bodies.RecallIn
         ),
-        Operation("DELETE", "/v1/quarantines/{name}", "Reset a quarantined device and check it again", "Done", clear),
+        Operation("DELETE", "/v1/quarantines/{device}", "Reset a quarantined device and check it again", "Done", clear),
         Operation("GET", "/v1/bans", "Which hosts are cut off", "Bans", lambda: {"bans": owner.bans()}),
         Operation("DELETE", "/v1/bans/{host}", "Let a host in again", "Done", unban),
         Operation("PUT", common.DRAIN, "Take all back, and lend nothing", "Done", begin_drain, bodies.DrainOwnerIn),

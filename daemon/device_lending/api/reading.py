@@ -14,22 +14,28 @@ from starlette.requests import ClientDisconnect, Request
 from device_lending.errors import LendingError
 
 BODY_MAX = 1 << 20
+_TYPE = "application/json"
 DEPTH_MAX = 16
 _DIGITS_MAX = 19
+_EXACT = 1 << 53  # to there a float has each whole number
 _TIME = 30.0  # seconds
 
 
 async def body(request: Request) -> bytes:
-    """The octets of a request's body. Raises LendingError when they are too many or do not come."""
+    """The octets of a request's body. Raises LendingError when they are too many, of another type, or do not come."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > BODY_MAX:
         raise _too_large()
     try:
-        return await asyncio.wait_for(_octets(request), _TIME)
+        found = await asyncio.wait_for(_octets(request), _TIME)
     except TimeoutError:
         raise LendingError("body_timeout", f"body: has not come within {_TIME:g} s", status=408) from None
     except ClientDisconnect:
         raise LendingError("body_timeout", "body: the client has gone before it came", status=408) from None
+    given = request.headers.get("content-type", _TYPE)
+    if found and given.partition(";")[0].strip().lower() != _TYPE:
+        raise LendingError("unsupported_type", f"body: {_TYPE} is taken, not {given[:100]!r}", status=415)
+    return found
 
 
 async def _octets(request: Request) -> bytes:
@@ -83,10 +89,11 @@ def _whole(text: str) -> int:
 
 
 def _number(text: str) -> float:
+    """JSON has one kind of number: what is whole is an int, however it is written."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is too large a number")
-    return value
+    return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 
 
 def _constant(name: str) -> Any:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,14 +38,15 @@ class Plan:
         }
 
 
-def parse(items: Sequence[dict[str, Any]], host: str, peers: Collection[str] | None) -> list[Wanted]:
-    """Check the attachments of a request body. `peers` are the configured ones, None when any may come.
+def parse(
+    items: Sequence[dict[str, Any]], host: str, peers: Collection[str] | None, removed: Iterable[str] = ()
+) -> list[Wanted]:
+    """Check the attachments of a request, and the names `removed`. `peers` are the configured ones, None when any may
+    come.
 
     Raises LendingError.
     """
-    found: dict[str, Wanted] = {}
-    for item in items:
-        name, owner = item["name"], item["owner"]
+    for name in (*removed, *(item["name"] for item in items)):
         if not LEASE_NAME.fullmatch(name):
             raise LendingError(
                 "invalid_name",
@@ -53,6 +54,9 @@ def parse(items: Sequence[dict[str, Any]], host: str, peers: Collection[str] | N
                 "digit",
                 name=name,
             )
+    found: dict[str, Wanted] = {}
+    for item in items:
+        name, owner = item["name"], item["owner"]
         if not HOST_NAME.fullmatch(owner):
             raise LendingError("invalid_owner", f"attachment {name}: owner {owner!r} is not a host name", name=name)
         if owner == host:

@@ -225,7 +225,7 @@ class Borrower:
         and why, and attach_refused, without waiting, that a person has to change something; they go on being tried.
         """
         peers = {item.peer for item in self.config.links} if self.config.links is not None else None
-        wanted = planning.parse(items, self.config.host, peers)
+        wanted = planning.parse(items, self.config.host, peers, removed)
         with self._put_lock:
             found = [Wanted(item.name, item.owner) for item in self._table.all() if item.stray_until is not None]
             self._refuse_strays(wanted, found)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,17 +42,18 @@ class Plan:
         }
 
 
-def parse(items: Sequence[dict[str, Any]], host: str) -> list[Grant]:
-    """Check the grants of a request body one by one and among each other. Raises LendingError."""
-    grants: dict[str, Grant] = {}
-    for item in items:
-        name, borrower = item["name"], item["borrower"]
+def parse(items: Sequence[dict[str, Any]], host: str, removed: Iterable[str] = ()) -> list[Grant]:
+    """Check the grants of a request one by one and among each other, and the names `removed`. Raises LendingError."""
+    for name in (*removed, *(item["name"] for item in items)):
         if not LEASE_NAME.fullmatch(name):
             raise LendingError(
                 "invalid_name",
                 f"grant name {name!r} is not 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit",
                 name=name,
             )
+    grants: dict[str, Grant] = {}
+    for item in items:
+        name, borrower = item["name"], item["borrower"]
         if not HOST_NAME.fullmatch(borrower):
             raise LendingError("invalid_borrower", f"grant {name}: borrower {borrower!r} is not a host name", name=name)
         if borrower == host:

@@ -215,7 +215,7 @@ class Owner:
     ) -> Answer | Pending:
         """Set `items` and take the names `removed` away, or with `purge` all others. All checks come first; what they
         refuse has changed nothing. The answer comes when the leases that go have ended."""
-        wanted = grants.parse(items, self.config.host)
+        wanted = grants.parse(items, self.config.host, removed)
         while True:
             current, leases = self._store.grants(), self._store.leases()
             plan = grants.plan(

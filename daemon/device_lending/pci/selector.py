@@ -12,8 +12,10 @@ from typing import Any
 from device_lending.errors import LendingError
 from device_lending.pci.scan import Function
 
-_ADDRESS = re.compile(r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-_ID = re.compile(r"(?:0x)?([0-9a-f]{4})")
+# What people may write; the group is what they mean.
+ADDRESS = re.compile(r" *((?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7]) *")
+ID = re.compile(r" *(?:0[xX])?([0-9A-Fa-f]{4}) *")
+SERIAL = re.compile(r" *([!-~](?:[ -~]{0,62}[!-~])?) *")
 _SHOWN = 6
 
 Selector = dict[str, Any]
@@ -53,21 +55,22 @@ def parse(value: Any, name: str) -> Selector:
         if not isinstance(item, str):
             raise wrong(f"device.{key} must be text, not the {type(item).__name__} {item!r}; put it in quotes")
     if "serial" in keys:
-        serial = value["serial"].strip()
-        if not 1 <= len(serial) <= 64 or not serial.isprintable():
-            raise wrong("device.serial must have 1 to 64 printable characters")
-        return {"serial": serial}
+        serial = SERIAL.fullmatch(value["serial"])
+        if not serial:
+            raise wrong("device.serial must have 1 to 64 printable characters of ASCII")
+        return {"serial": serial[1]}
     if "address" in keys:
-        address = value["address"].strip().lower()
-        if not _ADDRESS.fullmatch(address):
+        match = ADDRESS.fullmatch(value["address"])
+        if not match:
             raise wrong(f"device.address {value['address']!r} is not a PCI address such as 0000:03:00.0")
+        address = match[1].lower()
         return {"address": address if address.count(":") == 2 else f"0000:{address}"}
     parsed = {}
     for key in ("vendor", "device"):
-        match = _ID.fullmatch(value[key].strip().lower())
+        match = ID.fullmatch(value[key])
         if not match:
             raise wrong(f"device.{key} {value[key]!r} is not four hexadecimal digits such as 8086")
-        parsed[key] = match.group(1)
+        parsed[key] = match[1].lower()
     return parsed
 
 

@@ -341,7 +341,7 @@ def test_the_description_covers_every_path(host):
     assert set(paths) == {
         "/metrics", "/v1/status", "/v1/links", "/v1/events", "/v1/devices", "/v1/grants", "/v1/grants/{name}", "/v1/leases",
         "/v1/leases/{name}/recall", "/v1/bans", "/v1/bans/{host}", "/v1/drain", "/v1/peers", "/v1/peers/{ntb}",
-        "/v1/grants/{name}/hold", "/v1/quarantines/{name}", "/v1/devices/{address}/config",
+        "/v1/grants/{name}/hold", "/v1/quarantines/{device}", "/v1/devices/{address}/config",
     }  # fmt: skip
     paths = host.borrowerd.client.get("/openapi.json")["paths"]
     assert set(paths) == {

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Each daemon against its own description, over its socket: schemathesis with all of its checks and phases."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+HERE = Path(__file__).resolve().parent
+# As the property tests: the same ones each time, or many others.
+OPTIONS = (
+    ("--max-examples", "5", "--generation-deterministic") if settings.default.derandomize else ("--max-examples", "100")
+)
+
+
+@pytest.fixture
+def pair(fabric):
+    """Node-a lends, and node-b borrows, what the examples of the descriptions name."""
+    owner, borrower = fabric.pair()
+    owner.put_grants(("scratch", {"address": "0000:03:00.0"}, "node-b"))
+    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    return {"ownerd": owner, "borrowerd": borrower}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="schemathesis is not installed")
+@pytest.mark.parametrize("daemon", ["ownerd", "borrowerd"])
+def test_a_daemon_is_as_its_description_says(pair, tmp_path, daemon):
+    host = pair[daemon]
+    environment = {
+        **os.environ,
+        "DEVICE_LENDING_HOST": host.name,
+        "DEVICE_LENDING_SOCKET": str(host.base / f"{daemon}.sock"),
+        "PYTHONPATH": str(HERE),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run",
+         "http://localhost/openapi.json", "--no-color", *OPTIONS],
+        env=environment, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert getattr(host, daemon).client.get("/v1/status")["host"] == host.name
