@@ -6,11 +6,11 @@
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-turn test-debug soak lint bench lab lab-down build pin clean clean-cache setup
+.PHONY: help demo test test-long test-turn test-debug soak lint bench bench-planner lab lab-down build pin clean clean-cache setup
 
 help: ## Say what there is
 	@echo 'make TARGET, with one of:'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## See it work: two virtual hosts, one lends its NVMe drive to the other (KERNEL as for test)
 	@. tools/lib.sh && use_tools && exec python -m tools.demo
@@ -36,6 +36,9 @@ lint: setup ## Run the linters alone
 bench: setup ## Measure what lending costs (QUICK=1: a short run; WRITE=1: put the figures into the docs)
 	@. tools/lib.sh && use_tools && LAB_STATE=$${LAB_STATE:-$(CURDIR)/.build/bench/lab} \
 	  python -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(WRITE),--write)
+
+bench-planner: setup ## Measure what planning the leases of 1,000 hosts takes on this machine (seconds)
+	@. tools/lib.sh && use_tools && exec python -m bench.planner
 
 lab: setup ## Start the virtual fabric and leave it running
 	@. tools/lib.sh && use_tools && python -m lab up

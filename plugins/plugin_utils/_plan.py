@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turn the one shared list of leases into what one host has to grant and to borrow. Pure: no I/O, no facts.
+"""Turn the one shared list of leases into what each host has to grant and to borrow. Pure: no I/O, no facts.
 
 This plugin util is private to pcie.device_lending.
 """
@@ -10,6 +10,8 @@ This plugin util is private to pcie.device_lending.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 import typing as t
 
@@ -22,41 +24,83 @@ SELECTOR_FORMS = (
 )
 INDEX_MAX = 65535
 
+Plan = t.Dict[str, t.List[t.Dict[str, t.Any]]]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _ID = re.compile(r"[0-9a-f]{4}\Z")
+_NUMBER = re.compile(r"[0-9]{1,5}\Z")
 
 
 class PlanError(ValueError):
     """The list of leases cannot be planned; the message names the variable, the lease and what to do."""
 
 
-def plan_for_host(leases: t.Any, host: str, hosts: t.Any) -> dict[str, list[dict[str, t.Any]]]:
-    """Return ``{"grants": [...], "borrows": [...]}`` of ``host``, both sorted by name.
+class Plans:
+    """What each host of the fabric grants and borrows: the list is checked once, then each host is one look-up.
 
-    The whole list is checked on every host, so that all hosts of a play agree on whether it is right.
+    The whole list is checked whichever host asks, so that all hosts of a play agree on whether it is right. Raises
+    PlanError where it is not. The time is linear in leases and hosts, but for one sort by name.
     """
-    known = _hosts(hosts)
-    if host not in known:
-        raise PlanError(
-            f"{VARIABLE}: host '{host}' is not one of the fabric's hosts ({_listing(known)}). "
-            "Add it to the inventory group of NTB-connected hosts, or run the play on that group only."
-        )
-    grants = []
-    borrows = []
-    for lease in normalise(leases, known):
-        if lease["owner"] == host:
-            grants.append({"name": lease["name"], "device": lease["device"], "borrower": lease["borrower"]})
-        elif lease["borrower"] == host:
-            borrows.append({"name": lease["name"], "owner": lease["owner"]})
-    return {"grants": grants, "borrows": borrows}
+
+    def __init__(self, leases: t.Any, hosts: t.Any) -> None:
+        self.by_host: dict[str, Plan] = {host: {"grants": [], "borrows": []} for host in _hosts(hosts)}
+        self.leases = normalise(leases, self.by_host)
+        for lease in self.leases:
+            grant = {"name": lease["name"], "device": lease["device"], "borrower": lease["borrower"]}
+            self.by_host[lease["owner"]]["grants"].append(grant)
+            self.by_host[lease["borrower"]]["borrows"].append({"name": lease["name"], "owner": lease["owner"]})
+
+    def of(self, host: str) -> Plan:
+        """Return ``{"grants": [...], "borrows": [...]}`` of ``host``, both sorted by name."""
+        if host not in self.by_host:
+            raise outside(host, self.by_host)
+        return self.by_host[host]
+
+    def digest(self) -> str:
+        """Return what is equal for lists that mean the same, in whatever order and form they are written."""
+        return hashlib.sha256(json.dumps(self.leases, sort_keys=True).encode()).hexdigest()
+
+
+def outside(host: str, hosts: t.Iterable[str]) -> PlanError:
+    """Return the error of a host that is none of the fabric's."""
+    return PlanError(
+        f"{VARIABLE}: host '{host}' is not one of the fabric's hosts ({_listing(hosts)}). "
+        "Add it to the inventory group of NTB-connected hosts, or run the play on that group only."
+    )
+
+
+def plan_for_host(leases: t.Any, host: str, hosts: t.Any) -> Plan:
+    """Return ``{"grants": [...], "borrows": [...]}`` of ``host`` alone, both sorted by name."""
+    return Plans(leases, hosts).of(host)
+
+
+def differences(plans: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
+    """Say which hosts see which list, or why there is no plan for one, or nothing where all see the same.
+
+    plans: by host, each with the ``digest`` of its host's list, the number of its ``leases`` and its ``error`` or None.
+    """
+    lists: dict[tuple[str, str | None], list[str]] = {}
+    for host, plan in plans.items():
+        lists.setdefault((plan["digest"], plan["error"]), []).append(host)
+    if len(lists) < 2:
+        return ""
+    seen = "; ".join(f"{_listing(hosts)}: {_seen(plans[hosts[0]])}" for hosts in lists.values())
+    return f"{VARIABLE} is not the same for all hosts ({seen}). Set it once, where all hosts of the group see it."
+
+
+def _seen(plan: t.Mapping[str, t.Any]) -> str:
+    return plan["error"] or f"{plan['leases']} lease{'' if plan['leases'] == 1 else 's'}"
 
 
 def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]:
     """Check every lease against the others and the known hosts; return them in canonical form, sorted by name."""
     if leases is None:
-        return []
+        raise PlanError(
+            f"{VARIABLE} is empty, which is not the same as no leases: all entries may be commented out by mistake. "
+            "Write [] to have all devices given back."
+        )
     if not isinstance(leases, (list, tuple)):
         raise PlanError(f"{VARIABLE} must be a list of leases, not {_kind(leases)}.")
     by_name: dict[str, int] = {}
@@ -145,13 +189,11 @@ def _selector(device: t.Any, where: str) -> dict[str, t.Any]:
     if keys == {"vendor", "device"}:
         return {key: _pci_id(device[key], key, where) for key in ("vendor", "device")}
     if keys == {"physical_function", "index"}:
-        index = device["index"]
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index <= INDEX_MAX:
-            raise PlanError(f"{where}: device index {index!r} is not the number of a virtual function, counted from 0.")
+        index = _index(device["index"], where)
         physical = _selector(device["physical_function"], where)
         if "index" in physical:
             raise PlanError(f"{where}: a virtual function has no virtual functions; name a physical one.")
-        return {"physical_function": physical, "index": int(index)}
+        return {"physical_function": physical, "index": index}
     found = ", ".join(sorted(str(key) for key in keys)) or "nothing"
     raise PlanError(f"{where}: device has {found}; write exactly one of {SELECTOR_FORMS}.")
 
@@ -171,6 +213,14 @@ def _address(value: t.Any, where: str) -> str:
             "write domain:bus:slot.function as `lspci -D` shows it, such as '0000:03:00.0'."
         )
     return address
+
+
+def _index(value: t.Any, where: str) -> int:
+    # What comes from -e or out of a template is a string.
+    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not _NUMBER.match(text) or int(text) > INDEX_MAX:
+        raise PlanError(f"{where}: device index {value!r} is not the number of a virtual function, counted from 0.")
+    return int(text)
 
 
 def _pci_id(value: t.Any, key: str, where: str) -> str:

@@ -42,6 +42,14 @@ def normal_address(address):
     return "0000:" + address if address.count(":") == 1 else address
 
 
+def whole_number(value):
+    """The number that a value means, which is a string where it comes from -e or out of a template, or None."""
+    try:
+        return None if isinstance(value, (bool, float)) else int(value)
+    except (TypeError, ValueError):
+        return None
+
+
 def matching(selector, functions):
     """The functions that a selector means."""
     if selector.get("physical_function"):
@@ -383,17 +391,26 @@ def declare(findings, functions, wanted):
             continue
         function = physical[0]
         total = function.get("virtual_total", 0)
-        if not 0 <= entry["count"] <= total:
+        count = whole_number(entry["count"])
+        if count is None:
+            findings.error(
+                "device_lending_virtual_functions: the count %r of %s is no whole number. Write one from 0 to %d.",
+                entry["count"],
+                function["address"],
+                total,
+            )
+            continue
+        if not 0 <= count <= total:
             findings.error(
                 "device_lending_virtual_functions: %d virtual functions of %s are wanted, but it %s.",
-                entry["count"],
+                count,
                 function["address"],
                 "has at most %d. Set count to a number from 0 to %d" % (total, total)
                 if total
                 else "has no SR-IOV. Take it out of the list",
             )
             continue
-        for index in range(function.get("virtual_functions", 0), entry["count"]):
+        for index in range(function.get("virtual_functions", 0), count):
             found.append(
                 {
                     "address": "%s, virtual function %d" % (function["address"], index),

@@ -37,6 +37,9 @@ umount {MOUNT}
 """
 LOOK = f"mkdir -p {MOUNT} && mount -o ro DEVICE {MOUNT} && ({MANIFEST}); umount {MOUNT}"
 
+ALL = ("-e", "device_lending_release=all")
+RELEASE = " ".join(("ansible-playbook playbooks/release.yml", *ALL))
+
 times = Times()
 
 
@@ -65,8 +68,8 @@ def tell(fabric: Fabric) -> None:
     lease = first_lease()
     owner, borrower, serial = Host(lease["owner"]), Host(lease["borrower"]), lease["device"]["serial"]
     if any(host.run("ls /usr/local/bin/devlend 2>/dev/null || true") for host in (owner, borrower)):
-        with step("clear up", "Giving back what an earlier demo left lent (ansible-playbook playbooks/release.yml)"):
-            playbook("release.yml")
+        with step("clear up", f"Giving back what an earlier demo left lent ({RELEASE})"):
+            playbook("release.yml", *ALL)
     with step("write a pattern", f"Writing a pattern on {owner.name}'s drive while {owner.name} still uses it itself"):
         owner.pattern("write", serial)
         wanted = owner.pattern("sum", serial)
@@ -79,8 +82,8 @@ def tell(fabric: Fabric) -> None:
     with step("write files", f"Making a file system on {disk} on {borrower.name} and copying files to it"):
         manifest, files = borrower.run("set -e\n" + COPY.replace("DEVICE", disk)).splitlines()[-2:]
         screen.say(f"  {files} files written, synced and unmounted")
-    with step("give back", "Giving the drive back (ansible-playbook playbooks/release.yml)"):
-        playbook("release.yml")
+    with step("give back", f"Giving the drive back ({RELEASE})"):
+        playbook("release.yml", *ALL)
     with step("read the files", f"Reading the files on {owner.name}, with the drive in its own hands again"):
         found = owner.run(LOOK.replace("DEVICE", disk_of(owner, serial)))
         same(f"{files} files read on {owner.name}", found, manifest)

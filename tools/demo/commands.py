@@ -24,7 +24,7 @@ def checked(ended: Ended, *words: str) -> Ended:
     return ended
 
 
-def playbook(name: str) -> None:
+def playbook(name: str, *arguments: str) -> None:
     """Run a playbook of the collection on the lab, and show its plays, and its tasks that change something."""
     page = Page(screen.width - len(MARGIN) - 2)
 
@@ -32,7 +32,7 @@ def playbook(name: str) -> None:
         for line in lines:
             screen.note(f"  {line}")
 
-    words = ("ansible-playbook", "-i", str(INVENTORY), f"playbooks/{name}")
+    words = ("ansible-playbook", "-i", str(INVENTORY), f"playbooks/{name}", *arguments)
     # Where skipped tasks are not shown, Ansible says what it does only when it has done it. Colours would hide its words.
     env = dict(os.environ, ANSIBLE_DISPLAY_SKIPPED_HOSTS="true", ANSIBLE_NOCOLOR="true", ANSIBLE_FORCE_COLOR="false")
     ended = children.run(

@@ -133,6 +133,26 @@ def test_a_name_that_means_no_lease_cannot_be_released() -> None:
     assert "device_lending_release names nobody" in printed
 
 
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("arguments", [(), ("-e", "device_lending_relase=all")], ids=["nothing", "misspelt"])
+def test_nothing_is_released_that_is_not_named(arguments: tuple[str, ...]) -> None:
+    assert "does not say which leases to give back" in fabric.refused("release.yml", *arguments)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_list_whose_entries_are_all_commented_out_gives_nothing_back() -> None:
+    assert "device_lending_leases is empty" in fabric.refused("site.yml", "-e", '{"device_lending_leases": null}')
+
+
+@pytest.mark.usefixtures("untouched")
+def test_hosts_that_see_different_lists_are_told(tmp_path: Path) -> None:
+    other = tmp_path / "other.yml"
+    other.write_text(json.dumps({"ntb_fabric": {"hosts": {BORROWER: {"device_lending_leases": []}}}}))
+    printed = fabric.refused("site.yml", inventories=(other,))
+    assert "device_lending_leases is not the same for all hosts" in printed
+    assert f"{BORROWER}: 0 leases" in printed
+
+
 def test_no_kernel_complains(owner: Host, borrower: Host) -> None:
     assert fabric.trouble(owner) == []
     assert fabric.trouble(borrower) == []

@@ -405,6 +405,20 @@ def test_more_virtual_functions_than_the_device_has(probe):
     only(run(probe, virtual_functions=wanted), f"device_lending_virtual_functions: -1 {words}")
 
 
+def test_a_count_from_the_command_line_is_a_number_all_the_same(probe):
+    probe["functions"].append(NIC)
+    wanted = [{"device": {"address": "0000:05:00.0"}, "count": "2"}]
+    assert run(probe, virtual(1), virtual_functions=wanted) == []
+    only(run(probe, virtual(2), virtual_functions=wanted), "no device virtual function 2 of 0000:05:00.0")
+
+
+@pytest.mark.parametrize("count", ["two", "", None, True, 1.5])
+def test_a_count_that_is_no_number_is_told(probe, count):
+    probe["functions"].append(NIC)
+    wanted = [{"device": {"address": "0000:05:00.0"}, "count": count}]
+    only(run(probe, virtual_functions=wanted), f"the count {count!r} of 0000:05:00.0 is no whole number")
+
+
 def test_virtual_functions_of_a_device_without_sr_iov(probe):
     wanted = [{"device": {"address": "0000:03:00.0"}, "count": 1}]
     only(run(probe, virtual_functions=wanted), "it has no SR-IOV. Take it out of the list.")

@@ -9,7 +9,12 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import PlanError, plan_for_host
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import (
+    PlanError,
+    Plans,
+    differences,
+    plan_for_host,
+)
 
 HOSTS = ["node-a", "node-b", "node-c"]
 
@@ -44,9 +49,15 @@ def test_owner_and_borrower_get_their_own_side():
     assert plan_for_host(leases, "node-c", HOSTS) == {"grants": [], "borrows": [{"name": "m", "owner": "node-a"}]}
 
 
-@pytest.mark.parametrize("nothing", [None, [], ()])
+@pytest.mark.parametrize("nothing", [[], ()])
 def test_no_leases(nothing):
     assert plan_for_host(nothing, "node-a", HOSTS) == {"grants": [], "borrows": []}
+
+
+def test_a_list_whose_entries_are_all_commented_out_is_refused():
+    message = refused(yaml.safe_load("device_lending_leases:\n  # - name: nvme\n")["device_lending_leases"])
+    assert "device_lending_leases is empty" in message
+    assert "Write []" in message
 
 
 def test_addresses_are_compared_in_canonical_form():
@@ -77,6 +88,7 @@ def test_a_virtual_function_is_named_by_its_number():
     device = {"physical_function": {"address": "0000:AF:00.0"}, "index": 1}
     grants = plan_for_host([lease(device=device)], "node-a", HOSTS)["grants"]
     assert grants[0]["device"] == {"physical_function": {"address": "0000:af:00.0"}, "index": 1}
+    assert plan_for_host([lease(device={**device, "index": "1"})], "node-a", HOSTS)["grants"] == grants
     twice = refused([lease(device=device), lease(name="again", device=device, borrower="node-c")])
     assert "both lend device virtual function 1 of 0000:af:00.0" in twice
 
@@ -84,7 +96,10 @@ def test_a_virtual_function_is_named_by_its_number():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"device": {"physical_function": {"address": "0000:af:00.0"}, "index": "1"}}, ("device index '1'",)),
+        ({"device": {"physical_function": {"address": "0000:af:00.0"}, "index": "one"}}, ("device index 'one'",)),
+        ({"device": {"physical_function": {"address": "0000:af:00.0"}, "index": "-1"}}, ("device index '-1'",)),
+        ({"device": {"physical_function": {"address": "0000:af:00.0"}, "index": "65536"}}, ("device index '65536'",)),
+        ({"device": {"physical_function": {"address": "0000:af:00.0"}, "index": True}}, ("device index True",)),
         ({"device": {"physical_function": {"serial": "x"}}}, ("device has physical_function",)),
         ({"owner": "node-x"}, ("lease 'nvme'", "owner 'node-x'", "node-a, node-b, node-c")),
         ({"borrower": "nodeb"}, ("borrower 'nodeb'", "did you mean 'node-b'")),
@@ -140,3 +155,30 @@ def test_hosts_must_be_a_list():
 
 def test_a_long_list_of_hosts_is_cut_short():
     assert "and 92 more" in refused([lease(owner="elsewhere")], hosts=[f"h{n:03}" for n in range(99)] + ["node-a"])
+
+
+def seen(leases):
+    """What a host is told of the list it sees."""
+    plans = Plans(leases, HOSTS)
+    return {"digest": plans.digest(), "leases": len(plans.leases), "error": None}
+
+
+def test_lists_that_mean_the_same_are_the_same():
+    one, two = lease(), lease(name="two", device={"address": "0000:AF:00.0"})
+    other = {**two, "device": {"address": "0000:af:00.0"}}
+    assert differences({"node-a": seen([one, two]), "node-b": seen([other, one])}) == ""
+    assert differences({}) == ""
+
+
+def test_hosts_that_see_different_lists_are_named_with_what_they_see():
+    wrong = {"digest": "wrong", "leases": 0, "error": "device_lending_leases is empty"}
+    said = differences({"node-a": seen([lease()]), "node-b": seen([]), "node-c": seen([lease()]), "node-d": wrong})
+    assert "node-a, node-c: 1 lease;" in said
+    assert "node-b: 0 leases;" in said
+    assert "node-d: device_lending_leases is empty)" in said
+
+
+def test_a_host_that_sees_the_same_list_and_has_no_part_in_the_fabric_is_named():
+    outside = {**seen([lease()]), "error": "host 'builder' is not one of the fabric's hosts"}
+    said = differences({"node-a": seen([lease()]), "builder": outside})
+    assert "(node-a: 1 lease; builder: host 'builder' is not one of the fabric's hosts)" in said

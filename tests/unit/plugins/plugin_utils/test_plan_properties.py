@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import PlanError, plan_for_host
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import PlanError, Plans, plan_for_host
 
 HOSTS = [f"node-{letter}" for letter in "abcdef"]
 PAIRS = st.permutations(HOSTS).map(lambda order: tuple(order[:2]))
@@ -57,6 +57,57 @@ def test_leasing_a_device_twice_is_always_refused(leases, data):
     twice = dict(data.draw(st.sampled_from(leases)), name="another-name-of-the-same-device")
     with pytest.raises(PlanError, match="both lend device"):
         plan_for_host([*leases, twice], HOSTS[0], HOSTS)
+
+
+SMALL = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["one", "two", "three", "four", "five"]),
+        "owner": st.sampled_from([*HOSTS[:3], "node-x"]),
+        "device": st.sampled_from([{"address": "0000:0A:00.0"}, {"address": "0000:0a:00.0"}, {"serial": "S"}]),
+        "borrower": st.sampled_from(HOSTS[:4]),
+    }
+)
+
+
+def right(leases):
+    """Whether a list is right, each lease compared with each of the others."""
+    alone = all(lease["owner"] in HOSTS and lease["owner"] != lease["borrower"] for lease in leases)
+    devices = [(lease["owner"], str(lease["device"]).lower()) for lease in leases]
+    return alone and not any(
+        leases[one]["name"] == leases[other]["name"] or devices[one] == devices[other]
+        for one in range(len(leases))
+        for other in range(one)
+    )
+
+
+def searched(leases, host):
+    """The plan of a host as it was made before there was an index: by a search through the list."""
+    leases = sorted(leases, key=lambda lease: lease["name"])
+    return {
+        "grants": [
+            {
+                "name": lease["name"],
+                "device": {key: value.lower() if key == "address" else value for key, value in lease["device"].items()},
+                "borrower": lease["borrower"],
+            }
+            for lease in leases
+            if lease["owner"] == host
+        ],
+        "borrows": [{"name": lease["name"], "owner": lease["owner"]} for lease in leases if lease["borrower"] == host],
+    }
+
+
+@given(st.lists(SMALL, max_size=6) | fabrics())
+def test_the_index_says_what_a_search_finds(leases):
+    if not right(leases):
+        with pytest.raises(PlanError):
+            Plans(leases, HOSTS)
+        return
+    plans = Plans(leases, HOSTS)
+    for host in HOSTS:
+        assert plans.of(host) == searched(leases, host)
+    with pytest.raises(PlanError, match="host 'node-x'"):
+        plans.of("node-x")
 
 
 JSON = st.recursive(

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible checks the arguments of whatever a playbook has a role do: it finds their description by the name given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+PREFIX = "pcie.device_lending."
+
+
+def uses():
+    """(playbook, role, tasks_from) of each use of a role in a playbook."""
+    for path in sorted((ROOT / "playbooks").glob("*.yml")):
+        for play in yaml.safe_load(path.read_text()):
+            for task in play["tasks"]:
+                role = task["ansible.builtin.import_role"]
+                yield path.name, role["name"].removeprefix(PREFIX), role.get("tasks_from", "main")
+
+
+USES = list(uses())
+
+
+def specs(role):
+    """The descriptions of a role's entry points."""
+    return yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+
+
+def test_the_uses_are_found():
+    assert len([use for use in USES if use[2] != "main"]) == 12
+
+
+@pytest.mark.parametrize(("playbook", "role", "entry"), USES)
+def test_an_entry_point_has_a_description_of_that_name(playbook, role, entry):
+    assert entry in specs(role)
+    assert (ROOT / "roles" / role / "tasks" / f"{entry}.yml").is_file()
+
+
+@pytest.mark.parametrize("role", ["daemon", "kmod", "leases", "preflight"])
+def test_the_list_of_leases_is_no_option_since_checking_it_would_take_seconds_on_each_host(role):
+    assert not [entry for entry, spec in specs(role).items() if "device_lending_leases" in spec.get("options", {})]
