@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Literal, Optional
 
 import pydantic
 from pydantic import BaseModel, Field, StrictBool, StrictStr
@@ -31,6 +31,9 @@ class GrantIn(Body):
         ..., description="{address}, {serial}, {vendor, device} or {physical_function, index}; must match one function."
     )
     borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+    grace: Optional[float] = Field(
+        None, ge=0, le=3600, description="Seconds to hand the device over; null for recall_grace of the configuration."
+    )
 
 
 class GrantsIn(Body):
@@ -43,6 +46,9 @@ class GrantsIn(Body):
 class NamedGrantIn(Body):
     device: Dict[str, Any] = Field(..., description="As in the list of grants.")
     borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+    grace: Optional[float] = Field(
+        None, ge=0, le=3600, description="Seconds to hand the device over; null for recall_grace of the configuration."
+    )
     force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
@@ -56,7 +62,19 @@ class HoldIn(Body):
     why: StrictStr = Field("", max_length=200, description="The reason, for people; the borrower is told as well.")
 
 
-class AttachmentIn(Body):
+class PolicyIn(Body):
+    grace: Optional[float] = Field(
+        None, ge=0, le=3600, description="Seconds until a recalled device is handed over; no more than the owner's."
+    )
+    on_loss: Literal["detach", "wait"] = Field(
+        "detach", description="Whether a lost device is the end of it, or is waited for by those who use it."
+    )
+    attach_again: Literal["always", "once", "never"] = Field(
+        "always", description="How often it is attached again by itself, until a person puts it again."
+    )
+
+
+class AttachmentIn(PolicyIn):
     name: StrictStr = Field(..., description="Name of the lease.")
     owner: StrictStr = Field(..., description="The host that lends the device.")
 
@@ -70,7 +88,7 @@ class AttachmentsIn(Body):
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
-class NamedAttachmentIn(Body):
+class NamedAttachmentIn(PolicyIn):
     owner: StrictStr = Field(..., description="The host that lends the device.")
     force: StrictBool = Field(False, description="Return the device of another owner even when it is in use here.")
     wait_returned: float = Field(30, ge=0, le=3600, description="Seconds to wait until that has been returned.")
