@@ -14,6 +14,7 @@ from device_lending import (
     __version__,
     commands,
     completing,
+    declaring,
     draining,
     eventing,
     exporting,
@@ -97,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     borrow.add_argument("--owner", metavar="HOST", help="the host that lends it; asked from the offers when left out")
     borrow.add_argument("--wait", type=seconds, default=60.0, metavar="S",
                         help="seconds to wait until it is attached; 0: do not wait (default: %(default)g)")  # fmt: skip
+    declaring.borrower(borrow)
     back = named("return", "give a borrowed device back to its owner", names.leases)
     back.add_argument("--force", action="store_true", help="even when it is in use here")
     back.add_argument("--wait", type=seconds, default=60.0, metavar="S",

@@ -8,6 +8,7 @@ import argparse
 from typing import Any
 
 from device_lending import (
+    declaring,
     draining,
     exporting,
     forgetting,
@@ -120,7 +121,9 @@ def _offers(daemons: Daemons, options: argparse.Namespace) -> Shown:
 
 def _borrow(daemons: Daemons, options: argparse.Namespace) -> Shown:
     owner = options.owner or _owner_of(daemons, options.name)
-    body = {"owner": owner, "wait": options.wait}
+    known = daemons.borrower.get("/v1/attachments")["attachments"]
+    same = [row for row in known if (row["name"], row["owner"]) == (options.name, owner)]
+    body = {"owner": owner, "wait": options.wait, **declaring.wanted(options, same)}
     change = daemons.borrower.call("PUT", path("attachments", options.name), body, options.wait + SLOW)
     found = daemons.borrower.get("/v1/attachments")["attachments"]
     item = next((row for row in found if (row["name"], row["owner"]) == (options.name, owner)), None)

@@ -8,7 +8,7 @@ import argparse
 import re
 from typing import Any
 
-from device_lending import names
+from device_lending import declaring, names
 from device_lending.asking import SLOW, Command, Daemons, NotFound, Shown, Sub, path, positional
 
 _IDS = re.compile(r"(?:0x)?([0-9a-fA-F]{4}):(?:0x)?([0-9a-fA-F]{4})")
@@ -36,6 +36,7 @@ def arguments(sub: Sub) -> None:
     positional(grant, "device", "PCI address, VENDOR:DEVICE, serial=TEXT, or DEVICE/vfN", names.lendable)
     positional(grant, "host", "name of the host that may borrow it", names.peers)
     grant.add_argument("--force", action="store_true", help="recall a live lease of the grant when it changes")
+    declaring.owner(grant)
     revoke = sub("revoke", "take a grant away")
     positional(revoke, "name", "name of the grant", names.grants)
     revoke.add_argument("--force", action="store_true", help="recall a live lease of the grant")
@@ -50,6 +51,8 @@ def arguments(sub: Sub) -> None:
 
 def _grant(daemons: Daemons, options: argparse.Namespace) -> Shown:
     body = {"device": selector(options.device), "borrower": options.host, "force": options.force}
+    if options.grace is not None:
+        body["grace"] = options.grace
     change = daemons.owner.call("PUT", path("grants", options.name), body, SLOW)
     return change, "\n".join(change["actions"]) or f"{options.name} is granted so already"
 

@@ -14,6 +14,7 @@ from device_lending import names
 from device_lending.asking import Command, Daemons, Shown, Sub, positional, seconds
 from device_lending.client import Client, Unreachable
 from device_lending.notify import notify
+from device_lending.policy import LOSS, WAIT
 
 EVERY = 1.0  # seconds between two looks
 STATES = ("attached", "detached", "lent", "free")
@@ -43,7 +44,8 @@ def arguments(sub: Sub) -> None:
 class Found:
     """How a lease is: whether as wanted, and in words.
 
-    `epoch` is that of the lease. `unknown` when its daemon does not tell, or has not looked at the device yet.
+    `epoch` is that of the lease, or, where losses are waited out, of the first lease since which there were only those.
+    `unknown` when its daemon does not tell, has not looked at the device yet, or waits for what was lost.
     """
 
     so: bool
@@ -72,9 +74,12 @@ def attached(items: list[dict[str, Any]], name: str, state: str) -> Found:
     if state == "detached":
         return Found(not here, text)
     for item in items:
+        waits = item.get("on_loss") == WAIT
+        if waits and item["ended"] == LOSS:
+            return Found(False, text, epoch=item["began"], unknown=True)
         if item["epoch"] is not None and item["state"] != "detaching" and not item["leaving"]:
             so = item["state"] == "attached" and item["address"] is not None
-            return Found(so, text, item, item["epoch"], unknown=not so)
+            return Found(so, text, item, item["began"] if waits else item["epoch"], unknown=not so)
     return Found(False, text)
 
 
@@ -104,7 +109,8 @@ def wait(see: Callable[[], Found], timeout: float | None, stay: bool) -> Found:
         time.sleep(EVERY)
     if stay:
         notify("READY=1")
-        # A daemon that is restarted does not end what the kernel goes on with; another lease is another device.
+        # A daemon that is restarted does not end what the kernel goes on with; another lease is another device, unless
+        # it comes after a loss that is waited out.
         epoch = found.epoch
         while (found := see()).so or found.unknown:
             if found.epoch not in (None, epoch):

@@ -22,6 +22,9 @@ RELEASE, ATTACH, ALL = "release", "attach", "all"
 # Seconds that ownerd may take beyond the usual: it gives borrowers their grace, resets devices and waits for drivers.
 _TAKING_BACK = 180
 
+# The policy of a lease as it is without a word; the daemons say only what differs.
+_USUAL = {"grace": None, "on_loss": "detach", "attach_again": "always"}
+
 _SELECTOR_KEYS = ("address", "serial", "vendor", "device", "physical_function", "index")
 
 
@@ -65,12 +68,13 @@ def apply_attachments(
     wanted = canonical(attachments)
     if phase == RELEASE:
         try:
-            current = _pairs(daemon.get("/v1/attachments")["attachments"])
+            current = _present(daemon.get("/v1/attachments")["attachments"])
         except DaemonAbsent:
             if not check_mode:
                 raise
             return _from_nothing("attach", [])
-        wanted = [item for item in wanted if (item["name"], item["owner"]) in current]
+        # As it is: what its policy shall be is said when it is attached.
+        wanted = [current[_key(item)] for item in wanted if _key(item) in current]
         wait = 0
     elif phase == ATTACH:
         purge = False
@@ -91,8 +95,8 @@ def apply_attachments(
 
 
 def canonical(items: t.Iterable[Item]) -> list[Item]:
-    """Sort by name, and refuse names that are there twice."""
-    result = sorted(items, key=lambda item: item["name"])
+    """Sort by name, drop what says nothing, and refuse names that are there twice."""
+    result = sorted((_said(item) for item in items), key=lambda item: item["name"])
     for first, second in zip(result, result[1:]):
         if first["name"] == second["name"]:
             raise ApiError(f"Two entries are named '{first['name']}'; a name stands for one lease.")
@@ -114,8 +118,18 @@ def compact(selector: Item) -> Item:
     return {key: value if key == "serial" else value.lower() for key, value in given.items()}
 
 
-def _pairs(attachments: list[Item]) -> set[tuple[str, str]]:
-    return {(item["name"], item["owner"]) for item in attachments}
+def _key(item: Item) -> tuple[str, str]:
+    return item["name"], item["owner"]
+
+
+def _present(attachments: list[Item]) -> dict[tuple[str, str], Item]:
+    """Return what is wanted now as it would be put, by name and owner."""
+    keys = ("name", "owner", *_USUAL)
+    return {_key(item): _said({key: item[key] for key in keys if key in item}) for item in attachments}
+
+
+def _said(item: Item) -> Item:
+    return {key: value for key, value in item.items() if key not in _USUAL or value != _USUAL[key]}
 
 
 def _result(answer: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:

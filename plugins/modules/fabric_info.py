@@ -97,7 +97,8 @@ leases:
   elements: dict
 attachments:
   description: What this host borrows, with C(name), C(owner), C(state), C(address), C(driver), C(nodes) and
-    C(interrupts), the way its interrupts take (V(msi-x), V(msi), V(msi-relayed), V(intx-relayed) or V(none)).
+    C(interrupts), the way its interrupts take (V(msi-x), V(msi), V(msi-relayed), V(intx-relayed) or V(none)); and its
+    policy, with C(grace), C(on_loss) and C(attach_again).
   returned: success
   type: list
   elements: dict

@@ -35,6 +35,29 @@ options:
         description: Inventory name of the host that owns the device.
         type: str
         required: true
+      grace:
+        description:
+          - How many seconds this host takes at most to hand the device over when its owner wants it back,
+            from 0 to 3600.
+          - The owner has the last word. Where its grant gives fewer seconds, those count.
+        type: float
+      on_loss:
+        description:
+          - What becomes of the attachment when the link or the owner is lost. The kernel removes the device at once
+            in any case.
+          - With V(detach) the attachment is over, and what requires its unit is stopped.
+          - With V(wait) the attachment waits until the device is there again. What requires its unit goes on meanwhile,
+            without the device, and has to find the new one.
+        type: str
+        choices: [detach, wait]
+        default: detach
+      attach_again:
+        description:
+          - How often C(borrowerd) attaches the device again by itself after it was over, by a recall, a loss, a reboot.
+          - Afterwards it is attached at a person's word. A run of this module is one.
+        type: str
+        choices: [always, once, never]
+        default: always
   phase:
     description:
       - Which half of the work to do. A play over many hosts needs the order release, grant, attach,
@@ -96,11 +119,19 @@ EXAMPLES = r"""
       - name: scratch-nvme
         owner: node-a
     purge: false
+
+- name: Borrow a drive that is not attached again by itself once it was over
+  pcie.device_lending.lease_attachments:
+    attachments:
+      - name: scratch-nvme
+        owner: node-a
+        attach_again: never
+    purge: false
 """
 
 RETURN = r"""
 before:
-  description: The wanted attachments before, sorted by name.
+  description: The wanted attachments before, sorted by name. Of a policy they hold what differs from the default.
   returned: success
   type: list
   elements: dict
@@ -143,6 +174,21 @@ attachments:
       description: Device nodes that belong to it.
       type: list
       elements: str
+    grace:
+      description: As it was put, or V(null).
+      type: float
+    on_loss:
+      description: V(detach) or V(wait).
+      type: str
+    attach_again:
+      description: V(always), V(once) or V(never).
+      type: str
+    spent:
+      description: Whether it is attached again at a person's word only.
+      type: bool
+    ended:
+      description: Why its device went last, V(loss), V(recall) or V(drain); empty while it is here.
+      type: str
     message:
       description: What it waits for, or why it failed.
       type: str
@@ -170,7 +216,13 @@ def main():
                 type="list",
                 elements="dict",
                 required=True,
-                options=dict(name=dict(type="str", required=True), owner=dict(type="str", required=True)),
+                options=dict(
+                    name=dict(type="str", required=True),
+                    owner=dict(type="str", required=True),
+                    grace=dict(type="float"),
+                    on_loss=dict(type="str", choices=["detach", "wait"], default="detach"),
+                    attach_again=dict(type="str", choices=["always", "once", "never"], default="always"),
+                ),
             ),
             phase=dict(type="str", choices=["all", "release", "attach"], default="all"),
             purge=dict(type="bool", default=True),

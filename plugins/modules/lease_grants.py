@@ -66,6 +66,11 @@ options:
         description: Inventory name of the host that may borrow it.
         type: str
         required: true
+      grace:
+        description:
+          - How many seconds the borrower has to hand the device over when it is wanted back, from 0 to 3600.
+          - By default as many as C(recall_grace) of the daemons' configuration says.
+        type: float
   purge:
     description:
       - Whether grants that are not in O(grants) are revoked.
@@ -168,6 +173,7 @@ def main():
                     name=dict(type="str", required=True),
                     device=dict(type="dict", required=True, options=selector),
                     borrower=dict(type="str", required=True),
+                    grace=dict(type="float"),
                 ),
             ),
             purge=dict(type="bool", default=True),

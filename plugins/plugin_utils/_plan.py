@@ -18,6 +18,14 @@ import typing as t
 VARIABLE = "device_lending_leases"
 
 LEASE_KEYS = ("name", "owner", "device", "borrower")
+# What each side is told of a lease's policy, where it is given.
+GRANT_POLICY = ("grace",)
+BORROW_POLICY = ("on_loss", "attach_again")
+POLICY_KEYS = GRANT_POLICY + BORROW_POLICY
+GRANT_KEYS = ("name", "device", "borrower", *GRANT_POLICY)
+BORROW_KEYS = ("name", "owner", *BORROW_POLICY)
+CHOICES = {"on_loss": ("detach", "wait"), "attach_again": ("always", "once", "never")}
+GRACE_MAX = 3600
 SELECTOR_FORMS = (
     "{'address': '0000:03:00.0'}, {'serial': '…'}, {'vendor': '8086', 'device': '0a54'} "
     "or {'physical_function': {…}, 'index': 0}"
@@ -48,9 +56,8 @@ class Plans:
         self.by_host: dict[str, Plan] = {host: {"grants": [], "borrows": []} for host in _hosts(hosts)}
         self.leases = normalise(leases, self.by_host)
         for lease in self.leases:
-            grant = {"name": lease["name"], "device": lease["device"], "borrower": lease["borrower"]}
-            self.by_host[lease["owner"]]["grants"].append(grant)
-            self.by_host[lease["borrower"]]["borrows"].append({"name": lease["name"], "owner": lease["owner"]})
+            self.by_host[lease["owner"]]["grants"].append(_of(lease, GRANT_KEYS))
+            self.by_host[lease["borrower"]]["borrows"].append(_of(lease, BORROW_KEYS))
 
     def of(self, host: str) -> Plan:
         """Return ``{"grants": [...], "borrows": [...]}`` of ``host``, both sorted by name."""
@@ -92,6 +99,10 @@ def differences(plans: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
 
 def _seen(plan: t.Mapping[str, t.Any]) -> str:
     return plan["error"] or f"{plan['leases']} lease{'' if plan['leases'] == 1 else 's'}"
+
+
+def _of(lease: dict[str, t.Any], keys: t.Iterable[str]) -> dict[str, t.Any]:
+    return {key: lease[key] for key in keys if key in lease}
 
 
 def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]:
@@ -142,8 +153,8 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         raise PlanError(f"{VARIABLE}: entry {index} is {_kind(item)}; a lease is a mapping of {', '.join(LEASE_KEYS)}.")
     where = f"{VARIABLE}: lease '{item['name']}'" if isinstance(item.get("name"), str) else f"{VARIABLE}: entry {index}"
     for key in item:
-        if key not in LEASE_KEYS:
-            raise PlanError(f"{where} has the unknown key '{key}'{_near(str(key), LEASE_KEYS)}.")
+        if key not in LEASE_KEYS + POLICY_KEYS:
+            raise PlanError(f"{where} has the unknown key '{key}'{_near(str(key), LEASE_KEYS + POLICY_KEYS)}.")
     for key in LEASE_KEYS:
         if item.get(key) in (None, ""):
             raise PlanError(f"{where} has no '{key}'; a lease needs {', '.join(LEASE_KEYS)}.")
@@ -172,7 +183,27 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         "owner": str(item["owner"]),
         "device": _selector(item["device"], f"{where}, host '{item['owner']}'"),
         "borrower": str(item["borrower"]),
+        **_policy(item, f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"),
     }
+
+
+def _policy(item: t.Mapping[str, t.Any], at_owner: str, at_borrower: str) -> dict[str, t.Any]:
+    """What is given of a lease's policy."""
+    given: dict[str, t.Any] = {}
+    grace = item.get("grace")
+    if grace is not None:
+        if not isinstance(grace, (int, float)) or isinstance(grace, bool) or not 0 <= grace <= GRACE_MAX:
+            raise PlanError(f"{at_owner}: grace is {_kind(grace)}; write a number of seconds from 0 to {GRACE_MAX}.")
+        given["grace"] = float(grace)
+    for key, choices in CHOICES.items():
+        value = item.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, str) or value not in choices:
+            near = _near(value, choices) if isinstance(value, str) else ""
+            raise PlanError(f"{at_borrower}: {key} is {_kind(value)}; write one of {', '.join(choices)}{near}.")
+        given[key] = str(value)
+    return given
 
 
 def _selector(device: t.Any, where: str) -> dict[str, t.Any]:

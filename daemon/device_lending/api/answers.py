@@ -135,6 +135,7 @@ class GrantOut(BaseModel):
     name: str
     device: Dict[str, Any]
     borrower: str
+    grace: Optional[float] = Field(..., description="As it was put; null for recall_grace of the configuration.")
     address: Optional[str]
     state: str = Field(..., description="unresolved, offered, held, leased or quarantined")
     message: str
@@ -161,6 +162,7 @@ class LeaseOut(BaseModel):
     state: str = Field(..., description="granted, active, returning or quarantined")
     since: str
     expires: Optional[str]
+    grace: float = Field(..., description="Seconds that the borrower has to hand the device over.")
     contained: bool = Field(..., description="An IOMMU lets the device reach its borrower and nothing of this host.")
     limits: List[str] = Field(..., description="What the device lacks for its borrower, in words.")
     message: str
@@ -205,6 +207,14 @@ class AttachmentOut(BaseModel):
         ..., description="Its device goes as soon as nobody uses it: its owner wants it back, or this host is drained"
     )
     recall_deadline: Optional[str] = Field(..., description="When it goes even if it is in use; null for never")
+    grace: Optional[float] = Field(..., description="As it was put; null for the owner's.")
+    on_loss: str = Field(..., description="detach or wait")
+    attach_again: str = Field(..., description="always, once or never")
+    spent: bool = Field(..., description="It is not attached again until a person puts it again.")
+    ended: str = Field(..., description="Why its device went last: loss, recall or drain; empty while it is here.")
+    began: Optional[int] = Field(
+        ..., description="Epoch of the first lease since which it was only lost and waited for; null before the first"
+    )
     message: str
     interrupts: Optional[str] = Field(
         ..., description="msi-x or msi, straight; msi-relayed or intx-relayed, by the owner; none; null without device"

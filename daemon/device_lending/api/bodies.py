@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, List
+from typing import Annotated, Any, List, Optional
 
 import pydantic
 from pydantic import BaseModel, Field, StrictBool, StrictStr
 
 from device_lending.api import forms
+from device_lending.policy import ALWAYS, DETACH, GRACE_MAX, AttachAgain, OnLoss
 
 ITEMS_MAX = 1024
 
@@ -28,9 +29,9 @@ if pydantic.VERSION.startswith("1."):
                 raise TypeError("value is not a valid dict")
             return super().validate(value)
 
-        @pydantic.validator("wait", "wait_returned", pre=True, check_fields=False)
+        @pydantic.validator("wait", "wait_returned", "grace", pre=True, check_fields=False)
         def _number(cls, value: Any) -> Any:
-            if type(value) not in (int, float):
+            if value is not None and type(value) not in (int, float):
                 raise TypeError("value is not a number")
             return value
 
@@ -57,6 +58,10 @@ def _checked(schema: forms.Schema, description: str) -> Any:
     return Field(..., description=description, **_extra(schema))
 
 
+def _grace(description: str) -> Any:
+    return Field(None, ge=0, le=GRACE_MAX, description=description)
+
+
 _LIST = {"maxItems": ITEMS_MAX}
 
 
@@ -64,6 +69,7 @@ class GrantIn(Body):
     name: StrictStr = _checked(forms.LEASE, "Name of the lease, unique on this owner.")
     device: Any = _checked(forms.DEVICE, "It must match one function.")
     borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
+    grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
 
 
 class GrantsIn(Body):
@@ -76,6 +82,7 @@ class GrantsIn(Body):
 class NamedGrantIn(Body):
     device: Any = _checked(forms.DEVICE, "As in the list of grants.")
     borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
+    grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
     force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
@@ -89,7 +96,17 @@ class HoldIn(Body):
     why: StrictStr = Field("", max_length=200, description="The reason, for people; the borrower is told as well.")
 
 
-class AttachmentIn(Body):
+class PolicyIn(Body):
+    grace: Optional[Seconds] = _grace("Seconds until a recalled device is handed over; no more than the owner's.")
+    on_loss: OnLoss = Field(
+        DETACH, description="Whether a lost device is the end of it, or is waited for by those who use it."
+    )
+    attach_again: AttachAgain = Field(
+        ALWAYS, description="How often it is attached again by itself, until a person puts it again."
+    )
+
+
+class AttachmentIn(PolicyIn):
     name: StrictStr = _checked(forms.LEASE, "Name of the lease.")
     owner: StrictStr = _checked(forms.HOST, "The host that lends the device.")
 
@@ -103,7 +120,7 @@ class AttachmentsIn(Body):
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
-class NamedAttachmentIn(Body):
+class NamedAttachmentIn(PolicyIn):
     owner: StrictStr = _checked(forms.HOST, "The host that lends the device.")
     force: StrictBool = Field(False, description="Return the device of another owner even when it is in use here.")
     wait_returned: Seconds = Field(30, ge=0, le=3600, description="Seconds to wait until that has been returned.")

@@ -14,8 +14,13 @@ from device_lending.borrower.service import Borrower
 from device_lending.drain import Drain
 from device_lending.kernel import KernelPort
 from device_lending.pending import Answer, Pending
+from device_lending.policy import Policy
 from device_lending.store.base import Store
 from device_lending.trust import Trust
+
+
+def _policy(body: bodies.PolicyIn) -> Policy:
+    return Policy(body.grace, body.on_loss, body.attach_again)
 
 
 def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, drain: Drain) -> Starlette:
@@ -26,7 +31,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
 
     def put_attachments(body: bodies.AttachmentsIn) -> Answer | Pending:
         common.limit(body.attachments, "attachments")
-        items = [{"name": item.name, "owner": item.owner} for item in body.attachments]
+        items = [{"name": item.name, "owner": item.owner, "policy": _policy(item)} for item in body.attachments]
         return borrower.put_attachments(
             items,
             purge=body.purge,
@@ -38,7 +43,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
 
     def put_attachment(name: str, body: bodies.NamedAttachmentIn) -> Answer | Pending:
         return borrower.put_attachments(
-            [{"name": name, "owner": body.owner}],
+            [{"name": name, "owner": body.owner, "policy": _policy(body)}],
             purge=False,
             force=body.force,
             wait_returned=body.wait_returned,

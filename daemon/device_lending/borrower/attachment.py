@@ -12,6 +12,9 @@ attached   -> detaching   no sign of life of the owner for most of the lease's t
 attached   -> detaching   unwanted and, if a stray, not in use; recalled by the owner; or gone  [Detach]
 detaching  -> waiting     detached and still wanted                                    [Release]
 any        -> (forgotten) no longer wanted and nothing left to undo                    [Forget]
+any        -> (the same)  something happened that its policy goes by                   [Remember]
+
+Whether a wanted attachment that waits asks its owner at all is said by its policy and its history: see policy.py.
 
 A lease lives while the kernel has the device attached over a ready link to the same incarnation of the owner, or while
 the owner answers when it is asked after it. Without either it is given up before the owner may take the device: a
@@ -28,7 +31,9 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, replace
 
+from device_lending import policy as policies
 from device_lending.kernel import NO_LEASE
+from device_lending.policy import NEW, USUAL, History, Policy
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
@@ -61,7 +66,8 @@ class Attachment:
     `stray_until` is set for a device that was found in the kernel, see strays.py, and says how long it is kept for who
     may want it. `recall_by` is set when its device goes as soon as nobody uses it, and is when it goes all the same,
     infinity for never; `recall_why` says what for. `busy_since` is when the kernel was first seen at work on its
-    device, and `hangs` says that this has taken too long.
+    device, and `hangs` says that this has taken too long. `policy` and `history` say whether it comes back by itself;
+    `not_before` is None while it does not.
     """
 
     name: str
@@ -92,6 +98,8 @@ class Attachment:
     busy_since: float | None = None
     hangs: bool = False
     message: str = ""
+    policy: Policy = USUAL
+    history: History = NEW
 
     @property
     def key(self) -> tuple[str, str]:
@@ -114,9 +122,19 @@ class Attachment:
         return self.stray_until is not None and self.state == "attached"
 
     @property
+    def following(self) -> str:
+        """What its policy says comes next."""
+        return policies.following(self.policy, self.history, self.borrowed is not None)
+
+    @property
+    def spent(self) -> bool:
+        """Whether it is attached again at a person's word only."""
+        return self.wanted and self.state in ("waiting", "failed") and self.following == policies.PERSON
+
+    @property
     def final(self) -> bool:
         """Whether waiting does not help: a person has to change something, here or at the owner."""
-        return self.state == "failed" or self.refusal in FINAL
+        return self.state == "failed" or self.refusal in FINAL or self.spent
 
     @property
     def gives_up_at(self) -> float | None:
@@ -223,7 +241,15 @@ class DetachFailed:
 
 @dataclass(frozen=True)
 class Want:
-    """A person wants it (again): no more waiting."""
+    """A person wants it (again), with another policy unless that is None: no more waiting."""
+
+    now: float
+    policy: Policy | None = None
+
+
+@dataclass(frozen=True)
+class Offered:
+    """Asking again is worth while: no more waiting for what comes back by itself."""
 
     now: float
 
@@ -269,7 +295,7 @@ class Claimed:
     """The owner gave the lease to an attachment that somebody wants."""
 
 
-FromOwner = Given | Renewed | Denied | Recall | Ended
+FromOwner = Given | Renewed | Denied | Recall | Ended | Offered
 FromPeople = Want | Unwant | Claimed | Leave | Stay
 Event = Look | Seen | AttachFailed | Detached | DetachFailed | FromOwner | FromPeople
 
@@ -316,7 +342,12 @@ class Forget:
     """Nothing is left of the attachment."""
 
 
-Action = Ask | Attach | Detach | Release | Forget
+@dataclass(frozen=True)
+class Remember:
+    """Its history is another one."""
+
+
+Action = Ask | Attach | Detach | Release | Forget | Remember
 Result = tuple[Attachment, tuple[Action, ...]]
 
 
@@ -336,6 +367,8 @@ def step(old: Attachment, event: Event) -> Result:
     if not new.is_in_the_kernel or (new.state, new.borrowed) != (old.state, old.borrowed):
         is_old_news = old.hangs and new.message == old.message
         new = replace(new, busy_since=None, hangs=False, message="" if is_old_news else new.message)
+    if new.wanted and new.history != old.history:
+        actions = (*actions, Remember())
     return new, actions
 
 
@@ -374,20 +407,22 @@ def _step(old: Attachment, event: Event) -> Result:
             later = event.now + delay(old.name, attempt)
             return replace(old, attempt=attempt, not_before=later, message=event.message), ()
         case Want():
-            fresh = replace(old, wanted=True, heard=False, refusal="")
-            if old.state in ("waiting", "failed"):
-                fresh = replace(fresh, state="waiting", attempt=0, not_before=event.now)
-            return fresh, ()
+            return _wanted(old, event), ()
+        case Offered() if old.wanted and not old.spent:
+            return _hastened(old, event.now), ()
         case Unwant():
             return _unwant(old)
         case Recall() if old.epoch == event.epoch and old.state in ("attaching", "attached"):
-            return _leaves(old, event.now + max(0.0, event.grace) / 2, f"recalled by {old.owner}"), ()
+            grace = policies.grace(old.policy, max(0.0, event.grace))
+            return _leaves(old, event.now + grace / 2, f"recalled by {old.owner}"), ()
         case Leave() if old.state in ("attaching", "attached"):
             return _leaves(old, event.by, DRAINED), ()
+        case Leave() if old.borrowed is None:
+            return replace(old, history=policies.drained(old.policy, old.history)), ()
         case Stay() if old.recall_why == DRAINED:
             return replace(old, recall_by=None, recall_why="", message=""), ()
-        case Stay():
-            return step(old, Want(event.now)) if old.wanted else (old, ())
+        case Stay() if old.wanted:
+            return _step(replace(old, history=policies.undrained(old.history)), Offered(event.now))
         case Ended() if (
             old.epoch == event.epoch and old.borrowed is not None and old.state in ("attaching", "attached")
         ):
@@ -401,6 +436,19 @@ def _step(old: Attachment, event: Event) -> Result:
         case Claimed() if old.claimable:
             return old, (Forget(),)
     return old, ()
+
+
+def _wanted(old: Attachment, event: Want) -> Attachment:
+    policy = old.policy if event.policy is None else event.policy
+    history = policies.asked(old.policy, policy, old.history, old.borrowed is not None)
+    return _hastened(replace(old, wanted=True, policy=policy, history=history), event.now)
+
+
+def _hastened(old: Attachment, now: float) -> Attachment:
+    fresh = replace(old, heard=False, refusal="")
+    if old.state in ("waiting", "failed"):
+        fresh = replace(fresh, state="waiting", attempt=0, not_before=now)
+    return fresh
 
 
 def _leaves(old: Attachment, by: float, why: str) -> Attachment:
@@ -432,6 +480,10 @@ def _look(old: Attachment, event: Look) -> Result:
     if old.state in ("waiting", "failed"):
         if not old.wanted:
             return _over(old)
+        if old.spent and event.blocked != DRAINED:
+            why_not = policies.why_not(old.policy, old.history, old.name)
+            # The device may have gone unseen, in a reboot: then its owner does not know yet.
+            return replace(_without_lease(old), state="waiting", not_before=None, message=why_not), _released(old)
         if event.link is None:
             return replace(old, message=f"no ready link to {old.owner}") if due else old, ()
         if event.blocked:
@@ -465,7 +517,7 @@ def _seen(old: Attachment, event: Seen) -> Result:
         # An attach under way has no borrowed device yet, and one that has just ended has another than was looked for.
         if old.borrowed is None or old.borrowed != event.missing or old.state == "detaching":
             return old, ()
-        return _detached(replace(old, message="the borrowed device went away"), event.now)
+        return _detached(replace(_leaving(old), message="the borrowed device went away"), event.now)
     if old.state in ("waiting", "requesting", "failed") or (old.state == "attaching" and old.borrowed is None):
         if old.state == "requesting":
             return old, ()  # the answer under way brings the same lease; then it is found again
@@ -477,6 +529,7 @@ def _seen(old: Attachment, event: Seen) -> Result:
             not_before=event.now,
             unanswered=False,
             message="waiting for its driver",
+            history=policies.came(old.policy, old.history, old.epoch or NO_LEASE),
         )
         if not old.wanted:
             return _detach(old, "")
@@ -510,7 +563,7 @@ def _attach_failed(old: Attachment, event: AttachFailed) -> Result:
 
 
 def _unwant(old: Attachment) -> Result:
-    unwanted = replace(old, wanted=False)
+    unwanted = replace(old, wanted=False, history=NEW)
     if old.state in ("waiting", "failed"):
         return _over(unwanted)
     if old.state in ("attaching", "attached") and old.borrowed is not None:
@@ -520,8 +573,14 @@ def _unwant(old: Attachment) -> Result:
 
 def _detach(old: Attachment, message: str) -> Result:
     assert old.borrowed is not None
-    detaching = replace(old, state="detaching", not_before=None, attempt=0, message=message)
+    detaching = replace(_leaving(old), state="detaching", not_before=None, attempt=0, message=message)
     return detaching, (Detach(old.borrowed, old.epoch or NO_LEASE),)
+
+
+def _leaving(old: Attachment) -> Attachment:
+    """With the reason why its device goes."""
+    why = policies.DRAIN if old.recall_why == DRAINED else policies.RECALL
+    return replace(old, history=policies.went(old.history, policies.LOSS if old.recall_by is None else why))
 
 
 def _detached(old: Attachment, now: float) -> Result:

@@ -11,6 +11,7 @@ from typing import Any
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
+from device_lending.policy import USUAL, Policy
 from device_lending.store.borrower import Wanted
 
 
@@ -41,8 +42,9 @@ class Plan:
 def parse(
     items: Sequence[dict[str, Any]], host: str, peers: Collection[str] | None, removed: Iterable[str] = ()
 ) -> list[Wanted]:
-    """Check the attachments of a request, and the names `removed`. `peers` are the configured ones, None when any may
-    come.
+    """Check the attachments of a request, each with a Policy or none, and the names `removed`.
+
+    `peers` are the configured ones, None when any may come.
 
     Raises LendingError.
     """
@@ -72,7 +74,7 @@ def parse(
             )
         if name in found:
             raise LendingError("duplicate_name", f"attachment {name} is in the list twice; names are unique", name=name)
-        found[name] = Wanted(name, owner)
+        found[name] = Wanted(name, owner, item.get("policy", USUAL))
     return list(found.values())
 
 
@@ -89,8 +91,9 @@ def plan(
 ) -> Plan:
     """Merge `wanted` into what is left of `current` without the names `removed`; with `purge` nothing is left of it.
 
-    `failed` are attachments that stopped trying; naming them starts them again. `busy` gives the device and the
-    reasons why it is in use here. Raises LendingError device_busy; nothing has changed then.
+    `failed` are attachments that stopped trying; naming them starts them again. Another policy alone takes no device
+    away. `busy` gives the device and the reasons why it is in use here. Raises LendingError device_busy; nothing has
+    changed then.
     """
     before = {item.name: item for item in current}
     after = {name: item for name, item in before.items() if not purge and name not in removed}
@@ -101,6 +104,9 @@ def plan(
         if old == new:
             if new is not None and new in failed and new in wanted:
                 actions.append(f"try {name} from {new.owner} again")
+            continue
+        if old is not None and new is not None and old.owner == new.owner:
+            actions.append(f"change {name} of {new.owner}: {_changes(old.policy, new.policy)}")
             continue
         if old is not None:
             if not force:
@@ -116,6 +122,14 @@ def plan(
         tuple(wanted),
         tuple(actions),
     )
+
+
+def _changes(old: Policy, new: Policy) -> str:
+    before = old.document()
+    changed = {key: value for key, value in new.document().items() if value != before[key]}
+    if "grace" in changed:
+        changed["grace"] = "as the owner has it" if new.grace is None else f"{new.grace:g} s"
+    return ", ".join(f"{key} {value}" for key, value in changed.items())
 
 
 def _check_idle(item: Wanted, busy: Callable[[Wanted], tuple[str, list[str]]], host: str) -> None:

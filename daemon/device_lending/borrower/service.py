@@ -8,6 +8,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from device_lending import kernel
@@ -23,8 +24,10 @@ from device_lending.borrower.attachment import (
     Lease,
     Leave,
     Look,
+    Offered,
     Recall,
     Release,
+    Remember,
     Renewed,
     Seen,
     Stay,
@@ -53,6 +56,7 @@ from device_lending.pci.nodes import complete, driver_of, nodes
 from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots
 from device_lending.pending import Answer, Pending
+from device_lending.policy import NEW, USUAL
 from device_lending.store.borrower import BorrowerStore, Wanted
 
 log = logging.getLogger("device_lending.borrower")
@@ -120,16 +124,22 @@ class Borrower:
     def _load(self) -> None:
         """Attachments from the store; `look` finds their devices in the kernel."""
         holdings = {(row.owner, row.name): row for row in self._store.holdings() if not row.releasing}
-        wanted = {(row.owner, row.name) for row in self._store.wanted()}
-        for owner, name in sorted(wanted | holdings.keys()):
-            held = holdings.get((owner, name))
-            fresh = Attachment(name, owner, wanted=(owner, name) in wanted, not_before=self._clock.monotonic())
+        policies = {(row.owner, row.name): row.policy for row in self._store.wanted()}
+        histories = self._store.histories()
+        for key in sorted(policies.keys() | holdings.keys()):
+            owner, name = key
+            held = holdings.get(key)
+            fresh = Attachment(
+                name,
+                owner,
+                wanted=key in policies,
+                not_before=self._clock.monotonic(),
+                policy=policies.get(key, USUAL),
+                history=histories.get(key, NEW),
+            )
             if held is not None:
-                fresh = Attachment(
-                    name,
-                    owner,
-                    wanted=fresh.wanted,
-                    not_before=fresh.not_before,
+                fresh = replace(
+                    fresh,
                     link=held.link,
                     handle=held.handle,
                     epoch=held.epoch,
@@ -179,6 +189,10 @@ class Borrower:
             "next_attempt": self._clock.at(item.not_before) if waiting and item.not_before is not None else None,
             "leaving": item.recall_by is not None,
             "recall_deadline": self._clock.at(item.recall_by) if item.recall_by not in (None, _NEVER) else None,
+            **item.policy.document(),
+            "spent": item.spent,
+            "ended": item.history.ended,
+            "began": item.history.began,
             "message": item.message,
             "interrupts": borrowed.interrupts if borrowed else None,
             "mappings": dict(borrowed.mappings) if borrowed else {},
@@ -229,7 +243,8 @@ class Borrower:
         with self._put_lock:
             found = [Wanted(item.name, item.owner) for item in self._table.all() if item.stray_until is not None]
             self._refuse_strays(wanted, found)
-            failed = {Wanted(item.name, item.owner) for item in self._table.all() if item.state == "failed"}
+            stopped = [item for item in self._table.all() if item.state == "failed" or item.spent]
+            failed = {Wanted(item.name, item.owner, item.policy) for item in stopped}
             plan = planning.plan(
                 [*self._store.wanted(), *(item for item in found if item.name in removed)],
                 wanted,
@@ -251,7 +266,7 @@ class Borrower:
             now = self._clock.monotonic()
             for item in plan.named:
                 self._table.put(Attachment(item.name, item.owner, not_before=now))
-                self._table.apply((item.owner, item.name), Want(now))
+                self._table.apply((item.owner, item.name), Want(now, item.policy))
         with contextlib.suppress(kernel.KernelError):  # what is wanted stands; the regular look goes on trying
             self.look()
         going = {item.key for item in self._table.all() if not item.wanted} | self._releases.unfinished()
@@ -294,7 +309,8 @@ class Borrower:
             )
 
     def _refuse_strays(self, wanted: list[Wanted], found: list[Wanted]) -> None:
-        strange = next((item for item in wanted if item in found), None)
+        names = {(item.owner, item.name) for item in found}
+        strange = next((item for item in wanted if (item.owner, item.name) in names), None)
         if strange is not None:
             raise LendingError(
                 "unknown_lease",
@@ -545,6 +561,9 @@ class Borrower:
         if isinstance(action, Release):
             self._actions.record_release(attachment, action)
             return
+        if isinstance(action, Remember):
+            self._store.remember(attachment.owner, attachment.name, attachment.history)
+            return
         lane = ("ask", action.link) if isinstance(action, Ask) else ("device", attachment.key)
         self._lanes.submit(lane, lambda: self._actions.run(attachment, action))
 
@@ -598,7 +617,7 @@ class Borrower:
             waiting = [item for item in self._table.all() if item.state == "waiting" and item.wanted]
             meant = [item for item in waiting if item.owner == envelope.host]
             for item in meant:
-                self._table.apply(item.key, Want(now))
+                self._table.apply(item.key, Offered(now))
         if meant:
             self.look()
         return None

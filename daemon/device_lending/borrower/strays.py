@@ -41,4 +41,4 @@ def adopted(row: Borrowed, peering: Peering | None, now: float) -> Attachment | 
 
 def undecided(items: Iterable[Attachment]) -> set[str]:
     """Owners that have yet to say which of their leases are whose: attachments without a device wait for their word."""
-    return {item.owner for item in items if item.wanted and item.borrowed is None and not item.heard}
+    return {item.owner for item in items if item.wanted and item.borrowed is None and not (item.heard or item.spent)}

@@ -19,7 +19,7 @@ def offers(facts: Facts) -> list[Finding]:
     if grants is None and wanted is None:
         return [Finding(OFFERS, UNKNOWN, "no daemon tells what is offered")]
     found = [_grant(row) for row in grants or []]
-    waiting = [row for row in wanted or [] if row["state"] in _WAITING]
+    waiting = [row for row in wanted or [] if row["state"] in _WAITING and not row.get("spent")]
     offered = facts.answers.rows("offers", "borrowerd")
     if waiting and offered is not None:
         names = {(row["owner"], row["name"]) for row in offered}
@@ -91,6 +91,8 @@ def _wanted(row: dict[str, Any]) -> Finding:
     name, owner = row["name"], row["owner"]
     if row["state"] not in _WAITING:
         return Finding(LEASE, OK, f"{name} is leased from {owner}")
+    if row.get("spent"):
+        return Finding(LEASE, OK, f"{name} is not attached by itself: {row['message']}", f"devlend borrow {name}")
     advice = f"devlend doctor on {owner}"
     if not row["message"]:
         return Finding(LEASE, UNKNOWN, f"{name}: {owner} is being asked for it", "look again in a few seconds")

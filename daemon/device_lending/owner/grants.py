@@ -64,7 +64,7 @@ def parse(items: Sequence[dict[str, Any]], host: str, removed: Iterable[str] = (
             )
         if name in grants:
             raise LendingError("duplicate_name", f"grant {name} is in the list twice; names are unique", name=name)
-        grants[name] = Grant(name, selector.parse(item["device"], name), borrower)
+        grants[name] = Grant(name, selector.parse(item["device"], name), borrower, grace=item.get("grace"))
     return list(grants.values())
 
 
@@ -105,10 +105,12 @@ def plan(
             actions.append(f"grant {name}: {addresses[name]} to {new.borrower}")
         elif not _same(old, new):
             actions.append(f"change grant {name}: {addresses[name]} to {new.borrower}")
-        elif old.held and not new.held:
-            actions.append(f"offer {name} again")
-            continue
         else:
+            if old.grace != new.grace:
+                given = "as the configuration has it" if new.grace is None else f"{new.grace:g} s"
+                actions.append(f"change the grace of {name}: {given}")
+            if old.held and not new.held:
+                actions.append(f"offer {name} again")
             continue
         if new is not None:
             _check_usable(name, by_address[addresses[name]], lent_addresses, assess, host)

@@ -59,10 +59,12 @@ class Leasing:
         self._telling = telling
         self._timed = telling.latencies.timed
 
-    def enter(self, name: str, borrower: str, function: Function, link: Link, greatest: int) -> Lease:
+    def enter(
+        self, name: str, borrower: str, function: Function, link: Link, greatest: int, grace: float | None = None
+    ) -> Lease:
         """A new lease on a function nobody holds, on disk and no more. Call it under the owner's lock.
 
-        `greatest` is the greatest epoch the kernel knows.
+        `greatest` is the greatest epoch the kernel knows, `grace` that of the grant.
         """
         try:
             lease = Lease(
@@ -77,6 +79,7 @@ class Leasing:
                 driver=None if function.driver == "ntb_lend" else function.driver,
                 serial=function.serial,
                 place=function.place,
+                grace=grace,
             )
             self._store.add_lease(lease, durable=True)
         except LendingError as error:

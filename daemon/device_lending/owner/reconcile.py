@@ -53,7 +53,7 @@ class Reconciler:
                 lease,
                 self._clock.monotonic(),
                 self._clock.wall(),
-                self._config.recall_grace,
+                self.grace(lease),
                 self._config.lease_ttl,
             ),
         )
@@ -69,8 +69,13 @@ class Reconciler:
         if lease.seen is None or wall - lease.seen >= self._config.lease_ttl * machine.WRITTEN_EVERY:
             self._store.see_lease(lease.address, wall)
 
-    def recall(self, lease: Lease, grace: float, why: str) -> None:
+    def grace(self, lease: Lease) -> float:
+        """Seconds that the borrower of a lease has to hand the device over."""
+        return self._config.recall_grace if lease.grace is None else lease.grace
+
+    def recall(self, lease: Lease, why: str) -> None:
         """Start a graceful return; `step` ends it by force when the time is over."""
+        grace = self.grace(lease)
         self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
         if lease.state != "returning":
             self._store.recall_lease(lease.address, why, self._clock.wall() + grace)
@@ -126,7 +131,7 @@ class Reconciler:
                         self._telling.over(lease, outcome.cause, outcome.end)
                 due.ends.append((lease, outcome.end))
             elif _is_revoked(lease, granted.get(lease.name)):
-                self.recall(lease, self._config.recall_grace, "its grant was revoked or changed")
+                self.recall(lease, "its grant was revoked or changed")
             elif outcome.state != lease.state:
                 self._store.set_lease(lease.address, outcome.state, "")
                 log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
@@ -187,7 +192,7 @@ class Reconciler:
         grant = next((grant for grant in self._store.grants() if _fits(grant, lease, functions)), None)
         taken = {row.name for row in self._store.leases()}
         if grant is not None and grant.name not in taken:
-            self._store.rename_lease(lease.address, grant.name, grant.borrower)
+            self._store.name_lease(lease.address, grant)
             log.info("lease %s: device %s, epoch %d was found again", grant.name, lease.address, lease.epoch)
 
 

@@ -125,7 +125,13 @@ class Owner:
         banned: set[str],
         is_drained: bool,
     ) -> dict[str, Any]:
-        found: dict[str, Any] = {**grant.document(), "address": None, "state": "unresolved", "message": ""}
+        found: dict[str, Any] = {
+            **grant.document(),
+            "grace": grant.grace,
+            "address": None,
+            "state": "unresolved",
+            "message": "",
+        }
         lease = next((row for row in leases if row.live and row.name == grant.name), None)
         if lease is not None:
             message = self._message(lease) or grant.held
@@ -165,6 +171,7 @@ class Owner:
                 "state": lease.state,
                 "since": iso(lease.since),
                 "expires": self._reconciler.expires(lease),
+                "grace": self._reconciler.grace(lease),
                 "contained": lease.address in lents and lents[lease.address].contained,
                 "limits": list(lents[lease.address].limits) if lease.address in lents else [],
                 "message": self._message(lease),
@@ -250,7 +257,7 @@ class Owner:
     def recall(self, name: str, force: bool, notify: Notifier) -> Answer | Pending:
         """Take a device back and do not lend it again until its hold is released; {"message": what was done}.
 
-        Without `force` the borrower gets the configured grace to hand it over; a quarantined device is
+        Without `force` the borrower gets the grace of the lease to hand it over; a quarantined device is
         reset and checked again, which needs `force`.
         """
         with contextlib.suppress(kernel.KernelError):
@@ -382,15 +389,15 @@ class Owner:
             present = {row.epoch: row for row in self._store.leases() if row.live}
             for lease in leases:
                 if lease.epoch in present:
-                    self._reconciler.recall(present[lease.epoch], self.config.recall_grace, why)
-        by_epoch = {lease.epoch: lease for lease in leases}
+                    self._reconciler.recall(present[lease.epoch], why)
+        by_epoch = {lease.epoch: present.get(lease.epoch, lease) for lease in leases}
         return self._withdrawals.begin(
             by_epoch, lambda epoch: self._withdraw(by_epoch[epoch], why, notify), settled, outcome
         )
 
     def _withdraw(self, recalled: Lease, why: str, notify: Notifier) -> None:
         """Wait for the borrower of a recalled lease up to the grace, then take it by force."""
-        deadline = self._clock.monotonic() + self.config.recall_grace
+        deadline = self._clock.monotonic() + self._reconciler.grace(recalled)
         while not self._stopping.is_set():
             self.remind(notify, epoch=recalled.epoch)
             lease = next((row for row in self._store.leases() if row.live and row.epoch == recalled.epoch), None)
@@ -509,7 +516,7 @@ class Owner:
         with self._lock:
             if self._offered(name, host) != grant or self._live(name) is not None:
                 return None
-            lease = self._leasing.enter(name, host, function, peering.link, greatest)
+            lease = self._leasing.enter(name, host, function, peering.link, greatest, grant.grace)
         lent = self._leasing.give(lease)
         with self._lock:
             self._reconciler.renew(lease)

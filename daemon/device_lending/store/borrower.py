@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""The borrower's store: attachments are what people want, holdings the leases this host was given."""
+"""The borrower's store: attachments are what people want, histories what has become of them, holdings the leases."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
+from device_lending.policy import ATTACH_AGAIN, ENDS, ON_LOSS, USUAL, History, Policy
 from device_lending.store import peers, values
 from device_lending.store.base import Store
 from device_lending.store.db import Database
@@ -30,19 +31,34 @@ ALTER TABLE holdings ADD COLUMN ttl REAL;
 ALTER TABLE holdings ADD COLUMN renewed REAL;
 ALTER TABLE holdings ADD COLUMN peer_epoch TEXT
 """
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA)
+_SCHEMA_4 = """
+ALTER TABLE attachments ADD COLUMN grace REAL;
+ALTER TABLE attachments ADD COLUMN on_loss TEXT NOT NULL DEFAULT 'detach';
+ALTER TABLE attachments ADD COLUMN attach_again TEXT NOT NULL DEFAULT 'always';
+CREATE TABLE histories (
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    attached INTEGER NOT NULL,
+    epoch INTEGER,
+    began INTEGER,
+    ended TEXT NOT NULL,
+    PRIMARY KEY (owner, name)
+) WITHOUT ROWID
+"""
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A person wants the lease `name` of `owner` attached here."""
+    """A person wants the lease `name` of `owner` attached here, by a policy."""
 
     name: str
     owner: str
+    policy: Policy = USUAL
 
     def document(self) -> dict[str, object]:
-        """What `before` and `after` of the API hold."""
-        return {"name": self.name, "owner": self.owner}
+        """What `before` and `after` of the API hold: of the policy what is not so without a word."""
+        return {"name": self.name, "owner": self.owner, **self.policy.given()}
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,7 @@ class Holding:
 
 
 class BorrowerStore(Store):
-    """Wanted attachments and holdings.
+    """Wanted attachments with their histories, and holdings.
 
     With a disk that cannot be written nothing new is wanted (LendingError store_unwritable); all else goes on.
     """
@@ -79,12 +95,30 @@ class BorrowerStore(Store):
         return [_wanted(row) for row in self._db.rows("SELECT * FROM attachments ORDER BY name")]
 
     def replace_wanted(self, wanted: Iterable[Wanted]) -> None:
-        """Make `wanted` the whole set, in one transaction. What is new in it must be written."""
+        """Make `wanted` the whole set, in one transaction. What is new in it must be written.
+
+        Histories of what is not in it are forgotten.
+        """
         wanted = list(wanted)
         with self._db.transaction(durable=not set(wanted) <= set(self.wanted())) as connection:
             connection.execute("DELETE FROM attachments")
             connection.executemany(
-                "INSERT INTO attachments VALUES (?, ?)", [(item.name, item.owner) for item in wanted]
+                "INSERT INTO attachments VALUES (?, ?, ?, ?, ?)",
+                [(item.name, item.owner, *astuple(item.policy)) for item in wanted],
+            )
+            connection.execute("DELETE FROM histories WHERE (owner, name) NOT IN (SELECT owner, name FROM attachments)")
+
+    def histories(self) -> dict[tuple[str, str], History]:
+        """What has become of wanted attachments, by owner and name."""
+        return {(row["owner"], row["name"]): _history(row) for row in self._db.rows("SELECT * FROM histories")}
+
+    def remember(self, owner: str, name: str, history: History) -> None:
+        """Note what has become of an attachment, if it is wanted still."""
+        with self._db.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO histories SELECT owner, name, ?, ?, ?, ? FROM attachments"
+                " WHERE owner = ? AND name = ?",
+                (*astuple(history), owner, name),
             )
 
     def holdings(self) -> list[Holding]:
@@ -137,7 +171,11 @@ def _insert(connection: sqlite3.Connection, holding: Holding) -> None:
 
 
 def _wanted(row: sqlite3.Row) -> Wanted:
-    return Wanted(row["name"], row["owner"])
+    return Wanted(row["name"], row["owner"], Policy(row["grace"], row["on_loss"], row["attach_again"]))
+
+
+def _history(row: sqlite3.Row) -> History:
+    return History(row["attached"], row["epoch"], row["began"], row["ended"])
 
 
 def _holding(row: sqlite3.Row) -> Holding:
@@ -160,6 +198,14 @@ def _check(connection: sqlite3.Connection) -> None:
     peers.check(connection)
     for wanted in values.read(connection, "attachments", _wanted):
         values.host(f"the owner of {wanted.name}", wanted.owner)
+        values.seconds(f"the grace of {wanted.name}", wanted.policy.grace)
+        values.one_of(f"on_loss of {wanted.name}", wanted.policy.on_loss, ON_LOSS)
+        values.one_of(f"attach_again of {wanted.name}", wanted.policy.attach_again, ATTACH_AGAIN)
+    for history in values.read(connection, "histories", _history):
+        values.number("how often an attachment has come", history.attached)
+        values.one_of("why a device went", history.ended, ("", *ENDS))
+        for epoch in (history.epoch, history.began):
+            values.epoch("the epoch of an attachment's lease", epoch)
     for holding in values.read(connection, "holdings", _holding):
         values.host(f"the owner of {holding.name}", holding.owner)
         values.epoch(f"the epoch of {holding.name}", holding.epoch)

@@ -49,24 +49,28 @@ CREATE TABLE bans (
 """
 _SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
 _SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL; ALTER TABLE leases ADD COLUMN seen REAL"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA)
+_SCHEMA_6 = "ALTER TABLE grants ADD COLUMN grace REAL; ALTER TABLE leases ADD COLUMN grace REAL"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_6)
 
 
 @dataclass(frozen=True)
 class Grant:
     """The word of a person that `borrower` may borrow `device`.
 
-    `held` says why it is not lent although granted (a person recalled it); "" when it is offered.
+    `held` says why it is not lent although granted (a person recalled it); "" when it is offered. `grace` is how many
+    seconds the borrower has to hand the device over; None for as many as the configuration gives.
     """
 
     name: str
     device: dict[str, Any] = field(hash=False)
     borrower: str
     held: str = ""
+    grace: float | None = None
 
     def document(self) -> dict[str, object]:
         """What `before` and `after` of the API hold."""
-        return {"name": self.name, "device": self.device, "borrower": self.borrower}
+        own = {} if self.grace is None else {"grace": self.grace}
+        return {"name": self.name, "device": self.device, "borrower": self.borrower, **own}
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ class Lease:
 
     `link` and `peer_epoch` name the incarnation of the peer the lease was given to. `serial` and `place` say which
     device it is when its address has changed. `due` is when a recall turns to force,
-    `seen` about when the borrower was last seen to want the lease, both in seconds since 1970.
+    `seen` about when the borrower was last seen to want the lease, both in seconds since 1970. `grace` is that of its
+    grant, which it outlives.
     """
 
     name: str
@@ -100,6 +105,7 @@ class Lease:
     place: str | None = None
     due: float | None = None
     seen: float | None = None
+    grace: float | None = None
 
     @property
     def live(self) -> bool:
@@ -123,17 +129,24 @@ class OwnerStore(Store):
         return [_grant(row) for row in self._db.rows("SELECT * FROM grants ORDER BY name")]
 
     def replace_grants(self, grants: Iterable[Grant]) -> None:
-        """Make `grants` the whole set, in one transaction. What gives a right, and not only takes, must be written."""
+        """Make `grants` the whole set, in one transaction. What gives a right, and not only takes, must be written.
+
+        Their leases have their grace from now on; a lease whose grant goes keeps the one it had.
+        """
         grants = list(grants)
         present = self.grants()
         with self._db.transaction(durable=any(grant not in present for grant in grants)) as connection:
             connection.execute("DELETE FROM grants")
             connection.executemany(
-                "INSERT INTO grants VALUES (?, ?, ?, ?)",
+                "INSERT INTO grants VALUES (?, ?, ?, ?, ?)",
                 [
-                    (grant.name, json.dumps(grant.device, sort_keys=True), grant.borrower, grant.held)
+                    (grant.name, json.dumps(grant.device, sort_keys=True), grant.borrower, grant.held, grant.grace)
                     for grant in grants
                 ],
+            )
+            connection.executemany(
+                "UPDATE leases SET grace = ? WHERE name = ? AND borrower = ?",
+                [(grant.grace, grant.name, grant.borrower) for grant in grants],
             )
 
     def hold(self, name: str, why: str) -> None:
@@ -167,7 +180,7 @@ class OwnerStore(Store):
         """Record a lease; with `durable` not without writing it."""
         with self._db.transaction(durable) as connection:
             connection.execute(
-                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     lease.address,
                     lease.name,
@@ -183,6 +196,7 @@ class OwnerStore(Store):
                     lease.place,
                     lease.due,
                     lease.seen,
+                    lease.grace,
                 ),
             )
         if lease.live:
@@ -209,10 +223,12 @@ class OwnerStore(Store):
                 "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?", (message, due, address)
             )
 
-    def rename_lease(self, address: str, name: str, borrower: str) -> None:
+    def name_lease(self, address: str, grant: Grant) -> None:
+        """Take it for the lease of a grant."""
         with self._db.transaction() as connection:
             connection.execute(
-                "UPDATE leases SET name = ?, borrower = ?, message = '' WHERE address = ?", (name, borrower, address)
+                "UPDATE leases SET name = ?, borrower = ?, grace = ?, message = '' WHERE address = ?",
+                (grant.name, grant.borrower, grant.grace, address),
             )
 
     def move_leases(self, addresses: Mapping[str, str]) -> None:
@@ -252,7 +268,7 @@ def following_epoch(last: int, now: float, least: int) -> int:
 
 
 def _grant(row: sqlite3.Row) -> Grant:
-    return Grant(row["name"], json.loads(row["device"]), row["borrower"], row["held"])
+    return Grant(row["name"], json.loads(row["device"]), row["borrower"], row["held"], row["grace"])
 
 
 def _lease(row: sqlite3.Row) -> Lease:
@@ -271,6 +287,7 @@ def _lease(row: sqlite3.Row) -> Lease:
         place=row["place"],
         due=row["due"],
         seen=row["seen"],
+        grace=row["grace"],
     )
 
 
@@ -283,6 +300,7 @@ def _check(connection: sqlite3.Connection) -> None:
     peers.check(connection)
     for grant in values.read(connection, "grants", _grant):
         values.host(f"the borrower of {grant.name}", grant.borrower)
+        values.seconds(f"the grace of {grant.name}", grant.grace)
         try:
             selector.parse(grant.device, grant.name)
         except LendingError as error:
@@ -295,6 +313,7 @@ def _check(connection: sqlite3.Connection) -> None:
         values.number(f"the link of {lease.name}", lease.link)
         values.epoch(f"the epoch of {lease.name}", lease.epoch)
         values.peer_epoch(f"the incarnation of {lease.borrower}", lease.peer_epoch)
+        values.seconds(f"the grace of {lease.name}", lease.grace)
         for moment in (lease.since, lease.due, lease.seen):
             values.time(f"a time of {lease.name}", moment)
     for row in connection.execute("SELECT * FROM meta"):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from device_lending.config import HOST_NAME, PCI_ADDRESS
@@ -37,8 +37,8 @@ def number(what: str, value: int) -> None:
     _within(what, value, 0, _U32)
 
 
-def epoch(what: str, value: int) -> None:
-    """The epoch of a lease."""
+def epoch(what: str, value: int | None) -> None:
+    """The epoch of a lease, or None."""
     _within(what, value, 0, _MOST)
 
 
@@ -51,6 +51,12 @@ def host(what: str, value: str) -> None:
     """The name of a host."""
     if not HOST_NAME.fullmatch(value):
         raise ValueError(f"{what} is {value!r}, which is no host's name")
+
+
+def one_of(what: str, value: str, known: Collection[str]) -> None:
+    """A word that this daemon knows."""
+    if value not in known:
+        raise ValueError(f"{what} is {value!r}")
 
 
 def address(what: str, value: str) -> None:

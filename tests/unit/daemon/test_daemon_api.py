@@ -108,6 +108,7 @@ def test_grants_read_back(host):
             "name": "a",
             "device": {"serial": "SER-1"},
             "borrower": "node-b",
+            "grace": None,
             "address": "0000:03:00.0",
             "state": "offered",
             "message": "",
@@ -277,7 +278,8 @@ def test_a_waiting_attachment_says_why(host):
     item = host.attachment("x")
     assert set(item) == {
         "name", "owner", "state", "address", "remote_address", "driver", "nodes", "epoch", "attempt", "next_attempt",
-        "leaving", "recall_deadline", "message", "interrupts", "mappings",
+        "leaving", "recall_deadline", "grace", "on_loss", "attach_again", "spent", "ended", "began", "message", "interrupts",
+        "mappings",
     }  # fmt: skip
     assert item["state"] in ("waiting", "requesting")
     assert item["interrupts"] is None

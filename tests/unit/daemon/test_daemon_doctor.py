@@ -48,6 +48,11 @@ def waiting(p, message="", **offer):
     p.row("offers", **offer)
 
 
+def spent(p):
+    waiting(p, "attach_again is never", name="slow")
+    p.row("attachments", spent=True)
+
+
 def identity(address, number):
     def spoil(p):
         required(p)
@@ -256,6 +261,7 @@ NOTES = {
     "taken back": (lambda p: p.row("leases", state="returning", message="recalled by a person"), "lease",
                    "is being taken back from node-b: recalled by a person"),
     "asked for": (lambda p: p.row("attachments", state="requesting", address=None), "lease", "node-b is being asked"),
+    "not attached by itself": (spent, "lease", "fast is not attached by itself: attach_again is never"),
     "on hold": (lambda p: p.row("grants", state="held", message="recalled"), "offers", "on hold"),
     "wanted back": (lambda p: p.row("attachments", recall_deadline="12:00"), "attach", "wants it back"),
     "refused mappings": (lambda p: p.row("attachments", mappings={"errors": 2}), "attach", "2 DMA mappings refused"),

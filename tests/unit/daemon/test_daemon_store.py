@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device_lending.policy import History, Policy
 from device_lending.store import borrower as borrower_store
 from device_lending.store import owner as owner_store
 from device_lending.store.borrower import BorrowerStore, Holding, Wanted
@@ -143,6 +144,54 @@ def test_holdings_of_an_older_store_are_kept_and_renewed(tmp_path):
     newer.add_holding(other)
     assert newer.holdings()[1] == other
     newer.close()
+
+
+def test_attachments_of_an_older_store_have_the_policy_that_was_theirs(tmp_path):
+    path = str(tmp_path / "b")
+    older = Database(path, borrower_store.MIGRATIONS[:3])
+    with older.transaction() as connection:
+        connection.execute("INSERT INTO attachments VALUES ('a', 'node-a')")
+    older.close()
+    newer = BorrowerStore(path)
+    assert (newer.wanted(), newer.histories()) == ([Wanted("a", "node-a", Policy())], {})
+    newer.close()
+
+
+def test_grants_and_leases_of_an_older_store_have_the_grace_of_the_configuration(tmp_path):
+    path = str(tmp_path / "o.sqlite3")
+    older = Database(path, owner_store.MIGRATIONS[:5])
+    with older.transaction() as connection:
+        connection.execute("INSERT INTO grants VALUES ('a', '{\"serial\": \"x\"}', 'node-b', '')")
+    older.close()
+    newer = OwnerStore(path)
+    grant = Grant("a", {"serial": "x"}, "node-b")
+    assert newer.grants() == [grant]
+    newer.add_lease(lease())
+    newer.replace_grants([replace(grant, grace=60.0)])
+    assert [row.grace for row in newer.leases()] == [60.0]
+    newer.replace_grants([replace(grant, borrower="node-c", grace=5.0)])
+    newer.replace_grants([])
+    newer.close()
+    again = OwnerStore(path)
+    assert [row.grace for row in again.leases()] == [60.0], "as long as the lease of that grant ends"
+    again.close()
+
+
+def test_what_became_of_an_attachment_is_kept_as_long_as_it_is_wanted(tmp_path):
+    path = str(tmp_path / "b")
+    store = BorrowerStore(path)
+    wanted = [Wanted("a", "node-a", Policy(5.0, "wait", "once")), Wanted("b", "node-a")]
+    store.replace_wanted(wanted)
+    history = History(2, 7, 5, "loss")
+    for owner, name in (("node-a", "a"), ("node-a", "b"), ("node-c", "a"), ("node-a", "unwanted")):
+        store.remember(owner, name, history)
+    store.replace_wanted([replace(wanted[0], policy=Policy())])
+    store.close()
+    again = BorrowerStore(path)
+    assert again.histories() == {("node-a", "a"): history}
+    again.replace_wanted([Wanted("a", "node-c")])
+    assert again.histories() == {}
+    again.close()
 
 
 def test_leases_of_an_older_store_are_kept(tmp_path):

@@ -229,6 +229,11 @@ BORROWERS_DAMAGES = {
     "a time that is text": changed("UPDATE holdings SET ttl = 'long'"),
     "a time without end": changed("UPDATE holdings SET ttl = 9e999"),
     "a time after all years": changed("UPDATE holdings SET renewed = 1e300"),
+    "a grace below zero": changed("UPDATE attachments SET grace = -1"),
+    "a loss that means nothing known": changed("UPDATE attachments SET on_loss = 'hope'"),
+    "a number of times that is not known": changed("UPDATE attachments SET attach_again = 'twice'"),
+    "an end that is not known": changed("INSERT INTO histories VALUES ('node-a', 'a', 1, 5, 5, 'fire')"),
+    "an epoch below zero": changed("INSERT INTO histories VALUES ('node-a', 'a', 1, -5, 5, '')"),
 }
 
 

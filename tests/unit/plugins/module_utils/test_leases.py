@@ -148,6 +148,36 @@ def test_release_attaches_nothing_new():
     assert (body["purge"], body["wait_returned"], body["wait"], body["extra_time"]) == (True, 90, 0, 90)
 
 
+def test_what_a_policy_does_not_say_is_not_put():
+    daemon = FakeDaemon({"PUT /v1/grants": ANSWER, "PUT /v1/attachments": ANSWER})
+    grant(daemon, [dict(GRANT, grace=None), dict(GRANT, name="slow", grace=60.0)])
+    attach(
+        daemon,
+        [
+            dict(ATTACHMENT, grace=None, on_loss="detach", attach_again="always"),
+            dict(ATTACHMENT, name="one", grace=5.0, on_loss="wait", attach_again="never"),
+        ],
+    )
+    assert daemon.requests[0][2]["grants"] == [GRANT, dict(GRANT, name="slow", grace=60.0)]
+    assert daemon.requests[1][2]["attachments"] == [
+        ATTACHMENT,
+        dict(ATTACHMENT, name="one", grace=5.0, on_loss="wait", attach_again="never"),
+    ]
+
+
+def test_check_mode_without_daemon_shows_a_policy_as_the_daemon_would():
+    wanted = [dict(ATTACHMENT, grace=None, on_loss="wait", attach_again="always")]
+    assert attach(AbsentDaemon(), wanted, check_mode=True)["after"] == [dict(ATTACHMENT, on_loss="wait")]
+
+
+def test_release_leaves_the_policy_of_what_stays_as_it_is():
+    policy = {"grace": None, "on_loss": "wait", "attach_again": "once"}
+    current = [dict(ATTACHMENT, state="attached", spent=False, **policy), dict(ATTACHMENT, owner="node-z", **policy)]
+    daemon = FakeDaemon({"GET /v1/attachments": {"attachments": current}, "PUT /v1/attachments": ANSWER})
+    attach(daemon, [dict(ATTACHMENT, on_loss="detach", attach_again="never")], phase="release")
+    assert daemon.requests[-1][2]["attachments"] == [dict(ATTACHMENT, on_loss="wait", attach_again="once")]
+
+
 def test_attach_detaches_nothing():
     daemon = FakeDaemon({"PUT /v1/attachments": ANSWER})
     attach(daemon, phase="attach")

@@ -60,6 +60,21 @@ def test_attachments_in_check_mode(capsys, socket):
     assert "diff" not in result
 
 
+def test_a_policy_in_check_mode_with_diff(capsys, socket):
+    policy = {"grace": 5, "on_loss": "wait", "attach_again": "once"}
+    result = run(lease_attachments, capsys, attachments=[dict(ATTACHMENT, **policy)], socket=socket,
+                 _ansible_check_mode=True, _ansible_diff=True)  # fmt: skip
+    assert result["diff"]["after"] == {"nvme": {"owner": "node-a", **policy}}
+    result = run(lease_grants, capsys, grants=[dict(GRANT, grace=60)], socket=socket, _ansible_check_mode=True)
+    assert result["after"] == [dict(GRANT, grace=60)]
+
+
+@pytest.mark.parametrize(("key", "value"), [("on_loss", "hope"), ("attach_again", "twice"), ("grace", "long")])
+def test_a_policy_that_makes_no_sense(capsys, socket, key, value):
+    result = run(lease_attachments, capsys, attachments=[dict(ATTACHMENT, **{key: value})], socket=socket)
+    assert result["failed"] and key in result["msg"] and "attachments" in result["msg"]
+
+
 def test_info_without_daemons(capsys, socket):
     result = run(fabric_info, capsys, ownerd_socket=socket, borrowerd_socket=socket)
     assert (result["changed"], result["available"], result["links"]) == (False, False, [])

@@ -49,6 +49,43 @@ def test_owner_and_borrower_get_their_own_side():
     assert plan_for_host(leases, "node-c", HOSTS) == {"grants": [], "borrows": [{"name": "m", "owner": "node-a"}]}
 
 
+def test_each_side_is_told_its_half_of_the_policy():
+    leases = [lease(grace=60, on_loss="wait", attach_again="never"), lease(name="plain", device={"serial": "S1"})]
+    device = {"address": "0000:03:00.0"}
+    assert plan_for_host(leases, "node-a", HOSTS)["grants"] == [
+        {"name": "nvme", "device": device, "borrower": "node-b", "grace": 60.0},
+        {"name": "plain", "device": {"serial": "S1"}, "borrower": "node-b"},
+    ]
+    assert plan_for_host(leases, "node-b", HOSTS)["borrows"] == [
+        {"name": "nvme", "owner": "node-a", "on_loss": "wait", "attach_again": "never"},
+        {"name": "plain", "owner": "node-a"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"grace": "60"}, "lease 'nvme', host 'node-a': grace is the string '60'; write a number of seconds from 0 to 3600"),
+        ({"grace": True}, "grace is the boolean true"),
+        ({"grace": -1}, "grace is the number -1"),
+        ({"grace": 3601}, "grace is the number 3601"),
+        ({"on_loss": "detatch"}, "lease 'nvme', host 'node-b': on_loss is the string 'detatch'; write one of detach, wait; "
+                                 "did you mean 'detach'?"),
+        ({"attach_again": 1}, "attach_again is the number 1; write one of always, once, never"),
+        ({"attach_agian": "once"}, "unknown key 'attach_agian'; did you mean 'attach_again'?"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_makes_no_sense_is_refused_on_every_host(change, expected):
+    for host in HOSTS:
+        assert expected in refused([lease(**change)], host)
+
+
+def test_a_key_of_the_policy_may_be_empty():
+    assert plan_for_host([lease(grace=None, on_loss=None, attach_again=None)], "node-b", HOSTS)["borrows"] == [
+        {"name": "nvme", "owner": "node-a"}
+    ]
+
+
 @pytest.mark.parametrize("nothing", [[], ()])
 def test_no_leases(nothing):
     assert plan_for_host(nothing, "node-a", HOSTS) == {"grants": [], "borrows": []}

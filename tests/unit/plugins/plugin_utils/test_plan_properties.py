@@ -44,6 +44,28 @@ def test_every_lease_has_exactly_one_grant_and_one_borrow(leases):
     assert sorted(granted) == sorted((x["owner"], x["name"], x["borrower"]) for x in leases)
 
 
+POLICIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "grace": st.integers(0, 3600) | st.floats(0, 3600),
+        "on_loss": st.sampled_from(["detach", "wait"]),
+        "attach_again": st.sampled_from(["always", "once", "never"]),
+    },
+)
+
+
+@given(fabrics(), st.data())
+def test_what_a_lease_says_of_its_policy_is_told_to_one_side(leases, data):
+    leases = [{**lease, **data.draw(POLICIES)} for lease in leases]
+    plans = {host: plan_for_host(leases, host, HOSTS) for host in HOSTS}
+    for lease in leases:
+        (granted,) = [row for row in plans[lease["owner"]]["grants"] if row["name"] == lease["name"]]
+        (borrowed,) = [row for row in plans[lease["borrower"]]["borrows"] if row["name"] == lease["name"]]
+        for key in ("grace", "on_loss", "attach_again"):
+            told, other = (granted, borrowed) if key == "grace" else (borrowed, granted)
+            assert (told.get(key), other.get(key)) == (lease.get(key), None)
+
+
 @given(fabrics(), st.randoms(use_true_random=False))
 def test_the_order_of_the_list_does_not_matter(leases, chance: random.Random):
     shuffled = list(leases)
@@ -115,7 +137,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["name", "owner", "device", "borrower", "address", "serial"]), inner, max_size=5
+            st.sampled_from(["name", "owner", "device", "borrower", "address", "serial", "grace", "on_loss"]),
+            inner,
+            max_size=5,
         )
     ),
     max_leaves=12,
