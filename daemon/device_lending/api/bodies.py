@@ -31,6 +31,7 @@ class GrantIn(Body):
         ..., description="{address}, {serial}, {vendor, device} or {physical_function, index}; must match one function."
     )
     borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+    reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
 
 
 class GrantsIn(Body):
@@ -43,6 +44,7 @@ class GrantsIn(Body):
 class NamedGrantIn(Body):
     device: Dict[str, Any] = Field(..., description="As in the list of grants.")
     borrower: StrictStr = Field(..., description="The host that may borrow the device.")
+    reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
     force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 

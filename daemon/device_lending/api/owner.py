@@ -33,11 +33,14 @@ def create(
 
     def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
         common.limit(body.grants, "grants")
-        items = [{"name": item.name, "device": item.device, "borrower": item.borrower} for item in body.grants]
+        items = [
+            {"name": item.name, "device": item.device, "borrower": item.borrower, "reserve": item.reserve}
+            for item in body.grants
+        ]
         return owner.put_grants(items, purge=body.purge, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:
-        items = [{"name": name, "device": body.device, "borrower": body.borrower}]
+        items = [{"name": name, "device": body.device, "borrower": body.borrower, "reserve": body.reserve}]
         return owner.put_grants(items, purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def delete_grant(name: str, body: bodies.DeleteGrantIn) -> Answer | Pending:

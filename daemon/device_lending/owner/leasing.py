@@ -35,7 +35,10 @@ RESET_LIMIT = 90.0
 
 
 class Leasing:
-    """Carries out what was decided. Raises LendingError. `step` is told device, step and limit, see Turns.step."""
+    """Carries out what was decided. Raises LendingError. `step` is told device, step and limit, see Turns.step.
+
+    `keeps` says of a device that nobody has whether it is reserved.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Leasing:
         host: str,
         lock: threading.Lock,
         step: Callable[[str, str, float], None],
+        keeps: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._kernel = port
@@ -54,6 +58,7 @@ class Leasing:
         self._host = host
         self._lock = lock
         self._step = step
+        self._keeps = keeps
 
     def enter(self, name: str, borrower: str, function: Function, link: Link, greatest: int) -> Lease:
         """A new lease on a function nobody holds, on disk and no more. Call it under the owner's lock.
@@ -187,15 +192,23 @@ class Leasing:
         log.info("device %s: no longer quarantined", lease.address)
 
     def give_back(self, lease: Lease) -> None:
-        """The function gets its own driver, the row goes; a function that ends up without is quarantined."""
+        """The function gets its own driver, the row goes; a function that ends up without is quarantined.
+
+        One that is reserved stays with ntb_lend.
+        """
         try:
-            self._binder.restore(lease.address, lease.driver, self._driver_step(lease.address))
+            if not self._keeps(lease.address):
+                self._binder.restore(lease.address, lease.driver, self._driver_step(lease.address))
         except DeviceGone as error:
             log.warning("lease %s: %s", lease.name, error)  # nothing is left that could be quarantined
         except BindError as error:
             self.quarantine(lease, str(error))
             return
         self._write(self._store.remove_lease, lease.address)
+
+    def keep(self, address: str) -> None:
+        """Give a function that nobody has to ntb_lend. Raises BindError; then it has its own driver."""
+        self._binder.bind(address, self._driver_step(address))
 
     def free(self, address: str) -> None:
         """Give a function without a lease back to its own driver."""

@@ -49,24 +49,28 @@ CREATE TABLE bans (
 """
 _SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
 _SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL; ALTER TABLE leases ADD COLUMN seen REAL"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA)
+_SCHEMA_RESERVE = "ALTER TABLE grants ADD COLUMN reserve INTEGER NOT NULL DEFAULT 0"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_RESERVE)
 
 
 @dataclass(frozen=True)
 class Grant:
     """The word of a person that `borrower` may borrow `device`.
 
-    `held` says why it is not lent although granted (a person recalled it); "" when it is offered.
+    `held` says why it is not lent although granted (a person recalled it); "" when it is offered. With `reserve` this
+    host does not use the device either while nobody borrows it.
     """
 
     name: str
     device: dict[str, Any] = field(hash=False)
     borrower: str
     held: str = ""
+    reserve: bool = False
 
     def document(self) -> dict[str, object]:
         """What `before` and `after` of the API hold."""
-        return {"name": self.name, "device": self.device, "borrower": self.borrower}
+        reserve = {"reserve": True} if self.reserve else {}
+        return {"name": self.name, "device": self.device, "borrower": self.borrower, **reserve}
 
 
 @dataclass(frozen=True)
@@ -129,9 +133,9 @@ class OwnerStore(Store):
         with self._db.transaction(durable=any(grant not in present for grant in grants)) as connection:
             connection.execute("DELETE FROM grants")
             connection.executemany(
-                "INSERT INTO grants VALUES (?, ?, ?, ?)",
+                "INSERT INTO grants VALUES (?, ?, ?, ?, ?)",
                 [
-                    (grant.name, json.dumps(grant.device, sort_keys=True), grant.borrower, grant.held)
+                    (grant.name, json.dumps(grant.device, sort_keys=True), grant.borrower, grant.held, grant.reserve)
                     for grant in grants
                 ],
             )
@@ -252,7 +256,7 @@ def following_epoch(last: int, now: float, least: int) -> int:
 
 
 def _grant(row: sqlite3.Row) -> Grant:
-    return Grant(row["name"], json.loads(row["device"]), row["borrower"], row["held"])
+    return Grant(row["name"], json.loads(row["device"]), row["borrower"], row["held"], bool(row["reserve"]))
 
 
 def _lease(row: sqlite3.Row) -> Lease:

@@ -110,6 +110,8 @@ def test_grants_read_back(host):
             "borrower": "node-b",
             "address": "0000:03:00.0",
             "state": "offered",
+            "reserve": False,
+            "reserved": False,
             "message": "",
         }
     ]

@@ -36,8 +36,9 @@ class Bench:
         lock, steps = threading.Lock(), []
         self.steps = steps
         self.leasing = Leasing(
-            self.store, self.kernel, self.binder, Clock(), "node-a", lock, lambda *step: steps.append(step)
-        )
+            self.store, self.kernel, self.binder, Clock(), "node-a", lock, lambda *step: steps.append(step),
+            lambda _address: False,
+        )  # fmt: skip
 
     def give(self):
         function = next(item for item in Scanner(self.tree.roots).scan() if item.address == NVME)
