@@ -29,7 +29,7 @@ def apply_grants(
     daemon: Daemon, grants: list[Item], *, purge: bool, force: bool, check_mode: bool, warn: Warn
 ) -> dict[str, t.Any]:
     """Make the daemon's grants those wanted (or with C(purge) off, at least those)."""
-    wanted = canonical([dict(grant, device=compact(grant["device"])) for grant in grants])
+    wanted = canonical([_grant(grant) for grant in grants])
     body = {"grants": wanted, "purge": purge, "force": force, "dry_run": check_mode}
     try:
         answer = daemon.put("/v1/grants", body, extra_time=_TAKING_BACK)
@@ -112,6 +112,12 @@ def compact(selector: Item) -> Item:
             f"index, not by {given or 'nothing'}."
         )
     return {key: value if key == "serial" else value.lower() for key, value in given.items()}
+
+
+def _grant(grant: Item) -> Item:
+    """A grant as the daemon shows it: C(reserve) is there where it is on."""
+    shown = {key: value for key, value in grant.items() if key != "reserve" or value}
+    return dict(shown, device=compact(grant["device"]))
 
 
 def _pairs(attachments: list[Item]) -> set[tuple[str, str]]:

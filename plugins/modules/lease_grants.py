@@ -66,6 +66,14 @@ options:
         description: Inventory name of the host that may borrow it.
         type: str
         required: true
+      reserve:
+        description:
+          - Whether this host keeps from using the device itself while nobody borrows it, and from its next boot on before
+            the device's own driver takes it.
+          - A device that is in use is reserved once nothing uses it; RV(actions) says so.
+          - Changing it ends no lease.
+        type: bool
+        default: false
   purge:
     description:
       - Whether grants that are not in O(grants) are revoked.
@@ -168,6 +176,7 @@ def main():
                     name=dict(type="str", required=True),
                     device=dict(type="dict", required=True, options=selector),
                     borrower=dict(type="str", required=True),
+                    reserve=dict(type="bool", default=False),
                 ),
             ),
             purge=dict(type="bool", default=True),

@@ -16,6 +16,8 @@ import typing as t
 VARIABLE = "device_lending_leases"
 
 LEASE_KEYS = ("name", "owner", "device", "borrower")
+# What may be left out.
+LEASE_OPTIONS = ("reserve",)
 SELECTOR_FORMS = (
     "{'address': '0000:03:00.0'}, {'serial': '…'}, {'vendor': '8086', 'device': '0a54'} "
     "or {'physical_function': {…}, 'index': 0}"
@@ -47,7 +49,7 @@ def plan_for_host(leases: t.Any, host: str, hosts: t.Any) -> dict[str, list[dict
     borrows = []
     for lease in normalise(leases, known):
         if lease["owner"] == host:
-            grants.append({"name": lease["name"], "device": lease["device"], "borrower": lease["borrower"]})
+            grants.append({key: value for key, value in lease.items() if key != "owner"})
         elif lease["borrower"] == host:
             borrows.append({"name": lease["name"], "owner": lease["owner"]})
     return {"grants": grants, "borrows": borrows}
@@ -98,8 +100,8 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         raise PlanError(f"{VARIABLE}: entry {index} is {_kind(item)}; a lease is a mapping of {', '.join(LEASE_KEYS)}.")
     where = f"{VARIABLE}: lease '{item['name']}'" if isinstance(item.get("name"), str) else f"{VARIABLE}: entry {index}"
     for key in item:
-        if key not in LEASE_KEYS:
-            raise PlanError(f"{where} has the unknown key '{key}'{_near(str(key), LEASE_KEYS)}.")
+        if key not in (*LEASE_KEYS, *LEASE_OPTIONS):
+            raise PlanError(f"{where} has the unknown key '{key}'{_near(str(key), (*LEASE_KEYS, *LEASE_OPTIONS))}.")
     for key in LEASE_KEYS:
         if item.get(key) in (None, ""):
             raise PlanError(f"{where} has no '{key}'; a lease needs {', '.join(LEASE_KEYS)}.")
@@ -123,11 +125,15 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
             f"{where}: owner and borrower are both '{item['owner']}'. "
             "A host uses its own devices without a lease: remove the entry or name another borrower."
         )
+    reserve = item.get("reserve", False)
+    if not isinstance(reserve, bool):
+        raise PlanError(f"{where}: reserve is {_kind(reserve)}; write true or false.")
     return {
         "name": str(name),
         "owner": str(item["owner"]),
         "device": _selector(item["device"], f"{where}, host '{item['owner']}'"),
         "borrower": str(item["borrower"]),
+        **({"reserve": True} if reserve else {}),
     }
 
 
