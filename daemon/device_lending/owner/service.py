@@ -244,6 +244,8 @@ class Owner:
                 purge=purge,
                 force=force,
             )
+            if not dry_run:
+                self._reserving.retry(grant.name for grant in wanted)
             if dry_run or not plan.changed:
                 return plan.document()
             with self._lock:
@@ -251,7 +253,6 @@ class Owner:
                 if current == self._store.grants() and _rights(leases) == _rights(self._store.leases()):
                     self._store.replace_grants(plan.after)
                     break
-        self._reserving.retry(grant.name for grant in plan.after)
         for action in plan.actions:
             log.info("grants: %s", action)
 
@@ -649,7 +650,7 @@ class Owner:
         """Reserve the device of a grant, unless it is in use, or the grant means another one by now."""
         leases = self._store.leases()
         function = next((row for row in self._devices.scan(leases) if row.address == address), None)
-        if function is None or grant not in self._store.grants():
+        if function is None or grant not in self._store.grants() or grant.name in self._reserving.names():
             return
         lease = next((row for row in leases if row.address == address), None)
         is_its_own = lease is not None and lease.live and lease.name == grant.name

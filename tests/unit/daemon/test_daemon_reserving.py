@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from daemon_boot import boot
 from daemon_hosts import until
@@ -261,6 +263,49 @@ def test_one_whose_reservation_cannot_be_written_is_not_taken(fabric):
     owner.reserved.unlink()
     owner.reserved.mkdir()
     until(lambda: owner.grant("scratch")["reserved"])
+
+
+def test_it_is_given_up_also_while_the_module_is_not_there(pair):
+    owner, _borrower = pair
+    owner.kernel.unload()
+    shutil.rmtree(owner.base / "sys/bus/pci/drivers/ntb_lend")
+    until(lambda: "load the kernel module" in owner.grant("scratch")["message"])
+    put(owner, reserve=False)
+    until(lambda: owner.tree.driver_of(ADDRESS) == "nvme")
+
+
+def test_it_is_not_taken_for_one_that_was_left_behind(pair, caplog):
+    owner, _borrower = pair
+    owner.tree.add_nvme(NEW, "SER-2", "nvme1n1", "259:1")
+    owner.binder.bind(NEW)
+    until(lambda: owner.tree.driver_of(NEW) == "nvme")
+    assert f"device {NEW}: bound to ntb_lend without a lease" in caplog.messages
+    assert f"device {ADDRESS}: bound to ntb_lend without a lease" not in caplog.messages
+
+
+def test_granted_again_it_is_looked_at_again(fabric, monkeypatch):
+    monkeypatch.setattr(reserving, "AGAIN", 3600.0)
+    owner, _borrower = fabric.pair()
+    owner.put_grants(("scratch", DEVICE, "node-b"))
+    owner.tree.mount("259:0", "/data")
+    put(owner)
+    until(lambda: "/data" in owner.grant("scratch")["message"])
+    owner.tree.unmount()
+    assert not put(owner)["changed"]
+    until(lambda: owner.grant("scratch")["reserved"])
+
+
+@pytest.mark.parametrize("other", [{"vendor": "8086", "device": "0a54"}, {"address": NEW}, {"serial": "SER-2"}])
+def test_a_grant_of_another_device_reserves_that_and_gives_the_first_up(fabric, other):
+    owner, _borrower = fabric.pair()
+    owner.tree.add_nvme(NEW, "SER-2", "nvme1n1", "259:1")
+    for name, value in (("vendor", "0x8086"), ("device", "0x0a54")):
+        (owner.tree.function(NEW) / name).write_text(value + "\n")
+    put(owner, {"vendor": "1b36", "device": "0010"})
+    until(lambda: names(owner) == [ADDRESS])
+    put(owner, other)
+    until(lambda: owner.tree.driver_of(NEW) == "ntb_lend" and owner.tree.driver_of(ADDRESS) == "nvme")
+    assert names(owner) == [NEW]
 
 
 def test_devlend(fabric, capsys):
