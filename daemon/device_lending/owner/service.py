@@ -249,6 +249,7 @@ class Owner:
             if dry_run or not plan.changed:
                 return plan.document()
             with self._lock:
+                reserved = set(self._reserving.standing())
                 # What the plan rests on may have changed while it was made: devices were looked at for it.
                 if current == self._store.grants() and _rights(leases) == _rights(self._store.leases()):
                     self._store.replace_grants(plan.after)
@@ -259,6 +260,9 @@ class Owner:
         def settled() -> None:
             with contextlib.suppress(kernel.KernelError):
                 self.reconcile()  # a lease found in the kernel gets its grant's name before anybody asks for it
+            for address in reserved - set(self._reserving.standing()):
+                with contextlib.suppress(LendingError):  # what hangs there is named already
+                    self._turns.run(address, partial(self._free, address))
             for borrower in {grant.borrower for grant in plan.after}:
                 notify.offers_changed(borrower)
 
