@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_lending.pci import identity
+from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots, names, text
 from device_lending.store import files
 
@@ -20,18 +21,19 @@ _NAME = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 class Reservation:
     """The function at `address` is reserved for a grant as long as it is the same device; see pci.identity.
 
-    `serial` is what cannot be seen without its own driver, None where it has none.
+    `serial` may not be seen without its own driver, `number` can (pci.scan.Function); None where it has none.
     """
 
     address: str
     grant: str
     serial: str | None = None
+    number: str | None = None
     identity: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 def write(found: Reservation) -> str:
     """The content of a reservation's file: KEY=VALUE, one a line. No value has a line break."""
-    pairs = {"grant": found.grant, "serial": found.serial, **found.identity}
+    pairs = {"grant": found.grant, "serial": found.serial, "number": found.number, **found.identity}
     return "".join(f"{key}={value}\n" for key, value in pairs.items() if value is not None)
 
 
@@ -39,7 +41,7 @@ def parse(address: str, content: str) -> Reservation:
     """The reservation in a file. One that makes no sense is that of no grant and no device."""
     pairs = dict(line.split("=", 1) for line in content.splitlines() if "=" in line)
     known = {key: pairs[key] for key in identity.KEYS if key in pairs}
-    return Reservation(address, pairs.get("grant", ""), pairs.get("serial"), known)
+    return Reservation(address, pairs.get("grant", ""), pairs.get("serial"), pairs.get("number"), known)
 
 
 class Reserved:
@@ -53,13 +55,20 @@ class Reserved:
         """The reservations, by address."""
         return [parse(name, text(self._directory / name)) for name in names(self._directory) if _NAME.fullmatch(name)]
 
+    def at(self, address: str) -> Reservation | None:
+        """The reservation of an address, None without one."""
+        content = text(self._directory / address)
+        return parse(address, content) if content else None
+
     def stands(self, found: Reservation) -> bool:
         """Whether its device is where it was."""
         return bool(found.identity) and found.identity == identity.read(self._roots, found.address)
 
-    def put(self, address: str, grant: str, serial: str | None) -> None:
-        """Reserve what is at the address. Raises OSError."""
-        found = Reservation(address, grant, serial, identity.read(self._roots, address))
+    def put(self, grant: str, function: Function) -> None:
+        """Reserve a function. Raises OSError."""
+        address = function.address
+        same = identity.read(self._roots, address)
+        found = Reservation(address, grant, function.serial, function.number, same)
         files.write(str(self._directory / address), write(found))
 
     def remove(self, address: str) -> None:

@@ -9,11 +9,12 @@ boot ever is. Until then it is looked at now and then.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from device_lending.clock import Clock
 from device_lending.owner.reserved import Reservation, Reserved
 from device_lending.pci import selector
+from device_lending.pci.scan import Function
 from device_lending.store.owner import Grant, OwnerStore
 
 log = logging.getLogger("device_lending.reserving")
@@ -39,14 +40,21 @@ class Reserving:
         """What is reserved for a grant of now, and still the same device, by address."""
         wanted = self._wanted()
         rows = self._reserved.all() if wanted else []
-        return {row.address: row for row in rows if _fits(row, wanted.get(row.grant)) and self._reserved.stands(row)}
+        return {row.address: row for row in rows if self._stands(row, wanted)}
+
+    def _standing_at(self, address: str) -> Reservation | None:
+        row = self._reserved.at(address)
+        return row if row is not None and self._stands(row, self._wanted()) else None
+
+    def _stands(self, row: Reservation, wanted: Mapping[str, Grant]) -> bool:
+        return _fits(row, wanted.get(row.grant)) and self._reserved.stands(row)
 
     def _wanted(self) -> dict[str, Grant]:
         return {grant.name: grant for grant in self._store.grants() if grant.reserve}
 
     def keeps(self, address: str) -> bool:
         """Whether a function is not to be given to its own driver."""
-        return address in self.standing()
+        return self._standing_at(address) is not None
 
     def serials(self) -> dict[str, str | None]:
         """The serial numbers of what is reserved, by address."""
@@ -106,11 +114,16 @@ class Reserving:
             for row in self._reserved.all()
         )
 
-    def put(self, name: str, address: str, serial: str | None) -> None:
+    def is_swapped(self, function: Function) -> bool:
+        """Whether another device of its kind is in the place of what was reserved there, as far as it can be told."""
+        row = self._standing_at(function.address)
+        return row is not None and not function.hangs and row.number != function.number
+
+    def put(self, name: str, function: Function) -> None:
         """Write a reservation down. Raises OSError."""
-        self._reserved.put(address, name, serial)
+        self._reserved.put(name, function)
         self._problems.pop(name, None)
-        log.info("device %s: reserved for %s", address, name)
+        log.info("device %s: reserved for %s", function.address, name)
 
     def failed(self, name: str, why: str) -> None:
         """The device of a grant could not be reserved."""

@@ -47,6 +47,7 @@ _LOOK = 0.2
 _REPEAT = 2.0
 # How often a device is chosen anew for a lease whose grant changes meanwhile.
 _ATTEMPTS = 3
+_OTHER = "another device than the one that was reserved; revoke the grant, and grant it anew"
 
 
 class Owner:
@@ -156,6 +157,8 @@ class Owner:
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
         why = assessor.never(function) + assessor.now(function, False)
+        if self._reserving.is_swapped(function):
+            why.insert(0, f"{function.address} is {_OTHER}")
         if is_drained:
             why.insert(0, "this host is drained; devlend undrain has it lend again")
         if grant.borrower in banned:
@@ -570,6 +573,8 @@ class Owner:
         if other is not None:
             state = f"quarantined: {other.message}" if not other.live else f"leased as {other.name}"
             return "device_busy" if other.live else "quarantined", f"is {state}"
+        if self._reserving.is_swapped(function):
+            return "device_not_lendable", f"is {_OTHER}"
         never, now = self._assess(self._devices.assessor(), function)
         if never or now:
             return "device_busy" if now else "device_not_lendable", f"cannot be lent: {'; '.join(never + now)}"
@@ -660,13 +665,13 @@ class Owner:
         is_its_own = lease is not None and lease.live and lease.name == grant.name
         unfree = None if is_its_own else self._unfree(function, leases)
         if self._reserving.is_other(grant, address):
-            unfree = "other", f"is another device than the one that was reserved; revoke {grant.name} and grant it anew"
+            unfree = "device_not_lendable", f"is {_OTHER}"
         if unfree is not None:
             self._reserving.failed(grant.name, f"{address} {unfree[1]}")
             return
         try:
             # In this order: what is written down is what a boot does, and it was free a moment ago.
-            self._reserving.put(grant.name, address, function.serial)
+            self._reserving.put(grant.name, function)
             if lease is None:
                 self._leasing.keep(address)
         except (BindError, OSError) as error:

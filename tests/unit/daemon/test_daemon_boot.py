@@ -8,6 +8,7 @@ import pytest
 from daemon_boot import SHELLS, run
 
 from device_lending.owner.reserved import Reserved
+from device_lending.pci.scan import Function
 
 ADDRESS, OTHER = "0000:03:00.0", "0000:04:00.0"
 
@@ -23,7 +24,7 @@ def reserved(tree):
     tree.add_nvme(OTHER, "SER-2", "nvme1n1", "259:1")
     (tree.base / "etc/device-lending/reserved.d").mkdir(parents=True)
     found = Reserved(tree.base / "etc/device-lending/reserved.d", tree.roots)
-    found.put(ADDRESS, "scratch", "SER-1")
+    found.put("scratch", Function(ADDRESS, "1b36", "0010", "010802", "SER-1"))
     return found
 
 
@@ -153,7 +154,7 @@ def test_an_initramfs_is_made_anew_only_where_it_holds_something_else(tree, rese
 
     assert made() == ["-u -k all"]
     assert made() == []
-    reserved.put(OTHER, "other", "SER-2")
+    reserved.put("other", Function(OTHER, "1b36", "0010", "010802"))
     assert made() == ["-u -k all"]
     reserved.remove(ADDRESS)
     reserved.remove(OTHER)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 
 import pytest
 from daemon_boot import boot
@@ -189,6 +190,29 @@ def test_another_device_that_has_its_address_now_is_not_taken(pair):
     until(lambda: owner.tree.driver_of(ADDRESS) == "ntb_lend")
 
 
+def numbered(owner, number):
+    """Give the device a serial number in configuration space, the extended capability 3 of version 1."""
+    capability = struct.pack("<III", 0x00010003, number, 0)
+    (owner.tree.function(ADDRESS) / "config").write_bytes(bytes(0x100) + capability)
+
+
+def test_another_one_of_its_kind_in_its_place_is_not_lent(fabric):
+    owner, borrower = fabric.pair(start=False)
+    numbered(owner, 1)
+    owner.start()
+    borrower.start()
+    put(owner, SERIAL)
+    until(lambda: owner.grant("scratch")["reserved"])
+    boot(owner, lambda: numbered(owner, 2))
+    borrower.put_attachments(("scratch", "node-a"))
+    until(lambda: "another device than the one" in borrower.attachment("scratch")["message"])
+    assert "another device than the one" in owner.grant("scratch")["message"]
+    # Before that nothing tells it from the other one.
+    assert owner.tree.driver_of(ADDRESS) == "ntb_lend" and owner.leases() == []
+    boot(owner, lambda: numbered(owner, 1))
+    until(lambda: borrower.attachment("scratch")["state"] == "attached", 30)
+
+
 def test_a_device_that_is_away_stays_reserved(pair):
     owner, _borrower = pair
 
@@ -357,7 +381,7 @@ def test_what_can_never_be_lent_is_not_reserved_either():
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, exclude_categories=("C", "Z")) | st.just(" "), max_size=64)
 
 
-@given(PRINTABLE.map(str.strip), st.sampled_from(["a", "scratch.1-x"]))
-def test_a_reservation_is_read_as_it_was_written(serial, grant):
-    found = Reservation(ADDRESS, grant, serial or None, {"path": "/devices/pci0000:00/x", "vendor": "0x1b36"})
+@given(PRINTABLE.map(str.strip), st.sampled_from(["a", "scratch.1-x"]), st.sampled_from([None, "00-01"]))
+def test_a_reservation_is_read_as_it_was_written(serial, grant, number):
+    found = Reservation(ADDRESS, grant, serial or None, number, {"path": "/devices/pci0000:00/x", "vendor": "0x1b36"})
     assert reserved.parse(ADDRESS, reserved.write(found)) == found
