@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from daemon_boot import SHELLS, run
 
@@ -140,7 +142,6 @@ def test_the_hook_brings_reservations_along_only_where_there_are_any(tree, reser
 
 
 def test_an_initramfs_is_made_anew_only_where_it_holds_something_else(tree, reserved, tmp_path, monkeypatch):
-    tree.write("var/lib/device-lending/x", "")
     tree.write("bin/update-initramfs", f'#!/bin/sh\necho "$@" >>{tmp_path}/made\n')
     (tree.base / "bin/update-initramfs").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tree.base}/bin:/usr/bin:/bin")
@@ -162,7 +163,17 @@ def test_an_initramfs_is_made_anew_only_where_it_holds_something_else(tree, rese
     assert made() == []
 
 
-def test_a_host_that_never_reserved_anything_is_spared(tree, tmp_path, monkeypatch):
+def test_one_makes_it_at_a_time(tree, reserved, tmp_path, monkeypatch):
+    running = tmp_path / "running"
+    tree.write("bin/update-initramfs", f"#!/bin/sh\nmkdir {running} || exit 1\nsleep 0.3\nrmdir {running}\n")
+    (tree.base / "bin/update-initramfs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tree.base}/bin:/usr/bin:/bin")
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(run, "initramfs", tree.base) for _number in range(4)]:
+            done.result()
+
+
+def test_a_host_that_never_reserved_anything_is_spared(tree, monkeypatch):
     tree.write("bin/update-initramfs", "#!/bin/sh\nexit 1\n")
     (tree.base / "bin/update-initramfs").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tree.base}/bin:/usr/bin:/bin")
