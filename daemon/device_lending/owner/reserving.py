@@ -9,6 +9,7 @@ boot ever is. Until then it is looked at now and then.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from device_lending.clock import Clock
@@ -35,6 +36,7 @@ class Reserving:
         self._clock = clock
         self._tried: dict[str, float] = {}
         self._problems: dict[str, str] = {}
+        self._lock = threading.Lock()  # for these two
 
     def standing(self) -> dict[str, Reservation]:
         """What is reserved for a grant of now, and still the same device, by address."""
@@ -84,26 +86,33 @@ class Reserving:
                 continue
             log.info("device %s: no longer reserved for %s", row.address, row.grant or "anything")
             gone.append(row.address)
-        self._tried = {name: at for name, at in self._tried.items() if name in wanted}
-        self._problems = {name: why for name, why in self._problems.items() if name in wanted}
+        self._forget(wanted)
         return gone
+
+    def _forget(self, wanted: Mapping[str, Grant]) -> None:
+        with self._lock:
+            self._tried = {name: at for name, at in self._tried.items() if name in wanted}
+            self._problems = {name: why for name, why in self._problems.items() if name in wanted}
 
     def due(self) -> list[Grant]:
         """The grants whose devices are to be looked at now."""
         now, reserved = self._clock.monotonic(), self.names()
         found = []
-        for grant in self._wanted().values():
-            if grant.name in reserved:
-                self._tried.pop(grant.name, None)
-            elif now - self._tried.get(grant.name, float("-inf")) >= AGAIN:
-                self._tried[grant.name] = now
-                found.append(grant)
+        wanted = self._wanted().values()
+        with self._lock:
+            for grant in wanted:
+                if grant.name in reserved:
+                    self._tried.pop(grant.name, None)
+                elif now - self._tried.get(grant.name, float("-inf")) >= AGAIN:
+                    self._tried[grant.name] = now
+                    found.append(grant)
         return found
 
     def retry(self, names: Iterable[str]) -> None:
         """Have devices looked at at once: a person has just said that they are wanted."""
-        for name in names:
-            self._tried.pop(name, None)
+        with self._lock:
+            for name in names:
+                self._tried.pop(name, None)
 
     def is_other(self, grant: Grant, address: str) -> bool:
         """Whether what is at the address of a grant by address is not what was reserved for it."""
@@ -122,14 +131,17 @@ class Reserving:
     def put(self, name: str, function: Function) -> None:
         """Write a reservation down. Raises OSError."""
         self._reserved.put(name, function)
-        self._problems.pop(name, None)
+        with self._lock:
+            self._problems.pop(name, None)
         log.info("device %s: reserved for %s", function.address, name)
 
     def failed(self, name: str, why: str) -> None:
         """The device of a grant could not be reserved."""
-        if self._problems.get(name) != why:
+        with self._lock:
+            is_new = self._problems.get(name) != why
+            self._problems[name] = why
+        if is_new:
             log.warning("grant %s: its device is not reserved yet: %s", name, why)
-        self._problems[name] = why
 
 
 def _fits(row: Reservation, grant: Grant | None) -> bool:

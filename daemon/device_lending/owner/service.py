@@ -251,8 +251,8 @@ class Owner:
                 self._reserving.retry(grant.name for grant in wanted)
             if dry_run or not plan.changed:
                 return plan.document()
+            reserved = set(self._reserving.standing())
             with self._lock:
-                reserved = set(self._reserving.standing())
                 # What the plan rests on may have changed while it was made: devices were looked at for it.
                 if current == self._store.grants() and _rights(leases) == _rights(self._store.leases()):
                     self._store.replace_grants(plan.after)
