@@ -68,7 +68,7 @@ def address(owner: Host, borrower: Host, lease: dict[str, Any]) -> Iterator[str]
     wait_for_initramfs(owner, holds=True)
     yield found
     put(owner, lease["name"], reserve=False)
-    fabric.output(owner, f"cp /root/modules /etc/initramfs-tools/modules; systemctl start {REBUILDS}")
+    fabric.output(owner, f"cp /root/modules /etc/initramfs-tools/modules; flock {HELD}.lock update-initramfs -u -k all")
     for host in (owner, borrower):
         fabric.mark(host, fabric.WHOLE_AGAIN)
 
