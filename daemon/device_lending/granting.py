@@ -37,6 +37,7 @@ def arguments(sub: Sub) -> None:
     positional(grant, "host", "name of the host that may borrow it", names.peers)
     grant.add_argument("--force", action="store_true", help="recall a live lease of the grant when it changes")
     declaring.owner(grant)
+    grant.add_argument("--reserve", action="store_true", help="this host does not use the device itself")
     revoke = sub("revoke", "take a grant away")
     positional(revoke, "name", "name of the grant", names.grants)
     revoke.add_argument("--force", action="store_true", help="recall a live lease of the grant")
@@ -50,7 +51,8 @@ def arguments(sub: Sub) -> None:
 
 
 def _grant(daemons: Daemons, options: argparse.Namespace) -> Shown:
-    body = {"device": selector(options.device), "borrower": options.host, "force": options.force}
+    body = {"device": selector(options.device), "borrower": options.host, "force": options.force,
+            "reserve": options.reserve}  # fmt: skip
     if options.grace is not None:
         body["grace"] = options.grace
     change = daemons.owner.call("PUT", path("grants", options.name), body, SLOW)

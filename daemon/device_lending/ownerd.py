@@ -20,6 +20,7 @@ from device_lending.liveness import LIMITS, Liveness
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.owner.offered import OfferEvents
 from device_lending.owner.peer import MailboxNotifier, handler
+from device_lending.owner.reserved import Reserved
 from device_lending.owner.service import Owner
 from device_lending.pci.binding import Binder
 from device_lending.pci.sysfs import Roots
@@ -40,14 +41,15 @@ def assemble(
     binder: Binder,
     clock: Clock,
     drain: Drain,
+    reserved: Path,
 ) -> Parts:
-    """Put ownerd together around a kernel and file trees, real or not."""
+    """Put ownerd together around a kernel and file trees, real or not; `reserved` is the directory of reservations."""
     from device_lending.api import owner as api
 
     announcements = Announcements(store.peers)
     liveness = Liveness(clock, LIMITS)
     lanes = Lanes("owner", count=1)
-    owner = Owner(config, store, port, announcements, roots, binder, clock, drain, lanes)
+    owner = Owner(config, store, port, announcements, roots, binder, clock, drain, lanes, Reserved(reserved, roots))
     endpoint = Endpoint(port, kernel.PORT_BORROWER, config.host, announcements, handler(owner))
     notifier = MailboxNotifier(endpoint, lanes, owner.peerings)
     greeter = Greeter(endpoint, announcements, lanes, clock)
@@ -95,7 +97,8 @@ def _build(config: Config, store: str) -> Parts:
     roots = Roots(Path("/sys"), Path("/proc"), Path("/dev"))
     clock = Clock()
     drain = Drain(paths.drained_path("ownerd"), paths.drained_path("ownerd", until_boot=True), clock)
-    return assemble(config, OwnerStore(store, paths.labels_path()), NetlinkKernel(), roots, Binder(roots), clock, drain)
+    owned = OwnerStore(store, paths.labels_path())
+    return assemble(config, owned, NetlinkKernel(), roots, Binder(roots), clock, drain, Path(paths.RESERVED))
 
 
 def main(argv: list[str] | None = None) -> int:

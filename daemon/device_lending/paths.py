@@ -5,6 +5,7 @@
 from pathlib import Path
 
 CONFIG = "/etc/device-lending/config.yaml"
+RESERVED = "/etc/device-lending/reserved.d"
 STATE_DIR = "/var/lib/device-lending"
 RUN_DIR = "/run/device-lending"
 GROUP = "device-lending"

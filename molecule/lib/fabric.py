@@ -117,7 +117,8 @@ def lease_of(host: Host, name: str) -> dict[str, Any]:
 
 def granted(host: Host) -> list[dict[str, Any]]:
     """The grants of an owner, in the form in which they are put."""
-    return [{key: grant[key] for key in ("name", "device", "borrower")} for grant in ask(host, "ownerd", "grants")]
+    keys = ("name", "device", "borrower", "reserve")
+    return [{key: grant[key] for key in keys} for grant in ask(host, "ownerd", "grants")]
 
 
 def attachment(host: Host, name: str) -> dict[str, Any] | None:

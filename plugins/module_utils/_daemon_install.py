@@ -33,9 +33,12 @@ RUN = (
     "device-lending-handover.service",
     "device-lending-metrics.timer",
     "device-lending-hooks.service",
+    "device-lending-initramfs.path",
 )
 # They have a condition, and are active only where it holds.
 CONDITIONAL = ("device-lending-metrics.timer", "device-lending-hooks.service")
+# What is only enabled: it is for the next boot.
+AT_BOOT = ("device-lending-reserve.service",)
 PACKAGE = "device_lending"
 CODE = "opt/device-lending"
 CONFIG = "etc/device-lending/config.yaml"
@@ -47,6 +50,15 @@ COMPLETION = "usr/share/bash-completion/completions/devlend"
 ZSH_COMPLETION = "usr/local/share/zsh/site-functions/_devlend"
 MANUAL = "usr/local/share/man/man1/devlend.1"
 MANUAL_SOURCE = "share/devlend.1"
+RESERVED = "etc/device-lending/reserved.d"
+INITRAMFS = "etc/device-lending/initramfs"
+# What runs before /opt may be there: where each lies, and its mode.
+BOOT = {
+    "boot/reserve": ("etc/device-lending/reserve", 0o755),
+    "boot/initramfs": (INITRAMFS, 0o755),
+    "boot/60-device-lending.rules": ("etc/udev/rules.d/60-device-lending.rules", 0o644),
+    "boot/hook": ("etc/initramfs-tools/hooks/device-lending", 0o755),
+}
 WRAPPER = """\
 #!/bin/sh
 # Written by pcie.device_lending.daemon; changes here are lost.
@@ -79,7 +91,7 @@ class Release(t.NamedTuple):
 
     def units(self) -> dict[str, str]:
         """Return the systemd units by file name."""
-        directory, suffixes = "systemd/", (".service", ".socket", ".target", ".timer")
+        directory, suffixes = "systemd/", (".service", ".socket", ".target", ".timer", ".path")
         return {
             path[len(directory) :]: content.decode("utf-8")
             for path, (content, dummy) in self.files.items()
@@ -134,7 +146,7 @@ class Host:
         return {os.path.basename(path): read_text(path) or "" for path in paths if os.path.isfile(path)}
 
     def unit_states(self, units: t.Sequence[str]) -> dict[str, dict[str, bool]]:
-        """Return whether each unit is enabled and active; of one with a condition only the first."""
+        """Return whether each unit is enabled and active; of one that need not run now only the first."""
         told = self.run(["systemctl", "show", "--property=Id,UnitFileState,ActiveState", *units])[1]
         blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told.split("\n\n")]
         found = {block.get("Id", ""): block for block in blocks}
@@ -175,7 +187,7 @@ def config_text(config: dict[str, t.Any]) -> str:
 def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return the state that is wanted, in the form of C(current_state)."""
     units = release.units()
-    for unit in RUN:
+    for unit in (*RUN, *AT_BOOT):
         if unit not in units:
             raise DaemonError(f"The archive has no unit systemd/{unit}.")
     return {
@@ -184,11 +196,12 @@ def wanted_present(host: Host, release: Release, config: dict[str, t.Any]) -> di
         "config": config_text(config),
         "hooks": True,
         "units": units,
+        "boot": {path: release.text(source) for source, (path, dummy) in BOOT.items()},
         "command": release.text("bin/devlend") or WRAPPER,
         "completion": release.text("completions/devlend.bash"),
         "zsh_completion": release.text("completions/_devlend"),
         "manual": f"/{CODE}/current/{MANUAL_SOURCE}",
-        "services": {unit: _state(unit, enabled=True, active=True) for unit in RUN},
+        "services": {unit: _state(unit, enabled=True, active=True) for unit in (*RUN, *AT_BOOT)},
     }
 
 
@@ -200,11 +213,12 @@ def current_state(host: Host) -> dict[str, t.Any]:
         "config": read_text(host.path(CONFIG)),
         "hooks": os.path.isdir(host.path(HOOKS)),
         "units": host.installed_units(),
+        "boot": {path: read_text(host.path(path)) for path, dummy in BOOT.values()},
         "command": read_text(host.path(COMMAND)),
         "completion": read_text(host.path(COMPLETION)),
         "zsh_completion": read_text(host.path(ZSH_COMPLETION)),
         "manual": _link(host.path(MANUAL)),
-        "services": host.unit_states(RUN),
+        "services": host.unit_states((*RUN, *AT_BOOT)),
     }
 
 
@@ -216,16 +230,17 @@ def wanted_absent(before: dict[str, t.Any]) -> dict[str, t.Any]:
         "config": None,
         "hooks": before["hooks"],
         "units": {},
+        "boot": dict.fromkeys(path for path, dummy in BOOT.values()),
         "command": None,
         "completion": None,
         "zsh_completion": None,
         "manual": None,
-        "services": {unit: _state(unit, enabled=False, active=False) for unit in RUN},
+        "services": {unit: _state(unit, enabled=False, active=False) for unit in (*RUN, *AT_BOOT)},
     }
 
 
 def _state(unit: str, enabled: bool, active: bool) -> dict[str, bool]:
-    return {"enabled": enabled, **({} if unit in CONDITIONAL else {"active": active})}
+    return {"enabled": enabled, **({} if unit in (*CONDITIONAL, *AT_BOOT) else {"active": active})}
 
 
 def service(daemon: str) -> str:
@@ -250,6 +265,9 @@ def apply_present(
     sync_text(host.path(ZSH_COMPLETION), after["zsh_completion"])
     if before["manual"] != after["manual"]:
         _point(host.path(MANUAL), after["manual"])
+    for path, mode in BOOT.values():
+        sync_text(host.path(path), after["boot"][path], mode=mode)
+    os.makedirs(host.path(RESERVED), mode=0o755, exist_ok=True)
     _sync_units(host, before["units"], after["units"])
     restart = any(before[key] != after[key] for key in ("release", "config", "units"))
     touched = []
@@ -258,7 +276,7 @@ def apply_present(
     if disabled:
         _command(host, ["systemctl", "enable", *disabled])
     for unit, state in before["services"].items():
-        if restart or not state.get("active", state["enabled"]):
+        if unit not in AT_BOOT and (restart or not state.get("active", state["enabled"])):
             # One that is still starting is left to it, unless what it starts with has changed. A unit that has failed too
             # often refuses both until that is forgotten.
             host.run(["systemctl", "reset-failed", unit])
@@ -277,6 +295,12 @@ def apply_absent(host: Host, before: dict[str, t.Any], purge_store: bool) -> Non
         if any(state.values()):
             _command(host, ["systemctl", "disable", "--now", unit])
     _sync_units(host, before["units"], {})
+    shutil.rmtree(host.path(RESERVED), ignore_errors=True)
+    if before["boot"][INITRAMFS] is not None:
+        # Else the next boot would keep devices for nobody. It does nothing where none were.
+        _command(host, [host.path(INITRAMFS)])
+    for path, dummy in BOOT.values():
+        remove(host.path(path))
     for path in (CONFIG, COMMAND, COMPLETION, ZSH_COMPLETION, MANUAL):
         remove(host.path(path))
     for path in [CODE, *([STORE] if purge_store else [])]:

@@ -22,8 +22,8 @@ RELEASE, ATTACH, ALL = "release", "attach", "all"
 # Seconds that ownerd may take beyond the usual: it gives borrowers their grace, resets devices and waits for drivers.
 _TAKING_BACK = 180
 
-# The policy of a lease as it is without a word; the daemons say only what differs.
-_USUAL = {"grace": None, "on_loss": "detach", "attach_again": "always"}
+# What may be left out of a lease, as it is without a word; the daemons say only what differs.
+_USUAL = {"grace": None, "reserve": False, "on_loss": "detach", "attach_again": "always"}
 
 _SELECTOR_KEYS = ("address", "serial", "vendor", "device", "physical_function", "index")
 

@@ -326,6 +326,7 @@ class Host:
             "device": device,
             "class": pci_class,
             "driver": self.link(directory + "/driver"),
+            "override": self.read(directory + "/driver_override", "") or "",
             "iommu_group": self.link(directory + "/iommu_group"),
             "bars": parse_resource(self.read(directory + "/resource", "")),
             "serials": self.serials(address),

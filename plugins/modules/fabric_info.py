@@ -86,7 +86,8 @@ devices:
   type: list
   elements: dict
 grants:
-  description: What this host lends, with C(name), C(device), C(borrower), C(address), C(state) and C(message).
+  description: What this host lends, with C(name), C(device), C(borrower), C(reserve), C(reserved), C(address), C(state) and
+    C(message).
   returned: success
   type: list
   elements: dict

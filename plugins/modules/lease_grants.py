@@ -71,6 +71,14 @@ options:
           - How many seconds the borrower has to hand the device over when it is wanted back, from 0 to 3600.
           - By default as many as C(recall_grace) of the daemons' configuration says.
         type: float
+      reserve:
+        description:
+          - Whether this host keeps from using the device itself while nobody borrows it, and from its next boot on before
+            the device's own driver takes it.
+          - A device that is in use is reserved once nothing uses it; RV(actions) says so.
+          - Changing it ends no lease.
+        type: bool
+        default: false
   purge:
     description:
       - Whether grants that are not in O(grants) are revoked.
@@ -174,6 +182,7 @@ def main():
                     device=dict(type="dict", required=True, options=selector),
                     borrower=dict(type="str", required=True),
                     grace=dict(type="float"),
+                    reserve=dict(type="bool", default=False),
                 ),
             ),
             purge=dict(type="bool", default=True),

@@ -18,12 +18,12 @@ import typing as t
 VARIABLE = "device_lending_leases"
 
 LEASE_KEYS = ("name", "owner", "device", "borrower")
-# What each side is told of a lease's policy, where it is given.
-GRANT_POLICY = ("grace",)
-BORROW_POLICY = ("on_loss", "attach_again")
-POLICY_KEYS = GRANT_POLICY + BORROW_POLICY
-GRANT_KEYS = ("name", "device", "borrower", *GRANT_POLICY)
-BORROW_KEYS = ("name", "owner", *BORROW_POLICY)
+# What may be left out of a lease, by the side that is told it.
+GRANT_OPTIONS = ("grace", "reserve")
+BORROW_OPTIONS = ("on_loss", "attach_again")
+LEASE_OPTIONS = GRANT_OPTIONS + BORROW_OPTIONS
+GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS)
+BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS)
 CHOICES = {"on_loss": ("detach", "wait"), "attach_again": ("always", "once", "never")}
 GRACE_MAX = 3600
 SELECTOR_FORMS = (
@@ -153,8 +153,8 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         raise PlanError(f"{VARIABLE}: entry {index} is {_kind(item)}; a lease is a mapping of {', '.join(LEASE_KEYS)}.")
     where = f"{VARIABLE}: lease '{item['name']}'" if isinstance(item.get("name"), str) else f"{VARIABLE}: entry {index}"
     for key in item:
-        if key not in LEASE_KEYS + POLICY_KEYS:
-            raise PlanError(f"{where} has the unknown key '{key}'{_near(str(key), LEASE_KEYS + POLICY_KEYS)}.")
+        if key not in LEASE_KEYS + LEASE_OPTIONS:
+            raise PlanError(f"{where} has the unknown key '{key}'{_near(str(key), LEASE_KEYS + LEASE_OPTIONS)}.")
     for key in LEASE_KEYS:
         if item.get(key) in (None, ""):
             raise PlanError(f"{where} has no '{key}'; a lease needs {', '.join(LEASE_KEYS)}.")
@@ -178,12 +178,16 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
             f"{where}: owner and borrower are both '{item['owner']}'. "
             "A host uses its own devices without a lease: remove the entry or name another borrower."
         )
+    reserve = item.get("reserve", False)
+    if not isinstance(reserve, bool):
+        raise PlanError(f"{where}: reserve is {_kind(reserve)}; write true or false.")
     return {
         "name": str(name),
         "owner": str(item["owner"]),
         "device": _selector(item["device"], f"{where}, host '{item['owner']}'"),
         "borrower": str(item["borrower"]),
         **_policy(item, f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"),
+        **({"reserve": True} if reserve else {}),
     }
 
 

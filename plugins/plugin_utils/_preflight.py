@@ -441,6 +441,8 @@ def unlendable(function):
         return "it has I/O port BARs only, and windows carry memory only"
     if not bars:
         return "it has no memory BAR"
+    if function.get("override", "") not in ("", "(null)", "ntb_lend"):
+        return "its driver_override reserves it for %s" % function["override"]
     if function.get("virtual_functions") and function.get("driver") != "ntb_lend":
         return "it has %d virtual functions, which go when it is lent" % function["virtual_functions"]
     return None

@@ -138,6 +138,8 @@ class GrantOut(BaseModel):
     grace: Optional[float] = Field(..., description="As it was put; null for recall_grace of the configuration.")
     address: Optional[str]
     state: str = Field(..., description="unresolved, offered, held, leased or quarantined")
+    reserve: bool = Field(..., description="This host is not to use the device itself, nor at its next boot.")
+    reserved: bool = Field(..., description="It does not. Where it still does though not meant to, message says why.")
     message: str
 
 

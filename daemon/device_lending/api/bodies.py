@@ -70,6 +70,7 @@ class GrantIn(Body):
     device: Any = _checked(forms.DEVICE, "It must match one function.")
     borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
     grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
+    reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
 
 
 class GrantsIn(Body):
@@ -83,6 +84,7 @@ class NamedGrantIn(Body):
     device: Any = _checked(forms.DEVICE, "As in the list of grants.")
     borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
     grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
+    reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
     force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 

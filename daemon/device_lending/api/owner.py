@@ -20,6 +20,16 @@ from device_lending.store.base import Store
 from device_lending.trust import Trust
 
 
+def _grant(name: str, said: bodies.GrantIn | bodies.NamedGrantIn) -> dict[str, Any]:
+    return {
+        "name": name,
+        "device": said.device,
+        "borrower": said.borrower,
+        "grace": said.grace,
+        "reserve": said.reserve,
+    }
+
+
 def create(
     owner: Owner,
     port: KernelPort,
@@ -33,14 +43,11 @@ def create(
 
     def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
         common.limit(body.grants, "grants")
-        items = [
-            {"name": item.name, "device": item.device, "borrower": item.borrower, "grace": item.grace}
-            for item in body.grants
-        ]
+        items = [_grant(item.name, item) for item in body.grants]
         return owner.put_grants(items, purge=body.purge, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:
-        items = [{"name": name, "device": body.device, "borrower": body.borrower, "grace": body.grace}]
+        items = [_grant(name, body)]
         return owner.put_grants(items, purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def delete_grant(name: str, body: bodies.DeleteGrantIn) -> Answer | Pending:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from device_lending.doctor import borrowed, bridge, iommu, leases, links, modules, security
+from device_lending.doctor import borrowed, bridge, iommu, leases, links, modules, overrides, security
 from device_lending.doctor.facts import Facts
 from device_lending.doctor.finding import Finding, in_order
 
@@ -19,6 +19,7 @@ _CHECKS = (
     links.links,
     links.peers,
     leases.offers,
+    overrides.check,
     leases.leases,
     leases.attachments,
     borrowed.driver,

@@ -156,12 +156,14 @@ class Answers:
 class Facts:
     """All of a host. `firmware_iommu` are ACPI tables that describe one; `groups` are by PCI function.
 
+    `overridden` are functions with a driver_override of ours, and the drivers they have.
     `dead_mounts`: (mount point, device) whose device is not there any more. `config` is None when it cannot be used;
     `config_problem` says why, `config_denied` whether for want of permission.
     """
 
     release: str
     functions: int
+    overridden: Mapping[str, str | None]
     bridges: tuple[Bridge, ...]
     iommu_units: tuple[str, ...]
     firmware_iommu: tuple[str, ...]

@@ -29,6 +29,7 @@ def read(places: Places, clients: Mapping[str, Client], runner: Runner) -> Facts
     return Facts(
         release=release,
         functions=len(functions),
+        overridden={row.address: row.driver for row in functions if row.override == "ntb_lend"},
         bridges=bridges,
         iommu_units=hardware.iommu_units(roots),
         firmware_iommu=hardware.firmware_iommu(roots),

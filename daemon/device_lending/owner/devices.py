@@ -19,19 +19,27 @@ from device_lending.store.owner import Lease
 class Devices:
     """Scans functions and judges them. Holds no state apart from the scanner's serial numbers.
 
-    `stuck` says in words what hangs at a device, "" when nothing does.
+    `stuck` says in words what hangs at a device, "" when nothing does; `serials` are those of what is reserved.
     """
 
-    def __init__(self, roots: Roots, port: kernel.KernelPort, config: Config, stuck: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        roots: Roots,
+        port: kernel.KernelPort,
+        config: Config,
+        stuck: Callable[[str], str],
+        serials: Callable[[], dict[str, str | None]],
+    ) -> None:
         self._roots = roots
         self._stuck = stuck
+        self._serials = serials
         self._kernel = port
         self._scanner = Scanner(roots)
         self._configured = {item.ntb for item in config.links or ()}
 
     def scan(self, leases: Sequence[Lease]) -> list[Function]:
-        """All functions; those lent keep the serial number they had before."""
-        return self._scanner.scan({lease.address: lease.serial for lease in leases})
+        """All functions; those lent or reserved keep the serial number they had before."""
+        return self._scanner.scan({**self._serials(), **{lease.address: lease.serial for lease in leases}})
 
     def config_space(self, address: str, host: str) -> dict[str, str]:
         """See pci.config.document."""

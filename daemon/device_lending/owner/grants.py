@@ -64,7 +64,8 @@ def parse(items: Sequence[dict[str, Any]], host: str, removed: Iterable[str] = (
             )
         if name in grants:
             raise LendingError("duplicate_name", f"grant {name} is in the list twice; names are unique", name=name)
-        grants[name] = Grant(name, selector.parse(item["device"], name), borrower, grace=item.get("grace"))
+        device = selector.parse(item["device"], name)
+        grants[name] = Grant(name, device, borrower, grace=item.get("grace"), reserve=item.get("reserve", False))
     return list(grants.values())
 
 
@@ -87,6 +88,7 @@ def plan(
     before = {grant.name: grant for grant in current}
     # What stays as it is need not be there: a device that is away stands in nobody's way.
     changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
+    changed += [grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)]
     addresses = {grant.name: selector.resolve(grant.device, functions, host, grant.name).address for grant in changed}
     after = {name: grant for name, grant in before.items() if not purge and name not in removed}
     after.update({grant.name: replace(grant, held="") for grant in wanted})
@@ -102,15 +104,21 @@ def plan(
         if new is None:
             actions.append(f"revoke {name}")
         elif old is None:
-            actions.append(f"grant {name}: {addresses[name]} to {new.borrower}")
+            actions.append(f"grant {name}: {addresses[name]} to {new.borrower}{', reserved' if new.reserve else ''}")
         elif not _same(old, new):
-            actions.append(f"change grant {name}: {addresses[name]} to {new.borrower}")
+            reserved = ", reserved" if new.reserve else ", no longer reserved" if old.reserve else ""
+            actions.append(f"change grant {name}: {addresses[name]} to {new.borrower}{reserved}")
         else:
             if old.grace != new.grace:
                 given = "as the configuration has it" if new.grace is None else f"{new.grace:g} s"
                 actions.append(f"change the grace of {name}: {given}")
             if old.held and not new.held:
                 actions.append(f"offer {name} again")
+            if _is_reserved_now(old, new):
+                function = by_address[addresses[name]]
+                actions.append(_reserve(name, function, lent_addresses, assess, host))
+            elif old.reserve and not new.reserve:
+                actions.append(f"no longer reserve {name}")
             continue
         if new is not None:
             _check_usable(name, by_address[addresses[name]], lent_addresses, assess, host)
@@ -137,6 +145,20 @@ def plan(
 
 def _same(old: Grant | None, new: Grant) -> bool:
     return old is not None and (old.device, old.borrower) == (new.device, new.borrower)
+
+
+def _is_reserved_now(old: Grant | None, new: Grant) -> bool:
+    return old is not None and new.reserve and not old.reserve
+
+
+def _reserve(name: str, function: Function, lent: set[str], assess: Assess, host: str) -> str:
+    """What reserving the device of a grant that stands comes to, in words. Raises LendingError device_not_lendable."""
+    now: list[str] = []
+    if function.address not in lent:
+        never, now = assess(function)
+        if never:
+            raise _not_lendable(name, function, never, host)
+    return f"reserve {name}: {function.address}" + (f", once it is free: {'; '.join(now)}" if now else "")
 
 
 def covers(grant: Grant, lease: Lease) -> bool:
@@ -177,12 +199,7 @@ def _check_usable(name: str, function: Function, lent: set[str], assess: Assess,
         return
     never, now = assess(function)
     if never:
-        raise LendingError(
-            "device_not_lendable",
-            f"grant {name}: {function.address} of host {host} cannot be lent: {'; '.join(never)}",
-            name=name,
-            device=function.address,
-        )
+        raise _not_lendable(name, function, never, host)
     if now:
         raise LendingError(
             "device_busy",
@@ -191,3 +208,12 @@ def _check_usable(name: str, function: Function, lent: set[str], assess: Assess,
             name=name,
             device=function.address,
         )
+
+
+def _not_lendable(name: str, function: Function, never: Sequence[str], host: str) -> LendingError:
+    return LendingError(
+        "device_not_lendable",
+        f"grant {name}: {function.address} of host {host} cannot be lent: {'; '.join(never)}",
+        name=name,
+        device=function.address,
+    )

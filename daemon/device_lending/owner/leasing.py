@@ -36,7 +36,10 @@ RESET_LIMIT = 90.0
 
 
 class Leasing:
-    """Carries out what was decided. Raises LendingError. `step` is told device, step and limit, see Turns.step."""
+    """Carries out what was decided. Raises LendingError. `step` is told device, step and limit, see Turns.step.
+
+    `keeps` says of a device that nobody has whether it is reserved.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Leasing:
         lock: threading.Lock,
         step: Callable[[str, str, float], None],
         telling: Telling,
+        keeps: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._kernel = port
@@ -58,6 +62,7 @@ class Leasing:
         self._step = step
         self._telling = telling
         self._timed = telling.latencies.timed
+        self._keeps = keeps
 
     def enter(
         self, name: str, borrower: str, function: Function, link: Link, greatest: int, grace: float | None = None
@@ -201,10 +206,14 @@ class Leasing:
         self._telling.cleared(lease)
 
     def give_back(self, lease: Lease) -> bool:
-        """The function gets its own driver, the row goes; a function that ends up without is quarantined: False."""
+        """The function gets its own driver, the row goes; a function that ends up without is quarantined: False.
+
+        One that is reserved stays with ntb_lend.
+        """
         try:
-            with self._timed("take_back", "driver"):
-                self._binder.restore(lease.address, lease.driver, self._driver_step(lease.address))
+            if not self._keeps(lease.address):
+                with self._timed("take_back", "driver"):
+                    self._binder.restore(lease.address, lease.driver, self._driver_step(lease.address))
         except DeviceGone as error:
             log.warning("lease %s: %s", lease.name, error)  # nothing is left that could be quarantined
         except BindError as error:
@@ -212,6 +221,10 @@ class Leasing:
             return False
         self._write(self._store.remove_lease, lease.address)
         return True
+
+    def keep(self, address: str) -> None:
+        """Give a function that nobody has to ntb_lend. Raises BindError; then it has its own driver."""
+        self._binder.bind(address, self._driver_step(address))
 
     def free(self, address: str) -> None:
         """Give a function without a lease back to its own driver."""

@@ -35,7 +35,16 @@ class Due:
 class Reconciler:
     """Keeps the in-memory half of each lease. What changes anything must be called under the owner's lock."""
 
-    def __init__(self, store: OwnerStore, leasing: Leasing, config: Config, clock: Clock, telling: Telling) -> None:
+    def __init__(
+        self,
+        store: OwnerStore,
+        leasing: Leasing,
+        config: Config,
+        clock: Clock,
+        telling: Telling,
+        keeps: Callable[[str], bool],
+    ) -> None:
+        self._keeps = keeps
         self._store = store
         self._leasing = leasing
         self._config = config
@@ -93,7 +102,12 @@ class Reconciler:
         if not self._settled and any(not lease.live for lease in leases):
             return True
         known = {lease.address: lease for lease in leases}
-        return any(_is_strange(lent, known.get(lent.address)) for lent in lents)
+        strange = [lent for lent in lents if _is_strange(lent, known.get(lent.address))]
+        return any(not self._is_reserved(lent) for lent in strange)
+
+    def _is_reserved(self, lent: Lent) -> bool:
+        """Whether a function without a lease is where it should be."""
+        return not lent.leased and lent.state != "quarantined" and self._keeps(lent.address)
 
     def step(
         self,
@@ -163,6 +177,8 @@ class Reconciler:
 
     def _unknown(self, lent: Lent, peerings: Sequence[Peering], functions: Sequence[Function], due: Due) -> None:
         """A function bound to ntb_lend without a row: after a lost store, or a crash between two steps."""
+        if self._is_reserved(lent):
+            return
         if not lent.leased and lent.state != "quarantined":
             log.info("device %s: bound to ntb_lend without a lease", lent.address)
             due.frees.append(lent.address)

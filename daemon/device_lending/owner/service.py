@@ -29,11 +29,14 @@ from device_lending.owner.bans import Bans
 from device_lending.owner.devices import Assessor, Devices, document
 from device_lending.owner.leasing import DRIVER_LIMIT, Leasing
 from device_lending.owner.reconcile import Reconciler, snapshot
+from device_lending.owner.reserved import Reserved
+from device_lending.owner.reserving import Reserving
 from device_lending.owner.telling import Telling
 from device_lending.owner.turns import Turn, Turns
 from device_lending.owner.withdrawals import Runs, Withdrawals
 from device_lending.pci import selector
-from device_lending.pci.binding import Binder
+from device_lending.pci.binding import Binder, BindError
+from device_lending.pci.nodes import driver_of
 from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots
 from device_lending.pending import Answer, Pending
@@ -46,6 +49,7 @@ _LOOK = 0.2
 _REPEAT = 2.0
 # How often a device is chosen anew for a lease whose grant changes meanwhile.
 _ATTEMPTS = 3
+_OTHER = "another device than the one that was reserved; revoke the grant, and grant it anew"
 
 
 class Owner:
@@ -62,6 +66,7 @@ class Owner:
         clock: Clock,
         drain: Drain,
         lanes: Runs,
+        reserved: Reserved,
         turns: Turns | None = None,
     ) -> None:
         self.config = config
@@ -72,10 +77,14 @@ class Owner:
         self._clock = clock
         self._lock = threading.Lock()
         self._turns = turns or Turns(config.host, clock)
-        self._devices = Devices(roots, port, config, self._turns.stuck)
+        self._reserving = Reserving(store, reserved, partial(driver_of, roots), clock)
+        self._devices = Devices(roots, port, config, self._turns.stuck, self._reserving.serials)
         self.telling = Telling(Journal("ownerd", config.host, clock), clock)
-        self._leasing = Leasing(store, port, binder, clock, config.host, self._lock, self._turns.step, self.telling)
-        self._reconciler = Reconciler(store, self._leasing, config, clock, self.telling)
+        keeps = self._reserving.keeps
+        self._leasing = Leasing(
+            store, port, binder, clock, config.host, self._lock, self._turns.step, self.telling, keeps
+        )
+        self._reconciler = Reconciler(store, self._leasing, config, clock, self.telling, keeps)
         self._bans = Bans(store, port, config.host)
         self._stopping = threading.Event()
         self._withdrawals = Withdrawals(lanes)
@@ -114,7 +123,20 @@ class Owner:
         assessor = self._devices.assessor()
         banned = {ban.host for ban in self._bans.all()}
         is_drained = self._drain.state() is not None
-        return [self._grant(grant, leases, functions, assessor, banned, is_drained) for grant in self._store.grants()]
+        reserved = self._reserving.names()
+        return [
+            self._reservation(self._grant(grant, leases, functions, assessor, banned, is_drained), grant, reserved)
+            for grant in self._store.grants()
+        ]
+
+    def _reservation(self, found: dict[str, Any], grant: Grant, reserved: Collection[str]) -> dict[str, Any]:
+        """A grant with what is to be said of its reservation; `reserved` are the names of those that are."""
+        is_reserved = grant.name in reserved
+        message = found["message"]
+        if grant.reserve and not is_reserved:
+            problem = self._reserving.problem(grant.name) or "nobody has looked yet"
+            message = "; ".join(part for part in (message, f"not reserved yet: {problem}") if part)
+        return {**found, "reserve": grant.reserve, "reserved": is_reserved, "message": message}
 
     def _grant(
         self,
@@ -147,6 +169,8 @@ class Owner:
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
         why = assessor.never(function) + assessor.now(function, False)
+        if self._reserving.is_swapped(function):
+            why.insert(0, f"{function.address} is {_OTHER}")
         if is_drained:
             why.insert(0, "this host is drained; devlend undrain has it lend again")
         if grant.borrower in banned:
@@ -236,8 +260,11 @@ class Owner:
                 purge=purge,
                 force=force,
             )
+            if not dry_run:
+                self._reserving.retry(grant.name for grant in wanted)
             if dry_run or not plan.changed:
                 return plan.document()
+            reserved = set(self._reserving.standing())
             with self._lock:
                 # What the plan rests on may have changed while it was made: devices were looked at for it.
                 if current == self._store.grants() and _rights(leases) == _rights(self._store.leases()):
@@ -249,6 +276,9 @@ class Owner:
         def settled() -> None:
             with contextlib.suppress(kernel.KernelError):
                 self.reconcile()  # a lease found in the kernel gets its grant's name before anybody asks for it
+            for address in reserved - set(self._reserving.standing()):
+                with contextlib.suppress(LendingError):  # what hangs there is named already
+                    self._turns.run(address, partial(self._free, address))
             for borrower in {grant.borrower for grant in plan.after}:
                 notify.offers_changed(borrower)
 
@@ -544,18 +574,24 @@ class Owner:
         return None
 
     def _check_free(self, name: str, function: Function, leases: list[Lease]) -> None:
+        problem = self._unfree(function, leases)
+        if problem is not None:
+            code, text = problem
+            raise LendingError(code, f"lease {name}: {function.address} of host {self.config.host} {text}")
+
+    def _unfree(self, function: Function, leases: list[Lease]) -> tuple[str, str] | None:
+        """Why a function cannot be had, as a code and in words; None when it can. At its turn."""
         held = next((row for row in leases if row.address == function.address), None)
         other = held or quarantine.of(function, leases)
         if other is not None:
             state = f"quarantined: {other.message}" if not other.live else f"leased as {other.name}"
-            code = "device_busy" if other.live else "quarantined"
-            raise LendingError(code, f"lease {name}: {function.address} of host {self.config.host} is {state}")
+            return "device_busy" if other.live else "quarantined", f"is {state}"
+        if self._reserving.is_swapped(function):
+            return "device_not_lendable", f"is {_OTHER}"
         never, now = self._assess(self._devices.assessor(), function)
         if never or now:
-            raise LendingError(
-                "device_busy" if now else "device_not_lendable",
-                f"lease {name}: {function.address} of host {self.config.host} cannot be lent: {'; '.join(never + now)}",
-            )
+            return "device_busy" if now else "device_not_lendable", f"cannot be lent: {'; '.join(never + now)}"
+        return None
 
     def release(self, name: str, epoch: int, link_id: int, host: str) -> None:
         """The borrower has detached the device. A lease that is over already is no error."""
@@ -628,9 +664,31 @@ class Owner:
             self._leasing.clear(row)
 
     def _free(self, address: str) -> None:
-        """Give a function back that is bound without a lease, unless it has one meanwhile."""
-        if all(row.address != address for row in self._store.leases()):
+        """Give a function back that is bound without a lease, unless it has one meanwhile, or is reserved."""
+        if all(row.address != address for row in self._store.leases()) and not self._reserving.keeps(address):
             self._leasing.free(address)
+
+    def _reserve(self, grant: Grant, address: str) -> None:
+        """Reserve the device of a grant, unless it is in use, or the grant means another one by now."""
+        leases = self._store.leases()
+        function = next((row for row in self._devices.scan(leases) if row.address == address), None)
+        if function is None or grant not in self._store.grants() or grant.name in self._reserving.names():
+            return
+        lease = next((row for row in leases if row.address == address), None)
+        is_its_own = lease is not None and lease.live and lease.name == grant.name
+        unfree = None if is_its_own else self._unfree(function, leases)
+        if self._reserving.is_other(grant, address):
+            unfree = "device_not_lendable", f"is {_OTHER}"
+        if unfree is not None:
+            self._reserving.failed(grant.name, f"{address} {unfree[1]}")
+            return
+        try:
+            # In this order: what is written down is what a boot does, and it was free a moment ago.
+            self._reserving.put(grant.name, function)
+            if lease is None:
+                self._leasing.keep(address)
+        except (BindError, OSError) as error:
+            self._reserving.failed(grant.name, str(error))
 
     def _end_alone(self, lease: Lease, why: str) -> None:
         try:
@@ -650,15 +708,30 @@ class Owner:
         leases = self._store.leases()
         peerings = self._announcements.peerings(self.config, links)
         self._bans.enforce(peerings, self._clock.wall())
+        given_up = self._reserving.withdraw()
         functions = self._devices.scan(leases) if self._reconciler.is_puzzled(lents) else None
         with self._lock:
             due = self._reconciler.step(lents, peerings, functions, partial(self._turns.quiet_since, mark))
         for lease, why in due.ends:
             self._begin_alone(lease.address, partial(self._end_alone, lease, why))
-        for address in due.frees:
+        for address in {*due.frees, *given_up}:
             self._begin_alone(address, partial(self._free, address))
+        self._reserve_due()
         self._turns.name()
         return links
+
+    def _reserve_due(self) -> None:
+        due = self._reserving.due()
+        functions = self._devices.scan(self._store.leases()) if due else []
+        for grant in due:
+            live = self._live(grant.name)
+            try:
+                address = selector.resolve(grant.device, functions, self.config.host, grant.name).address
+            except LendingError as error:
+                self._reserving.failed(grant.name, error.message)
+                continue
+            if live is None or live.address == address:
+                self._begin_alone(address, partial(self._reserve, grant, address))
 
     def _begin_alone(self, device: str, work: Callable[[], None]) -> None:
         """Begin what nobody waits for; what hangs there is named already."""

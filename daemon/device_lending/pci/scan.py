@@ -34,7 +34,8 @@ class Function:
     """One PCI function. vendor and device are 4, class_code 6 hexadecimal digits without 0x.
 
     A virtual function knows its physical one and its number there, from 0. `slot` is the physical slot, as the kernel
-    names it; None where it knows of none. One that `hangs` cannot be read in full: a driver or a reset does not end.
+    names it; None where it knows of none. `number` is the serial number in configuration space, which is seen whatever
+    its driver. One that `hangs` cannot be read in full: a driver or a reset does not end.
     """
 
     address: str
@@ -50,6 +51,7 @@ class Function:
     virtual_index: int | None = None
     slot: str | None = None
     hangs: bool = False
+    number: str | None = None
 
     @property
     def place(self) -> str | None:
@@ -149,6 +151,7 @@ class Scanner:
             virtual_index=self._virtual_index(physical, address) if physical else None,
             slot=slot,
             hangs=guarded is None,
+            number=serial,
         )
 
     def _virtual_index(self, physical: str, address: str) -> int | None:

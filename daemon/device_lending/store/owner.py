@@ -50,7 +50,8 @@ CREATE TABLE bans (
 _SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
 _SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL; ALTER TABLE leases ADD COLUMN seen REAL"
 _SCHEMA_6 = "ALTER TABLE grants ADD COLUMN grace REAL; ALTER TABLE leases ADD COLUMN grace REAL"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_6)
+_SCHEMA_7 = "ALTER TABLE grants ADD COLUMN reserve INTEGER NOT NULL DEFAULT 0"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_6, _SCHEMA_7)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Grant:
     """The word of a person that `borrower` may borrow `device`.
 
     `held` says why it is not lent although granted (a person recalled it); "" when it is offered. `grace` is how many
-    seconds the borrower has to hand the device over; None for as many as the configuration gives.
+    seconds the borrower has to hand the device over; None for as many as the configuration gives. With `reserve` this
+    host does not use the device either while nobody borrows it.
     """
 
     name: str
@@ -66,10 +68,13 @@ class Grant:
     borrower: str
     held: str = ""
     grace: float | None = None
+    reserve: bool = False
 
     def document(self) -> dict[str, object]:
         """What `before` and `after` of the API hold."""
-        own = {} if self.grace is None else {"grace": self.grace}
+        own: dict[str, object] = {} if self.grace is None else {"grace": self.grace}
+        if self.reserve:
+            own["reserve"] = True
         return {"name": self.name, "device": self.device, "borrower": self.borrower, **own}
 
 
@@ -138,9 +143,16 @@ class OwnerStore(Store):
         with self._db.transaction(durable=any(grant not in present for grant in grants)) as connection:
             connection.execute("DELETE FROM grants")
             connection.executemany(
-                "INSERT INTO grants VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (grant.name, json.dumps(grant.device, sort_keys=True), grant.borrower, grant.held, grant.grace)
+                    (
+                        grant.name,
+                        json.dumps(grant.device, sort_keys=True),
+                        grant.borrower,
+                        grant.held,
+                        grant.grace,
+                        grant.reserve,
+                    )
                     for grant in grants
                 ],
             )
@@ -268,7 +280,9 @@ def following_epoch(last: int, now: float, least: int) -> int:
 
 
 def _grant(row: sqlite3.Row) -> Grant:
-    return Grant(row["name"], json.loads(row["device"]), row["borrower"], row["held"], row["grace"])
+    return Grant(
+        row["name"], json.loads(row["device"]), row["borrower"], row["held"], row["grace"], bool(row["reserve"])
+    )
 
 
 def _lease(row: sqlite3.Row) -> Lease:

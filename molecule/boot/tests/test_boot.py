@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import fabric
-import journal
 import pytest
+from boots import reboot
 from testinfra.host import Host
 
 PLACE = "/mnt/borrowed"
@@ -58,24 +57,6 @@ def kept(borrower: Host) -> bool:
     except RuntimeError:  # the host is not there yet
         return False
     return found.rc == 0 and found.stdout.strip() == TEXT
-
-
-def boot(host: Host) -> str:
-    """Which boot of the host it is; '' while it cannot be reached."""
-    try:
-        return str(host.run("cat /proc/sys/kernel/random/boot_id").stdout.strip())
-    except RuntimeError:
-        return ""
-
-
-def reboot(*hosts: Host) -> None:
-    """Reboot hosts in good order, and wait until all are back."""
-    before = [boot(host) for host in hosts]
-    for host in hosts:
-        name = host.backend.get_hostname()
-        subprocess.run([*journal.SSH, name, "systemctl reboot"], timeout=60, check=False, capture_output=True)
-    for host, old in zip(hosts, before, strict=True):
-        fabric.until(lambda host=host, old=old: boot(host) not in ("", old), 400, "the host is back")
 
 
 def errors(host: Host) -> list[str]:

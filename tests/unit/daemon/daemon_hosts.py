@@ -72,6 +72,7 @@ class Host:
         self.kernel = FakeKernel(self.tree, name)
         self.binder = BusBinder(self.tree)
         self.binder.lent_hook = self.kernel.bound
+        self.reserved = self.base / "etc/device-lending/reserved.d"
         self.config = Config(name, **{"lease_ttl": 1.0, "recall_grace": 1.0, **settings})
         self.ownerd: Running | None = None
         self.borrowerd: Running | None = None
@@ -79,7 +80,10 @@ class Host:
     def start_owner(self) -> None:
         store = OwnerStore(str(self.base / "ownerd.sqlite3"))
         drain = self.drain("ownerd")
-        parts = ownerd.assemble(self.config, store, self.kernel, self.tree.roots, self.binder, Clock(), drain)
+        self.reserved.mkdir(parents=True, exist_ok=True)
+        parts = ownerd.assemble(
+            self.config, store, self.kernel, self.tree.roots, self.binder, Clock(), drain, self.reserved
+        )
         parts.watch._retry = 0.1
         parts.ticker._interval = lambda: 0.1
         self.ownerd = Running(parts, self.base / "ownerd.sock")

@@ -111,6 +111,8 @@ def test_grants_read_back(host):
             "grace": None,
             "address": "0000:03:00.0",
             "state": "offered",
+            "reserve": False,
+            "reserved": False,
             "message": "",
         }
     ]

@@ -145,6 +145,11 @@ def no_disk(p):
     mounted(p, "rw", "rw", "252:1", "/dev/vda1")
 
 
+def left_reserved(p):
+    home = p.tree.add_function("0000:08:00.0")
+    (home / "driver_override").write_text("ntb_lend\n")
+
+
 def state(value):
     return lambda p: p.tree.write(f"{HOME}/nvme/nvme7/state", value + "\n")
 
@@ -202,6 +207,9 @@ FAULTS = {
     "nobody there": (lambda p: p.links(announced=None), "peer", "have not said its name", "on node-b"),
     "unresolved": (lambda p: p.row("grants", state="unresolved", address=None, message="no such device"), "offers",
                    "grant scratch to node-b: no such device", "devlend devices"),
+    "not reserved": (lambda p: p.row("grants", reserve=True, reserved=False, message="not reserved yet: /data"), "offers",
+                     "is to be reserved, and is not: not reserved yet: /data", "without --reserve"),
+    "left reserved": (left_reserved, "offers", "0000:08:00.0 was left at ntb_lend; it has no driver", "drivers_probe"),
     "not offered": (lambda p: waiting(p, name="slow"), "offers", "node-b does not offer fast to this host; it offers slow",
                     "devlend return fast"),
     "cannot be lent": (lambda p: p.row("devices", lendable=False, reasons=["it is a bridge"]), "lease", "it is a bridge",
@@ -262,6 +270,7 @@ NOTES = {
                    "is being taken back from node-b: recalled by a person"),
     "asked for": (lambda p: p.row("attachments", state="requesting", address=None), "lease", "node-b is being asked"),
     "not attached by itself": (spent, "lease", "fast is not attached by itself: attach_again is never"),
+    "reserved": (lambda p: p.row("grants", reserve=True, reserved=True), "offers", f"{NVME} is reserved for scratch"),
     "on hold": (lambda p: p.row("grants", state="held", message="recalled"), "offers", "on hold"),
     "wanted back": (lambda p: p.row("attachments", recall_deadline="12:00"), "attach", "wants it back"),
     "refused mappings": (lambda p: p.row("attachments", mappings={"errors": 2}), "attach", "2 DMA mappings refused"),

@@ -40,7 +40,7 @@ class Bench:
         self.telling = Telling(Journal("ownerd", "node-a", Clock()), Clock())
         self.leasing = Leasing(
             self.store, self.kernel, self.binder, Clock(), "node-a", lock, lambda *step: steps.append(step),
-            self.telling,
+            self.telling, lambda _address: False,
         )  # fmt: skip
 
     def give(self):

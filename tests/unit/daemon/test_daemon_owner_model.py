@@ -28,6 +28,8 @@ from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.links import Announcements
+from device_lending.owner.reserved import Reserved
+from device_lending.owner.reserving import AGAIN
 from device_lending.owner.service import Notifier, Owner
 from device_lending.owner.turns import Turns
 from device_lending.store.owner import OwnerStore
@@ -89,6 +91,8 @@ class OwnerModel(RuleBasedStateMachine):
         for touched, operation in ((self.kernel, "lend"), (self.kernel, "unlend"), (self.kernel, "ban"),
                                    (self.binder, "_write")):  # fmt: skip
             setattr(touched, operation, self.without_the_lock(getattr(touched, operation)))
+        (self.base / "reserved.d").mkdir()
+        self.reserve: frozenset[str] = frozenset()
         self.given: dict[int, str] = {}  # device by epoch
         self.asked: set[int] = set()
         self.backup: Path | None = None
@@ -115,6 +119,7 @@ class OwnerModel(RuleBasedStateMachine):
             Clock(lambda: self.wall, lambda: self.now),
             Drain(self.base / "drained", self.base / "drained-until-boot", Clock()),
             AtOnce(),
+            Reserved(self.base / "reserved.d", self.tree.roots),
             Turns("node-a", Clock(lambda: self.wall, lambda: self.now), lambda work: work()),
         )
 
@@ -168,7 +173,10 @@ class OwnerModel(RuleBasedStateMachine):
 
     @rule(grants=GRANTS, killed=st.sampled_from(["", "", "unlend", "lent", "links"]))
     def put_grants(self, grants, killed):
-        items = [{"name": name, "device": device, "borrower": to} for name, (device, to) in grants.items()]
+        items = [
+            {"name": name, "device": device, "borrower": to, "reserve": name in self.reserve}
+            for name, (device, to) in grants.items()
+        ]
         allowed = {(to, self.address_of(device)) for device, to in grants.values()}
         wanted = [
             lent
@@ -246,6 +254,20 @@ class OwnerModel(RuleBasedStateMachine):
                 assert self.address_of(grant.device) == lent.address
                 assert epoch > max(self.given, default=0), "an epoch was given twice"
                 self.given[epoch] = lent.address
+
+    @rule(names=st.frozensets(st.sampled_from(NAMES)), killed=st.sampled_from(["", "", "put", "remove"]))
+    def reserve_devices(self, names, killed):
+        """With the grants that there are, which ends no lease; the daemon may be killed before it writes that down."""
+        self.reserve = names
+
+        def kill(*_arguments):
+            raise Killed
+
+        if killed:
+            setattr(self.owner._reserving._reserved, killed, kill)
+        self.put_grants({row.name: (row.device, row.borrower) for row in self.store.grants()}, "")
+        self.look()
+        self.owner._reserving._reserved.__dict__.pop(killed, None)
 
     @rule(address=st.sampled_from(sorted(DEVICES)))
     def attach(self, address):
@@ -349,6 +371,26 @@ class OwnerModel(RuleBasedStateMachine):
         self.look()
         rows = {row.epoch: row.address for row in self.store.leases() if row.live}
         assert rows == {epoch: lent.address for epoch, lent in self.live().items()}
+        self.check_reserved()
+
+    def check_reserved(self):
+        """What is reserved and nothing else stays with ntb_lend while nobody has it, and is written down."""
+        self.now += AGAIN
+        self.look()
+        self.look()
+        lent = {lent.address for lent in self.live().values()}
+        rows = {row.name: row.address for row in self.store.leases()}
+        wanted = {self.address_of(row.device): row.name for row in self.store.grants() if row.reserve}
+        # One whose device is another one's yet waits for it, and so does one that has another device yet.
+        settled = {address for address, name in wanted.items() if rows.get(name, address) == address}
+        settled -= {address for name, address in rows.items() if wanted.get(address, name) != name}
+        for address in DEVICES:
+            if address in settled:
+                assert self.tree.driver_of(address) == "ntb_lend", address
+                assert (self.base / "reserved.d" / address).exists()
+            elif address not in wanted and address not in lent:
+                assert self.tree.driver_of(address) == "nvme", address
+                assert not (self.base / "reserved.d" / address).exists()
 
     @initialize()
     def begin(self):

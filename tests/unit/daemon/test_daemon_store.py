@@ -35,7 +35,8 @@ def store(tmp_path):
 def test_everything_reads_back_as_written_after_a_restart(tmp_path):
     path = str(tmp_path / "o.sqlite3")
     store = OwnerStore(path)
-    grants = [Grant("b", {"vendor": "8086", "device": "0a54"}, "node-c"), Grant("a", {"serial": "x"}, "node-b", "held")]
+    other = Grant("b", {"vendor": "8086", "device": "0a54"}, "node-c", reserve=True)
+    grants = [other, Grant("a", {"serial": "x"}, "node-b", "held")]
     store.replace_grants(grants)
     store.add_lease(lease())
     epoch = store.next_epoch(1000.0)

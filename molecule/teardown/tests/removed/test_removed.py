@@ -18,6 +18,8 @@ GONE = (
     "/etc/modules-load.d/device-lending.conf",
     "/usr/local/bin/devlend",
     "/run/device-lending/ownerd.sock",
+    "/etc/udev/rules.d/60-device-lending.rules",
+    "/etc/initramfs-tools/hooks/device-lending",
 )
 # What converge.yml leaves in the kernel log: scenarios that went before have provoked errors.
 BEGINS = "teardown begins"

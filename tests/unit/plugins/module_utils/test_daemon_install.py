@@ -27,6 +27,12 @@ TREE = {
     "systemd/device-lending-handover.service": "[Unit]\nDescription=handover\n",
     "systemd/device-lending-metrics.timer": "[Unit]\nDescription=metrics\n",
     "systemd/device-lending-hooks.service": "[Unit]\nDescription=hooks\n",
+    "systemd/device-lending-initramfs.path": "[Unit]\nDescription=initramfs\n",
+    "systemd/device-lending-reserve.service": "[Unit]\nDescription=reserve\n",
+    "boot/reserve": "#!/bin/sh\n",
+    "boot/initramfs": "#!/bin/sh\n",
+    "boot/hook": "#!/bin/sh\n",
+    "boot/60-device-lending.rules": "ACTION\n",
     "completions/devlend.bash": "complete devlend\n",
     "completions/_devlend": "#compdef devlend\n",
     "pyproject.toml": "",
@@ -156,7 +162,9 @@ def test_a_new_configuration_restarts(scene):
     assert yaml.safe_load((scene.root / "etc/device-lending/config.yaml").read_text())["hook_timeout"] == 5
 
 
-@pytest.mark.parametrize("missing", ["ownerd.service", "handover.service", "metrics.timer", "hooks.service"])
+@pytest.mark.parametrize(
+    "missing", ["ownerd.service", "handover.service", "metrics.timer", "hooks.service", "reserve.service"]
+)
 def test_an_archive_without_a_unit(scene, missing):
     unit = f"systemd/device-lending-{missing}"
     release = scene.archive()
@@ -277,3 +285,27 @@ def test_the_command_has_its_completions_and_its_manual(scene):
     assert page.is_symlink() and scene.converge(scene.archive()) == (False, [])
     _daemon_install.apply_absent(scene.host, _daemon_install.current_state(scene.host), False)
     assert not bash.exists() and not zsh.exists() and not page.is_symlink()
+
+
+def test_what_reserves_devices_at_boot_is_enabled_but_never_run_on_a_running_host(scene):
+    scene.converge(scene.archive())
+    assert scene.units["device-lending-reserve.service"] == {"enabled"}
+    assert os.access(scene.root / "etc/device-lending/reserve", os.X_OK)
+    assert os.access(scene.root / "etc/initramfs-tools/hooks/device-lending", os.X_OK)
+    assert (scene.root / "etc/udev/rules.d/60-device-lending.rules").exists()
+    assert (scene.root / "etc/device-lending/reserved.d").is_dir()
+    # An upgrade restarts the others.
+    scene.converge(scene.archive({"device_lending/__init__.py": "VERSION = 2\n"}))
+    assert scene.units["device-lending-reserve.service"] == {"enabled"}
+
+
+def test_nothing_is_reserved_by_an_initramfs_once_the_daemons_are_gone(scene):
+    scene.converge(scene.archive())
+    reserved = scene.root / "etc/device-lending/reserved.d/0000:03:00.0"
+    reserved.write_text("grant=scratch\n")
+    seen = []
+    scene.commands.effect = lambda command: seen.append((command, reserved.exists(), os.path.exists(command[0])))
+    _daemon_install.apply_absent(scene.host, _daemon_install.current_state(scene.host), purge_store=False)
+    assert ([str(scene.root / "etc/device-lending/initramfs")], False, True) in seen
+    assert not (scene.root / "etc/initramfs-tools/hooks/device-lending").exists()
+    assert not (scene.root / "etc/udev/rules.d/60-device-lending.rules").exists()

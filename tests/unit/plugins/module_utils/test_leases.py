@@ -54,6 +54,16 @@ def test_grants_are_put_in_canonical_form():
     assert result == {**ANSWER, "daemon_available": True}
 
 
+def test_reserve_is_asked_for_and_shown_where_it_is_on():
+    reserved = dict(GRANT, reserve=True)
+    daemon = FakeDaemon({"PUT /v1/grants": {**ANSWER, "before": [GRANT], "after": [reserved]}})
+    result = grant(daemon, [reserved])
+    assert daemon.requests[0][2]["grants"] == [reserved]
+    assert diff_of(result, "grants")["after"]["nvme"]["reserve"] is True
+    grant(daemon, [dict(GRANT, reserve=False)])
+    assert daemon.requests[1][2]["grants"] == [GRANT]
+
+
 @pytest.mark.parametrize(("put", "path"), [(grant, "/v1/grants"), (attach, "/v1/attachments")])
 def test_what_is_in_memory_only_is_warned_of(put, path):
     said = []

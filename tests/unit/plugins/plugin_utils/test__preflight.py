@@ -132,6 +132,13 @@ def test_devices_that_cannot_be_lent(probe, change, words):
     only(run(probe), "0000:03:00.0 cannot be lent", words)
 
 
+@pytest.mark.parametrize(("override", "wrong"), [("vfio-pci", 1), ("ntb_lend", 0), ("(null)", 0), ("", 0)])
+def test_what_somebody_has_reserved_for_another_driver_cannot_be_lent(probe, override, wrong):
+    probe["functions"][1]["override"] = override
+    found = run(probe)
+    assert len(found) == wrong and all("reserves it for vfio-pci" in str(finding) for finding in found)
+
+
 def test_the_bridge_itself_cannot_be_lent(probe):
     only(run(probe, lend({"address": "0000:01:00.0"})), "the bridge itself")
 

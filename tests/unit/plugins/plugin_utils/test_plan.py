@@ -86,6 +86,13 @@ def test_a_key_of_the_policy_may_be_empty():
     ]
 
 
+@pytest.mark.parametrize(("said", "planned"), [(True, {"reserve": True}), (False, {})])
+def test_a_device_is_reserved_where_that_is_said(said, planned):
+    grant = {"name": "nvme", "device": {"address": "0000:03:00.0"}, "borrower": "node-b", **planned}
+    assert plan_for_host([lease(reserve=said)], "node-a", HOSTS)["grants"] == [grant]
+    assert plan_for_host([lease(reserve=said)], "node-b", HOSTS)["borrows"] == [{"name": "nvme", "owner": "node-a"}]
+
+
 @pytest.mark.parametrize("nothing", [[], ()])
 def test_no_leases(nothing):
     assert plan_for_host(nothing, "node-a", HOSTS) == {"grants": [], "borrows": []}
@@ -143,6 +150,7 @@ def test_a_virtual_function_is_named_by_its_number():
         ({"borrower": "node-a"}, ("owner and borrower are both 'node-a'",)),
         ({"borrower": 7}, ("borrower is the number 7",)),
         ({"borrower": None}, ("has no 'borrower'",)),
+        ({"reserve": "yes"}, ("reserve is the string 'yes'", "write true or false")),
         ({"borower": "node-b"}, ("unknown key 'borower'", "did you mean 'borrower'")),
         ({"name": "a b"}, ("name 'a b'",)),
         ({"name": "../../etc"}, ("name '../../etc'",)),

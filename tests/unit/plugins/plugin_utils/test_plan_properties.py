@@ -50,6 +50,7 @@ POLICIES = st.fixed_dictionaries(
         "grace": st.integers(0, 3600) | st.floats(0, 3600),
         "on_loss": st.sampled_from(["detach", "wait"]),
         "attach_again": st.sampled_from(["always", "once", "never"]),
+        "reserve": st.just(True),
     },
 )
 
@@ -61,8 +62,8 @@ def test_what_a_lease_says_of_its_policy_is_told_to_one_side(leases, data):
     for lease in leases:
         (granted,) = [row for row in plans[lease["owner"]]["grants"] if row["name"] == lease["name"]]
         (borrowed,) = [row for row in plans[lease["borrower"]]["borrows"] if row["name"] == lease["name"]]
-        for key in ("grace", "on_loss", "attach_again"):
-            told, other = (granted, borrowed) if key == "grace" else (borrowed, granted)
+        for key in ("grace", "reserve", "on_loss", "attach_again"):
+            told, other = (granted, borrowed) if key in ("grace", "reserve") else (borrowed, granted)
             assert (told.get(key), other.get(key)) == (lease.get(key), None)
 
 
