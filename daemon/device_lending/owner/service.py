@@ -259,7 +259,9 @@ class Owner:
                 )
             lease = next((row for row in rows if row.live), rows[0])
             if lease.live:
-                self._store.hold(name, holds.text("recalled", name, self._clock.wall(), self.config.host))
+                held = holds.text("recalled", name, self._clock.wall(), self.config.host)
+                grace = 0.0 if force else self.config.recall_grace
+                self._reconciler.recall(lease, grace, "recalled by force" if force else "recalled", held)
             elif not force:
                 raise LendingError(
                     "quarantined",

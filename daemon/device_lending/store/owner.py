@@ -202,12 +202,15 @@ class OwnerStore(Store):
         with self._db.transaction() as connection:
             connection.execute("UPDATE leases SET state = ?, message = ? WHERE address = ?", (state, message, address))
 
-    def recall_lease(self, address: str, message: str, due: float) -> None:
-        """The device is wanted back until then, in seconds since 1970."""
+    def recall_lease(self, lease: Lease, message: str, due: float, held: str = "") -> None:
+        """Its device is wanted back until `due`, in seconds since 1970, and with `held` its grant is not lent again."""
         with self._db.transaction() as connection:
             connection.execute(
-                "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?", (message, due, address)
+                "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?",
+                (message, due, lease.address),
             )
+            if held:
+                connection.execute("UPDATE grants SET held = ? WHERE name = ?", (held, lease.name))
 
     def rename_lease(self, address: str, name: str, borrower: str) -> None:
         with self._db.transaction() as connection:
