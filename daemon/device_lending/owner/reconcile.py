@@ -95,9 +95,11 @@ class Reconciler:
         peerings: Sequence[Peering],
         functions: Sequence[Function] | None,
         quiet: Callable[[str], bool],
+        drained: str,
     ) -> Due:
         """Judge every lease once, recall what no grant allows, adopt what only the kernel knows; what else is due.
 
+        `drained` says why all leases are to be recalled, "" when they are not.
         `functions` are this host's, or None where it was not puzzled. `quiet` says of a device that nothing has been
         done to it since `lents` were seen; of any other one, what is at work knows more than a look.
         """
@@ -122,6 +124,8 @@ class Reconciler:
                 if lease.state != "returning":  # at once, so that nobody is given it until its end has begun
                     self._store.set_lease(lease.address, "returning", outcome.end)
                 due.ends.append((lease, outcome.end))
+            elif drained and lease.state != "returning":
+                self.recall(lease, self._config.recall_grace, drained)
             elif _is_revoked(lease, granted.get(lease.name)):
                 self.recall(lease, self._config.recall_grace, "its grant was revoked or changed")
             elif outcome.state != lease.state:
