@@ -504,9 +504,14 @@ class History:
         self.people.unban_all()
 
     def a_drain(self) -> None:
-        if self.chance(0.5):
-            self.people.drain_owner()
+        if self.chance(0.6):
             seat = self.owner
+            if self.chance(0.5):
+                self.light(seat, self.some([6, 25]))
+            self.people.drain_owner()
+            if self.chance(0.5):
+                self.pause(GRACE + 13.0)
+                self._lends_nothing()
         else:
             host = self.borrowing()
             self.people.drain(host)
@@ -517,6 +522,12 @@ class History:
             self.pause()
             self.start(seat)
         self.people.undrain(seat)
+
+    def _lends_nothing(self) -> None:
+        """What a drained host had lent is back once its borrowers have had their time."""
+        live = self.truth.live(self.owner.module)
+        if live and self.owner.daemon is not None and self.owner.api.service._drain.state() is not None:
+            raise Broken(f"the owner is drained, and has lent {sorted(record.name for record in live.values())}")
 
     def another_module(self) -> None:
         """The module of a host is loaded anew, or the host is."""
