@@ -189,13 +189,13 @@ class History:
         operation, count = self.some(operations), self.random.randint(1, 6)
         self.world.say(f"{operation} of {module.host} fails {count} times")
         module.fail[operation] = [kernel.KernelError("no memory", 12) for _time in range(count)]
-        module.changed = self.world.now
+        module.disturbed()
 
     def trouble(self, probability: float) -> None:
         self.world.say(f"messages: trouble {probability}")
         for module in self.modules.values():
             module.trouble = probability
-            module.changed = self.world.now
+            module.disturbed()
 
     def rename(self, host: str, name: str) -> None:
         """Start the daemon of a borrower with another name."""
@@ -204,7 +204,7 @@ class History:
         self.kill(seat)
         seat.name = name
         (self.truth.odd.discard if name == host else self.truth.odd.add)(host)
-        self.modules[host].changed = self.modules[OWNER].changed = self.world.now
+        self.modules[host].disturbed()
         self.start(seat)
 
     def again(self, name: str) -> None:
@@ -295,7 +295,7 @@ class History:
     def a_revocation(self) -> None:
         name = self.lent()
         if self.chance(0.7):
-            self.light(self.owner, self.some([6, 12, 25]))
+            self.light(self.owner, self.some([6, 6, 12]))
         if self.chance(0.5):
             self.people.put_grants({}, removed=[name])
         else:
@@ -343,7 +343,13 @@ class History:
         host = self.some(BORROWERS)
         other = self.some({*BORROWERS, "node-x"} - {host})
         self.rename(host, other)
+        if self.chance(0.7):
+            self.people.put_attachments(host, sorted(self.people.wanted.get(other, NAMES)))
+        if self.chance(0.5):
+            self.kill(self.people.borrower(BORROWERS[host == BORROWERS[0]]))
         self.pause()
+        for seat in self.seats.values():
+            self.start(seat)
         if self.chance(0.5):
             self._do_something()
         self.pause()

@@ -18,6 +18,9 @@ from .machine import OURS, Machine
 from .truth import Truth
 from .world import Broken
 
+# Seconds that a message takes at most when all is well.
+SOON = 0.01
+
 
 @dataclass
 class Listener:
@@ -37,15 +40,19 @@ class Module(FakeKernel):
         self.truth = truth
         self.trouble = 0.0
         self.slow = 0.0
-        self.changed = 0.0
+        self.calm_since = 0.0
         self._fates: dict[int, random.Random] = {}
         machine.lent_hook = self.bound
 
     def _check(self, operation: str) -> None:
         self.world.point()
         if self.fail.get(operation):
-            self.changed = self.world.now
+            self.disturbed()
         super()._check(operation)
+
+    def disturbed(self, seconds: float = 0.0) -> None:
+        """Something is not as usual, for so many seconds to come."""
+        self.calm_since = max(self.calm_since, self.world.now + seconds)
 
     def event(self, kind: str) -> None:
         for listener in list(self.listeners.values()):
@@ -148,7 +155,7 @@ class Module(FakeKernel):
                 epoch=mine,
                 peer_epoch=its,
             )
-            host.changed = self.world.now
+            host.disturbed()
             host.event("link")
 
     def ban(self, link, banned):
@@ -203,6 +210,8 @@ class Module(FakeKernel):
         kind = fate.choice(("lost", "unsure", "twice", "late")) if fate.random() < self.trouble else "plain"
         delays = {"lost": [], "twice": [0.002, fate.uniform(0.01, 30)], "late": [fate.uniform(1, 90)]}
         for delay in delays.get(kind, [0.002 + 0.001 * fate.random()]):
+            if delay > SOON:
+                self.disturbed(delay)
             message = Message(number, port, payload, row.epoch)
             self.world.at(delay, lambda message=message: peer.arrive(message))
         self.world.point()

@@ -40,9 +40,11 @@ class People:
         devices = {**machine.devices, **machine.away}.values()
         return device.get("address") or next(row.address for row in devices if row.serial == device["serial"])
 
-    def _asked(self, what: str, seat, call, ending=(), grace: float = 0.0, gentle: bool = False, never=()) -> bool:
-        """Have a daemon do something that may end leases (owner's module, epoch); whether it has done it. It is refused
-        `never` for these reasons."""
+    def _asked(
+        self, what: str, seat, call, ending=(), grace: float = 0.0, gentle: bool = False, never=()
+    ) -> bool | None:
+        """Have a daemon do something that may end leases (owner's module, epoch); whether it has done it, None when it was
+        killed at that. It is refused `never` for these reasons."""
         self.world.say(what)
         if seat.daemon is None:
             return False
@@ -50,7 +52,7 @@ class People:
         for module, epoch in ending:
             self.truth.excuse(module, epoch, what, grace, gentle)
         try:
-            return self.world.enter(seat.daemon, call) is not None
+            return None if self.world.enter(seat.daemon, call) is None else True
         except LendingError as error:
             self.world.say(f"  refused: {error}")
             if error.code not in ("kernel_error", "device_stuck"):
@@ -92,10 +94,10 @@ class People:
                 items, removed=removed, purge=purge, force=True, dry_run=False, notify=seat.api.notifier
             ), ending, GRACE, never=never,
         )  # fmt: skip
-        if done:
+        if done is not False:  # who has heard nothing asks for the same again
             self.grants = {name: row for name, row in self.grants.items() if not purge and name not in removed}
             self.grants.update(change)
-        return done
+        return done is True
 
     def _named(self, name: str) -> list:
         module, seat = self.owner.module, self.owner
@@ -169,9 +171,9 @@ class People:
                 removed=removed, purge=purge, force=force, wait_returned=1.0, wait=0.0, dry_run=False,
             ), [lease for name in sorted(going) for lease in self.has(host, name)], gentle=not force,
         )  # fmt: skip
-        if done:
+        if done is not False:
             self.wanted[host] = (set() if purge else self.wanted[host] - set(removed)) | set(names)
-        return done
+        return done is True
 
     def return_as_a_command(self, host, name, meanwhile) -> None:
         """devlend return, while somebody else wants something of the same host."""

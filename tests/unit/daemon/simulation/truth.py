@@ -117,7 +117,9 @@ class Truth:
         daemons = [owner.seats["ownerd"].daemon, peer.seats["borrowerd"].daemon]
         if None in daemons:
             return 0.0
-        return self.world.now - max(owner.changed, peer.changed, record.since, *(daemon.started for daemon in daemons))
+        return self.world.now - max(
+            owner.calm_since, peer.calm_since, record.since, *(daemon.started for daemon in daemons)
+        )
 
     def _expires(self, owner, lent, record: Record, what: str) -> None:
         daemon, now = self.world.who, self.world.now
