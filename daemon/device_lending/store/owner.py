@@ -164,7 +164,7 @@ class OwnerStore(Store):
         return [_lease(row) for row in self._db.rows("SELECT * FROM leases ORDER BY name, address")]
 
     def add_lease(self, lease: Lease, durable: bool = False) -> None:
-        """Record a lease; with `durable` not without writing it."""
+        """Record a lease: one that is given, with `durable`, not without writing it; or one that was found."""
         with self._db.transaction(durable) as connection:
             connection.execute(
                 "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -186,7 +186,8 @@ class OwnerStore(Store):
                 ),
             )
         if lease.live:
-            live = {row.epoch for row in self.leases() if row.live}
+            # Of those that were found, others may follow.
+            live = {row.epoch for row in self.leases() if row.live} if durable else None
             self._labels.put(lease.epoch, Label(lease.borrower, lease.driver, lease.serial, lease.place), live)
 
     def label(self, epoch: int) -> Label | None:

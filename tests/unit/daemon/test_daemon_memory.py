@@ -214,6 +214,20 @@ def test_labels_are_those_of_live_leases(tmp_path):
     assert (tmp_path / "labels").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_lease_that_is_found_again_leaves_the_labels_of_others(tmp_path):
+    path = tmp_path / "ownerd.sqlite3"
+    store = OwnerStore(str(path))
+    other = replace(LEASE, name="other", address="0000:04:00.0", epoch=8, serial="SER-2")
+    for lease in (LEASE, other):
+        store.add_lease(lease, durable=True)
+    store.close()
+    path.unlink()
+    store = OwnerStore(str(path))
+    store.add_lease(LEASE)
+    assert store.label(8).serial == "SER-2"
+    store.close()
+
+
 @pytest.mark.parametrize(
     "content",
     [
