@@ -242,8 +242,17 @@ class History:
         self.start(seat)
         self.pause(self.some([3.0, 20.0]))
         if self.chance(0.7):
-            self._declare_again()
+            self._declare_again(never=("device_not_found",) if self._knows_its_devices() else ())
             self.again(self.lent())
+
+    def _knows_its_devices(self) -> bool:
+        """Whether the owner can tell the serial numbers of all its devices: of those lent by what lies beside its store."""
+        if self.owner.daemon is None or self.owner.daemon.fuse is not None:
+            return False
+        live = self.truth.live(self.owner.module)
+        lent = {record.address for record in live.values()}
+        is_read = all(row.driver == "nvme" or row.address in lent for row in self.owner.machine.devices.values())
+        return is_read and all(self.owner.daemon.store.label(epoch) for epoch in live)
 
     def jump(self, machine: Machine, seconds: float) -> None:
         """Set a clock, back only where epochs do not rest on it alone."""
@@ -305,9 +314,9 @@ class History:
         if self.chance(0.5):
             self._declare_again()
 
-    def _declare_again(self) -> None:
+    def _declare_again(self, never: tuple[str, ...] = ()) -> None:
         """As the collection does it."""
-        self.people.put_grants(dict(self.people.grants), purge=True)
+        self.people.put_grants(dict(self.people.grants), purge=True, never=never)
         for host in BORROWERS:
             self.people.put_attachments(host, sorted(self.people.wanted[host]), purge=self.chance(0.3))
 
@@ -667,7 +676,8 @@ class _Handler(logging.Handler):
 
 EPISODES = (
     History.an_old_store, History.an_old_store, History.a_lost_store, History.a_lost_store, History.a_clock_that_jumps,
-    History.a_recall, History.a_recall, History.a_revocation, History.killed_at_work, History.killed_at_work,
+    History.a_recall, History.a_recall, History.a_revocation, History.a_revocation, History.killed_at_work,
+    History.killed_at_work,
     History.a_stranger, History.other_cables, History.a_dead_link, History.bad_messages, History.a_full_disk,
     History.a_device_that_goes, History.sick_devices, History.an_answer_that_is_lost, History.a_slow_driver,
     History.two_at_once, History.a_ban, History.a_drain, History.another_module,
