@@ -245,6 +245,23 @@ class History:
             self._declare_again(never=("device_not_found",) if self._knows_its_devices() else ())
             self.again(self.lent())
 
+    def a_lost_store_and_nothing_lent(self) -> None:
+        """So that neither store nor kernel tell which epochs were given."""
+        wanted = {host: sorted(names) for host, names in self.people.wanted.items()}
+        for host, names in wanted.items():
+            self.people.put_attachments(host, (), removed=names, force=True)
+        self.pause(2.0)
+        self.kill(self.owner)
+        self.world.say("the owner's store is lost")
+        self.owner.lose()
+        self.jump(self.owner.machine, -self.some([600.0, 1e6]))
+        self.start(self.owner)
+        self.pause(1.0)
+        self._declare_again()
+        for host, names in wanted.items():
+            self.people.put_attachments(host, names)
+        self.pause(3.0)
+
     def _knows_its_devices(self) -> bool:
         """Whether the owner can tell the serial numbers of all its devices: of those lent by what lies beside its store."""
         if self.owner.daemon is None or self.owner.daemon.fuse is not None:
@@ -677,7 +694,7 @@ class _Handler(logging.Handler):
 EPISODES = (
     History.an_old_store, History.an_old_store, History.a_lost_store, History.a_lost_store, History.a_clock_that_jumps,
     History.a_recall, History.a_recall, History.a_revocation, History.a_revocation, History.killed_at_work,
-    History.killed_at_work,
+    History.killed_at_work, History.a_lost_store_and_nothing_lent,
     History.a_stranger, History.other_cables, History.a_dead_link, History.bad_messages, History.a_full_disk,
     History.a_device_that_goes, History.sick_devices, History.an_answer_that_is_lost, History.a_slow_driver,
     History.two_at_once, History.a_ban, History.a_drain, History.another_module,

@@ -178,11 +178,11 @@ class People:
     def return_as_a_command(self, host, name, meanwhile) -> None:
         """devlend return, while somebody else wants something of the same host."""
         seat = self.borrower(host)
-        if seat.daemon is None or all(row["name"] != name for row in seat.api.service.attachments()):
+        if seat.daemon is None or seat.api.service._table.get((OWNER, name)) is None:
             return
         client = _Client(self, seat, host, meanwhile)
         options = argparse.Namespace(name=name, force=False, wait=1.0)
-        with contextlib.suppress(LendingError):
+        with contextlib.suppress(LendingError, KernelError):
             commands._COMMANDS["return"](Daemons(client, client), options)
         lost = meanwhile - {row.name for row in seat.daemon.store.wanted()} if seat.daemon and client.is_wanted else ()
         if lost:
