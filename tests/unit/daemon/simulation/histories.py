@@ -203,9 +203,12 @@ class History:
         seat = self.people.borrower(host)
         self.kill(seat)
         seat.name = name
-        (self.truth.odd.discard if name == host else self.truth.odd.add)(host)
+        self.truth.odd.add(host)
         self.modules[host].disturbed()
         self.start(seat)
+        if name == host:
+            self.pause(1.0)  # until it has said so
+            self.truth.odd.discard(host)
 
     def again(self, name: str) -> None:
         """A new lease of what is granted under a name."""

@@ -127,7 +127,7 @@ class Truth:
         was_away = daemon.started > record.sign and now - daemon.started >= ttl * RENEWED_EVERY - SLACK
         if now - record.sign < ttl - SLACK and not was_away:
             raise Broken(f"{what}: it was heard of {now - record.sign:.1f} s ago")
-        if self._calm(owner, lent, record) >= ttl + SLACK:
+        if self._calm(owner, lent, record) >= ttl - SLACK:
             raise Broken(f"{what}: its borrower was there all the time, and did not ask after it")
 
     def detached(self, borrower, row, was_mounted: bool) -> None:
