@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from device_lending import kernel
@@ -68,7 +68,7 @@ _ASKED = 4
 
 
 class Borrower:
-    """The borrower's half of a host. Raises LendingError."""
+    """The borrower's half of a host. Raises LendingError. `wake` has the regular look taken at once."""
 
     def __init__(
         self,
@@ -79,8 +79,10 @@ class Borrower:
         roots: Roots,
         clock: Clock,
         drain: Drain,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
+        self._wake = wake
         self._store = store
         self._drain = drain
         self._leave_by = _NEVER
@@ -566,6 +568,7 @@ class Borrower:
             self._table.apply(key, Recall(now, epoch, grace))
             with contextlib.suppress(kernel.KernelError):
                 self.look()
+            self._wake()  # its time may be over before the look that is due
 
     def _doubt(self, key: tuple[str, str], epoch: int) -> None:
         """An owner calls a lease over: believed unless the kernel has its device in service, or cannot be asked."""
@@ -612,4 +615,5 @@ class Borrower:
                 self._table.apply(item.key, Want(now))
         if meant:
             self.look()
+            self._wake()
         return None

@@ -19,7 +19,7 @@ from device_lending import kernel
 from device_lending.borrower import renewals, service, strays
 from device_lending.client import Failed, Unreachable
 from device_lending.errors import LendingError
-from device_lending.mailbox.protocol import Envelope
+from device_lending.mailbox.protocol import Envelope, Status
 from device_lending.owner.peer import MailboxNotifier
 from device_lending.owner.service import Owner
 
@@ -338,3 +338,20 @@ def test_a_recall_finds_a_device_that_no_look_has_found_yet(fabric):
     served._serve(0, borrower.kernel.link_table[0].peer_epoch, Envelope("1", "lease.recall", "node-a", None, body))
     (item,) = served._table.all()
     assert item.recall_why == "recalled by node-a"
+
+
+def test_a_recall_has_the_next_look_taken_at_once(fabric, monkeypatch):
+    """The one that is due may come when the time is over."""
+    _owner, borrower = lend(fabric)
+    item = borrower.attachment("scratch")
+    epoch = item["epoch"]
+    borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/data")
+    served, woken = borrower.borrowerd.parts.stop.__self__, []
+    monkeypatch.setattr(borrower.borrowerd.parts.ticker, "wake", lambda: woken.append(True))
+    body = {"name": "scratch", "epoch": epoch, "grace": 600.0}
+    envelope = Envelope("1", "lease.recall", "node-a", None, body)
+    served._serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
+    assert woken
+    woken.clear()
+    served._told(("node-a", "scratch"), epoch, time.monotonic(), Status("returning", 60.0, 600.0))
+    assert woken
