@@ -526,7 +526,7 @@ class History:
         host = self.borrowing()
         wanted = self.people.wanted[host]
         if wanted:
-            self.people.return_as_a_command(host, self.some(wanted), {self.some({*NAMES, "four"} - wanted)})
+            self.people.return_as_a_command(host, self.some(wanted), {self.some({*NAMES, "four", "five"} - wanted)})
         self.pause()
 
     def a_ban(self) -> None:
