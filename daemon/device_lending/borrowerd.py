@@ -37,7 +37,11 @@ def assemble(
 
     announcements = Announcements(store.peers)
     liveness = Liveness(clock, LIMITS)
-    borrower = Borrower(config, store, port, announcements, roots, clock, drain)
+
+    def wake() -> None:
+        ticker.wake()
+
+    borrower = Borrower(config, store, port, announcements, roots, clock, drain, wake)
     lanes = Lanes("hello", count=1)
     greeter = Greeter(borrower.endpoint, announcements, lanes, clock)
     events = LinkEvents(borrower.telling.journal)

@@ -564,7 +564,8 @@ def _attach_failed(old: Attachment, event: AttachFailed) -> Result:
 
 def _unwant(old: Attachment) -> Result:
     unwanted = replace(old, wanted=False, history=NEW)
-    if old.state in ("waiting", "failed"):
+    # With a lease it comes from the store: the next look tells whether there is a device that has to go first.
+    if old.state in ("waiting", "failed") and old.epoch is None:
         return _over(unwanted)
     if old.state in ("attaching", "attached") and old.borrowed is not None:
         return _detach(unwanted, "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -74,7 +74,7 @@ _ASKED = 4
 
 
 class Borrower:
-    """The borrower's half of a host. Raises LendingError."""
+    """The borrower's half of a host. Raises LendingError. `wake` has the regular look taken at once."""
 
     def __init__(
         self,
@@ -85,8 +85,10 @@ class Borrower:
         roots: Roots,
         clock: Clock,
         drain: Drain,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
+        self._wake = wake
         self._store = store
         self._drain = drain
         self._leave_by = _NEVER
@@ -321,9 +323,18 @@ class Borrower:
 
     def _busy(self, item: Wanted) -> tuple[str, list[str]]:
         found = self._table.get((item.owner, item.name))
-        if found is None or found.address is None or found.state == "detaching":
+        if found is None or found.state == "detaching":
             return "", []
-        return found.address, self._uses(found.address)
+        address = found.address or self._unseen(found)
+        return (address, self._uses(address)) if address else ("", [])
+
+    def _unseen(self, item: Attachment) -> str | None:
+        """The address of a device that no look has seen yet, as after a start. Raises KernelError."""
+        try:
+            row = None if item.epoch is None else self._present().get(item.lease)
+        except kernel.NotLoaded:
+            return None
+        return None if row is None else row.address
 
     def _uses(self, address: str) -> list[str]:
         """Why a device is in use here; one whose disks do not open for a long time may be."""
@@ -582,6 +593,7 @@ class Borrower:
             self._table.apply(key, Recall(now, epoch, grace))
             with contextlib.suppress(kernel.KernelError):
                 self.look()
+            self._wake()  # its time may be over before the look that is due
 
     def _doubt(self, key: tuple[str, str], epoch: int) -> None:
         """An owner calls a lease over: believed unless the kernel has its device in service, or cannot be asked."""
@@ -599,6 +611,10 @@ class Borrower:
                         item.owner, item.address, epoch)  # fmt: skip
         self._table.apply(key, ended)
 
+    def _of_link(self, link: int, epoch: int) -> list[Attachment]:
+        """The attachment of a lease that its owner names."""
+        return [item for item in self._table.all() if (item.link, item.epoch) == (link, epoch)]
+
     def _serve(self, link: int, _peer_epoch: int, envelope: Envelope) -> dict[str, Any] | None:
         if envelope.kind == "hello":
             return versions()
@@ -610,7 +626,11 @@ class Borrower:
         now = self._clock.monotonic()
         if envelope.kind == "lease.recall":
             epoch, grace = protocol.epoch(envelope.body), protocol.seconds(envelope.body, "grace")
-            meant = [item for item in self._table.all() if (item.link, item.epoch) == (link, epoch)]
+            meant = self._of_link(link, epoch)
+            if not meant:  # after a lost store its device may be one that no look has found yet
+                with contextlib.suppress(kernel.KernelError):
+                    self.look()
+                meant = self._of_link(link, epoch)
             for item in meant:
                 self._table.apply(item.key, Recall(now, epoch, grace))
         else:
@@ -620,4 +640,5 @@ class Borrower:
                 self._table.apply(item.key, Offered(now))
         if meant:
             self.look()
+            self._wake()
         return None

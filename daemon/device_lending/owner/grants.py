@@ -162,8 +162,11 @@ def _reserve(name: str, function: Function, lent: set[str], assess: Assess, host
 
 
 def covers(grant: Grant, lease: Lease) -> bool:
-    """Whether a live lease is what this grant allows now, as far as what is stored of its device tells."""
-    if grant.held or grant.borrower != lease.borrower:
+    """Whether a live lease is what this grant allows, as far as what is stored of its device tells.
+
+    A hold keeps a lease from being given, and not from going on.
+    """
+    if grant.borrower != lease.borrower:
         return False
     return not selector.excludes(grant.device, lease.address, lease.serial)
 

@@ -82,15 +82,18 @@ class Reconciler:
         """Seconds that the borrower of a lease has to hand the device over."""
         return self._config.recall_grace if lease.grace is None else lease.grace
 
-    def recall(self, lease: Lease, why: str) -> None:
-        """Start a graceful return; `step` ends it by force when the time is over."""
-        grace = self.grace(lease)
+    def recall(self, lease: Lease, why: str, held: str = "", force: bool = False) -> None:
+        """Start a graceful return; `step` ends it by force when the time is over, with `force` at once. `held` puts its
+        grant on hold."""
+        grace = 0.0 if force else self.grace(lease)
         self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
         if lease.state != "returning":
-            self._store.recall_lease(lease.address, why, self._clock.wall() + grace)
+            self._store.recall_lease(lease, why, self._clock.wall() + grace, held)
             log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
                      lease.epoch, why)  # fmt: skip
             self._telling.recalled(lease, why)
+        elif held:
+            self._store.hold(lease.name, held)
 
     def expires(self, lease: Lease) -> str | None:
         """When the lease ends unless it is renewed; None for a quarantined device."""
@@ -115,9 +118,11 @@ class Reconciler:
         peerings: Sequence[Peering],
         functions: Sequence[Function] | None,
         quiet: Callable[[str], bool],
+        drained: str,
     ) -> Due:
         """Judge every lease once, recall what no grant allows, adopt what only the kernel knows; what else is due.
 
+        `drained` says why all leases are to be recalled, "" when they are not.
         `functions` are this host's, or None where it was not puzzled. `quiet` says of a device that nothing has been
         done to it since `lents` were seen; of any other one, what is at work knows more than a look.
         """
@@ -144,6 +149,8 @@ class Reconciler:
                     if outcome.cause:
                         self._telling.over(lease, outcome.cause, outcome.end)
                 due.ends.append((lease, outcome.end))
+            elif drained and lease.state != "returning":
+                self.recall(lease, drained)
             elif _is_revoked(lease, granted.get(lease.name)):
                 self.recall(lease, "its grant was revoked or changed")
             elif outcome.state != lease.state:

@@ -300,7 +300,8 @@ class Owner:
                 )
             lease = next((row for row in rows if row.live), rows[0])
             if lease.live:
-                self._store.hold(name, holds.text("recalled", name, self._clock.wall(), self.config.host))
+                held = holds.text("recalled", name, self._clock.wall(), self.config.host)
+                self._reconciler.recall(lease, "recalled by force" if force else "recalled", held, force)
             elif not force:
                 raise LendingError(
                     "quarantined",
@@ -397,7 +398,11 @@ class Owner:
             live = [row for row in self._store.leases() if row.live]
         names = ", ".join(row.name for row in live)
         done = {"message": f"took back {names}" if names else "nothing was lent"}
-        return self._begin(live, f"host {self.config.host} is drained", notify, lambda: None, lambda: done)
+        return self._begin(live, self._drained(), notify, lambda: None, lambda: done)
+
+    def _drained(self) -> str:
+        """Why all leases are recalled; "" when they are not."""
+        return "" if self._drain.state() is None else f"host {self.config.host} is drained"
 
     def undrain(self, notify: Notifier) -> str:
         """Lend again; what was done, in words."""
@@ -711,7 +716,8 @@ class Owner:
         given_up = self._reserving.withdraw()
         functions = self._devices.scan(leases) if self._reconciler.is_puzzled(lents) else None
         with self._lock:
-            due = self._reconciler.step(lents, peerings, functions, partial(self._turns.quiet_since, mark))
+            quiet = partial(self._turns.quiet_since, mark)
+            due = self._reconciler.step(lents, peerings, functions, quiet, self._drained())
         for lease, why in due.ends:
             self._begin_alone(lease.address, partial(self._end_alone, lease, why))
         for address in {*due.frees, *given_up}:

@@ -34,9 +34,9 @@ class Labels:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def put(self, epoch: int, label: Label, live: set[int]) -> None:
-        """Remember a lease's label, and forget those of all that are not `live`."""
-        kept = {key: value for key, value in self._read().items() if int(key) in live}
+    def put(self, epoch: int, label: Label, live: set[int] | None) -> None:
+        """Remember a lease's label, and forget those of all that are not `live`; None: forget none."""
+        kept = {key: value for key, value in self._read().items() if live is None or int(key) in live}
         kept[str(epoch)] = asdict(label)
         try:
             files.write(self._path, json.dumps(kept))

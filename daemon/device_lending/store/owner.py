@@ -189,7 +189,7 @@ class OwnerStore(Store):
         return [_lease(row) for row in self._db.rows("SELECT * FROM leases ORDER BY name, address")]
 
     def add_lease(self, lease: Lease, durable: bool = False) -> None:
-        """Record a lease; with `durable` not without writing it."""
+        """Record a lease: one that is given, with `durable`, not without writing it; or one that was found."""
         with self._db.transaction(durable) as connection:
             connection.execute(
                 "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -212,7 +212,8 @@ class OwnerStore(Store):
                 ),
             )
         if lease.live:
-            live = {row.epoch for row in self.leases() if row.live}
+            # Of those that were found, others may follow.
+            live = {row.epoch for row in self.leases() if row.live} if durable else None
             self._labels.put(lease.epoch, Label(lease.borrower, lease.driver, lease.serial, lease.place), live)
 
     def label(self, epoch: int) -> Label | None:
@@ -228,12 +229,15 @@ class OwnerStore(Store):
         with self._db.transaction() as connection:
             connection.execute("UPDATE leases SET state = ?, message = ? WHERE address = ?", (state, message, address))
 
-    def recall_lease(self, address: str, message: str, due: float) -> None:
-        """The device is wanted back until then, in seconds since 1970."""
+    def recall_lease(self, lease: Lease, message: str, due: float, held: str = "") -> None:
+        """Its device is wanted back until `due`, in seconds since 1970, and with `held` its grant is not lent again."""
         with self._db.transaction() as connection:
             connection.execute(
-                "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?", (message, due, address)
+                "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?",
+                (message, due, lease.address),
             )
+            if held:
+                connection.execute("UPDATE grants SET held = ? WHERE name = ?", (held, lease.name))
 
     def name_lease(self, address: str, grant: Grant) -> None:
         """Take it for the lease of a grant."""

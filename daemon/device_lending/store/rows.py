@@ -16,12 +16,14 @@ def bring(source: sqlite3.Connection, target: sqlite3.Connection) -> bool:
     changed = False
     for table in tables(target):
         present, wanted = _rows(target, table), _rows(source, table)
+        if present == wanted:
+            continue
+        changed = True
         names = [str(column[0]) for column in columns(target, table)]
         # All that goes first: what comes may have the key of what goes.
         same = " AND ".join(f"{name} IS ?" for name in names)
         _run(target, f"DELETE FROM {table} WHERE {same}", present - wanted)  # noqa: S608 - names of ours
         _run(target, f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})", wanted - present)  # noqa: S608
-        changed = changed or present != wanted
     return changed
 
 

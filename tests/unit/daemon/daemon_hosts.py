@@ -42,21 +42,24 @@ def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
 class Running:
     """One daemon with its server in threads of this process."""
 
-    def __init__(self, parts, path: Path) -> None:
+    def __init__(self, parts, path: Path, looks: bool = True) -> None:
         self.parts = parts
+        self.looks = looks
         self.client = Client(str(path))
         sock = serve.listen(str(path), None)
         self.server = serve.server(parts.app, parts.stop)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [sock]}, daemon=True)
         parts.watch.start()
-        parts.ticker.start()
+        if looks:
+            parts.ticker.start()
         self.thread.start()
 
     def stop(self) -> None:
         self.parts.stop()
         self.server.should_exit = True
         self.thread.join(10)
-        self.parts.ticker.stop()
+        if self.looks:
+            self.parts.ticker.stop()
         self.parts.watch.stop()
         self.parts.close()
 
@@ -88,13 +91,13 @@ class Host:
         parts.ticker._interval = lambda: 0.1
         self.ownerd = Running(parts, self.base / "ownerd.sock")
 
-    def start_borrower(self) -> None:
+    def start_borrower(self, looks: bool = True) -> None:
         store = BorrowerStore(str(self.base / "borrowerd.sqlite3"))
         drain = self.drain("borrowerd")
         parts = borrowerd.assemble(self.config, store, self.kernel, self.tree.roots, Clock(), drain)
         parts.watch._retry = 0.1
         parts.ticker._interval = lambda: 0.1
-        self.borrowerd = Running(parts, self.base / "borrowerd.sock")
+        self.borrowerd = Running(parts, self.base / "borrowerd.sock", looks)
 
     def drain(self, daemon: str) -> Drain:
         """What says that the host is drained; a boot empties the directory run."""

@@ -18,6 +18,8 @@ from test_daemon_end_to_end import BORROW, DEVICE, GRANT, lend
 from device_lending import kernel
 from device_lending.borrower import renewals, service, strays
 from device_lending.client import Failed, Unreachable
+from device_lending.errors import LendingError
+from device_lending.mailbox.protocol import Envelope, Status
 from device_lending.owner.peer import MailboxNotifier
 from device_lending.owner.service import Owner
 
@@ -112,7 +114,7 @@ def answer_status(monkeypatch, state):
     return asked
 
 
-def test_a_device_in_service_is_kept_although_its_owner_calls_the_lease_over(fabric, monkeypatch):
+def test_a_device_in_askedis_kept_although_its_owner_calls_the_lease_over(fabric, monkeypatch):
     owner, borrower = lend(fabric)
     before = borrower.attachment("scratch")
     asked = answer_status(monkeypatch, "ended")
@@ -126,7 +128,7 @@ def test_a_device_in_service_is_kept_although_its_owner_calls_the_lease_over(fab
     assert owner.lease("scratch")["epoch"] == before["epoch"]
 
 
-def test_a_device_out_of_service_goes_when_its_owner_calls_the_lease_over(fabric, monkeypatch):
+def test_a_device_out_of_askedgoes_when_its_owner_calls_the_lease_over(fabric, monkeypatch):
     _owner, borrower = lend(fabric, lease_ttl=60)
     monkeypatch.setattr(renewals, "_MOST", 0.2)
     answer_status(monkeypatch, "ended")
@@ -174,7 +176,7 @@ def test_the_time_without_the_owner_goes_on_while_borrowerd_is_stopped(fabric):
     until(lambda: borrower.kernel.borrows == {})
 
 
-def test_a_lease_in_service_outlives_a_restart_of_borrowerd_however_long_that_took(fabric):
+def test_a_lease_in_askedoutlives_a_restart_of_borrowerd_however_long_that_took(fabric):
     _owner, borrower = lend(fabric, lease_ttl=1000)
     before = borrower.attachment("scratch")["address"]
     borrower.stop_borrower()
@@ -291,3 +293,65 @@ def test_what_was_not_attached_although_the_kernel_could_not_tell_is_tried_again
     borrower.kernel.attach, borrower.kernel.borrowed = failing_attach, failing_once
     borrower.put_attachments(BORROW, wait=10)
     assert len(borrower.kernel.borrows) == 1 and len(owner.leases()) == 1
+
+
+def unseen(borrower):
+    """borrowerd just after a start, before its first look; what serves its API and peers."""
+    borrower.stop_borrower()
+    borrower.start_borrower(looks=False)
+    return borrower.borrowerd.parts.stop.__self__
+
+
+@pytest.mark.parametrize("is_used", [True, False])
+def test_a_return_before_the_first_look_takes_nothing_that_is_in_use(fabric, is_used):
+    owner, borrower = lend(fabric)
+    item = borrower.attachment("scratch")
+    if is_used:
+        borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/data")
+    asked = unseen(borrower)
+    what = {"purge": False, "force": False, "wait_returned": 0.0, "wait": 0.0, "dry_run": False}
+    if is_used:
+        with pytest.raises(LendingError, match="/data"):
+            asked.put_attachments([], removed=["scratch"], **what)
+        assert len(borrower.kernel.borrows) == 1
+    else:
+        asked.put_attachments([], removed=["scratch"], **what)
+        until(lambda: (asked.look(), owner.leases())[1] == [])
+    assert all(row.state == "attached" for row in borrower.kernel.borrows.values())
+
+
+def test_what_is_unwanted_before_the_first_look_is_detached_before_it_is_released(fabric, caplog):
+    owner, borrower = lend(fabric)
+    asked = unseen(borrower)
+    asked.put_attachments([], removed=["scratch"], purge=False, force=True, wait_returned=0.0, wait=0.0, dry_run=False)
+    until(lambda: (asked.look(), owner.leases())[1] == [])
+    assert borrower.kernel.borrows == {} and "cut off" not in caplog.text
+
+
+def test_a_recall_finds_a_device_that_no_look_has_found_yet(fabric):
+    _owner, borrower = lend(fabric)
+    epoch = borrower.attachment("scratch")["epoch"]
+    lose_store(borrower)
+    borrower.start_borrower(looks=False)
+    served = borrower.borrowerd.parts.stop.__self__
+    body = {"name": "scratch", "epoch": epoch, "grace": 600.0}
+    served._serve(0, borrower.kernel.link_table[0].peer_epoch, Envelope("1", "lease.recall", "node-a", None, body))
+    (item,) = served._table.all()
+    assert item.recall_why == "recalled by node-a"
+
+
+def test_a_recall_has_the_next_look_taken_at_once(fabric, monkeypatch):
+    """The one that is due may come when the time is over."""
+    _owner, borrower = lend(fabric)
+    item = borrower.attachment("scratch")
+    epoch = item["epoch"]
+    borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/data")
+    served, woken = borrower.borrowerd.parts.stop.__self__, []
+    monkeypatch.setattr(borrower.borrowerd.parts.ticker, "wake", lambda: woken.append(True))
+    body = {"name": "scratch", "epoch": epoch, "grace": 600.0}
+    envelope = Envelope("1", "lease.recall", "node-a", None, body)
+    served._serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
+    assert woken
+    woken.clear()
+    served._told(("node-a", "scratch"), epoch, time.monotonic(), Status("returning", 60.0, 600.0))
+    assert woken

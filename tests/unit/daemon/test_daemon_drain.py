@@ -75,6 +75,15 @@ def test_a_drained_owner_takes_back_and_grants_still(pair, capsys):
     until(lambda: state(borrower)[0] == "attached")
 
 
+def test_a_drain_goes_on_although_its_daemon_was_killed(pair):
+    owner, borrower = pair
+    owner.stop_owner()
+    owner.drain("ownerd").begin(False)  # and no lease was recalled yet
+    owner.start_owner()
+    until(lambda: owner.leases() == [])
+    until(lambda: "node-a is drained and lends nothing" in state(borrower)[1])
+
+
 def test_what_a_person_has_held_stays_held(pair, capsys):
     owner, _borrower = pair
     owner.recall("scratch")

@@ -82,6 +82,8 @@ def test_a_hold_leaves_a_live_lease_alone(pair, capsys):
     borrower.put_attachments(("scratch", "node-a"), wait=10)
     code, out, _err = devlend(capsys, owner, "hold", "scratch")
     assert code == 0 and f"{ADDRESS} stays lent to node-b" in out
+    owner.ownerd.parts.stop.__self__.reconcile()
+    assert owner.lease("scratch")["state"] == "active"
     assert owner.grant("scratch")["state"] == "leased" and "on hold" in owner.grant("scratch")["message"]
     borrower.put_attachments(purge=True)
     assert owner.grant("scratch")["state"] == "held"

@@ -20,12 +20,14 @@ from test_daemon_end_to_end import BORROW, DEVICE, GRANT, lend
 
 from device_lending import kernel
 from device_lending.client import Failed
-from device_lending.config import LinkConfig
+from device_lending.clock import Clock
+from device_lending.config import Config, LinkConfig
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent
 from device_lending.mailbox.protocol import RENEWED_EVERY
 from device_lending.owner import grants
 from device_lending.owner import lease as machine
+from device_lending.owner.reconcile import Reconciler
 from device_lending.store.labels import Label, Labels
 from device_lending.store.owner import Grant, Lease, OwnerStore
 from device_lending.store.watermark import STEP, Watermark
@@ -212,6 +214,20 @@ def test_labels_are_those_of_live_leases(tmp_path):
     assert (tmp_path / "labels").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_lease_that_is_found_again_leaves_the_labels_of_others(tmp_path):
+    path = tmp_path / "ownerd.sqlite3"
+    store = OwnerStore(str(path))
+    other = replace(LEASE, name="other", address="0000:04:00.0", epoch=8, serial="SER-2")
+    for lease in (LEASE, other):
+        store.add_lease(lease, durable=True)
+    store.close()
+    path.unlink()
+    store = OwnerStore(str(path))
+    store.add_lease(LEASE)
+    assert store.label(8).serial == "SER-2"
+    store.close()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -259,11 +275,25 @@ def test_a_lease_that_no_grant_allows_any_more_is_recalled(fabric, change):
         (Grant("scratch", {"address": "0000:04:00.0"}, "node-b"), False),
         (Grant("scratch", {"serial": "SER-2"}, "node-b"), False),
         (Grant("scratch", {"address": ADDRESS}, "node-c"), False),
-        (Grant("scratch", {"address": ADDRESS}, "node-b", held="recalled"), False),
+        (Grant("scratch", {"address": ADDRESS}, "node-b", held="put on hold"), True),
     ],
 )
 def test_what_a_grant_covers(grant, covered):
     assert grants.covers(grant, LEASE) == covered
+
+
+@pytest.mark.parametrize("state", ["active", "returning"])
+def test_a_recall_is_on_disk_together_with_the_hold(tmp_path, state):
+    """Else a daemon that is killed in between forgets one of them."""
+    store = OwnerStore(str(tmp_path / "ownerd.sqlite3"))
+    store.replace_grants([Grant("scratch", {"address": ADDRESS}, "node-b")])
+    lease = replace(LEASE, state=state)
+    store.add_lease(lease)
+    clock, writes = Clock(), []
+    store._db._write = lambda: writes.append(store.grants()[0].held) or True
+    Reconciler(store, None, Config("node-a"), clock).recall(lease, 10, "recalled", "recalled at noon")
+    assert writes[-1] == store.grants()[0].held == "recalled at noon" and len([text for text in writes if text]) == 1
+    assert store.leases()[0].state == "returning"
 
 
 def test_a_lost_store_with_several_quarantined_devices_is_no_obstacle(fabric):
