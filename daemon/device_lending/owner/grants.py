@@ -138,9 +138,7 @@ def _same(old: Grant | None, new: Grant) -> bool:
 
 def covers(grant: Grant, lease: Lease) -> bool:
     """Whether a live lease is what this grant allows now, as far as what is stored of its device tells."""
-    if grant.held or grant.borrower != lease.borrower:
-        return False
-    return not selector.excludes(grant.device, lease.address, lease.serial)
+    return grant.borrower == lease.borrower and not selector.excludes(grant.device, lease.address, lease.serial)
 
 
 def _still_fits(lease: Lease, grant: Grant | None, address: str | None) -> bool:

@@ -67,11 +67,14 @@ class Reconciler:
         if lease.seen is None or wall - lease.seen >= self._config.lease_ttl * machine.WRITTEN_EVERY:
             self._store.see_lease(lease.address, wall)
 
-    def recall(self, lease: Lease, grace: float, why: str) -> None:
-        """Start a graceful return; `step` ends it by force when the time is over."""
+    def recall(self, lease: Lease, grace: float, why: str, held: str = "") -> None:
+        """Start a graceful return; `step` ends it by force when the time is over. `held` puts its grant on hold."""
         self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
-        if lease.state != "returning":
-            self._store.recall_lease(lease.address, why, self._clock.wall() + grace)
+        if lease.state == "returning":
+            if held:
+                self._store.hold(lease.name, held)
+        else:
+            self._store.recall_lease(lease.address, why, self._clock.wall() + grace, held)
             log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
                      lease.epoch, why)  # fmt: skip
 

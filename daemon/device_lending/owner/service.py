@@ -259,7 +259,9 @@ class Owner:
                 )
             lease = next((row for row in rows if row.live), rows[0])
             if lease.live:
-                self._store.hold(name, holds.text("recalled", name, self._clock.wall(), self.config.host))
+                held = holds.text("recalled", name, self._clock.wall(), self.config.host)
+                grace, why = (0.0, "recalled by force") if force else (self.config.recall_grace, "recalled")
+                self._reconciler.recall(lease, grace, why, held)
             elif not force:
                 raise LendingError(
                     "quarantined",
@@ -334,7 +336,8 @@ class Owner:
             mine = [row for row in self._store.leases() if row.live and row.borrower == lease.borrower]
             for row in mine:
                 done = f"{row.borrower} was banned"
-                self._store.hold(row.name, holds.text(done, row.name, self._clock.wall(), self.config.host))
+                held = holds.text(done, row.name, self._clock.wall(), self.config.host)
+                self._reconciler.recall(row, 0.0, "its borrower is banned", held)
         left = self._end_all(mine, "its borrower is banned")
         back = ", ".join(row.address for row in mine if row.epoch not in left)
         taken = f", and {back} taken back" if back else ""

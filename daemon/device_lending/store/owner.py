@@ -202,12 +202,17 @@ class OwnerStore(Store):
         with self._db.transaction() as connection:
             connection.execute("UPDATE leases SET state = ?, message = ? WHERE address = ?", (state, message, address))
 
-    def recall_lease(self, address: str, message: str, due: float) -> None:
-        """The device is wanted back until then, in seconds since 1970."""
+    def recall_lease(self, address: str, message: str, due: float, held: str = "") -> None:
+        """The device is wanted back until `due`, in seconds since 1970; with `held` its grant is put on hold as well."""
         with self._db.transaction() as connection:
             connection.execute(
                 "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?", (message, due, address)
             )
+            if held:
+                connection.execute(
+                    "UPDATE grants SET held = ? WHERE name = (SELECT name FROM leases WHERE address = ?)",
+                    (held, address),
+                )
 
     def rename_lease(self, address: str, name: str, borrower: str) -> None:
         with self._db.transaction() as connection:

@@ -259,7 +259,7 @@ def test_a_lease_that_no_grant_allows_any_more_is_recalled(fabric, change):
         (Grant("scratch", {"address": "0000:04:00.0"}, "node-b"), False),
         (Grant("scratch", {"serial": "SER-2"}, "node-b"), False),
         (Grant("scratch", {"address": ADDRESS}, "node-c"), False),
-        (Grant("scratch", {"address": ADDRESS}, "node-b", held="recalled"), False),
+        (Grant("scratch", {"address": ADDRESS}, "node-b", held="put on hold"), True),
     ],
 )
 def test_what_a_grant_covers(grant, covered):
