@@ -139,7 +139,8 @@ class Look:
     """The regular look. `link` is a usable link to the owner, `busy` whether the device is in use here.
 
     `blocked` says why the owner must not be asked yet: a release on its way would end the lease it gives. `served`: the
-    kernel has the device attached over a ready link to the same incarnation of the owner.
+    kernel has the device attached over a ready link to the same incarnation of the owner. `absent`: the kernel was
+    asked, and has no device of the attachment's lease.
     """
 
     now: float
@@ -147,6 +148,7 @@ class Look:
     busy: bool = False
     blocked: str = ""
     served: bool = False
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -359,12 +361,13 @@ def _step(old: Attachment, event: Event) -> Result:
                 refusal="",
             )
             if not old.wanted:
-                return _over(given)
+                return (replace(given, state="waiting"), ()) if given.lease == old.lease else _over(given)
             attaching = replace(given, state="attaching", not_before=None, message="")
             return attaching, (Attach(event.link, event.handle, event.epoch),)
         case Denied() if old.state == "requesting":
             denied = replace(old, heard=old.heard or event.heard, refusal=event.code)
-            return _again(denied, event.now, event.message) if old.wanted else _over(old)
+            may_go_on = old.wanted or old.epoch is not None
+            return _again(denied, event.now, event.message) if may_go_on else _over(old)
         case AttachFailed() if old.state == "attaching" and old.borrowed is None:
             return _attach_failed(old, event)
         case Detached() if old.state == "detaching":
@@ -431,7 +434,8 @@ def _look(old: Attachment, event: Look) -> Result:
         return replace(old, message=text), ()
     if old.state in ("waiting", "failed"):
         if not old.wanted:
-            return _over(old)
+            # A lease from before a start: its device may be here, or about to come.
+            return _over(old) if old.epoch is None or event.absent else (old, ())
         if event.link is None:
             return replace(old, message=f"no ready link to {old.owner}") if due else old, ()
         if event.blocked:
@@ -511,7 +515,7 @@ def _attach_failed(old: Attachment, event: AttachFailed) -> Result:
 
 def _unwant(old: Attachment) -> Result:
     unwanted = replace(old, wanted=False)
-    if old.state in ("waiting", "failed"):
+    if old.state in ("waiting", "failed") and old.epoch is None:
         return _over(unwanted)
     if old.state in ("attaching", "attached") and old.borrowed is not None:
         return _detach(unwanted, "")

@@ -101,6 +101,7 @@ class Borrower:
         self._renewals = Renewals(self.endpoint, self._lanes, clock, self._told)
         self._offers = Offers(self.endpoint, self._lanes, clock, self._peering)
         self._reachable: set[str] = set()
+        self._has_looked = False
         self._load()
 
     def stop(self) -> None:
@@ -220,6 +221,7 @@ class Borrower:
         """
         peers = {item.peer for item in self.config.links} if self.config.links is not None else None
         wanted = planning.parse(items, self.config.host, peers)
+        self._know()
         with self._put_lock:
             found = [Wanted(item.name, item.owner) for item in self._table.all() if item.stray_until is not None]
             self._refuse_strays(wanted, found)
@@ -297,11 +299,24 @@ class Borrower:
                 name=strange.name,
             )
 
+    def _know(self) -> None:
+        """What is here is known from the first look on. Raises KernelError."""
+        if not self._has_looked:
+            self.look()
+
     def _busy(self, item: Wanted) -> tuple[str, list[str]]:
         found = self._table.get((item.owner, item.name))
-        if found is None or found.address is None or found.state == "detaching":
+        if found is None or found.state == "detaching":
             return "", []
-        return found.address, self._uses(found.address)
+        address = found.address or self._address(found)
+        return (address, self._uses(address)) if address else ("", [])
+
+    def _address(self, item: Attachment) -> str | None:
+        """What no look has seen yet. Raises KernelError."""
+        with contextlib.suppress(kernel.NotLoaded):
+            row = self._present().get(item.lease)
+            return row.address if row else None
+        return None
 
     def _uses(self, address: str) -> list[str]:
         """Why a device is in use here; one whose disks do not open for a long time may be."""
@@ -393,6 +408,7 @@ class Borrower:
         """
         self._drain.begin(until_boot)
         self._leave_by = self._clock.monotonic() + wait if force else _NEVER
+        self._know()
         before = [item for item in self._table.all() if item.address is not None]
         with contextlib.suppress(kernel.KernelError):  # the regular look goes on
             self.look()
@@ -464,11 +480,13 @@ class Borrower:
             may_go = (drained or item.may_go(self._clock.monotonic())) and item.address is not None
             # What was not looked at counts as in use: a recall may come in between.
             is_busy = not may_go or bool(self._uses(item.address or ""))
-            alive = served(item, present.get(item.lease), links.get(item.link))
-            self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked, alive))
+            row = present.get(item.lease)
+            alive = served(item, row, links.get(item.link))
+            self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked, alive, row is None))
             if link is not None and item.state in ("attaching", "attached"):
                 self._renewals.look(item, link)
         self._releases.look(owners)
+        self._has_looked = True
         return [peering.link for peering in peerings]
 
     def _present(self) -> Present:

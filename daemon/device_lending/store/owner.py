@@ -203,7 +203,7 @@ class OwnerStore(Store):
             connection.execute("UPDATE leases SET state = ?, message = ? WHERE address = ?", (state, message, address))
 
     def recall_lease(self, address: str, message: str, due: float, held: str = "") -> None:
-        """The device is wanted back until `due`, in seconds since 1970; with `held` its grant is put on hold as well."""
+        """The device is wanted back until `due`, in seconds since 1970; `held` puts its grant on hold as well."""
         with self._db.transaction() as connection:
             connection.execute(
                 "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?", (message, due, address)
