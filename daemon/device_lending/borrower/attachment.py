@@ -140,7 +140,7 @@ class Look:
 
     `blocked` says why the owner must not be asked yet: a release on its way would end the lease it gives. `served`: the
     kernel has the device attached over a ready link to the same incarnation of the owner. `absent`: the kernel was
-    asked, and has no device of the attachment's lease.
+    asked, and has no device of the attachment's lease. `lease` is the one that all this is about, None for any.
     """
 
     now: float
@@ -149,6 +149,7 @@ class Look:
     blocked: str = ""
     served: bool = False
     absent: bool = False
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ class Seen:
     """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more.
 
     `complete` says that the driver has made what the device's users wait for, as far as one can tell. `unanswered` is
-    the attachment's own, as it was before the kernel was asked.
+    the attachment's own, as it was before the kernel was asked. `lease` is the one that was looked for; None for what
+    the kernel answers to an attach.
     """
 
     now: float
@@ -168,6 +170,7 @@ class Seen:
     complete: bool = False
     missing: int | None = None
     unanswered: bool = False
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True)
@@ -343,6 +346,8 @@ def step(old: Attachment, event: Event) -> Result:
 
 def _step(old: Attachment, event: Event) -> Result:
     match event:
+        case Look() | Seen() if event.lease is not None and event.lease != old.lease:
+            return old, ()  # a look that took long: it is about a lease that is over
         case Look():
             return _look(old, event)
         case Seen():

@@ -91,6 +91,7 @@ class Borrower:
         # As many jobs as there are attachments may wait, each for its own owner or device.
         self._lanes = Lanes("actions", _ASKED, waiting=None)
         self._put_lock = threading.Lock()
+        self._look_lock = threading.Lock()
         self._patient = Patient(lambda address: busy.reasons(roots, address))
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
@@ -438,11 +439,12 @@ class Borrower:
 
     def undrain(self) -> str:
         """Attach again what is wanted; what was done, in words."""
-        was = self._drain.end()
-        self._leave_by = _NEVER
-        now = self._clock.monotonic()
-        for item in self._table.all():
-            self._table.apply(item.key, Stay(now))
+        with self._look_lock:  # a look under way would have devices leave for a drain that is over
+            was = self._drain.end()
+            self._leave_by = _NEVER
+            now = self._clock.monotonic()
+            for item in self._table.all():
+                self._table.apply(item.key, Stay(now))
         with contextlib.suppress(kernel.KernelError):
             self.look()
         return "what is wanted is attached again" if was else "it was not drained"
@@ -451,6 +453,16 @@ class Borrower:
 
     def look(self) -> list[kernel.Link]:
         """Compare attachments with the kernel and start what is due; the links seen. Raises KernelError."""
+        with self._look_lock:
+            return self._look(self._in_use())
+
+    def _in_use(self) -> dict[Lease, bool]:
+        """Of the devices that may go, whether each is in use. That may take long, so it comes before all else."""
+        drained, now = self._drain.state() is not None, self._clock.monotonic()
+        going = [item for item in self._table.all() if item.address is not None and (drained or item.may_go(now))]
+        return {item.lease: bool(self._uses(item.address)) for item in going if item.address is not None}
+
+    def _look(self, in_use: dict[Lease, bool]) -> list[kernel.Link]:
         try:
             peerings = self.peerings()
         except kernel.KernelError:
@@ -477,12 +489,12 @@ class Borrower:
             link = owners.get(item.owner)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
             blocked = DRAINED if drained else blocked
-            may_go = (drained or item.may_go(self._clock.monotonic())) and item.address is not None
             # What was not looked at counts as in use: a recall may come in between.
-            is_busy = not may_go or bool(self._uses(item.address or ""))
+            is_busy = in_use.get(item.lease, True)
             row = present.get(item.lease)
             alive = served(item, row, links.get(item.link))
-            self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked, alive, row is None))
+            now = self._clock.monotonic()
+            self._table.apply(item.key, Look(now, link, is_busy, blocked, alive, row is None, item.lease))
             if link is not None and item.state in ("attaching", "attached"):
                 self._renewals.look(item, link)
         self._releases.look(owners)
@@ -514,7 +526,8 @@ class Borrower:
         row = present.get(item.lease)
         now = self._clock.monotonic()
         if row is None:
-            self._table.apply(item.key, Seen(now, None, missing=item.borrowed, unanswered=item.unanswered))
+            seen = Seen(now, None, missing=item.borrowed, unanswered=item.unanswered, lease=item.lease)
+            self._table.apply(item.key, seen)
         # While it is being attached or detached, what is under way tells how it went; its files may be held meanwhile.
         elif row.state != "attaching" and item.state != "detaching":
             driver: str | None = None
@@ -525,7 +538,9 @@ class Borrower:
                 made = self._nodes(item, row.address, driver)
                 # Only an attach under way asks for it.
                 done = item.state != "attached" and complete(self._roots, row.address, made)
-            self._table.apply(item.key, Seen(now, row.id, row.state == "gone", row.address, driver, made, done))
+            is_gone = row.state == "gone"
+            seen = Seen(now, row.id, is_gone, row.address, driver, made, done, lease=item.lease)
+            self._table.apply(item.key, seen)
 
     def _nodes(self, item: Attachment, address: str, driver: str | None) -> tuple[str, ...]:
         now = self._clock.monotonic()
