@@ -573,7 +573,8 @@ class Borrower:
             self._actions.record_release(attachment, action)
             return
         lane = ("ask", action.link) if isinstance(action, Ask) else ("device", attachment.key)
-        self._lanes.submit(lane, lambda: self._actions.run(attachment, action))
+        if not self._lanes.submit(lane, lambda: self._actions.run(attachment, action)):
+            self._actions.fail(attachment, "the system gives borrowerd no thread")
 
     # What owners tell
 
