@@ -475,8 +475,14 @@ class Borrower:
             present = self._present()
             items += self._adopt(present, peerings)
         links: dict[int | None, kernel.Link] = {peering.link.id: peering.link for peering in peerings}
-        owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
-        self._reach(set(owners))
+        usable = [(peering.peer, peering.link.id) for peering in peerings if peering.usable and peering.peer]
+        self._reach({owner for owner, _link in usable})
+
+        def link_to(owner: str, link: int | None) -> int | None:
+            """A lease is its link's: that one while it leads to the owner, else any."""
+            over = [number for peer, number in usable if peer == owner]
+            return link if link in over else next(iter(over), None)
+
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
         undecided = strays.undecided(items)
         drained = self._drain.state() is not None
@@ -486,7 +492,7 @@ class Borrower:
                 self._table.apply(item.key, Leave(self._leave_by))
             if item.claimable and item.recall_by is None and item.owner in undecided:
                 continue
-            link = owners.get(item.owner)
+            link = link_to(item.owner, item.link)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
             blocked = DRAINED if drained else blocked
             # What was not looked at counts as in use: a recall may come in between.
@@ -497,7 +503,7 @@ class Borrower:
             self._table.apply(item.key, Look(now, link, is_busy, blocked, alive, row is None, item.lease))
             if link is not None and item.state in ("attaching", "attached"):
                 self._renewals.look(item, link)
-        self._releases.look(owners)
+        self._releases.look(link_to)
         self._has_looked = True
         return [peering.link for peering in peerings]
 

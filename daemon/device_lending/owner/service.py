@@ -519,14 +519,7 @@ class Owner:
         if lease.state == "returning":
             raise LendingError("returning", f"lease {lease.name} is being taken back: {lease.message}", status=409)
         if lease.link != peering.link.id and not self._dead()(lease.link):
-            raise LendingError(
-                "leased_elsewhere",
-                f"lease {lease.name} stands over link {lease.link} of host {self.config.host}, which is ready; it is "
-                f"not given over link {peering.link.id} as well",
-                status=409,
-                name=lease.name,
-                device=lease.address,
-            )
+            raise self._elsewhere(lease, peering.link.id)
         lent = next((row for row in self._kernel.lent() if machine.holds(lease, row)), None)
         if lent is not None and (lease.link, lease.peer_epoch) == (peering.link.id, peering.link.peer_epoch):
             with self._lock:
@@ -534,6 +527,16 @@ class Owner:
             return lent
         self._end(lease, True, "the borrower started anew and asks again")
         return None
+
+    def _elsewhere(self, lease: Lease, link: int) -> LendingError:
+        return LendingError(
+            "leased_elsewhere",
+            f"lease {lease.name} stands over link {lease.link} of host {self.config.host}; over link {link} it is "
+            "neither given as well nor renewed",
+            status=409,
+            name=lease.name,
+            device=lease.address,
+        )
 
     def _check_free(self, name: str, function: Function, leases: list[Lease]) -> None:
         held = next((row for row in leases if row.address == function.address), None)
@@ -552,7 +555,7 @@ class Owner:
     def release(self, name: str, epoch: int, link_id: int, host: str) -> None:
         """The borrower has detached the device. A lease that is over already is no error."""
         self.identify(link_id, host)
-        lease = self._of_peer(epoch, link_id)
+        lease = self._of_peer(epoch, link_id, host)
         if lease is not None:
             self._turns.run(lease.address, lambda: self._released(name, lease, host))
 
@@ -572,18 +575,23 @@ class Owner:
         """State of the borrower's lease, "ended" when it is over, and the grace left of a recall; renews it."""
         self.identify(link_id, host)
         with self._lock:
-            lease = self._of_peer(epoch, link_id)
+            lease = self._of_peer(epoch, link_id, host)
             if lease is None:
                 return {"state": "ended"}
+            if lease.link != link_id:
+                raise self._elsewhere(lease, link_id)
             self._reconciler.renew(lease)
             due = self._reconciler.life(lease).due
             left = {} if due is None else {"grace": max(0.0, due - self._clock.monotonic())}
             return {"state": lease.state, **left}
 
-    def _of_peer(self, epoch: int, link_id: int) -> Lease | None:
-        """The live lease of an epoch that was given over a link. Names are labels, and may be lost with the store."""
-        live = [row for row in self._store.leases() if row.live]
-        return next((row for row in live if (row.link, row.epoch) == (link_id, epoch)), None)
+    def _of_peer(self, epoch: int, link_id: int, host: str) -> Lease | None:
+        """The live lease of an epoch that was given over a link, or over another one to the same host.
+
+        Names are labels, and may be lost with the store.
+        """
+        live = [row for row in self._store.leases() if row.live and row.epoch == epoch]
+        return next((row for row in live if row.link == link_id or row.borrower == host), None)
 
     def identify(self, link_id: int, host: str) -> Peering:
         """The link a peer's message came over, when `host` is who should be there."""
