@@ -48,6 +48,7 @@ def assemble(
 
     def look() -> None:
         store.save()
+        drain.save()
         greeter.greet(borrower.look())
 
     ticker = Ticker(look, interval, partial(liveness.beat, "look"))

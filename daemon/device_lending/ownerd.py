@@ -52,6 +52,7 @@ def assemble(
 
     def look() -> None:
         store.save()
+        drain.save()
         links = owner.reconcile()
         for link in owner.returning():
             # In a lane: neither the next look nor another peer need wait for one that is slow to listen.

@@ -88,7 +88,7 @@ def create(
         owner.config.host,
         port,
         owner.peerings,
-        drain.document,
+        drain,
         ignored,
         store,
         trust,
