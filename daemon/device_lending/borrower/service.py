@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from device_lending import kernel
@@ -305,12 +305,14 @@ class Borrower:
         if not self._has_looked:
             self.look()
 
-    def _busy(self, item: Wanted) -> tuple[str, list[str]]:
-        found = self._table.get((item.owner, item.name))
-        if found is None or found.state == "detaching":
-            return "", []
-        address = found.address or self._address(found)
-        return (address, self._uses(address)) if address else ("", [])
+    def _busy(self, items: Sequence[Wanted]) -> dict[Wanted, tuple[str, list[str]]]:
+        here: dict[Wanted, str] = {}
+        for item in items:
+            found = self._table.get((item.owner, item.name))
+            if found is not None and found.state != "detaching":
+                here[item] = found.address or self._address(found) or ""
+        uses = self._uses([address for address in here.values() if address])
+        return {item: (address, uses[address]) for item, address in here.items() if address}
 
     def _address(self, item: Attachment) -> str | None:
         """What no look has seen yet. Raises KernelError."""
@@ -319,9 +321,10 @@ class Borrower:
             return row.address if row else None
         return None
 
-    def _uses(self, address: str) -> list[str]:
-        """Why a device is in use here; one whose disks do not open for a long time may be."""
-        return self._patient.read([address]).get(address, ["its driver does not answer, so that nobody can tell"])
+    def _uses(self, addresses: Sequence[str]) -> dict[str, list[str]]:
+        """Why each device is in use here; one whose disks do not open for a long time may be."""
+        unknown = ["its driver does not answer, so that nobody can tell"]
+        return {**dict.fromkeys(addresses, unknown), **self._patient.read(addresses)}
 
     def _returned(
         self, plan: planning.Plan, gone: set[tuple[str, str]], timeout: float, wait: float
@@ -459,8 +462,10 @@ class Borrower:
     def _in_use(self) -> dict[Lease, bool]:
         """Of the devices that may go, whether each is in use. That may take long, so it comes before all else."""
         drained, now = self._drain.state() is not None, self._clock.monotonic()
-        going = [item for item in self._table.all() if item.address is not None and (drained or item.may_go(now))]
-        return {item.lease: bool(self._uses(item.address)) for item in going if item.address is not None}
+        items = [item for item in self._table.all() if drained or item.may_go(now)]
+        going = {item.lease: item.address for item in items if item.address is not None}
+        uses = self._uses(list(going.values()))
+        return {lease: bool(uses[address]) for lease, address in going.items()}
 
     def _look(self, in_use: dict[Lease, bool]) -> list[kernel.Link]:
         try:

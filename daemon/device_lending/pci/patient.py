@@ -33,7 +33,8 @@ class _Reading(Generic[T]):
 class Patient(Generic[T]):
     """Calls `read`, which raises nothing, for functions in threads; waits `patience` seconds for all that take long.
 
-    A function that takes longer is left out until `read` has come back.
+    A function that takes longer is left out until `read` has come back. The others are read again then: what was found
+    of them is old.
     """
 
     def __init__(self, read: Callable[[str], T], patience: float = 5.0) -> None:
@@ -53,7 +54,8 @@ class Patient(Generic[T]):
             reading.left.clear()
             reading.is_over = True
             self._hanging.update(reading.at)
-            return reading.found
+            given_up = bool(reading.at)
+        return self.read(list(reading.found)) if given_up else reading.found
 
     def _start(self, reading: _Reading[T]) -> bool:
         try:

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 from daemon_hosts import ask, until
-from test_daemon_end_to_end import lend
+from test_daemon_end_to_end import BORROW, GRANT, lend
 
 from device_lending.borrower import attachment as borrowing
 from device_lending.borrower.attachment import Attachment
+from device_lending.pci import busy
 
 OLD, NEW = (0, 1, 7), (0, 1, 8)
 ATTACHED = Attachment("scratch", "node-a", "attached", link=0, handle=1, epoch=8, ttl=60.0, seen=100.0, borrowed=9)
@@ -45,12 +46,37 @@ def test_a_look_reads_what_takes_long_before_it_asks_the_kernel(fabric, monkeypa
             done.append(what)
         return found
 
-    monkeypatch.setattr(service, "_uses", lambda _address: noted("disks", ["in use"]))
+    monkeypatch.setattr(service, "_uses", lambda addresses: noted("disks", {address: ["in use"] for address in addresses}))
     monkeypatch.setattr(service, "_present", lambda: noted("kernel", present()))
     epoch = owner.lease("scratch")["epoch"]
     service._table.apply(("node-a", "scratch"), borrowing.Recall(service._clock.monotonic(), epoch, 600))
     service.look()
     assert done[:2] == ["disks", "kernel"]
+
+
+@pytest.mark.parametrize("how", ["recall", "return"])
+def test_disks_of_several_devices_are_waited_for_together(fabric, monkeypatch, how):
+    owner, borrower = fabric.pair(lease_ttl=600, recall_grace=600)
+    owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
+    owner.put_grants(GRANT, ("other", {"address": "0000:04:00.0"}, "node-b"))
+    borrower.put_attachments(BORROW, ("other", "node-a"), wait=20)
+    service = borrower.borrowerd.parts.stop.__self__
+    service._patient._patience = 60.0
+    both = threading.Barrier(2)
+
+    def reasons(*_arguments):
+        both.wait(60)
+        return []
+
+    monkeypatch.setattr(busy, "reasons", reasons)
+    if how == "return":
+        borrower.put_attachments(purge=True)
+    else:
+        with service._look_lock:
+            for name in ("scratch", "other"):
+                epoch = owner.lease(name)["epoch"]
+                service._table.apply(("node-a", name), borrowing.Recall(service._clock.monotonic(), epoch, 600))
+    until(lambda: borrower.kernel.borrows == {})
 
 
 def test_a_look_from_before_an_undrain_has_nothing_leave(fabric, monkeypatch):
@@ -59,11 +85,11 @@ def test_a_look_from_before_an_undrain_has_nothing_leave(fabric, monkeypatch):
     reads, go_on, ended = threading.Event(), threading.Event(), threading.Event()
     mine = []
 
-    def uses(_address):
+    def uses(addresses):
         if threading.current_thread() in mine:
             reads.set()
             go_on.wait()
-        return ["in use"]
+        return {address: ["in use"] for address in addresses}
 
     monkeypatch.setattr(service, "_uses", uses)
     service._drain.begin(False)
