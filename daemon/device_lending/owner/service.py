@@ -20,6 +20,7 @@ from device_lending.clock import Clock, iso
 from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
+from device_lending.found import UNKNOWN
 from device_lending.kernel import Lent
 from device_lending.links import Announcements, Peering
 from device_lending.owner import grants, holds, quarantine
@@ -330,12 +331,14 @@ class Owner:
                     status=404,
                     name=name,
                 )
+        host = self._banned(lease)
         # Its link is down, and all that it has is fenced, before any of it is reset.
-        self._bans.put(lease.borrower, lease.link, self._clock.wall())
+        self._bans.put(host, lease.link, self._clock.wall())
         with self._lock:
-            mine = [row for row in self._store.leases() if row.live and row.borrower == lease.borrower]
+            live = [row for row in self._store.leases() if row.live]
+            mine = [row for row in live if row.link == lease.link or row.borrower == host]
             for row in mine:
-                done = f"{row.borrower} was banned"
+                done = f"{host} was banned"
                 held = holds.text(done, row.name, self._clock.wall(), self.config.host)
                 self._reconciler.recall(row, 0.0, "its borrower is banned", held)
         left = self._end_all(mine, "its borrower is banned")
@@ -343,9 +346,24 @@ class Owner:
         taken = f", and {back} taken back" if back else ""
         problems = "".join(f"; not taken back yet: {problem}" for problem in left.values())
         return (
-            f"{lease.borrower} is banned{taken}; devlend unban {lease.borrower} on {self.config.host} lets it in again"
-            f"{problems}"
+            f"{host} is banned{taken}; devlend unban {host} on {self.config.host} lets it in again{problems}"
         )
+
+    def _banned(self, lease: Lease) -> str:
+        """What a ban of the borrower of a lease is called by: its NTB function where nobody knows its name."""
+        if lease.borrower != UNKNOWN:
+            return lease.borrower
+        peering = next((row for row in self.peerings() if row.link.id == lease.link), None)
+        if peering is None:
+            raise LendingError(
+                "link_not_ready",
+                f"lease {lease.name}: its borrower is not known, and host {self.config.host} has no link {lease.link} "
+                f"any more; devlend recall {lease.name} --force takes the device",
+                status=409,
+                name=lease.name,
+                device=lease.address,
+            )
+        return peering.peer or peering.link.ntb
 
     def unban(self, host: str) -> str:
         """Let a host in again; what was done, in words."""

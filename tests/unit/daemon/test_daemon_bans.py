@@ -104,6 +104,32 @@ def test_a_ban_outlives_the_owners_damaged_store(banned):
     assert bans(owner) == []
 
 
+def test_a_host_whose_name_was_lost_is_banned_alone(fabric):
+    owner, borrower = fabric.pair(configured=False, start=False, lease_ttl=60)
+    third = fabric.host("node-c", lease_ttl=60)
+    third.kernel.boot = 3000
+    join(owner.kernel, 1, third.kernel, 0)
+    owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
+    for host in fabric.hosts:
+        host.start()
+    owner.put_grants(GRANT, ("other", {"address": "0000:04:00.0"}, "node-c"))
+    borrower.put_attachments(BORROW, wait=20)
+    third.put_attachments(("other", "node-a"), wait=20)
+    for host in fabric.hosts:
+        host.stop_owner()
+        host.stop_borrower()
+    for path in owner.base.glob("ownerd.sqlite3*"):
+        path.unlink()
+    owner.start_owner()
+    until(lambda: [row["borrower"] for row in owner.leases()] == ["unknown", "unknown"])
+    name = next(row["name"] for row in owner.leases() if row["address"] == ADDRESS)
+    said = owner.ownerd.client.call("POST", f"/v1/leases/{name}/recall", {"ban": True}, 30)["message"]
+    assert said.startswith(f"0000:01:00.0 is banned, and {ADDRESS} taken back")
+    assert [row["address"] for row in owner.leases()] == ["0000:04:00.0"]
+    owner.ownerd.parts.stop.__self__.reconcile()
+    assert [link.banned for link in owner.kernel.link_table.values()] == [True, False]
+
+
 def test_a_ban_that_the_kernel_refuses_holds_up_no_lease(fabric, monkeypatch, caplog):
     owner, _borrower = fabric.pair(configured=False, start=False, lease_ttl=60)
     third = fabric.host("node-c")
