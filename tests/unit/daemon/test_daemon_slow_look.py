@@ -83,15 +83,16 @@ def test_a_look_from_before_an_undrain_has_nothing_leave(fabric, monkeypatch):
     _owner, borrower = lend(fabric, lease_ttl=600, recall_grace=600)
     service = borrower.borrowerd.parts.stop.__self__
     reads, go_on, ended = threading.Event(), threading.Event(), threading.Event()
-    mine = []
+    mine, see = [], service._see
 
-    def uses(addresses):
+    def slow(item, present):
         if threading.current_thread() in mine:
             reads.set()
             go_on.wait()
-        return {address: ["in use"] for address in addresses}
+        see(item, present)
 
-    monkeypatch.setattr(service, "_uses", uses)
+    monkeypatch.setattr(service, "_see", slow)
+    monkeypatch.setattr(service, "_uses", lambda addresses: {address: ["in use"] for address in addresses})
     service._drain.begin(False)
     until(lambda: borrower.attachment("scratch")["leaving"])
     look = threading.Thread(target=service.look)
