@@ -497,7 +497,7 @@ class Borrower:
                 self._table.apply(item.key, Leave(self._leave_by))
             if item.claimable and item.recall_by is None and item.owner in undecided:
                 continue
-            link = link_to(item.owner, item.link)
+            link = link_to(item.owner, None if item.epoch is None else item.link)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
             blocked = DRAINED if drained else blocked
             # What was not looked at counts as in use: a recall may come in between.

@@ -70,3 +70,16 @@ def test_a_lease_is_renewed_over_its_own_link(pair):
         given.status(seen.epoch, 0, "node-b")
     assert refusal.value.code == "leased_elsewhere"
     assert given.status(seen.epoch, 1, "node-b")["state"] == "active"
+
+
+def test_what_was_refused_over_one_cable_is_asked_for_over_the_first(pair):
+    owner, borrower = pair
+    borrower.put_attachments(purge=True, wait_returned=20)
+    set_link(owner.kernel, 0, False)
+    owner.ownerd.client.call("PUT", "/v1/grants/scratch/hold", {}, 30)
+    borrower.put_attachments(BORROW)
+    until(lambda: "on hold" in borrower.attachment("scratch")["message"])
+    set_link(owner.kernel, 0, True)
+    owner.ownerd.client.call("DELETE", "/v1/grants/scratch/hold", None, 30)
+    until(lambda: borrower.attachment("scratch")["state"] == "attached", 30)
+    assert owner.lease("scratch")["link"] == 0
