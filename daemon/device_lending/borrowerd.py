@@ -54,6 +54,7 @@ def assemble(
 
     def look() -> None:
         store.save()
+        drain.save()
         links = borrower.look()
         events.see(announcements.peerings(config, links))
         greeter.greet(links)

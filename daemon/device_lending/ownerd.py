@@ -57,6 +57,7 @@ def assemble(
 
     def look() -> None:
         store.save()
+        drain.save()
         links = owner.reconcile()
         events.see(announcements.peerings(config, links))
         offers.see(store.grants())

@@ -15,6 +15,7 @@ log = logging.getLogger("device_lending.ticker")
 
 # Seconds between two looks, however often it is woken: who changes something all the time does not keep the host busy.
 _LEAST = 0.02
+_UNKNOWN = 1.0
 
 
 class Ticker:
@@ -56,4 +57,11 @@ class Ticker:
             except Exception:  # the next look may go well; without this thread nothing would recover
                 log.exception("the regular look failed")
             self._beat()
-            self._wake.wait(max(0.05, self._interval()))
+            self._wake.wait(max(0.05, self._pause()))
+
+    def _pause(self) -> float:
+        try:
+            return self._interval()
+        except Exception:
+            log.exception("when to look again is not known")
+            return _UNKNOWN

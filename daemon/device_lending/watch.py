@@ -54,25 +54,29 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._beat()
             try:
-                listener = self._kernel.listen(self._mailbox_port)
-            except kernel.KernelError as error:
-                self._say(logging.WARNING, f"waiting for the kernel module: {error}")
-                self._stop.wait(self._retry)
-                continue
-            try:
-                self._say(logging.INFO, "bound to the kernel module's mailbox")
-                self._on_up()
-                self._serve(listener)
-            except kernel.KernelError as error:
-                self._say(logging.WARNING, f"lost the kernel module: {error}")
-                self._on_down()
+                self._bind()
             except Exception:  # this thread must outlive any fault: without it the daemon is deaf
                 log.exception("while serving the kernel's messages")
                 self._stop.wait(self._retry)
-            finally:
-                listener.close()
+
+    def _bind(self) -> None:
+        self._beat()
+        try:
+            listener = self._kernel.listen(self._mailbox_port)
+        except kernel.KernelError as error:
+            self._say(logging.WARNING, f"waiting for the kernel module: {error}")
+            self._stop.wait(self._retry)
+            return
+        try:
+            self._say(logging.INFO, "bound to the kernel module's mailbox")
+            self._on_up()
+            self._serve(listener)
+        except kernel.KernelError as error:
+            self._say(logging.WARNING, f"lost the kernel module: {error}")
+            self._on_down()
+        finally:
+            listener.close()
 
     def _serve(self, listener: kernel.Listener) -> None:
         while not self._stop.is_set():

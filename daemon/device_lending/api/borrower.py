@@ -93,7 +93,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
         borrower.config.host,
         port,
         borrower.peerings,
-        drain.document,
+        drain,
         borrower.endpoint.ignored,
         store,
         trust,

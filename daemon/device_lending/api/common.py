@@ -19,6 +19,7 @@ from device_lending.api import bodies, metrics, peers, stream
 from device_lending.api.operation import Number, Operation, routes
 from device_lending.api.stream import Readers
 from device_lending.api.threads import Threads
+from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.events.journal import Journal
 from device_lending.kernel import KernelError, KernelPort, NotLoaded
@@ -40,7 +41,7 @@ def create(
     host: str,
     port: KernelPort,
     peerings: Callable[[], list[Peering]],
-    drained: Callable[[], dict[str, Any] | None],
+    drain: Drain,
     ignored: Callable[[], Ignored],
     store: Store,
     trust: Trust,
@@ -50,14 +51,15 @@ def create(
 ) -> Starlette:
     """An application with what both daemons have, a daemon's own operations, a description and the contract's errors.
 
-    `ignored` counts ignored messages of peers, `store` is asked for its troubles, `journal` has the daemon's events,
-    `own_metrics` are those of this daemon alone.
+    `ignored` counts ignored messages of peers, `store` and `drain` are asked for their troubles, `journal` has the
+    daemon's events, `own_metrics` are those of this daemon alone.
     """
 
     def status() -> dict[str, Any]:
         info = port.info()
         kernel = {"loaded": info.loaded, "version": info.version, "srcversion": info.srcversion}
-        own = {"store": store.trouble, "drained": drained()}
+        trouble = "; ".join(text for text in (store.trouble, drain.unwritten) if text)
+        own = {"store": trouble, "drained": drain.document()}
         return {"daemon": daemon, "version": __version__, "host": host, "kernel": kernel, **own}
 
     def links() -> dict[str, Any]:
@@ -82,7 +84,7 @@ def create(
             return operation
 
         def told(answer: Answer) -> Answer:
-            return {**answer, "unwritten": store.unwritten}
+            return {**answer, "unwritten": store.unwritten or drain.unwritten}
 
         def run(**arguments: Any) -> Answer | Pending:
             found = operation.run(**arguments)

@@ -98,7 +98,7 @@ def create(
         owner.config.host,
         port,
         owner.peerings,
-        drain.document,
+        drain,
         ignored,
         store,
         trust,

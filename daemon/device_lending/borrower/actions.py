@@ -69,9 +69,13 @@ class Actions:
                 self._detach(attachment, action)
         except Exception as error:  # without an event the attachment would be stuck for ever
             log.exception("lease %s: %s failed", attachment.name, type(action).__name__)
-            now, text = self._now(), f"internal error: {error}"
-            for event in (Denied(now, text), AttachFailed(now, text, unanswered=True), DetachFailed(now, text)):
-                self._apply(attachment.key, event)  # only the one that fits the state has an effect
+            self.fail(attachment, f"internal error: {error}")
+
+    def fail(self, attachment: Attachment, text: str) -> None:
+        """Report that an action was not carried out."""
+        now = self._now()
+        for event in (Denied(now, text), AttachFailed(now, text, unanswered=True), DetachFailed(now, text)):
+            self._apply(attachment.key, event)  # only the one that fits the state has an effect
 
     def _ask(self, attachment: Attachment, action: Ask) -> None:
         present = self._table.get(attachment.key)

@@ -157,7 +157,8 @@ class Look:
     """The regular look. `link` is a usable link to the owner, `busy` whether the device is in use here.
 
     `blocked` says why the owner must not be asked yet: a release on its way would end the lease it gives. `served`: the
-    kernel has the device attached over a ready link to the same incarnation of the owner.
+    kernel has the device attached over a ready link to the same incarnation of the owner. `absent`: the kernel was
+    asked, and has no device of the attachment's lease. `lease` is the one that all this is about, None for any.
     """
 
     now: float
@@ -165,6 +166,8 @@ class Look:
     busy: bool = False
     blocked: str = ""
     served: bool = False
+    absent: bool = False
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,8 @@ class Seen:
     """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more.
 
     `complete` says that the driver has made what the device's users wait for, as far as one can tell. `unanswered` is
-    the attachment's own, as it was before the kernel was asked.
+    the attachment's own, as it was before the kernel was asked. `lease` is the one that was looked for; None for what
+    the kernel answers to an attach.
     """
 
     now: float
@@ -184,6 +188,7 @@ class Seen:
     complete: bool = False
     missing: int | None = None
     unanswered: bool = False
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True)
@@ -374,6 +379,8 @@ def step(old: Attachment, event: Event) -> Result:
 
 def _step(old: Attachment, event: Event) -> Result:
     match event:
+        case Look() | Seen() if event.lease is not None and event.lease != old.lease:
+            return old, ()  # a look that took long: it is about a lease that is over
         case Look():
             return _look(old, event)
         case Seen():
@@ -392,12 +399,13 @@ def _step(old: Attachment, event: Event) -> Result:
                 refusal="",
             )
             if not old.wanted:
-                return _over(given)
+                return (replace(given, state="waiting"), ()) if given.lease == old.lease else _over(given)
             attaching = replace(given, state="attaching", not_before=None, message="")
             return attaching, (Attach(event.link, event.handle, event.epoch),)
         case Denied() if old.state == "requesting":
             denied = replace(old, heard=old.heard or event.heard, refusal=event.code)
-            return _again(denied, event.now, event.message) if old.wanted else _over(old)
+            may_go_on = old.wanted or old.epoch is not None
+            return _again(denied, event.now, event.message) if may_go_on else _over(old)
         case AttachFailed() if old.state == "attaching" and old.borrowed is None:
             return _attach_failed(old, event)
         case Detached() if old.state == "detaching":
@@ -479,8 +487,11 @@ def _look(old: Attachment, event: Look) -> Result:
         return replace(old, message=text), ()
     if old.state in ("waiting", "failed"):
         if not old.wanted:
-            return _over(old)
+            # A lease from before a start: its device may be here, or about to come.
+            return _over(old) if old.epoch is None or event.absent else (old, ())
         if old.spent and event.blocked != DRAINED:
+            if old.epoch is not None and not event.absent:
+                return old, ()
             why_not = policies.why_not(old.policy, old.history, old.name)
             # The device may have gone unseen, in a reboot: then its owner does not know yet.
             return replace(_without_lease(old), state="waiting", not_before=None, message=why_not), _released(old)
@@ -564,7 +575,6 @@ def _attach_failed(old: Attachment, event: AttachFailed) -> Result:
 
 def _unwant(old: Attachment) -> Result:
     unwanted = replace(old, wanted=False, history=NEW)
-    # With a lease it comes from the store: the next look tells whether there is a device that has to go first.
     if old.state in ("waiting", "failed") and old.epoch is None:
         return _over(unwanted)
     if old.state in ("attaching", "attached") and old.borrowed is not None:

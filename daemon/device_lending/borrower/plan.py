@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ def plan(
     current: Sequence[Wanted],
     wanted: Sequence[Wanted],
     failed: Collection[Wanted],
-    busy: Callable[[Wanted], tuple[str, list[str]]],
+    busy: Callable[[Sequence[Wanted]], Mapping[Wanted, tuple[str, list[str]]]],
     host: str,
     *,
     removed: Collection[str] = (),
@@ -92,8 +92,8 @@ def plan(
     """Merge `wanted` into what is left of `current` without the names `removed`; with `purge` nothing is left of it.
 
     `failed` are attachments that stopped trying; naming them starts them again. Another policy alone takes no device
-    away. `busy` gives the device and the reasons why it is in use here. Raises LendingError device_busy; nothing has
-    changed then.
+    away. `busy` gives the devices here of some, and the reasons why each is in use. Raises LendingError device_busy;
+    nothing has changed then.
     """
     before = {item.name: item for item in current}
     after = {name: item for name, item in before.items() if not purge and name not in removed}
@@ -109,12 +109,13 @@ def plan(
             actions.append(f"change {name} of {new.owner}: {_changes(old.policy, new.policy)}")
             continue
         if old is not None:
-            if not force:
-                _check_idle(old, busy, host)
             gone.append(old)
             actions.append(f"return {name} to {old.owner}")
         if new is not None:
             actions.append(f"borrow {name} from {new.owner}")
+    if not force:
+        for item, (device, reasons) in busy(gone).items():
+            _check_idle(item, device, reasons, host)
     return Plan(
         tuple(before[name] for name in sorted(before)),
         tuple(after[name] for name in sorted(after)),
@@ -132,8 +133,7 @@ def _changes(old: Policy, new: Policy) -> str:
     return ", ".join(f"{key} {value}" for key, value in changed.items())
 
 
-def _check_idle(item: Wanted, busy: Callable[[Wanted], tuple[str, list[str]]], host: str) -> None:
-    device, reasons = busy(item)
+def _check_idle(item: Wanted, device: str, reasons: list[str], host: str) -> None:
     if reasons:
         raise LendingError(
             "device_busy",

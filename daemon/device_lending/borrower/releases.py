@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -100,12 +100,12 @@ class Releases:
         keys = ((row.owner, row.name, row.epoch) for row in self.pending())
         return {key[:2] for key in keys if key not in given_up}
 
-    def look(self, links: Mapping[str, int]) -> None:
-        """Start what is due. `links` maps an owner to a usable link."""
+    def look(self, link_to: Callable[[str, int | None], int | None]) -> None:
+        """Start what is due. `link_to` gives a usable link to an owner, the one that it is asked for if that is one."""
         now = self._clock.monotonic()
         for holding in self.pending():
             key = (holding.owner, holding.name, holding.epoch)
-            link = links.get(holding.owner)
+            link = link_to(holding.owner, holding.link)
             with self._lock:
                 if link is None or key in self._busy or now < self._tries.get(key, (0, 0.0))[1]:
                     continue

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -99,6 +99,7 @@ class Borrower:
         # As many jobs as there are attachments may wait, each for its own owner or device.
         self._lanes = Lanes("actions", _ASKED, waiting=None)
         self._put_lock = threading.Lock()
+        self._look_lock = threading.Lock()
         self._patient = Patient(lambda address: busy.reasons(roots, address))
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
@@ -112,6 +113,7 @@ class Borrower:
         self._renewals = Renewals(self.endpoint, self._lanes, clock, self._told)
         self._offers = Offers(self.endpoint, self._lanes, clock, self._peering)
         self._reachable: set[str] = set()
+        self._has_looked = False
         self._load()
 
     def stop(self) -> None:
@@ -242,6 +244,7 @@ class Borrower:
         """
         peers = {item.peer for item in self.config.links} if self.config.links is not None else None
         wanted = planning.parse(items, self.config.host, peers, removed)
+        self._know()
         with self._put_lock:
             found = [Wanted(item.name, item.owner) for item in self._table.all() if item.stray_until is not None]
             self._refuse_strays(wanted, found)
@@ -321,24 +324,31 @@ class Borrower:
                 name=strange.name,
             )
 
-    def _busy(self, item: Wanted) -> tuple[str, list[str]]:
-        found = self._table.get((item.owner, item.name))
-        if found is None or found.state == "detaching":
-            return "", []
-        address = found.address or self._unseen(found)
-        return (address, self._uses(address)) if address else ("", [])
+    def _know(self) -> None:
+        """What is here is known from the first look on. Raises KernelError."""
+        if not self._has_looked:
+            self.look()
 
-    def _unseen(self, item: Attachment) -> str | None:
-        """The address of a device that no look has seen yet, as after a start. Raises KernelError."""
-        try:
-            row = None if item.epoch is None else self._present().get(item.lease)
-        except kernel.NotLoaded:
-            return None
-        return None if row is None else row.address
+    def _busy(self, items: Sequence[Wanted]) -> dict[Wanted, tuple[str, list[str]]]:
+        here: dict[Wanted, str] = {}
+        for item in items:
+            found = self._table.get((item.owner, item.name))
+            if found is not None and found.state != "detaching":
+                here[item] = found.address or self._address(found) or ""
+        uses = self._uses([address for address in here.values() if address])
+        return {item: (address, uses[address]) for item, address in here.items() if address}
 
-    def _uses(self, address: str) -> list[str]:
-        """Why a device is in use here; one whose disks do not open for a long time may be."""
-        return self._patient.read([address]).get(address, ["its driver does not answer, so that nobody can tell"])
+    def _address(self, item: Attachment) -> str | None:
+        """What no look has seen yet. Raises KernelError."""
+        with contextlib.suppress(kernel.NotLoaded):
+            row = self._present().get(item.lease)
+            return row.address if row else None
+        return None
+
+    def _uses(self, addresses: Sequence[str]) -> dict[str, list[str]]:
+        """Why each device is in use here; one whose disks do not open for a long time may be."""
+        unknown = ["its driver does not answer, so that nobody can tell"]
+        return {**dict.fromkeys(addresses, unknown), **self._patient.read(addresses)}
 
     def _returned(
         self, plan: planning.Plan, gone: set[tuple[str, str]], timeout: float, wait: float
@@ -426,6 +436,7 @@ class Borrower:
         """
         self._drain.begin(until_boot)
         self._leave_by = self._clock.monotonic() + wait if force else _NEVER
+        self._know()
         before = [item for item in self._table.all() if item.address is not None]
         with contextlib.suppress(kernel.KernelError):  # the regular look goes on
             self.look()
@@ -455,11 +466,12 @@ class Borrower:
 
     def undrain(self) -> str:
         """Attach again what is wanted; what was done, in words."""
-        was = self._drain.end()
-        self._leave_by = _NEVER
-        now = self._clock.monotonic()
-        for item in self._table.all():
-            self._table.apply(item.key, Stay(now))
+        with self._look_lock:  # a look under way would have devices leave for a drain that is over
+            was = self._drain.end()
+            self._leave_by = _NEVER
+            now = self._clock.monotonic()
+            for item in self._table.all():
+                self._table.apply(item.key, Stay(now))
         with contextlib.suppress(kernel.KernelError):
             self.look()
         return "what is wanted is attached again" if was else "it was not drained"
@@ -468,6 +480,18 @@ class Borrower:
 
     def look(self) -> list[kernel.Link]:
         """Compare attachments with the kernel and start what is due; the links seen. Raises KernelError."""
+        with self._look_lock:
+            return self._look(self._in_use())
+
+    def _in_use(self) -> dict[Lease, bool]:
+        """Of the devices that may go, whether each is in use. That may take long, so it comes before all else."""
+        drained, now = self._drain.state() is not None, self._clock.monotonic()
+        items = [item for item in self._table.all() if drained or item.may_go(now)]
+        going = {item.lease: item.address for item in items if item.address is not None}
+        uses = self._uses(list(going.values()))
+        return {lease: bool(uses[address]) for lease, address in going.items()}
+
+    def _look(self, in_use: dict[Lease, bool]) -> list[kernel.Link]:
         try:
             peerings = self.peerings()
         except kernel.KernelError:
@@ -480,8 +504,14 @@ class Borrower:
             present = self._present()
             items += self._adopt(present, peerings)
         links: dict[int | None, kernel.Link] = {peering.link.id: peering.link for peering in peerings}
-        owners = {peering.peer: peering.link.id for peering in reversed(peerings) if peering.usable and peering.peer}
-        self._reach(set(owners))
+        usable = [(peering.peer, peering.link.id) for peering in peerings if peering.usable and peering.peer]
+        self._reach({owner for owner, _link in usable})
+
+        def link_to(owner: str, link: int | None) -> int | None:
+            """A lease is its link's: that one while it leads to the owner, else any."""
+            over = [number for peer, number in usable if peer == owner]
+            return link if link in over else next(iter(over), None)
+
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
         undecided = strays.undecided(items)
         drained = self._drain.state() is not None
@@ -491,17 +521,19 @@ class Borrower:
                 self._table.apply(item.key, Leave(self._leave_by))
             if item.claimable and item.recall_by is None and item.owner in undecided:
                 continue
-            link = owners.get(item.owner)
+            link = link_to(item.owner, None if item.epoch is None else item.link)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
             blocked = DRAINED if drained else blocked
-            may_go = (drained or item.may_go(self._clock.monotonic())) and item.address is not None
             # What was not looked at counts as in use: a recall may come in between.
-            is_busy = not may_go or bool(self._uses(item.address or ""))
-            alive = served(item, present.get(item.lease), links.get(item.link))
-            self._table.apply(item.key, Look(self._clock.monotonic(), link, is_busy, blocked, alive))
+            is_busy = in_use.get(item.lease, True)
+            row = present.get(item.lease)
+            alive = served(item, row, links.get(item.link))
+            now = self._clock.monotonic()
+            self._table.apply(item.key, Look(now, link, is_busy, blocked, alive, row is None, item.lease))
             if link is not None and item.state in ("attaching", "attached"):
                 self._renewals.look(item, link)
-        self._releases.look(owners)
+        self._releases.look(link_to)
+        self._has_looked = True
         return [peering.link for peering in peerings]
 
     def _present(self) -> Present:
@@ -529,7 +561,8 @@ class Borrower:
         row = present.get(item.lease)
         now = self._clock.monotonic()
         if row is None:
-            self._table.apply(item.key, Seen(now, None, missing=item.borrowed, unanswered=item.unanswered))
+            seen = Seen(now, None, missing=item.borrowed, unanswered=item.unanswered, lease=item.lease)
+            self._table.apply(item.key, seen)
         # While it is being attached or detached, what is under way tells how it went; its files may be held meanwhile.
         elif row.state != "attaching" and item.state != "detaching":
             driver: str | None = None
@@ -540,7 +573,9 @@ class Borrower:
                 made = self._nodes(item, row.address, driver)
                 # Only an attach under way asks for it.
                 done = item.state != "attached" and complete(self._roots, row.address, made)
-            self._table.apply(item.key, Seen(now, row.id, row.state == "gone", row.address, driver, made, done))
+            is_gone = row.state == "gone"
+            seen = Seen(now, row.id, is_gone, row.address, driver, made, done, lease=item.lease)
+            self._table.apply(item.key, seen)
 
     def _nodes(self, item: Attachment, address: str, driver: str | None) -> tuple[str, ...]:
         now = self._clock.monotonic()
@@ -576,7 +611,8 @@ class Borrower:
             self._store.remember(attachment.owner, attachment.name, attachment.history)
             return
         lane = ("ask", action.link) if isinstance(action, Ask) else ("device", attachment.key)
-        self._lanes.submit(lane, lambda: self._actions.run(attachment, action))
+        if not self._lanes.submit(lane, lambda: self._actions.run(attachment, action)):
+            self._actions.fail(attachment, "the system gives borrowerd no thread")
 
     # What owners tell
 

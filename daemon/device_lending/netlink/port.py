@@ -78,6 +78,8 @@ class NetlinkKernel:
             return NetlinkListener(port)
         except genl.NetlinkError as error:
             raise typed(error) from error
+        except codec.CodecError as error:
+            raise kernel.KernelError(f"mailbox-bind: {error}", errno.EPROTO) from error
         except OSError as error:
             raise kernel.KernelError(str(error), error.errno or 0) from error
 

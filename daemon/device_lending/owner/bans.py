@@ -24,6 +24,7 @@ class Bans:
         self._kernel = port
         self._host = host
         self._lock = threading.Lock()
+        self._refused: dict[int, str] = {}
 
     def all(self) -> list[Ban]:
         """The bans, by host."""
@@ -52,7 +53,7 @@ class Bans:
             log.warning("host %s is not banned any more", host)
 
     def enforce(self, peerings: Collection[Peering], now: float) -> None:
-        """Have the kernel keep down what is banned, once it was loaded anew or a cable changed. Raises KernelError.
+        """Have the kernel keep down what is banned, once it was loaded anew or a cable changed; what it refuses, later.
 
         After a lost store, what the kernel keeps down is banned; `now` is seconds since 1970.
         """
@@ -64,7 +65,18 @@ class Bans:
             for peering in peerings:
                 meant = peering.peer in banned or peering.link.ntb in banned
                 if (peering.peer is not None or meant) and peering.link.banned != meant:
-                    self._kernel.ban(peering.link.id, meant)
+                    self._enforce(peering, meant)
+
+    def _enforce(self, peering: Peering, banned: bool) -> None:
+        link, refused = peering.link.id, ""
+        try:
+            self._kernel.ban(link, banned)
+        except kernel.KernelError as error:  # the next look tries again; this one judges all leases
+            refused = str(error)
+            if refused != self._refused.get(link):
+                log.error("link %d to %s is not %s: %s", link, peering.peer or peering.link.ntb,
+                          "kept down, although that is banned" if banned else "let up again", error)  # fmt: skip
+        self._refused[link] = refused
 
 
 def unexplained(peerings: Collection[Peering], banned: set[str]) -> list[str]:

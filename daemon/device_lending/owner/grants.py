@@ -166,9 +166,7 @@ def covers(grant: Grant, lease: Lease) -> bool:
 
     A hold keeps a lease from being given, and not from going on.
     """
-    if grant.borrower != lease.borrower:
-        return False
-    return not selector.excludes(grant.device, lease.address, lease.serial)
+    return grant.borrower == lease.borrower and not selector.excludes(grant.device, lease.address, lease.serial)
 
 
 def _still_fits(lease: Lease, grant: Grant | None, address: str | None) -> bool:

@@ -88,7 +88,7 @@ class Reconciler:
         grace = 0.0 if force else self.grace(lease)
         self._lives[lease.epoch] = machine.recalled(self.life(lease), self._clock.monotonic(), grace)
         if lease.state != "returning":
-            self._store.recall_lease(lease, why, self._clock.wall() + grace, held)
+            self._store.recall_lease(lease.address, why, self._clock.wall() + grace, held)
             log.info("lease %s: recalled from %s, device %s, epoch %d: %s", lease.name, lease.borrower, lease.address,
                      lease.epoch, why)  # fmt: skip
             self._telling.recalled(lease, why)

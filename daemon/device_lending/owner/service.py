@@ -21,6 +21,7 @@ from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.events.journal import Journal
+from device_lending.found import UNKNOWN
 from device_lending.kernel import Lent
 from device_lending.links import Announcements, Peering
 from device_lending.owner import grants, holds, quarantine
@@ -370,21 +371,39 @@ class Owner:
                     status=404,
                     name=name,
                 )
+        host = self._banned(lease)
         # Its link is down, and all that it has is fenced, before any of it is reset.
-        self._bans.put(lease.borrower, lease.link, self._clock.wall())
+        self._bans.put(host, lease.link, self._clock.wall())
         with self._lock:
-            mine = [row for row in self._store.leases() if row.live and row.borrower == lease.borrower]
+            live = [row for row in self._store.leases() if row.live]
+            mine = [row for row in live if row.link == lease.link or row.borrower == host]
             for row in mine:
-                done = f"{row.borrower} was banned"
-                self._store.hold(row.name, holds.text(done, row.name, self._clock.wall(), self.config.host))
+                done = f"{host} was banned"
+                held = holds.text(done, row.name, self._clock.wall(), self.config.host)
+                self._reconciler.recall(row, "its borrower is banned", held, force=True)
         left = self._end_all(mine, "its borrower is banned")
         back = ", ".join(row.address for row in mine if row.epoch not in left)
         taken = f", and {back} taken back" if back else ""
         problems = "".join(f"; not taken back yet: {problem}" for problem in left.values())
         return (
-            f"{lease.borrower} is banned{taken}; devlend unban {lease.borrower} on {self.config.host} lets it in again"
-            f"{problems}"
+            f"{host} is banned{taken}; devlend unban {host} on {self.config.host} lets it in again{problems}"
         )
+
+    def _banned(self, lease: Lease) -> str:
+        """What a ban of the borrower of a lease is called by: its NTB function where nobody knows its name."""
+        if lease.borrower != UNKNOWN:
+            return lease.borrower
+        peering = next((row for row in self.peerings() if row.link.id == lease.link), None)
+        if peering is None:
+            raise LendingError(
+                "link_not_ready",
+                f"lease {lease.name}: its borrower is not known, and host {self.config.host} has no link {lease.link} "
+                f"any more; devlend recall {lease.name} --force takes the device",
+                status=409,
+                name=lease.name,
+                device=lease.address,
+            )
+        return peering.peer or peering.link.ntb
 
     def unban(self, host: str) -> str:
         """Let a host in again; what was done, in words."""
@@ -562,14 +581,7 @@ class Owner:
         if lease.state == "returning":
             raise LendingError("returning", f"lease {lease.name} is being taken back: {lease.message}", status=409)
         if lease.link != peering.link.id and not self._dead()(lease.link):
-            raise LendingError(
-                "leased_elsewhere",
-                f"lease {lease.name} stands over link {lease.link} of host {self.config.host}, which is ready; it is "
-                f"not given over link {peering.link.id} as well",
-                status=409,
-                name=lease.name,
-                device=lease.address,
-            )
+            raise self._elsewhere(lease, peering.link.id)
         lent = next((row for row in self._kernel.lent() if machine.holds(lease, row)), None)
         if lent is not None and (lease.link, lease.peer_epoch) == (peering.link.id, peering.link.peer_epoch):
             with self._lock:
@@ -577,6 +589,16 @@ class Owner:
             return lent
         self._end(lease, True, "the borrower started anew and asks again")
         return None
+
+    def _elsewhere(self, lease: Lease, link: int) -> LendingError:
+        return LendingError(
+            "leased_elsewhere",
+            f"lease {lease.name} stands over link {lease.link} of host {self.config.host}; over link {link} it is "
+            "neither given as well nor renewed",
+            status=409,
+            name=lease.name,
+            device=lease.address,
+        )
 
     def _check_free(self, name: str, function: Function, leases: list[Lease]) -> None:
         problem = self._unfree(function, leases)
@@ -601,7 +623,7 @@ class Owner:
     def release(self, name: str, epoch: int, link_id: int, host: str) -> None:
         """The borrower has detached the device. A lease that is over already is no error."""
         self.identify(link_id, host)
-        lease = self._of_peer(epoch, link_id)
+        lease = self._of_peer(epoch, link_id, host)
         if lease is not None:
             self._turns.run(lease.address, lambda: self._released(name, lease, host))
 
@@ -621,18 +643,23 @@ class Owner:
         """State of the borrower's lease, "ended" when it is over, and the grace left of a recall; renews it."""
         self.identify(link_id, host)
         with self._lock:
-            lease = self._of_peer(epoch, link_id)
+            lease = self._of_peer(epoch, link_id, host)
             if lease is None:
                 return {"state": "ended"}
+            if lease.link != link_id:
+                raise self._elsewhere(lease, link_id)
             self._reconciler.renew(lease)
             due = self._reconciler.life(lease).due
             left = {} if due is None else {"grace": max(0.0, due - self._clock.monotonic())}
             return {"state": lease.state, **left}
 
-    def _of_peer(self, epoch: int, link_id: int) -> Lease | None:
-        """The live lease of an epoch that was given over a link. Names are labels, and may be lost with the store."""
-        live = [row for row in self._store.leases() if row.live]
-        return next((row for row in live if (row.link, row.epoch) == (link_id, epoch)), None)
+    def _of_peer(self, epoch: int, link_id: int, host: str) -> Lease | None:
+        """The live lease of an epoch that was given over a link, or over another one to the same host.
+
+        Names are labels, and may be lost with the store.
+        """
+        live = [row for row in self._store.leases() if row.live and row.epoch == epoch]
+        return next((row for row in live if row.link == link_id or row.borrower == host), None)
 
     def identify(self, link_id: int, host: str) -> Peering:
         """The link a peer's message came over, when `host` is who should be there."""

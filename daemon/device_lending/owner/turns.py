@@ -68,7 +68,7 @@ class Turns:
         return self.wait(self.begin(device, work))
 
     def begin(self, device: str, work: Callable[[], T]) -> Turn[T]:
-        """Have it done at the device's turn. Raises LendingError device_stuck."""
+        """Have it done at the device's turn. Raises LendingError device_stuck, no_thread."""
         turn = Turn(device, work)
         with self._changed:
             self._refuse(device)
@@ -76,8 +76,22 @@ class Turns:
             queue.append(turn)
             is_first = len(queue) == 1
         if is_first:
-            self._start(lambda: self._serve(device, queue))
+            try:
+                self._start(lambda: self._serve(device, queue))
+            except RuntimeError as error:
+                raise self._abandon(device, error) from error
         return turn
+
+    def _abandon(self, device: str, problem: RuntimeError) -> LendingError:
+        """Nothing of what waits at a device is begun, as no thread does it."""
+        text = f"{device} of host {self._host}: the system gives ownerd no thread: {problem}; it may have too many"
+        refusal = LendingError("no_thread", text, status=503, device=device)
+        log.warning("%s", text)
+        with self._changed:
+            for turn in self._queues.pop(device):
+                turn.done, turn.error = True, refusal
+            self._changed.notify_all()
+        return refusal
 
     def wait(self, turn: Turn[T]) -> T:
         """The outcome of what was begun; see `run`."""

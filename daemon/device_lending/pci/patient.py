@@ -8,58 +8,80 @@ for a reset. A driver that hangs must not hide all the other functions.
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+# Seconds that one function may take before the next ones are read beside it.
+_BESIDE = 0.1
+
+
+@dataclass(eq=False)
+class _Reading(Generic[T]):
+    """What is not begun, what threads are at, and what they have found. When it `is_over`, nobody waits for them."""
+
+    left: deque[str]
+    at: set[str] = field(default_factory=set)
+    found: dict[str, T] = field(default_factory=dict)
+    is_over: bool = False
+
 
 class Patient(Generic[T]):
-    """Calls `read`, which raises nothing, for functions in a thread; leaves it alone after `patience` seconds at one.
+    """Calls `read`, which raises nothing, for functions in threads; waits `patience` seconds for all that take long.
 
-    That function is left out until `read` has come back.
+    A function that takes longer is left out until `read` has come back. The others are read again then: what was found
+    of them is old.
     """
 
     def __init__(self, read: Callable[[str], T], patience: float = 5.0) -> None:
         self._read = read
         self._patience = patience
-        self._lock = threading.Lock()
-        self._hanging: set[str] = set()
+        self._changed = threading.Condition()
+        self._hanging: Counter[str] = Counter()
 
     def read(self, addresses: Sequence[str]) -> dict[str, T]:
         """What can be read, by address."""
-        found: dict[str, T] = {}
-        with self._lock:
-            left = [address for address in addresses if address not in self._hanging]
-        while left:
-            answers: queue.SimpleQueue[T] = queue.SimpleQueue()
-            threading.Thread(target=self._serve, args=(left, answers), name="patient", daemon=True).start()
-            count = len(found)
-            for address in left:
-                if not self._take(address, answers, found):
-                    break
-            left = left[len(found) - count + 1 :]
-        return found
+        with self._changed:
+            reading: _Reading[T] = _Reading(deque(item for item in addresses if not self._hanging[item]))
+            while reading.left and self._start(reading):
+                while self._goes_on(reading):
+                    pass
+            self._changed.wait_for(lambda: not reading.at, self._patience)
+            reading.left.clear()
+            reading.is_over = True
+            self._hanging.update(reading.at)
+            given_up = bool(reading.at)
+        return self.read(list(reading.found)) if given_up else reading.found
 
-    def _take(self, address: str, answers: queue.SimpleQueue[T], found: dict[str, T]) -> bool:
-        with contextlib.suppress(queue.Empty):
-            found[address] = answers.get(timeout=self._patience)
-            return True
-        with self._lock:  # it may come just now
-            with contextlib.suppress(queue.Empty):
-                found[address] = answers.get_nowait()
-                return True
-            self._hanging.add(address)
-            return False
+    def _start(self, reading: _Reading[T]) -> bool:
+        try:
+            threading.Thread(target=self._serve, args=(reading,), name="patient", daemon=True).start()
+        except RuntimeError:  # the system has no more threads; those that there are go on
+            return bool(reading.at)
+        return True
 
-    def _serve(self, addresses: Sequence[str], answers: queue.SimpleQueue[T]) -> None:
-        for address in addresses:
-            value = self._read(address)
-            with self._lock:
-                if address in self._hanging:  # nobody waits for the rest
-                    self._hanging.discard(address)
+    def _goes_on(self, reading: _Reading[T]) -> bool:
+        """Wait for the next function to be begun; False when none is left, or it takes long."""
+        count = len(reading.left)
+        return count > 0 and self._changed.wait_for(lambda: len(reading.left) < count, _BESIDE)
+
+    def _serve(self, reading: _Reading[T]) -> None:
+        while True:
+            with self._changed:
+                if not reading.left:
                     return
-                answers.put(value)
+                address = reading.left.popleft()
+                reading.at.add(address)
+                self._changed.notify_all()
+            value = self._read(address)
+            with self._changed:
+                reading.at.discard(address)
+                if reading.is_over:
+                    self._hanging -= Counter([address])
+                    return
+                reading.found[address] = value
+                self._changed.notify_all()

@@ -229,15 +229,17 @@ class OwnerStore(Store):
         with self._db.transaction() as connection:
             connection.execute("UPDATE leases SET state = ?, message = ? WHERE address = ?", (state, message, address))
 
-    def recall_lease(self, lease: Lease, message: str, due: float, held: str = "") -> None:
-        """Its device is wanted back until `due`, in seconds since 1970, and with `held` its grant is not lent again."""
+    def recall_lease(self, address: str, message: str, due: float, held: str = "") -> None:
+        """The device is wanted back until `due`, in seconds since 1970; `held` puts its grant on hold as well."""
         with self._db.transaction() as connection:
             connection.execute(
-                "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?",
-                (message, due, lease.address),
+                "UPDATE leases SET state = 'returning', message = ?, due = ? WHERE address = ?", (message, due, address)
             )
             if held:
-                connection.execute("UPDATE grants SET held = ? WHERE name = ?", (held, lease.name))
+                connection.execute(
+                    "UPDATE grants SET held = ? WHERE name = (SELECT name FROM leases WHERE address = ?)",
+                    (held, address),
+                )
 
     def name_lease(self, address: str, grant: Grant) -> None:
         """Take it for the lease of a grant."""

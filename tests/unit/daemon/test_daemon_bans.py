@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pytest
 from daemon_hosts import until
+from daemon_kernel import join
 from test_daemon_end_to_end import BORROW, GRANT, lend
 
 from device_lending import cli
 from device_lending.client import Failed
-from device_lending.kernel import Link
+from device_lending.kernel import KernelError, Link
 from device_lending.links import Peering
 from device_lending.owner.bans import unexplained
+from device_lending.store.owner import Ban
 
 ADDRESS = "0000:03:00.0"
 
@@ -99,6 +102,60 @@ def test_a_ban_outlives_the_owners_damaged_store(banned):
     until(lambda: not owner.kernel.link_table[0].banned)
     owner.ownerd.parts.ticker.wake()
     assert bans(owner) == []
+
+
+def test_a_host_whose_name_was_lost_is_banned_alone(fabric):
+    owner, borrower = fabric.pair(configured=False, start=False, lease_ttl=60)
+    third = fabric.host("node-c", lease_ttl=60)
+    third.kernel.boot = 3000
+    join(owner.kernel, 1, third.kernel, 0)
+    owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
+    for host in fabric.hosts:
+        host.start()
+    owner.put_grants(GRANT, ("other", {"address": "0000:04:00.0"}, "node-c"))
+    borrower.put_attachments(BORROW, wait=20)
+    third.put_attachments(("other", "node-a"), wait=20)
+    for host in fabric.hosts:
+        host.stop_owner()
+        host.stop_borrower()
+    for path in owner.base.glob("ownerd.sqlite3*"):
+        path.unlink()
+    owner.start_owner()
+    until(lambda: [row["borrower"] for row in owner.leases()] == ["unknown", "unknown"])
+    name = next(row["name"] for row in owner.leases() if row["address"] == ADDRESS)
+    said = owner.ownerd.client.call("POST", f"/v1/leases/{name}/recall", {"ban": True}, 30)["message"]
+    assert said.startswith(f"0000:01:00.0 is banned, and {ADDRESS} taken back")
+    assert [row["address"] for row in owner.leases()] == ["0000:04:00.0"]
+    owner.ownerd.parts.stop.__self__.reconcile()
+    assert [link.banned for link in owner.kernel.link_table.values()] == [True, False]
+
+
+def test_a_ban_that_the_kernel_refuses_holds_up_no_lease(fabric, monkeypatch, caplog):
+    owner, _borrower = fabric.pair(configured=False, start=False, lease_ttl=60)
+    third = fabric.host("node-c")
+    third.kernel.boot = 3000
+    join(owner.kernel, 1, third.kernel, 0)
+    for host in fabric.hosts:
+        host.start()
+    owner.put_grants(GRANT)
+    fabric.hosts[1].put_attachments(BORROW, wait=20)
+    until(lambda: all(link["peer"] for link in owner.ownerd.client.get("/v1/links")["links"]))
+    service, ban = owner.ownerd.parts.stop.__self__, owner.kernel.ban
+
+    def refuses(link, banned):
+        if link == 1:
+            raise KernelError("the bridge does not answer", errno.EREMOTEIO)
+        return ban(link, banned)
+
+    monkeypatch.setattr(owner.kernel, "ban", refuses)
+    service._store.add_ban(Ban("node-c", 0.0))
+    service.reconcile()
+    owner.kernel.lents[ADDRESS] = replace(owner.kernel.lents[ADDRESS], state="lent")
+    until(lambda: owner.lease("scratch")["state"] == "granted")
+    text = "link 1 to node-c is not kept down, although that is banned: the bridge does not answer"
+    assert len([record for record in caplog.records if record.message == text]) == 1
+    monkeypatch.undo()
+    until(lambda: owner.kernel.link_table[1].banned)
 
 
 def test_a_ban_that_could_not_be_written_outlives_the_daemon(fabric, disk):

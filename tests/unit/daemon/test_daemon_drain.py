@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 
@@ -16,6 +17,7 @@ from device_lending.borrower.attachment import Recall
 from device_lending.client import Failed
 from device_lending.clock import Clock
 from device_lending.drain import Drain
+from device_lending.store import files
 
 DEVICE = {"address": "0000:03:00.0"}
 
@@ -177,7 +179,43 @@ def test_the_longer_of_two_stands(tmp_path):
     assert drain.end() is True
     assert drain.state() is None
     (tmp_path / "lasting").write_text("rubbish")
-    assert drain.state() is not None
+    assert Drain(tmp_path / "lasting", tmp_path / "boot", Clock()).state() is not None
+
+
+@pytest.mark.parametrize("daemon", ["ownerd", "borrowerd"])
+def test_a_file_that_cannot_be_read_says_drained_and_stops_nothing(fabric, daemon):
+    owner, borrower = fabric.pair(start=False)
+    host = owner if daemon == "ownerd" else borrower
+    (host.base / f"{daemon}.drained").mkdir()
+    owner.start()
+    borrower.start()
+    client = getattr(host, daemon).client
+    assert client.get("/v1/status")["drained"]["until_boot"] is False
+    getattr(host, daemon).parts.ticker._look()
+    with pytest.raises(Failed, match="nothing has changed") as failure:
+        client.call("DELETE", "/v1/drain", None, 30)
+    assert (failure.value.status, failure.value.code) == (507, "store_unwritable")
+    (host.base / f"{daemon}.drained").rmdir()
+    client.call("DELETE", "/v1/drain", None, 30)
+    assert client.get("/v1/status")["drained"] is None
+
+
+def test_a_full_disk_keeps_no_host_from_being_drained(pair, monkeypatch):
+    owner, borrower = pair
+
+    def write(path, _text):
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    with monkeypatch.context() as full:
+        full.setattr(files, "write", write)
+        for daemon in (borrower.borrowerd, owner.ownerd):
+            answer = daemon.client.call("PUT", "/v1/drain", {}, 60)
+            assert "cannot be written: No space left on device" in answer["unwritten"]
+            assert "No space left on device" in daemon.client.get("/v1/status")["store"]
+        assert owner.leases() == [] and borrower.attachment("scratch")["address"] is None
+    for host, daemon in ((owner, "ownerd"), (borrower, "borrowerd")):
+        until(lambda host=host, daemon=daemon: host.drain(daemon).state() is not None)
+        assert getattr(host, daemon).client.get("/v1/status")["store"] == ""
 
 
 def test_waiting(pair, capsys, monkeypatch):

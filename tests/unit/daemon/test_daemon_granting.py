@@ -10,8 +10,10 @@ import pytest
 from daemon_hosts import until
 from test_daemon_cli import DEVICE, devlend
 
+from device_lending.client import Failed
 from device_lending.errors import LendingError
 from device_lending.granting import selector
+from device_lending.owner.service import Owner
 from device_lending.store.owner import Grant, OwnerStore
 
 ADDRESS = DEVICE["address"]
@@ -85,7 +87,33 @@ def test_a_hold_leaves_a_live_lease_alone(pair, capsys):
     owner.ownerd.parts.stop.__self__.reconcile()
     assert owner.lease("scratch")["state"] == "active"
     assert owner.grant("scratch")["state"] == "leased" and "on hold" in owner.grant("scratch")["message"]
+    epoch = owner.lease("scratch")["epoch"]
+    for _look in range(3):
+        owner.ownerd.parts.stop.__self__.reconcile()
+    lease = owner.lease("scratch")
+    assert (lease["state"], lease["epoch"]) == ("active", epoch)
     borrower.put_attachments(purge=True)
+    assert owner.grant("scratch")["state"] == "held"
+
+
+@pytest.mark.parametrize("how", [{}, {"force": True}, {"ban": True}])
+def test_a_recall_goes_on_where_a_daemon_was_killed_after_it_had_put_the_grant_on_hold(pair, how, monkeypatch):
+    owner, borrower = pair
+    owner.put_grants(("scratch", DEVICE, "node-b"))
+    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.stop_borrower()
+
+    def killed(*_arguments, **_named):
+        raise LendingError("killed", "killed")
+
+    for name in ("_begin", "_end", "_end_all"):
+        monkeypatch.setattr(Owner, name, killed)
+    with pytest.raises(Failed, match="killed"):
+        owner.ownerd.client.call("POST", "/v1/leases/scratch/recall", how, 30)
+    owner.stop_owner()
+    monkeypatch.undo()
+    owner.start_owner()
+    until(lambda: owner.leases() == [])
     assert owner.grant("scratch")["state"] == "held"
 
 

@@ -32,6 +32,7 @@ EVENTS = st.one_of(
         st.booleans(),
         st.sampled_from(["", "wait"]),
         st.booleans(),
+        st.booleans(),
     ),
     st.builds(borrowing.Renewed, EPOCH, NOW, TTL),
     st.builds(

@@ -23,11 +23,13 @@ from device_lending.client import Failed
 from device_lending.clock import Clock
 from device_lending.config import Config, LinkConfig
 from device_lending.errors import LendingError
+from device_lending.events.journal import Journal
 from device_lending.kernel import Lent
 from device_lending.mailbox.protocol import RENEWED_EVERY
 from device_lending.owner import grants
 from device_lending.owner import lease as machine
 from device_lending.owner.reconcile import Reconciler
+from device_lending.owner.telling import Telling
 from device_lending.store.labels import Label, Labels
 from device_lending.store.owner import Grant, Lease, OwnerStore
 from device_lending.store.watermark import STEP, Watermark
@@ -291,7 +293,9 @@ def test_a_recall_is_on_disk_together_with_the_hold(tmp_path, state):
     store.add_lease(lease)
     clock, writes = Clock(), []
     store._db._write = lambda: writes.append(store.grants()[0].held) or True
-    Reconciler(store, None, Config("node-a"), clock).recall(lease, 10, "recalled", "recalled at noon")
+    telling = Telling(Journal("ownerd", "node-a", clock), clock)
+    reconciler = Reconciler(store, None, Config("node-a"), clock, telling, lambda _address: False)
+    reconciler.recall(lease, "recalled", "recalled at noon")
     assert writes[-1] == store.grants()[0].held == "recalled at noon" and len([text for text in writes if text]) == 1
     assert store.leases()[0].state == "returning"
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 
@@ -44,6 +45,41 @@ def test_each_that_hangs_is_waited_for_once():
     patient = Patient(read, 1.0)
     assert patient.read(["a", "b", "c", "d"]) == {"a": "A", "d": "D"}
     assert patient.read(["a", "b", "c", "d"]) == {"a": "A", "d": "D"}
-    assert asked == ["a", "b", "c", "d", "a", "d"]
+    assert asked == ["a", "b", "c", "d", "a", "d", "a", "d"], "what was read before the wait is read again"
     end.set()
     until(lambda: len(patient.read(["b", "c"])) == 2)
+
+
+def test_those_that_hang_are_waited_for_together():
+    all_begun = threading.Barrier(3)
+
+    def read(address):
+        all_begun.wait(60)
+        return address.upper()
+
+    assert Patient(read, 60.0).read(["a", "b", "c"]) == {"a": "A", "b": "B", "c": "C"}
+
+
+def test_who_gives_up_has_given_up_for_no_other_reader():
+    ends, begun = {name: threading.Event() for name in ("patient", "hasty")}, []
+
+    def read(_address):
+        name = ("patient", "hasty", "later")[len(begun)]
+        begun.append(name)
+        if name in ends:
+            ends[name].wait()
+        return name
+
+    patient = Patient(read, 60.0)
+    hasty = copy.copy(patient)
+    hasty._patience = 0.2
+    found = []
+    reader = threading.Thread(target=lambda: found.append(patient.read(["x"])))
+    reader.start()
+    until(lambda: begun == ["patient"])
+    assert hasty.read(["x"]) == {}
+    ends["patient"].set()
+    reader.join()
+    assert found == [{"x": "patient"}]
+    ends["hasty"].set()
+    until(lambda: patient.read(["x"]) == {"x": "later"})

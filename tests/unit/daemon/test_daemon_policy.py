@@ -228,7 +228,8 @@ def test_what_was_returned_and_is_wanted_again_begins_anew():
 
 def test_a_device_that_went_unseen_is_given_back_when_it_is_not_attached_again():
     state = replace(HERE, state="waiting", borrowed=None, policy=Policy(attach_again=NEVER))
-    after, actions = borrowing.step(state, borrowing.Look(30.0, None))
+    assert borrowing.step(state, borrowing.Look(29.0, None)) == (state, ()), "it may be about to come"
+    after, actions = borrowing.step(state, borrowing.Look(30.0, None, absent=True))
     assert actions == (borrowing.Release(7, 0, 1, ""),)
     assert after.epoch is None and "while borrowerd did not run" in after.message
     assert borrowing.step(after, borrowing.Look(31.0, 0)) == (after, ())

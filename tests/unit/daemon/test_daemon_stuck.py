@@ -367,7 +367,8 @@ def test_a_borrowed_disk_that_does_not_open_counts_as_in_use_and_holds_up_no_oth
     scene.owner.put_grants(("spare", {"address": SPARE}, "node-b"))
     scene.borrower.put_attachments(("spare", "node-a"), wait=10)
     end.set()
-    until(lambda: asked._uses(scene.borrower.attachment("scratch")["address"]) == [])
+    address = scene.borrower.attachment("scratch")["address"]
+    until(lambda: asked._uses([address]) == {address: []})
     scene.borrower.put_attachments(purge=True)
 
 
