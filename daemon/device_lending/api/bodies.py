@@ -46,7 +46,7 @@ else:
 
         model_config = {"extra": "forbid"}
 
-    Seconds = Annotated[float, Field(strict=True)]  # type: ignore[assignment]
+    Seconds = Annotated[float, Field(strict=True)]  # type: ignore[assignment, misc]
 
     def _extra(schema: forms.Schema) -> dict[str, Any]:
         return {"json_schema_extra": schema}
