@@ -21,18 +21,19 @@ OPTIONS = (
 
 
 @pytest.fixture
-def pair(fabric):
-    """Node-a lends, and node-b borrows, what the examples of the descriptions name."""
-    owner, borrower = fabric.pair()
-    owner.put_grants(("scratch", {"address": "0000:03:00.0"}, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
-    return {"ownerd": owner, "borrowerd": borrower}
+def host(fabric):
+    """Node-a, which lends to node-b and borrows from it what the examples of the descriptions name."""
+    pair = fabric.pair(configured=False)
+    pair[1].tree.add_nvme("0000:03:00.0", "SER-2")
+    for owner, borrower in (pair, reversed(pair)):
+        owner.put_grants(("scratch", {"address": "0000:03:00.0"}, borrower.name))
+        borrower.put_attachments(("scratch", owner.name), wait=30)
+    return pair[0]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="schemathesis is not installed")
 @pytest.mark.parametrize("daemon", ["ownerd", "borrowerd"])
-def test_a_daemon_is_as_its_description_says(pair, tmp_path, daemon):
-    host = pair[daemon]
+def test_a_daemon_is_as_its_description_says(host, tmp_path, daemon):
     environment = {
         **os.environ,
         "DEVICE_LENDING_HOST": host.name,
