@@ -652,6 +652,13 @@ class Borrower:
         return [item for item in self._table.all() if (item.link, item.epoch) == (link, epoch)]
 
     def _serve(self, link: int, _peer_epoch: int, envelope: Envelope) -> dict[str, Any] | None:
+        try:
+            return self._take(link, envelope)
+        except kernel.KernelError as error:
+            raise PeerError("kernel_error", f"the borrower's kernel: {error}") from error
+
+    def _take(self, link: int, envelope: Envelope) -> dict[str, Any] | None:
+        """Take in what an owner says. Raises PeerError and KernelError."""
         if envelope.kind == "hello":
             return versions()
         if envelope.kind not in ("lease.recall", "offers.changed"):
@@ -675,6 +682,8 @@ class Borrower:
             for item in meant:
                 self._table.apply(item.key, Offered(now))
         if meant:
-            self.look()
+            # What was heard is kept: the next look does what this one could not.
+            with contextlib.suppress(kernel.KernelError):
+                self.look()
             self._wake()
         return None

@@ -19,7 +19,7 @@ from device_lending import kernel
 from device_lending.borrower import renewals, service, strays
 from device_lending.client import Failed, Unreachable
 from device_lending.errors import LendingError
-from device_lending.mailbox.protocol import Envelope, Status
+from device_lending.mailbox.protocol import Envelope, PeerError, Status
 from device_lending.owner.peer import MailboxNotifier
 from device_lending.owner.service import Owner
 
@@ -355,3 +355,24 @@ def test_a_recall_has_the_next_look_taken_at_once(fabric, monkeypatch):
     woken.clear()
     served._told(("node-a", "scratch"), epoch, time.monotonic(), Status("returning", 60.0, 600.0))
     assert woken
+
+
+def test_a_notice_that_comes_when_the_kernel_cannot_be_asked_is_answered_so(fabric, monkeypatch):
+    _owner, borrower = lend(fabric)
+    served, asked = borrower.borrowerd.parts.stop.__self__, borrower.kernel
+    body = {"name": "scratch", "epoch": borrower.attachment("scratch")["epoch"], "grace": 600.0}
+    envelope = Envelope("1", "lease.recall", "node-a", None, body)
+
+    def fails():
+        raise kernel.KernelError("the dump was interrupted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asked, "links", fails)
+        with pytest.raises(PeerError, match="the dump was interrupted"):
+            served._serve(0, asked.link_table[0].peer_epoch, envelope)
+    # What the kernel has of devices is for the look that follows, which may be the next one.
+    with monkeypatch.context() as patch:
+        patch.setattr(asked, "borrowed", fails)
+        served._serve(0, asked.link_table[0].peer_epoch, envelope)
+        (item,) = served._table.all()
+        assert item.recall_why == "recalled by node-a"
