@@ -186,7 +186,7 @@ def test_two_quarantined_devices_of_one_name_are_told_apart(pair, capsys):
     owner.kernel.sick.add("0000:05:00.0")
     owner.put_grants(("scratch", {"address": "0000:05:00.0"}, "node-b"))
     borrower.put_attachments(("scratch", "node-a"))
-    until(lambda: len(owner.leases()) == 2)
+    until(lambda: [row["state"] for row in owner.leases()] == ["quarantined"] * 2)
     code, _out, err = devlend(capsys, owner, "clear", "scratch")
     assert code == 1 and "0000:03:00.0 and 0000:05:00.0" in err
     owner.kernel.sick.clear()
