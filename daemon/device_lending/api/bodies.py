@@ -30,6 +30,7 @@ if pydantic.VERSION.startswith("1."):
             return super().validate(value)
 
         @pydantic.validator("wait", "wait_returned", "grace", pre=True, check_fields=False)
+        @classmethod
         def _number(cls, value: Any) -> Any:
             if value is not None and type(value) not in (int, float):
                 raise TypeError("value is not a number")

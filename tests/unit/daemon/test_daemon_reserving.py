@@ -31,8 +31,8 @@ def _soon(monkeypatch):
     monkeypatch.setattr(reserving, "AGAIN", 0.1)
 
 
-def put(owner, device=DEVICE, *, reserve=True, **options):
-    body = {"device": device, "borrower": "node-b", "reserve": reserve, **options}
+def put(owner, device=None, *, reserve=True, **options):
+    body = {"device": device or DEVICE, "borrower": "node-b", "reserve": reserve, **options}
     return owner.ownerd.client.call("PUT", "/v1/grants/scratch", body, 30)
 
 

@@ -73,7 +73,7 @@ class People:
         rows = {row.epoch: row.name for row in store.leases() if row.live and not found.is_name(row.name)}
         ending = []
         for epoch, record in self.truth.live(module).items():
-            for name in {record.name, rows.get(epoch, record.name)}:
+            for name in sorted({record.name, rows.get(epoch, record.name)}):
                 device, to = after.get(name, (None, None))
                 if device is None or to != record.borrower or self.address_of(device) != record.address:
                     ending.append((module, epoch))
