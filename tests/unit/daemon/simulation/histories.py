@@ -233,7 +233,14 @@ class History:
         self.start(seat)
         self.pause()
 
+    def _right_names(self) -> None:
+        """An owner that has forgotten whom it trusts believes the first who announces a name, which is no fault."""
+        for host in BORROWERS:
+            if self.people.borrower(host).name != host:
+                self.rename(host, host)
+
     def a_lost_store(self) -> None:
+        self._right_names()
         seat = self.seat()
         self.people.use(self.borrowing(), True)
         self.spoil(seat)
@@ -253,6 +260,7 @@ class History:
         wanted = {host: sorted(names) for host, names in self.people.wanted.items()}
         for host, names in wanted.items():
             self.people.put_attachments(host, (), removed=names, force=True)
+        self._right_names()
         self.pause(2.0)
         self.kill(self.owner)
         self.world.say("the owner's store is lost")
