@@ -114,7 +114,7 @@ def answer_status(monkeypatch, state):
     return asked
 
 
-def test_a_device_in_askedis_kept_although_its_owner_calls_the_lease_over(fabric, monkeypatch):
+def test_a_device_in_service_is_kept_although_its_owner_calls_the_lease_over(fabric, monkeypatch):
     owner, borrower = lend(fabric)
     before = borrower.attachment("scratch")
     asked = answer_status(monkeypatch, "ended")
