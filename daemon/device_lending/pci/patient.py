@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# Seconds that one function may take before the next ones are read beside it.
-_BESIDE = 0.1
+# Seconds that one function may take before the next one is read beside it: many at once only make each other slow.
+_BESIDE = 0.5
 
 
 @dataclass(eq=False)
@@ -31,7 +31,7 @@ class _Reading(Generic[T]):
 
 
 class Patient(Generic[T]):
-    """Calls `read`, which raises nothing, for functions in threads; waits `patience` seconds for all that take long.
+    """Calls `read`, which raises nothing, for functions in threads, until none has been read for `patience` seconds.
 
     A function that takes longer is left out until `read` has come back. The others are read again then: what was found
     of them is old.
@@ -50,7 +50,8 @@ class Patient(Generic[T]):
             while reading.left and self._start(reading):
                 while self._goes_on(reading):
                     pass
-            self._changed.wait_for(lambda: not reading.at, self._patience)
+            while self._comes(reading):
+                pass
             reading.left.clear()
             reading.is_over = True
             self._hanging.update(reading.at)
@@ -68,6 +69,11 @@ class Patient(Generic[T]):
         """Wait for the next function to be begun; False when none is left, or it takes long."""
         count = len(reading.left)
         return count > 0 and self._changed.wait_for(lambda: len(reading.left) < count, _BESIDE)
+
+    def _comes(self, reading: _Reading[T]) -> bool:
+        """Wait for one more function to be read; False when all are, or none is for too long."""
+        count = len(reading.found)
+        return bool(reading.at) and self._changed.wait_for(lambda: len(reading.found) > count, self._patience)
 
     def _serve(self, reading: _Reading[T]) -> None:
         while True:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
+import time
 
 from daemon_hosts import until
 
@@ -83,3 +84,16 @@ def test_who_gives_up_has_given_up_for_no_other_reader():
     assert found == [{"x": "patient"}]
     ends["hasty"].set()
     until(lambda: patient.read(["x"]) == {"x": "later"})
+
+
+def test_those_that_are_only_slow_are_all_read():
+    """On a busy host each takes its time, and all together longer than one that hangs is waited for."""
+    processor = threading.Lock()
+
+    def read(address):
+        with processor:
+            time.sleep(0.3)
+        return address.upper()
+
+    letters = "abcdefgh"
+    assert Patient(read, 1.0).read(list(letters)) == {letter: letter.upper() for letter in letters}
