@@ -15,7 +15,7 @@ import threading
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from device_lending.api.threads import Wake, gone_of
+from device_lending.api.threads import Wake, gone_of, pause
 from device_lending.errors import LendingError
 from device_lending.events.journal import Journal
 
@@ -25,9 +25,6 @@ _READERS = 256
 _AT_ONCE = 64
 # Seconds. An empty line tells both sides that the other one is there.
 _QUIET = 15.0
-# Between two looks of one reader, and more for each that reads: many do not keep the host busy.
-_PAUSE = 0.02
-_PAUSE_EACH = 0.001
 
 
 class Readers:
@@ -91,7 +88,7 @@ class Stream(Response):
                     {wake.future, gone}, timeout=_QUIET, return_when=asyncio.FIRST_COMPLETED
                 )
                 if ended:
-                    await asyncio.sleep(_PAUSE + self._readers.count * _PAUSE_EACH)
+                    await asyncio.sleep(pause(self._readers.count))
                 else:
                     await _send(send, "\n")
         finally:

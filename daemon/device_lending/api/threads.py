@@ -28,6 +28,11 @@ _PAUSE = 0.02
 _PAUSE_EACH = 0.001
 
 
+def pause(waiting: int) -> float:
+    """Seconds until one of so many requests that wait, or are read from, is looked at again."""
+    return _PAUSE + waiting * _PAUSE_EACH
+
+
 class _Some:
     """At most `count` threads at a time."""
 
@@ -88,7 +93,7 @@ class Threads:
                 await asyncio.wait({again.future, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if gone.done():
                     return False
-                await asyncio.sleep(_PAUSE + self._waiting * _PAUSE_EACH)
+                await asyncio.sleep(pause(self._waiting))
                 again.clear()
             return True
         finally:
