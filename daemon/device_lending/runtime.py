@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from device_lending import __version__, config, log, paths
+from device_lending import __version__, config, paths, starting
 from device_lending.clock import Clock
 from device_lending.liveness import Liveness, Watchdog, inside_kernel, wanted_every
 from device_lending.store.db import StoreBusy, StoreError
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("device_lending.daemon")
 
-# Exit codes: systemd does not restart after a wrong configuration, which no restart mends (sysexits.h).
-EX_USAGE = 2
-EX_CONFIG = 78
+# Exit codes beside that of a wrong configuration, see starting.py (sysexits.h).
 EX_UNAVAILABLE = 69
 EX_TEMPFAIL = 75
 
@@ -64,12 +62,9 @@ def parser(daemon: str, summary: str) -> argparse.ArgumentParser:
 def main(daemon: str, summary: str, build: Callable[[config.Config, str], Parts], argv: list[str] | None = None) -> int:
     """Run a daemon until it is told to stop; its exit code."""
     options = parser(daemon, summary).parse_args(argv)
-    log.setup(options.verbose, journal="JOURNAL_STREAM" in os.environ)
-    try:
-        settings = config.load(options.config)
-    except config.ConfigError as error:
-        logger.critical("%s", error)
-        return EX_CONFIG
+    settings = starting.settings(options, logger)
+    if settings is None:
+        return starting.EX_CONFIG
     if options.check:
         return 0
     if not os.path.exists(options.config):

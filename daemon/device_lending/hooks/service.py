@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from device_lending import config, log, paths
+from device_lending import paths, starting
 from device_lending.client import Client
 from device_lending.following import Following
 from device_lending.hooks.choosing import choose
@@ -25,7 +25,6 @@ from device_lending.whole import replaced
 logger = logging.getLogger("device_lending.hooks")
 
 DAEMONS = ("ownerd", "borrowerd")
-EX_CONFIG = 78  # systemd does not restart after it, see runtime.py
 
 
 class Hooks:
@@ -82,12 +81,9 @@ class Places:
 def main(argv: list[str] | None = None) -> int:
     """Call hooks until this process is ended; its exit code otherwise."""
     options = _parser().parse_args(argv)
-    log.setup(options.verbose, journal="JOURNAL_STREAM" in os.environ)
-    try:
-        settings = config.load(options.config)
-    except config.ConfigError as error:
-        logger.critical("%s", error)
-        return EX_CONFIG
+    settings = starting.settings(options, logger)
+    if settings is None:
+        return starting.EX_CONFIG
     adopt_orphans()
     hooks = Hooks(Path(options.directory), settings.hook_timeout)
     places = Places(Path(options.places))
