@@ -17,13 +17,10 @@ PARTS = 10
 SEED = os.environ.get("MODEL_SEED")
 
 
-@pytest.mark.skipif(SEED is not None, reason="another seed is asked for")
-@pytest.mark.parametrize("part", range(PARTS))
-def test_histories(part):
-    for seed in range(part, HISTORIES, PARTS):
-        History(seed).run()
+SEEDS = [range(part, HISTORIES, PARTS) for part in range(PARTS)] if SEED is None else [[int(SEED)]]
 
 
-@pytest.mark.skipif(SEED is None, reason="no seed is asked for")
-def test_history():
-    History(int(SEED or 0), verbose=True).run()
+@pytest.mark.parametrize("seeds", SEEDS, ids=lambda seeds: f"from {seeds[0]}")
+def test_histories(seeds):
+    for seed in seeds:
+        History(seed, verbose=SEED is not None).run()

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -31,7 +30,6 @@ def host(fabric):
     return pair[0]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="schemathesis is not installed")
 @pytest.mark.parametrize("daemon", ["ownerd", "borrowerd"])
 def test_a_daemon_is_as_its_description_says(host, tmp_path, daemon):
     environment = {
