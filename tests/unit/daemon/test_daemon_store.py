@@ -129,12 +129,18 @@ def test_holdings_and_wanted_attachments_survive(tmp_path):
     again.close()
 
 
+def older_store(path, migrations, statement, row=()):
+    """A store of an earlier version, with a row."""
+    older = Database(path, migrations)
+    with older.transaction() as connection:
+        connection.execute(statement, row)
+    older.close()
+
+
 def test_holdings_of_an_older_store_are_kept_and_renewed(tmp_path):
     path = str(tmp_path / "b")
-    older = Database(path, borrower_store.MIGRATIONS[:1])
-    with older.transaction() as connection:
-        connection.execute("INSERT INTO holdings VALUES ('a', 'node-a', 5, 1, 0, '0000:03:00.0', 0)")
-    older.close()
+    row = "INSERT INTO holdings VALUES ('a', 'node-a', 5, 1, 0, '0000:03:00.0', 0)"
+    older_store(path, borrower_store.MIGRATIONS[:1], row)
     newer = BorrowerStore(path)
     held = Holding("a", "node-a", 5, 1, 0, "0000:03:00.0")
     assert newer.holdings() == [held]
@@ -149,10 +155,7 @@ def test_holdings_of_an_older_store_are_kept_and_renewed(tmp_path):
 
 def test_attachments_of_an_older_store_have_the_policy_that_was_theirs(tmp_path):
     path = str(tmp_path / "b")
-    older = Database(path, borrower_store.MIGRATIONS[:3])
-    with older.transaction() as connection:
-        connection.execute("INSERT INTO attachments VALUES ('a', 'node-a')")
-    older.close()
+    older_store(path, borrower_store.MIGRATIONS[:3], "INSERT INTO attachments VALUES ('a', 'node-a')")
     newer = BorrowerStore(path)
     assert (newer.wanted(), newer.histories()) == ([Wanted("a", "node-a", Policy())], {})
     newer.close()
@@ -160,10 +163,7 @@ def test_attachments_of_an_older_store_have_the_policy_that_was_theirs(tmp_path)
 
 def test_grants_and_leases_of_an_older_store_have_the_grace_of_the_configuration(tmp_path):
     path = str(tmp_path / "o.sqlite3")
-    older = Database(path, owner_store.MIGRATIONS[:5])
-    with older.transaction() as connection:
-        connection.execute("INSERT INTO grants VALUES ('a', '{\"serial\": \"x\"}', 'node-b', '')")
-    older.close()
+    older_store(path, owner_store.MIGRATIONS[:5], "INSERT INTO grants VALUES ('a', '{\"serial\": \"x\"}', 'node-b', '')")
     newer = OwnerStore(path)
     grant = Grant("a", {"serial": "x"}, "node-b")
     assert newer.grants() == [grant]
@@ -197,11 +197,8 @@ def test_what_became_of_an_attachment_is_kept_as_long_as_it_is_wanted(tmp_path):
 
 def test_leases_of_an_older_store_are_kept(tmp_path):
     path = str(tmp_path / "o.sqlite3")
-    older = Database(path, owner_store.MIGRATIONS[:2])
-    with older.transaction() as connection:
-        row = ("0000:03:00.0", "a", "node-b", 0, str(2**64 - 1), 1, "granted", 1.5, "why", "nvme", "S1")
-        connection.execute(f"INSERT INTO leases VALUES ({', '.join('?' * len(row))})", row)
-    older.close()
+    row = ("0000:03:00.0", "a", "node-b", 0, str(2**64 - 1), 1, "granted", 1.5, "why", "nvme", "S1")
+    older_store(path, owner_store.MIGRATIONS[:2], f"INSERT INTO leases VALUES ({', '.join('?' * len(row))})", row)
     newer = OwnerStore(path)
     assert newer.leases() == [replace(lease(), place=None)]
     newer.add_lease(lease("b", "0000:04:00.0", 2))
