@@ -23,16 +23,19 @@ QEMU_PACKAGE = "qemu-system-x86"
 MAX_AGE = 24 * 3600.0
 
 
-def parse_policy(text: str) -> dict[str, str]:
-    """Package names and candidate versions out of `apt-cache policy PACKAGE…`; without candidate: left out."""
-    found: dict[str, str] = {}
-    package = ""
+def offered(text: str, suite: str = "") -> dict[str, list[str]]:
+    """Package names and their versions, newest first, out of `apt-cache madison PACKAGE…`; of one suite if one is named."""
+    found: dict[str, list[str]] = {}
     for line in text.splitlines():
-        if line and not line.startswith(" ") and line.endswith(":"):
-            package = line[:-1]
-        match = re.match(r"\s+Candidate: (\S+)$", line)
-        if match and match[1] != "(none)":
-            found[package] = match[1]
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) != 3 or not fields[2].endswith(" Packages"):
+            continue
+        package, version, origin = fields
+        if suite and f" {suite}/" not in origin:
+            continue
+        versions = found.setdefault(package, [])
+        if version not in versions:
+            versions.append(version)
     return found
 
 
@@ -70,26 +73,28 @@ def _apt(state: Path, command: list[str]) -> str:
     return result.stdout
 
 
-def choose(series: Series, candidates: dict[str, str]) -> Kernel:
-    """The kernel of a series whose image, headers and source are all there in one and the same version.
+def choose(series: Series, versions: dict[str, list[str]]) -> Kernel:
+    """The newest kernel of a series whose image, headers and source are all there in one and the same version.
 
-    Raises LabError if there is none.
+    A signed image comes hours or days after its source. Raises LabError if there is no such kernel.
     """
-    want = candidates.get(f"linux-source-{series.name}")
-    if want is None:
+    sources = versions.get(f"linux-source-{series.name}", [])
+    if not sources:
         raise LabError(f"the archive does not offer kernel {series.name} for {series.codename}")
     pattern = re.compile(rf"linux-headers-({re.escape(series.name)}\.[^-]*(?:-\d+)?-amd64)$")
-    for name in candidates:
-        match = pattern.match(name)
-        if match and candidates[name] == candidates.get(f"linux-image-{match[1]}") == want:
-            return Kernel(series, match[1], want)
+    releases = [match[1] for match in map(pattern.match, versions) if match]
+    for version in sources:
+        for release in releases:
+            if all(version in versions.get(f"linux-{kind}-{release}", []) for kind in ("image", "headers")):
+                return Kernel(series, release, version)
     raise LabError(
-        f"the archive's packages of kernel {series.name} are of different versions, try again later: its source is {want}"
+        f"the archive has no version of kernel {series.name} with image, headers and source, try again later: "
+        f"it has sources of {', '.join(sources)}"
     )
 
 
-def _query(source: apt.Archive, codename: str) -> dict[str, str]:
-    """Candidates of QEMU and of all packages of the kernels a release of Debian has."""
+def _query(source: apt.Archive, codename: str) -> dict[str, list[str]]:
+    """The versions of QEMU in backports, and of all packages of the kernels a release of Debian has."""
     state = cache.root() / "index" / codename
     for name in ("state/lists/partial", "cache/archives/partial"):
         (state / name).mkdir(parents=True, exist_ok=True)
@@ -103,14 +108,13 @@ def _query(source: apt.Archive, codename: str) -> dict[str, str]:
         for kind in ("image", "headers", "source")
         for name in _apt(state, ["apt-cache", "pkgnames", f"linux-{kind}-{series.name}"]).split()
     ]
-    candidates = parse_policy(_apt(state, ["apt-cache", "policy", *packages]))
-    policy = _apt(state, ["apt-cache", "policy", "-t", f"{codename}-backports", QEMU_PACKAGE])
-    return candidates | parse_policy(policy)
+    qemu = offered(_apt(state, ["apt-cache", "madison", QEMU_PACKAGE]), f"{codename}-backports")
+    return offered(_apt(state, ["apt-cache", "madison", *packages])) | qemu
 
 
-def _candidates(source: apt.Archive, codename: str, refresh: bool) -> dict[str, str]:
+def _versions(source: apt.Archive, codename: str, refresh: bool) -> dict[str, list[str]]:
     """What a release has, asked from the archive at most once a day unless `refresh`."""
-    path = cache.root() / "index" / f"{codename}.json"
+    path = cache.root() / "index" / f"{codename}-versions.json"
     with cache.locked("index"):
         if not refresh and path.is_file() and time.time() - path.stat().st_mtime < MAX_AGE:
             return dict(json.loads(path.read_text(encoding="utf-8")))
@@ -122,15 +126,15 @@ def _candidates(source: apt.Archive, codename: str, refresh: bool) -> dict[str, 
 def kernel(source: apt.Archive, series: Series, refresh: bool = False) -> Kernel:
     """The newest kernel of a series, asked from the archive at most once a day unless `refresh`."""
     try:
-        return choose(series, _candidates(source, series.codename, refresh))
+        return choose(series, _versions(source, series.codename, refresh))
     except LabError:
         # What was kept may be of a moment at which the mirror was in the middle of an update.
-        return choose(series, _candidates(source, series.codename, refresh=True))
+        return choose(series, _versions(source, series.codename, refresh=True))
 
 
 def qemu_version(source: apt.Archive, refresh: bool = False) -> str:
     """The newest version of QEMU in backports, asked from the archive at most once a day unless `refresh`."""
-    found = _candidates(source, QEMU_CODENAME, refresh)
-    if QEMU_PACKAGE not in found:
+    found = _versions(source, QEMU_CODENAME, refresh).get(QEMU_PACKAGE, [])
+    if not found:
         raise LabError(f"the archive does not offer {QEMU_PACKAGE} in {QEMU_CODENAME}-backports")
-    return found[QEMU_PACKAGE]
+    return found[0]

@@ -88,13 +88,27 @@ def test_directory_is_read_without_disabled_files(tmp_path):
     }
 
 
-def test_candidates_out_of_policy():
-    text = "linux-source:\n  Installed: (none)\n  Candidate: 6.12.1-1\n  Version table:\nother:\n  Candidate: (none)\n"
-    assert index.parse_policy(text) == {"linux-source": "6.12.1-1"}
+MADISON = """\
+linux-source-6.1 |  6.1.192-3 | http://m/debian-security bookworm-security/main amd64 Packages
+linux-source-6.1 |  6.1.176-1 | http://m/debian bookworm/main amd64 Packages
+linux-source-6.1 |  6.1.176-1 | http://m/debian-security bookworm-security/main amd64 Packages
+     qemu | 1:11.1.3+ds-1~bpo13+1 | http://m/debian trixie-backports/main amd64 Packages
+     qemu | 1:10.0.13+ds-0+deb13u1 | http://m/debian trixie/main amd64 Packages
+     qemu | 1:11.1.3+ds-1~bpo13+1 | http://m/debian trixie-backports/main Sources
+N: no line of the table
+"""
 
 
-def candidates(release, version, series):
-    return dict.fromkeys([f"linux-image-{release}", f"linux-headers-{release}", f"linux-source-{series}"], version)
+def test_versions_are_those_that_the_archive_has():
+    found = index.offered(MADISON)
+    assert found["linux-source-6.1"] == ["6.1.192-3", "6.1.176-1"]
+    assert found["qemu"] == ["1:11.1.3+ds-1~bpo13+1", "1:10.0.13+ds-0+deb13u1"]
+    assert index.offered(MADISON, "trixie-backports") == {"qemu": ["1:11.1.3+ds-1~bpo13+1"]}
+
+
+def versions(release, version, series):
+    names = [f"linux-image-{release}", f"linux-headers-{release}", f"linux-source-{series}"]
+    return {name: [version] for name in names}
 
 
 @pytest.mark.parametrize(
@@ -107,14 +121,14 @@ def candidates(release, version, series):
 )
 def test_kernel_is_chosen_by_its_series(series, release, version):
     offered = {
-        **candidates(release, version, series),
-        **candidates("6.1.0-50-amd64", "6.1.176-1", "6.0"),
-        **candidates("7.3.4+deb13-amd64", "7.3.4-1~bpo13+1", "7.3"),
+        **versions(release, version, series),
+        **versions("6.1.0-50-amd64", "6.1.176-1", "6.0"),
+        **versions("7.3.4+deb13-amd64", "7.3.4-1~bpo13+1", "7.3"),
         # Another flavour, a meta-package, and an image that is newer than its headers.
-        f"linux-headers-{release.removesuffix('-amd64')}-cloud-amd64": version,
-        f"linux-headers-{series}-amd64": version,
-        f"linux-image-{series}-amd64": version,
-        "linux-image-6.12.118+deb13-amd64": "6.12.118-1",
+        f"linux-headers-{release.removesuffix('-amd64')}-cloud-amd64": [version],
+        f"linux-headers-{series}-amd64": [version],
+        f"linux-image-{series}-amd64": [version],
+        "linux-image-6.12.118+deb13-amd64": ["6.12.118-1"],
     }
     kernel = index.choose(kernels.SERIES[series], offered)
     assert (kernel.release, kernel.version) == (release, version)
@@ -122,13 +136,21 @@ def test_kernel_is_chosen_by_its_series(series, release, version):
 
 
 def test_kernel_packages_must_agree():
-    offered = candidates("6.12.1+deb13-amd64", "6.12.1-1", "6.12")
+    offered = versions("6.12.1+deb13-amd64", "6.12.1-1", "6.12")
     series = kernels.SERIES["6.12"]
     index.choose(series, offered)
-    with pytest.raises(LabError, match="different versions"):
-        index.choose(series, {**offered, "linux-source-6.12": "6.12.2-1"})
+    with pytest.raises(LabError, match=r"has sources of 6\.12\.2-1$"):
+        index.choose(series, {**offered, "linux-source-6.12": ["6.12.2-1"]})
     with pytest.raises(LabError, match=r"does not offer kernel 6\.12"):
         index.choose(series, {name: value for name, value in offered.items() if name != "linux-source-6.12"})
+
+
+def test_a_source_may_be_newer_than_the_signed_image_that_is_to_come():
+    offered = versions("6.1.0-56-amd64", "6.1.192-2", "6.1") | versions("6.1.0-50-amd64", "6.1.176-1", "6.1")
+    offered["linux-headers-6.1.0-57-amd64"] = ["6.1.192-3"]
+    offered["linux-source-6.1"] = ["6.1.192-3", "6.1.192-2", "6.1.176-1"]
+    kernel = index.choose(kernels.SERIES["6.1"], offered)
+    assert (kernel.release, kernel.version) == ("6.1.0-56-amd64", "6.1.192-2")
 
 
 def test_kernel_series_comes_from_the_environment(monkeypatch):
