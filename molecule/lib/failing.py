@@ -301,7 +301,7 @@ def device_silent(scene: Scene) -> None:
     finally:
         answer()
     scene.journal.stop()
-    fabric.output(scene.owner, f"devlend recall {name} --force")
+    fabric.output(scene.owner, f"devlend clear {name}")
     scene.offer()
 
 

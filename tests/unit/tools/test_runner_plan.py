@@ -91,9 +91,9 @@ def test_kinds_are_told_from_how_the_lab_is_made(tmp_path):
 
 def test_the_order_in_the_shared_lab():
     shared = [name for name, kind in scenarios.every().items() if kind == "shared"]
-    assert shared == ["default", "bad_input", "faults", "boot", "endurance", "teardown"]
+    assert shared == ["default", "bad_input", "faults", "commands", "boot", "endurance", "teardown"]
     assert scenarios.chosen("shared", scenarios.every()) == ["default", "bad_input", "faults", "teardown"]
-    assert scenarios.chosen("shared", scenarios.every(), long=True) == ["boot", "endurance"]
+    assert scenarios.chosen("shared", scenarios.every(), long=True) == ["commands", "boot", "endurance"]
 
 
 def test_a_new_scenario_runs_before_those_that_have_a_place(tmp_path):
@@ -327,7 +327,7 @@ def test_the_part_under_load():
     steps = {step.name: step for step in long_tier.steps("load")}
     assert steps["models@load"].words == ("models",)
     assert steps["fuzz@load"].words == ("fuzz",)
-    assert steps["molecule@load"].words == ("molecule", "boot", "endurance")
+    assert steps["molecule@load"].words == ("molecule", "commands", "boot", "endurance")
     assert dict(steps["molecule-devices@load"].environment) == {"DEVICE_LENDING_LONG": "1"}
     seconds = dict(steps["molecule@load"].environment)["DEVICE_LENDING_ENDURANCE_SECONDS"]
     assert 300 <= int(seconds) < long_tier.LIMIT
