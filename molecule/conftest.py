@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import fabric
@@ -19,6 +21,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="in the long tier"))
+
+
+LINES = 60  # of a kernel's log that say what came before
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Show with a failure what the kernels of the test's hosts said last, and what gave way: the lab is gone later."""
+    report = yield
+    if report.failed:
+        for what in getattr(item, "funcargs", {}).values():
+            if isinstance(what, Host):
+                report.sections.append(
+                    (f"kernel log of {what.backend.host}", _had(lambda host=what: _last_words(host)))
+                )
+        report.sections.append(("reads given way", _had(lambda: str(fabric.reads_given_way()))))
+    return report
+
+
+def _last_words(host: Host) -> str:
+    return "\n".join(host.run("dmesg").stdout.splitlines()[-LINES:])
+
+
+def _had(ask: Callable[[], str]) -> str:
+    """What is asked for, unless the failure is that a host or the lab is gone."""
+    try:
+        return ask()
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        return f"cannot be had: {error}"
 
 
 @pytest.fixture(scope="session")
