@@ -36,7 +36,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
                 report.sections.append(
                     (f"kernel log of {what.backend.host}", _had(lambda host=what: _last_words(host)))
                 )
-        report.sections.append(("reads given way", _had(lambda: str(fabric.reads_given_way()))))
+        counted = _had(lambda: f"{fabric.reads_given_way()} have given way, {fabric.reads_outrun()} were outrun")
+        report.sections.append(("reads over the lab's bridges", counted))
     return report
 
 

@@ -65,6 +65,8 @@ class WindowCounters:
     closed_writes: int = 0
     failed_reads: int = 0
     cycles: int = 0
+    # Answered from RAM as the other machine waited, which unmapped it before its QEMU came to look there, too.
+    outrun_reads: int = 0
     dropped_by_fault: int = 0
 
 
@@ -292,11 +294,13 @@ class Fabric:
                 self._finish(read, data)
 
     def _answer(self, read: _Read, data: bytes | None) -> None:
+        if read.finished:
+            read.counters.outrun_reads += data is None
+            return
         if data is None:
             self._finish(read, None, failed=True)
             return
-        if not read.finished:
-            self._bursts[read.side].answered(read.address, data[read.count :])
+        self._bursts[read.side].answered(read.address, data[read.count :])
         self._finish(read, data[: read.count])
 
     def _finish(self, read: _Read, data: bytes | None, failed: bool = False) -> None:

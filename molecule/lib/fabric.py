@@ -41,6 +41,10 @@ TROUBLE = re.compile(
 # What igb says, with a trace, when it reads all ones twice and takes its card for pulled out.
 TAKEN_FOR_GONE = re.compile(r"WARNING: .* igb_rd32")
 
+# What VT-d says of a read that it refuses, and the line before that.
+REFUSED_READ = re.compile(r"DMAR: \[DMA Read ")
+FAULT = re.compile(r"DMAR: DRHD: handling fault status")
+
 # Left in a kernel log when something was broken on purpose and is whole again.
 WHOLE_AGAIN = "what was broken on purpose is whole again"
 
@@ -78,8 +82,17 @@ def lab(*arguments: str) -> str:
 
 def reads_given_way() -> int:
     """How many reads of a device the lab has answered with all ones, since its host was reading, too: see docs/lab.md."""
+    return _counted("cycles")
+
+
+def reads_outrun() -> int:
+    """How many reads the lab has answered that an IOMMU has refused later, for want of the mapping: see docs/lab.md."""
+    return _counted("outrun_reads")
+
+
+def _counted(what: str) -> int:
     links = json.loads(lab("counters", "--json")).values()
-    return sum(window["cycles"] for link in links for side in link["sides"].values() for window in side["windows"])
+    return sum(window[what] for link in links for side in link["sides"].values() for window in side["windows"])
 
 
 def connect(name: str) -> Host:
@@ -156,10 +169,25 @@ def disks(host: Host, address: str) -> list[str]:
 
 
 def trouble(host: Host, since: str = WHOLE_AGAIN) -> list[str]:
-    """What the kernel of a host has complained about, after the last line that contains `since`."""
+    """What the kernel of a host has complained about, after the last line that contains `since`.
+
+    Without the reads that its IOMMU has refused, if the lab has caused as many.
+    """
     lines = output(host, "dmesg").splitlines()
     marks = [number for number, line in enumerate(lines) if since in line]
-    return [line for line in lines[marks[-1] if marks else 0 :] if TROUBLE.search(line)]
+    found = [line for line in lines[marks[-1] if marks else 0 :] if TROUBLE.search(line)]
+    refused = sum(bool(REFUSED_READ.search(line)) for line in found)
+    return _without_refused_reads(found) if 0 < refused <= reads_outrun() else found
+
+
+def _without_refused_reads(lines: list[str]) -> list[str]:
+    kept: list[str] = []
+    for line in lines:
+        if not REFUSED_READ.search(line):
+            kept.append(line)
+        elif kept and FAULT.search(kept[-1]):
+            kept.pop()
+    return kept
 
 
 def leaked(host: Host) -> list[str]:

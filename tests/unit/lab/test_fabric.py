@@ -214,6 +214,20 @@ def test_device_reads_in_both_directions_give_the_younger_all_ones(lab):
     assert older == [b"devB"]
 
 
+def test_a_read_that_outran_its_mapping_is_counted(lab):
+    lab.a.device[BAR] = b"devA"
+    lab.b.memory.write(0x1000, b"in B")
+    answers = lab.read(0, 0x1000)
+    waiting = lab.read(1, BAR)
+    assert answers == [b"in B"]
+    lab.a.work()
+    lab.b.memory.read = lambda address, count: None  # B unmaps it, before its QEMU comes to the request
+    lab.b.work()
+    assert (answers, waiting) == ([b"in B"], [b"devA"])
+    counters = lab.fabric.counters[0].windows[1]
+    assert (counters.outrun_reads, counters.failed_reads) == (1, 0)
+
+
 def test_unanswered_read_is_all_ones(lab):
     answers = lab.read(0, BAR)
     lab.b.work()
