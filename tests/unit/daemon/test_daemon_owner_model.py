@@ -375,6 +375,7 @@ class OwnerModel(RuleBasedStateMachine):
 
     def check_reserved(self):
         """What is reserved and nothing else stays with ntb_lend while nobody has it, and is written down."""
+        self.ask_for(lent for lent in self.live().values() if not self.is_seen(lent))
         self.now += AGAIN
         self.look()
         self.look()
