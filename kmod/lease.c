@@ -378,7 +378,7 @@ void lease_stop_dma(struct lease *lease)
 {
 	u32 id;
 
-	pci_clear_master(lease->lent->pdev);
+	owner_command_stop(&lease->lent->irq);
 	/* The completion of the read pushes the device's posted writes ahead. */
 	pci_read_config_dword(lease->lent->pdev, PCI_VENDOR_ID, &id);
 }
