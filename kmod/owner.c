@@ -93,8 +93,9 @@ static void owner_remove(struct pci_dev *pdev)
 {
 	struct lent_device *lent = pci_get_drvdata(pdev);
 
-	lend_registry_remove(&lent_devices, &lent->object);
 	lease_unbind(lent);
+	/* Not before the fence: who is not found has its lease ended, the borrower takes it. */
+	lend_registry_remove(&lent_devices, &lent->object);
 	pci_release_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM));
 	pci_disable_device(pdev);
 	lent_put(lent);

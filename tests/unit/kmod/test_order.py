@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Steps of the kernel module that must follow each other, and that no lab can see in the wrong order but by chance."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+KMOD = Path(__file__).resolve().parents[3] / "kmod"
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+
+ORDERS = [
+    # The borrower takes "no such handle" for the lease's end, and its memory for its own.
+    ("owner.c", "owner_remove", ["lease_unbind(", "lend_registry_remove("]),
+]
+
+
+def body(file: str, function: str) -> str:
+    """What is in a function, without comments."""
+    text = COMMENT.sub("", (KMOD / file).read_text(encoding="utf-8"))
+    found = re.search(rf"^\w[\w \*]*?\**{function}\([^;{{]*\)\n{{\n(.*?)^}}", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{file} has no {function}()"
+    return found[1]
+
+
+@pytest.mark.parametrize(("file", "function", "steps"), ORDERS, ids=[order[1] for order in ORDERS])
+def test_steps_follow_each_other(file: str, function: str, steps: list[str]) -> None:
+    text = body(file, function)
+    places = [text.find(step) for step in steps]
+    assert -1 not in places, f"{function}() lacks one of {steps}"
+    assert places == sorted(places)
