@@ -370,7 +370,7 @@ int lease_lend(struct lent_device *lent, struct lend_link *link, u64 epoch,
  * lease_stop_dma() - have the device begin no DMA
  * @lease: of the device
  *
- * What it has sent has left it afterwards.
+ * What it has sent has arrived at the borrower afterwards, if that is still there.
  *
  * Context: process; caller holds the lent lock.
  */
@@ -381,6 +381,7 @@ void lease_stop_dma(struct lease *lease)
 	owner_command_stop(&lease->lent->irq);
 	/* The completion of the read pushes the device's posted writes ahead. */
 	pci_read_config_dword(lease->lent->pdev, PCI_VENDOR_ID, &id);
+	lend_channel_flush(&lease->link->channel);
 }
 
 /*
@@ -402,7 +403,6 @@ static bool lease_fence(struct lease *lease, const char *why)
 	 * has left the device has arrived there.
 	 */
 	lease_stop_dma(lease);
-	lend_channel_flush(&link->channel);
 	/* Requests are refused for good, and none that reads is under way. */
 	WRITE_ONCE(lease->state, LEASE_OVER);
 	lease->why = why;

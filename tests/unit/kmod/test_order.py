@@ -15,6 +15,9 @@ COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 ORDERS = [
     # The borrower takes "no such handle" for the lease's end, and its memory for its own.
     ("owner.c", "owner_remove", ["lease_unbind(", "lend_registry_remove("]),
+    # Who is turned away takes what the device has sent for arrived: after a detach as after a fence.
+    ("lease.c", "lease_stop_dma", ["owner_command_stop(", "pci_read_config_dword(", "lend_channel_flush("]),
+    ("lease.c", "lease_fence", ["lease_stop_dma(", "LEASE_OVER", "percpu_ref_kill(", "owner_unplace("]),
 ]
 
 
