@@ -303,7 +303,7 @@ static int lend_link_open_windows(struct lend_link *link)
 	int ret;
 
 	mutex_lock(&link->lease_lock);
-	ret = lend_windows_open(&link->windows);
+	ret = link->removed ? -ENODEV : lend_windows_open(&link->windows);
 	if (!ret)
 		lend_link_add_regions(link);
 	mutex_unlock(&link->lease_lock);
@@ -456,6 +456,26 @@ static void lend_link_shake_hands(struct lend_link *link)
 	}
 }
 
+/*
+ * Process context; takes the lease lock. Once all windows are closed, none opens any
+ * more, and the work is queued by itself alone, for who removes the link to cancel.
+ */
+static void lend_link_retire(struct lend_link *link)
+{
+	mutex_lock(&link->lease_lock);
+	WRITE_ONCE(link->removed, true);
+	mutex_unlock(&link->lease_lock);
+}
+
+/* Process context; takes the lease lock. A link that is removed has no queue any more. */
+static void lend_link_queue(struct lend_link *link)
+{
+	mutex_lock(&link->lease_lock);
+	if (!link->removed)
+		mod_delayed_work(link->wq, &link->work, 0);
+	mutex_unlock(&link->lease_lock);
+}
+
 /**
  * lend_link_lose() - give the peer up
  * @link: the link
@@ -470,7 +490,7 @@ void lend_link_lose(struct lend_link *link, const char *why)
 {
 	lend_link_mark_dead(link, why);
 	lend_hooks->dead(link);
-	mod_delayed_work(link->wq, &link->work, 0);
+	lend_link_queue(link);
 }
 
 /* Work item; not under the link's lock, which a driver's probe may hold. */
@@ -522,7 +542,7 @@ static void lend_link_work(struct work_struct *work)
 	}
 
 	mutex_lock(&link->lock);
-	if (link->removed)
+	if (READ_ONCE(link->removed))
 		goto unlock;
 	if (READ_ONCE(link->channel.dead)) {
 		if (link->state != NTB_LEND_LINK_STATE_DOWN)
@@ -627,8 +647,9 @@ static const struct ntb_ctx_ops lend_ctx_ops = {
  * @link: the link, of which the caller has a reference
  * @banned: which of both
  *
- * Context: process; takes the lease lock, and then, for as long as a driver's probe,
- * @link->lock. All leases to the peer are fenced before it waits for that.
+ * All leases to the peer are fenced and all windows closed then.
+ *
+ * Context: process; takes the lease lock.
  */
 void lend_link_ban(struct lend_link *link, bool banned)
 {
@@ -637,10 +658,7 @@ void lend_link_ban(struct lend_link *link, bool banned)
 		lend_link_mark_dead(link, LEND_LINK_BANNED);
 		lend_hooks->dead(link);
 	}
-	mutex_lock(&link->lock);
-	if (!link->removed)
-		mod_delayed_work(link->wq, &link->work, 0);
-	mutex_unlock(&link->lock);
+	lend_link_queue(link);
 }
 
 /* Process context. Where the DMA window does not show all memory, mappings need copies. */
@@ -719,10 +737,10 @@ static void lend_link_stop_listening(struct lend_link *link)
 static void lend_link_shut(struct lend_link *link)
 {
 	lend_link_stop_listening(link);
+	lend_link_retire(link);
 	lend_link_mark_dead(link, LEND_LINK_UNLOADED);
 	lend_hooks->dead(link);
 	mutex_lock(&link->lock);
-	link->removed = true;
 	lend_link_end_session(link, LEND_LINK_UNLOADED);
 	if (ntb_link_is_up(link->ntb, NULL, NULL))
 		lend_link_publish(link, LEND_HELLO_NONE);
@@ -788,9 +806,7 @@ clear_ctx:
 remove:
 	lend_registry_remove(&lend_links, &link->object);
 	/* Who has found it there may have wanted to ban the peer. */
-	mutex_lock(&link->lock);
-	link->removed = true;
-	mutex_unlock(&link->lock);
+	lend_link_retire(link);
 	cancel_delayed_work_sync(&link->work);
 	lend_channel_stop(&link->channel);
 wq:
@@ -829,12 +845,12 @@ static void lend_link_shutdown(struct device *dev)
 	struct ntb_dev *ntb = dev_ntb(dev);
 	struct lend_link *link = ntb->ctx;
 
+	lend_link_retire(link);
 	lend_link_mark_dead(link, "this host is shut down");
 	lend_hooks->dead(link);
 	/* A driver's probe may hold it: then the peer misses the heartbeat. */
 	if (!mutex_trylock(&link->lock))
 		return;
-	link->removed = true;
 	if (ntb_link_is_up(ntb, NULL, NULL))
 		lend_link_publish(link, LEND_HELLO_NONE);
 	mutex_unlock(&link->lock);

@@ -86,7 +86,8 @@ struct lend_heartbeat {
  * @physical: the bridge reports the link as up
  * @lost_because: why the channel is dead; a literal
  * @banned: it is kept down; written by netlink, read anywhere
- * @removed: the NTB function is being unbound
+ * @removed: the NTB function is being unbound, or this host shut down; written under
+ *	@lease_lock
  * @wq: ordered queue of @work
  * @work: runs the state machine in process context
  * @calm: looks at doorbells that are masked since they ring too often

@@ -18,6 +18,10 @@ ORDERS = [
     # Who is turned away takes what the device has sent for arrived: after a detach as after a fence.
     ("lease.c", "lease_stop_dma", ["owner_command_stop(", "pci_read_config_dword(", "lend_channel_flush("]),
     ("lease.c", "lease_fence", ["lease_stop_dma(", "LEASE_OVER", "percpu_ref_kill(", "owner_unplace("]),
+    # Whoever opens windows at that time finds that none may, or its own closed.
+    ("link.c", "lend_link_shut", ["lend_link_stop_listening(", "lend_link_retire(", "->dead("]),
+    ("link.c", "lend_link_shutdown", ["lend_link_retire(", "->dead(", "mutex_trylock("]),
+    ("link.c", "lend_link_open_windows", ["mutex_lock(&link->lease_lock)", "link->removed", "lend_windows_open("]),
 ]
 
 
