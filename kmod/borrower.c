@@ -723,7 +723,7 @@ int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
  * Context: process; takes the link's lock, may take as long as a driver's
  * remove.
  * Return: 0; -EAGAIN the owner has not stopped the device, and is given up; -EBUSY it
- * is being detached already; -ESTALE it is of another lease.
+ * is being attached or detached already; -ESTALE it is of another lease.
  */
 int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack *extack)
 {
@@ -736,9 +736,11 @@ int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack
 		return -ESTALE;
 	}
 	mutex_lock(&link->lock);
-	if (b->state == NTB_LEND_BORROWED_STATE_DETACHING) {
+	if (b->state == NTB_LEND_BORROWED_STATE_ATTACHING ||
+	    b->state == NTB_LEND_BORROWED_STATE_DETACHING) {
+		/* Its attach has not come to the lock yet, or its detach is not through. */
 		mutex_unlock(&link->lock);
-		NL_SET_ERR_MSG(extack, "being detached already");
+		NL_SET_ERR_MSG(extack, "being attached or detached by somebody else");
 		return -EBUSY;
 	}
 	there = !percpu_ref_is_dying(&b->dma_ref);

@@ -22,6 +22,8 @@ ORDERS = [
     ("link.c", "lend_link_shut", ["lend_link_stop_listening(", "lend_link_retire(", "->dead("]),
     ("link.c", "lend_link_shutdown", ["lend_link_retire(", "->dead(", "mutex_trylock("]),
     ("link.c", "lend_link_open_windows", ["mutex_lock(&link->lease_lock)", "link->removed", "lend_windows_open("]),
+    # What is listed but not attached yet has nothing that could be taken down.
+    ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "percpu_ref_is_dying(", "borrower_quiesce("]),
 ]
 
 
