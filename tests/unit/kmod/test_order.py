@@ -22,6 +22,9 @@ ORDERS = [
     ("link.c", "lend_link_shut", ["lend_link_stop_listening(", "lend_link_retire(", "->dead("]),
     ("link.c", "lend_link_shutdown", ["lend_link_retire(", "->dead(", "mutex_trylock("]),
     ("link.c", "lend_link_open_windows", ["mutex_lock(&link->lease_lock)", "link->removed", "lend_windows_open("]),
+    # What a kernel that has crashed left open is closed before the peer hears of this one.
+    ("window.c", "lend_windows_probe", ["lend_windows_clear(", "lend_windows_limit_dma("]),
+    ("link.c", "lend_link_probe", ["lend_windows_probe(", "ntb_set_ctx(", "lend_bridge_enable_link("]),
     # What is listed but not attached yet has nothing that could be taken down.
     ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "percpu_ref_is_dying(", "borrower_quiesce("]),
 ]
