@@ -216,6 +216,11 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	bool was_ready = link->state == NTB_LEND_LINK_STATE_READY;
 
 	lend_link_mark_dead(link, why);
+	/*
+	 * What the peer's devices still send ends at this bridge, before anybody gives
+	 * memory back that they were told to write to.
+	 */
+	lend_hooks->dead(link);
 	lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
 	if (was_ready)
 		dev_warn(&link->ntb->dev, "link %u lost: %s\n", link->object.id, why);
@@ -223,11 +228,6 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	cancel_delayed_work_sync(&link->heartbeat.work);
 	lend_mailbox_stop(&link->mailbox);
 	lend_channel_quiesce(&link->channel);
-	/*
-	 * What the peer's devices still send ends at this bridge, before anybody gives
-	 * memory back that they were told to write to.
-	 */
-	lend_link_close_windows(link);
 	lend_hooks->lost(link);
 	lend_windows_unclaim(&link->windows);
 	if (link->channel.peer)

@@ -25,6 +25,13 @@ ORDERS = [
     # What a kernel that has crashed left open is closed before the peer hears of this one.
     ("window.c", "lend_windows_probe", ["lend_windows_clear(", "lend_windows_limit_dma("]),
     ("link.c", "lend_link_probe", ["lend_windows_probe(", "ntb_set_ctx(", "lend_bridge_enable_link("]),
+    # Devices and windows first, whatever ends the session: what follows waits for what the peer has begun.
+    (
+        "link.c",
+        "lend_link_end_session",
+        ["lend_link_mark_dead(", "->dead(", "lend_mailbox_stop(", "lend_channel_quiesce(", "->lost(", "iounmap("],
+    ),
+    ("main.c", "lend_link_dead", ["lease_link_dead(", "lend_link_close_windows(", "borrower_link_dead("]),
     # What is listed but not attached yet has nothing that could be taken down.
     ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "percpu_ref_is_dying(", "borrower_quiesce("]),
 ]
