@@ -713,12 +713,23 @@ static int lease_meets(struct lend_object *object, void *arg)
 	return 0;
 }
 
+/* Process context; @arg's device lock held. The peer could reach what it maps. */
+static int lease_closes_link(struct lend_object *object, void *arg)
+{
+	struct lend_link *link = container_of(object, struct lend_link, object);
+	struct pci_dev *pdev = arg;
+
+	if (pdev != link->pdev && lend_trust_same_group(link->pdev, pdev))
+		lend_link_lose(link, "this host uses a device of the bridge's IOMMU group");
+	return 0;
+}
+
 /**
  * lease_meet_neighbour() - a function is about to get a driver of this host
  * @pdev: the function
  *
  * A lent one whose domain it shares could reach what that driver maps; so could the
- * peer, if it is the bridge's domain.
+ * peer, if it is the bridge's domain, whether something is lent or not.
  *
  * Context: process; caller holds the device lock of @pdev; takes the lease and lent
  * locks of leases that it concerns.
@@ -726,4 +737,6 @@ static int lease_meets(struct lend_object *object, void *arg)
 void lease_meet_neighbour(struct pci_dev *pdev)
 {
 	lend_registry_for_each(&lent_devices, 0, lease_meets, pdev);
+	if (lend_trust_required())
+		lend_registry_for_each(&lend_links, 0, lease_closes_link, pdev);
 }

@@ -526,11 +526,28 @@ static void lend_link_heartbeat(struct work_struct *work)
 				   msecs_to_jiffies(READ_ONCE(heartbeat_ms)));
 }
 
+/*
+ * Process context, @link->lock held; physically up. Keeps the link down. @why: a
+ * literal. @ended: a session has just ended.
+ */
+static void lend_link_refuse(struct lend_link *link, const char *why, bool ended)
+{
+	if (link->state != NTB_LEND_LINK_STATE_DOWN) {
+		lend_link_end_session(link, why);
+		ended = true;
+	}
+	lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
+	/* The peer need not wait for our heartbeat to stop. */
+	if (ended)
+		lend_link_publish(link, LEND_HELLO_NONE);
+}
+
 /* Work item, ordered; takes @link->lock. */
 static void lend_link_work(struct work_struct *work)
 {
 	struct lend_link *link = container_of(to_delayed_work(work), struct lend_link, work);
 	bool up = ntb_link_is_up(link->ntb, NULL, NULL);
+	bool ended = false;
 	const char *why;
 	int ret;
 
@@ -545,22 +562,20 @@ static void lend_link_work(struct work_struct *work)
 	if (READ_ONCE(link->removed))
 		goto unlock;
 	if (READ_ONCE(link->channel.dead)) {
-		if (link->state != NTB_LEND_LINK_STATE_DOWN)
+		ended = link->state != NTB_LEND_LINK_STATE_DOWN;
+		if (ended)
 			lend_link_end_session(link, READ_ONCE(link->lost_because));
 		WRITE_ONCE(link->channel.dead, false);
-		/* It need not wait for our heartbeat to stop. */
-		if (up && READ_ONCE(link->banned))
-			lend_link_publish(link, LEND_HELLO_NONE);
 	}
 	if (!up)
 		goto requeue;
 
+	why = READ_ONCE(link->banned) ? LEND_LINK_BANNED : lend_hooks->distrust(link);
+	if (why) {
+		lend_link_refuse(link, why, ended);
+		goto requeue;
+	}
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
-		why = READ_ONCE(link->banned) ? LEND_LINK_BANNED : lend_hooks->distrust(link);
-		if (why) {
-			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
-			goto requeue;
-		}
 		ret = lend_link_check_windows(link);
 		if (ret) {
 			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN,
