@@ -607,9 +607,9 @@ void lease_cut(struct lent_device *lent, const char *why)
  * lease_link_dead() - the peer of a link is lost: its leases are fenced
  * @link: the link, marked dead
  *
- * The devices stay so until user space takes them back.
+ * The devices stay so until user space takes them back, which lent_tell() tells.
  *
- * Context: process; takes the lease and lent locks, waits for no driver.
+ * Context: process; takes the lease and lent locks, waits for no driver and no memory.
  */
 void lease_link_dead(struct lend_link *link)
 {
@@ -622,7 +622,7 @@ void lease_link_dead(struct lend_link *link)
 		mutex_lock(&lent->lock);
 		lease_fence(lease, "the borrower is lost");
 		mutex_unlock(&lent->lock);
-		lent_changed(lent);
+		lent_has_changed(lent);
 	}
 	mutex_unlock(&link->lease_lock);
 }

@@ -114,13 +114,33 @@ static int lent_tell_one(struct lend_object *object, void *arg)
 	return 0;
 }
 
-/* Work item; takes the lent lock of what has changed. */
-static void lent_tell(struct work_struct *work)
+/**
+ * lent_tell() - tell listeners now of what has changed
+ *
+ * Context: process; may sleep; takes the lent lock of what has changed.
+ */
+void lent_tell(void)
 {
 	lend_registry_for_each(&lent_devices, 0, lent_tell_one, NULL);
 }
 
-static DECLARE_DELAYED_WORK(lent_telling, lent_tell);
+static void lent_tell_work(struct work_struct *work)
+{
+	lent_tell();
+}
+
+static DECLARE_DELAYED_WORK(lent_telling, lent_tell_work);
+
+/**
+ * lent_has_changed() - note that a lent device has changed, for lent_tell()
+ * @lent: the lent device
+ *
+ * Context: any.
+ */
+void lent_has_changed(struct lent_device *lent)
+{
+	atomic_set(&lent->news, 1);
+}
 
 /**
  * lent_changed_soon() - tell listeners that a lent device has changed, but not each time
@@ -130,7 +150,7 @@ static DECLARE_DELAYED_WORK(lent_telling, lent_tell);
  */
 void lent_changed_soon(struct lent_device *lent)
 {
-	atomic_set(&lent->news, 1);
+	lent_has_changed(lent);
 	schedule_delayed_work(&lent_telling, LENT_SOON);
 }
 

@@ -44,6 +44,7 @@
 
 #include "borrower.h"
 #include "lease.h"
+#include "lent.h"
 #include "link.h"
 #include "netlink.h"
 #include "owner.h"
@@ -90,6 +91,8 @@ static void lend_link_dead(struct lend_link *link)
 	lease_link_dead(link);
 	lend_link_close_windows(link);
 	borrower_link_dead(link);
+	/* That takes memory, which may have to be written to what the peer has lent. */
+	lent_tell();
 }
 
 /* Process context, @link->lock held. */
@@ -97,6 +100,7 @@ static void lend_link_lost(struct lend_link *link)
 {
 	lease_link_lost(link);
 	borrower_link_lost(link);
+	lent_tell();
 }
 
 static const struct lend_link_hooks lend_hooks = {

@@ -31,7 +31,7 @@ ORDERS = [
         "lend_link_end_session",
         ["lend_link_mark_dead(", "->dead(", "lend_mailbox_stop(", "lend_channel_quiesce(", "->lost(", "iounmap("],
     ),
-    ("main.c", "lend_link_dead", ["lease_link_dead(", "lend_link_close_windows(", "borrower_link_dead("]),
+    ("main.c", "lend_link_dead", ["lease_link_dead(", "lend_link_close_windows(", "borrower_link_dead(", "lent_tell("]),
     # What is listed but not attached yet has nothing that could be taken down.
     ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "percpu_ref_is_dying(", "borrower_quiesce("]),
 ]
