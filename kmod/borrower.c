@@ -163,8 +163,12 @@ static int borrower_close(struct borrowed_device *b)
  */
 static int borrower_stop(struct borrowed_device *b)
 {
-	int ret = borrower_close(b);
+	int ret;
 
+	/* Its owner, or the session's end, has closed the way: the next session is not given up. */
+	if (READ_ONCE(b->gone))
+		return 0;
+	ret = borrower_close(b);
 	if (ret)
 		lend_link_lose(b->link, "the peer's kernel does not stop a device");
 	return ret;

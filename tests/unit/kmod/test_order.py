@@ -32,6 +32,8 @@ ORDERS = [
         ["lend_link_mark_dead(", "->dead(", "lend_mailbox_stop(", "lend_channel_quiesce(", "->lost(", "iounmap("],
     ),
     ("main.c", "lend_link_dead", ["lease_link_dead(", "lend_link_close_windows(", "borrower_link_dead(", "lent_tell("]),
+    # A session that has begun since is not given up for a device of the one before.
+    ("borrower.c", "borrower_stop", ["b->gone", "borrower_close(", "lend_link_lose("]),
     # What is listed but not attached yet has nothing that could be taken down.
     ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "percpu_ref_is_dying(", "borrower_quiesce("]),
 ]
