@@ -824,6 +824,7 @@ remove:
 	lend_link_retire(link);
 	cancel_delayed_work_sync(&link->work);
 	lend_channel_stop(&link->channel);
+	lend_relay_stop(link->relay);
 wq:
 	destroy_workqueue(link->wq);
 channel:
