@@ -44,13 +44,12 @@
 #include "window.h"
 
 static unsigned int heartbeat_ms = 250;
-module_param(heartbeat_ms, uint, 0644);
-MODULE_PARM_DESC(heartbeat_ms, "Interval of heartbeats, in ms (default 250)");
+LEND_PARAM_UINT(heartbeat_ms, 10, 10000,
+		"Interval of heartbeats, in ms, from 10 to 10000 (default 250)");
 
 static unsigned int heartbeat_timeout_ms = 5000;
-module_param(heartbeat_timeout_ms, uint, 0644);
-MODULE_PARM_DESC(heartbeat_timeout_ms,
-		 "A peer without a heartbeat for this long is lost, in ms (default 5000)");
+LEND_PARAM_UINT(heartbeat_timeout_ms, 100, 600000,
+		"A peer without a heartbeat for this long is lost, in ms, from 100 to 600000 (default 5000)");
 
 #define LEND_LINK_DOWN		"the bridge reports the link as down"
 #define LEND_LINK_BANNED	"this host has banned the peer"
