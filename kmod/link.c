@@ -60,6 +60,13 @@ LEND_PARAM_UINT(heartbeat_timeout_ms, 100, 600000,
 #define LEND_HELLOS_AT_ONCE	40
 
 /*
+ * How often it is met anew. Each time leases are fenced, windows close and open, and
+ * daemons hear of it; a cable that is pulled out and in again is not held up.
+ */
+#define LEND_SESSIONS_PER_S	1
+#define LEND_SESSIONS_AT_ONCE	10
+
+/*
  * How often doorbells interrupt at most. Devices whose interrupts are relayed ring
  * a hundred thousand times a second; above this rate they are looked at each tick.
  */
@@ -391,8 +398,14 @@ static bool lend_link_prove_window(struct lend_link *link)
 /* Process context, @link->lock held. */
 static void lend_link_meet(struct lend_link *link, const struct lend_hello_said *said)
 {
+	u64 now = ktime_get_mono_fast_ns();
 	int ret;
 
+	if (!lend_budget_has(&link->sessions, now, LEND_SESSIONS_PER_S, LEND_SESSIONS_AT_ONCE)) {
+		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE,
+				    "the peer begins sessions too often, and has to wait");
+		return;
+	}
 	if (lend_link_map_peer(link, said)) {
 		lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
 				    "the peer's channel memory is outside the window");
@@ -406,6 +419,7 @@ static void lend_link_meet(struct lend_link *link, const struct lend_hello_said 
 		link->channel.peer = NULL;
 		return;
 	}
+	lend_budget_take(&link->sessions, now, LEND_SESSIONS_PER_S, LEND_SESSIONS_AT_ONCE);
 	link->channel.peer_epoch = said->epoch;
 	link->handshake.peer_protocol = said->protocol;
 	lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE, "the peer has not answered yet");
@@ -591,6 +605,14 @@ unlock:
 	mutex_unlock(&link->lock);
 }
 
+/* Any context. Has the state machine look: now, or with its next tick. */
+static void lend_link_look(struct lend_link *link)
+{
+	if (lend_budget_take(&link->hellos, ktime_get_mono_fast_ns(), LEND_HELLOS_PER_S,
+			     LEND_HELLOS_AT_ONCE))
+		mod_delayed_work(link->wq, &link->work, 0);
+}
+
 /* Interrupt context, under the NTB core's ctx_lock. */
 static void lend_link_event(void *ctx)
 {
@@ -600,7 +622,7 @@ static void lend_link_event(void *ctx)
 		lend_link_mark_dead(link, LEND_LINK_DOWN);
 		mod_delayed_work(system_highpri_wq, &link->heartbeat.work, 0);
 	}
-	mod_delayed_work(link->wq, &link->work, 0);
+	lend_link_look(link);
 }
 
 /* Any context. Looks at the doorbells that have rung; false: none. */
@@ -618,10 +640,8 @@ static bool lend_link_take_doorbells(struct lend_link *link)
 		lend_mailbox_kick(&link->mailbox);
 	if (bits & BIT_ULL(LEND_DB_RELAY))
 		lend_relay_kick(link->relay);
-	if (bits & BIT_ULL(LEND_DB_HELLO) &&
-	    lend_budget_take(&link->hellos, ktime_get_mono_fast_ns(), LEND_HELLOS_PER_S,
-			     LEND_HELLOS_AT_ONCE))
-		mod_delayed_work(link->wq, &link->work, 0);
+	if (bits & BIT_ULL(LEND_DB_HELLO))
+		lend_link_look(link);
 	return true;
 }
 

@@ -251,6 +251,15 @@ def test_garbage_instead_of_a_greeting_ends_the_session_and_no_more(owner: Host,
     fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
 
 
+def test_sessions_without_end_are_few(owner: Host, borrower: Host, probe: dict[str, Any]) -> None:
+    rounds = 60
+    begin = time.monotonic()
+    begun = attack(owner, borrower, "sessions", f"{rounds} 23 0 {probe['epoch']}")
+    # 10 at once, one a second.
+    assert 0 < begun < min(rounds, 12 + time.monotonic() - begin)
+    fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
+
+
 def test_a_banned_borrower_is_cut_off_until_it_may_come_back(
     owner: Host, borrower: Host, probe: dict[str, Any]
 ) -> None:
