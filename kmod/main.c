@@ -13,7 +13,8 @@
  *   registry bridge window channel                   objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
  *   link                                             handshake, heartbeat, loss
- *   borrowed irq dma borrower_config borrower        borrowed devices
+ *   borrowed irq dma borrower_config                 borrowed devices,
+ *   borrower_place borrower                          their attachments
  *   trust owner_page owner_irq lent owner_place      lent devices,
  *   lease owner_serve owner                          their leases
  *   attributes netlink main
