@@ -21,6 +21,7 @@ from testinfra.host import Host
 FILES = "/sys/kernel/debug/evil"
 NAME = os.environ["EVIL_LEASE"]
 LEASE = next(lease for lease in fabric.leases() if lease["name"] == NAME)
+WITNESS = "/sys/module/witness/parameters"  # see tests/kmod/witness.c
 LOUDEST = 60  # lines in the owner's kernel log that one attack may cause
 ANSWER = 20  # seconds: an emulated host that does not mind answers in one or two
 EDUCATIONAL = "0x11e8"  # QEMU's device that interrupts when one writes a register
@@ -215,6 +216,27 @@ def test_a_device_that_interrupts_without_end_is_held_back(
     # None if it could not interrupt any more afterwards.
     assert 0 < relayed < rounds / 2
     recall(owner)
+    offer(owner)
+
+
+def test_no_interrupt_switches_dma_on_again_behind_the_fence(
+    owner: Host, borrower: Host, probe: dict[str, Any]
+) -> None:
+    if fabric.output(owner, f"cat /sys/bus/pci/devices/{probe['address']}/device") != EDUCATIONAL:
+        pytest.skip("the device does not interrupt when one likes")
+    number = handle(owner, probe["address"])
+    fabric.output(owner, f"insmod /root/witness.ko address={probe['address']} slow_us=2000")
+    try:
+        before = listeners(owner)
+        storm = f"echo 200001 29 {number} {probe['epoch']} > {FILES}/storms"
+        fabric.output(borrower, f"systemd-run --unit=evil-storm --collect sh -c '{storm}'")
+        fabric.until(lambda: listeners(owner) > before, 60, "the storm has begun")
+        recall(owner)
+        seen = {name: int(fabric.output(owner, f"cat {WITNESS}/{name}")) for name in ("fenced", "mastering")}
+    finally:
+        fabric.output(owner, "rmmod witness")
+        fabric.until(lambda: borrower.run("systemctl is-active evil-storm").rc != 0, 300, "the storm is over")
+    assert seen == {"fenced": 1, "mastering": 0}
     offer(owner)
 
 
