@@ -60,6 +60,8 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto disable;
 	/* Firmware may have left it on; what is saved is what a reset ends with. */
 	pci_clear_master(pdev);
+	/* Nobody listens to it but under a lease. The next driver unmasks it as it enables it. */
+	pci_intx(pdev, 0);
 	pci_save_state(pdev);
 	lent->saved = pci_store_saved_state(pdev);
 	if (!lent->saved) {

@@ -34,6 +34,9 @@ ORDERS = [
     ("main.c", "lend_link_dead", ["lease_link_dead(", "lend_link_close_windows(", "borrower_link_dead(", "lent_tell("]),
     # A session that has begun since is not given up for a device of the one before.
     ("borrower.c", "borrower_stop", ["b->gone", "borrower_close(", "lend_link_lose("]),
+    # A device without a reset asserts INTx for nobody, and has no messages of its last user.
+    ("owner.c", "owner_probe", ["pci_enable_device_mem(", "pci_intx(pdev, 0)", "pci_save_state("]),
+    ("lent.c", "lent_reset", ["__pci_reset_function_locked(", "pci_restore_state(", "lent_silence("]),
     # What is listed but not attached yet has nothing that could be taken down.
     ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "percpu_ref_is_dying(", "borrower_quiesce("]),
 ]
