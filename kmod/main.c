@@ -32,6 +32,8 @@
  *   borrower_bus_lock                whether a borrowed device has a bus
  *   lend_pool.lock                   growing and shrinking
  *   lend_mailbox.lock                one message under way; with no other
+ *   lend_channels_lock               the list of channels; with no other
+ *   lend_mailbox_lock                which daemon receives; a spinlock, with no other
  *   in any context, innermost:
  *   owner_intx.lock, owner_vectors.lock, lend_source.lock, lend_sink.lock,
  *   lend_relay.lock, lend_chunk.lock,
