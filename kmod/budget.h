@@ -21,6 +21,20 @@ struct lend_budget {
 };
 
 /**
+ * lend_budget_has() - might it be done once more
+ * @budget: of who wants it; zeroed at first
+ * @now: the time, in ns
+ * @rate: how often per second in the long run, not 0
+ * @burst: how often at once, after a rest; not 0
+ *
+ * Context: any.
+ */
+static inline bool lend_budget_has(const struct lend_budget *budget, u64 now, u32 rate, u32 burst)
+{
+	return max(budget->spent, now) - now <= (u64)(burst - 1) * (NSEC_PER_SEC / rate);
+}
+
+/**
  * lend_budget_take() - may it be done once more
  * @budget: of who wants it; zeroed at first
  * @now: the time, in ns
@@ -33,12 +47,9 @@ struct lend_budget {
  */
 static inline bool lend_budget_take(struct lend_budget *budget, u64 now, u32 rate, u32 burst)
 {
-	u64 interval = NSEC_PER_SEC / rate;
-	u64 from = max(budget->spent, now);
-
-	if (from - now > (u64)burst * interval - interval)
+	if (!lend_budget_has(budget, now, rate, burst))
 		return false;
-	budget->spent = from + interval;
+	budget->spent = max(budget->spent, now) + NSEC_PER_SEC / rate;
 	return true;
 }
 

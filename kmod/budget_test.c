@@ -29,6 +29,21 @@ static void a_burst_is_allowed_after_a_rest(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, taken(&budget, 2000 * NSEC_PER_SEC, 0, 1000), BURST);
 }
 
+static void who_asks_what_is_left_takes_nothing(struct kunit *test)
+{
+	struct lend_budget budget = {};
+	u32 i;
+
+	for (i = 0; i < BURST; i++) {
+		KUNIT_EXPECT_TRUE(test, lend_budget_has(&budget, NSEC_PER_SEC, RATE, BURST));
+		KUNIT_EXPECT_TRUE(test, lend_budget_has(&budget, NSEC_PER_SEC, RATE, BURST));
+		KUNIT_EXPECT_EQ(test, taken(&budget, NSEC_PER_SEC, 0, 1), 1);
+	}
+	KUNIT_EXPECT_FALSE(test, lend_budget_has(&budget, NSEC_PER_SEC, RATE, BURST));
+	KUNIT_EXPECT_TRUE(test, lend_budget_has(&budget, NSEC_PER_SEC + NSEC_PER_SEC / RATE, RATE,
+						BURST));
+}
+
 static void a_flood_gets_the_rate(struct kunit *test)
 {
 	struct lend_budget budget = {};
@@ -70,6 +85,7 @@ static void who_floods_does_not_rest(struct kunit *test)
 
 static struct kunit_case lend_budget_cases[] = {
 	KUNIT_CASE(a_burst_is_allowed_after_a_rest),
+	KUNIT_CASE(who_asks_what_is_left_takes_nothing),
 	KUNIT_CASE(a_flood_gets_the_rate),
 	KUNIT_CASE(who_stays_below_the_rate_is_never_refused),
 	KUNIT_CASE(who_floods_does_not_rest),

@@ -30,9 +30,8 @@ LEND_PARAM_UINT(request_timeout_ms, 1, 10000,
 		"Hard limit of one access to a register of a borrowed device, in ms, from 1 to 10000 (default 50)");
 
 static unsigned int server_poll_us = 50;
-module_param(server_poll_us, uint, 0644);
-MODULE_PARM_DESC(server_poll_us,
-		 "How long to poll for the next request before sleeping, in us (default 50)");
+LEND_PARAM_UINT(server_poll_us, 0, 1000,
+		"How long to poll for the next request before sleeping, in us, up to 1000 (default 50)");
 
 /* What makes the owner set something up may take it a while; nobody spins for that with a lock. */
 #define LEND_SETUP_NS	(2 * NSEC_PER_SEC)

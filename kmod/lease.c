@@ -370,7 +370,7 @@ int lease_lend(struct lent_device *lent, struct lend_link *link, u64 epoch,
  * lease_stop_dma() - have the device begin no DMA
  * @lease: of the device
  *
- * What it has sent has left it afterwards.
+ * What it has sent has arrived at the borrower afterwards, if that is still there.
  *
  * Context: process; caller holds the lent lock.
  */
@@ -378,9 +378,10 @@ void lease_stop_dma(struct lease *lease)
 {
 	u32 id;
 
-	pci_clear_master(lease->lent->pdev);
+	owner_command_stop(&lease->lent->irq);
 	/* The completion of the read pushes the device's posted writes ahead. */
 	pci_read_config_dword(lease->lent->pdev, PCI_VENDOR_ID, &id);
+	lend_channel_flush(&lease->link->channel);
 }
 
 /*
@@ -402,7 +403,6 @@ static bool lease_fence(struct lease *lease, const char *why)
 	 * has left the device has arrived there.
 	 */
 	lease_stop_dma(lease);
-	lend_channel_flush(&link->channel);
 	/* Requests are refused for good, and none that reads is under way. */
 	WRITE_ONCE(lease->state, LEASE_OVER);
 	lease->why = why;
@@ -607,9 +607,9 @@ void lease_cut(struct lent_device *lent, const char *why)
  * lease_link_dead() - the peer of a link is lost: its leases are fenced
  * @link: the link, marked dead
  *
- * The devices stay so until user space takes them back.
+ * The devices stay so until user space takes them back, which lent_tell() tells.
  *
- * Context: process; takes the lease and lent locks, waits for no driver.
+ * Context: process; takes the lease and lent locks, waits for no driver and no memory.
  */
 void lease_link_dead(struct lend_link *link)
 {
@@ -622,7 +622,7 @@ void lease_link_dead(struct lend_link *link)
 		mutex_lock(&lent->lock);
 		lease_fence(lease, "the borrower is lost");
 		mutex_unlock(&lent->lock);
-		lent_changed(lent);
+		lent_has_changed(lent);
 	}
 	mutex_unlock(&link->lease_lock);
 }
@@ -713,12 +713,23 @@ static int lease_meets(struct lend_object *object, void *arg)
 	return 0;
 }
 
+/* Process context; @arg's device lock held. The peer could reach what it maps. */
+static int lease_closes_link(struct lend_object *object, void *arg)
+{
+	struct lend_link *link = container_of(object, struct lend_link, object);
+	struct pci_dev *pdev = arg;
+
+	if (pdev != link->pdev && lend_trust_same_group(link->pdev, pdev))
+		lend_link_lose(link, "this host uses a device of the bridge's IOMMU group");
+	return 0;
+}
+
 /**
  * lease_meet_neighbour() - a function is about to get a driver of this host
  * @pdev: the function
  *
  * A lent one whose domain it shares could reach what that driver maps; so could the
- * peer, if it is the bridge's domain.
+ * peer, if it is the bridge's domain, whether something is lent or not.
  *
  * Context: process; caller holds the device lock of @pdev; takes the lease and lent
  * locks of leases that it concerns.
@@ -726,4 +737,6 @@ static int lease_meets(struct lend_object *object, void *arg)
 void lease_meet_neighbour(struct pci_dev *pdev)
 {
 	lend_registry_for_each(&lent_devices, 0, lease_meets, pdev);
+	if (lend_trust_required())
+		lend_registry_for_each(&lend_links, 0, lease_closes_link, pdev);
 }

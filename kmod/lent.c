@@ -114,13 +114,33 @@ static int lent_tell_one(struct lend_object *object, void *arg)
 	return 0;
 }
 
-/* Work item; takes the lent lock of what has changed. */
-static void lent_tell(struct work_struct *work)
+/**
+ * lent_tell() - tell listeners now of what has changed
+ *
+ * Context: process; may sleep; takes the lent lock of what has changed.
+ */
+void lent_tell(void)
 {
 	lend_registry_for_each(&lent_devices, 0, lent_tell_one, NULL);
 }
 
-static DECLARE_DELAYED_WORK(lent_telling, lent_tell);
+static void lent_tell_work(struct work_struct *work)
+{
+	lent_tell();
+}
+
+static DECLARE_DELAYED_WORK(lent_telling, lent_tell_work);
+
+/**
+ * lent_has_changed() - note that a lent device has changed, for lent_tell()
+ * @lent: the lent device
+ *
+ * Context: any.
+ */
+void lent_has_changed(struct lent_device *lent)
+{
+	atomic_set(&lent->news, 1);
+}
 
 /**
  * lent_changed_soon() - tell listeners that a lent device has changed, but not each time
@@ -130,7 +150,7 @@ static DECLARE_DELAYED_WORK(lent_telling, lent_tell);
  */
 void lent_changed_soon(struct lent_device *lent)
 {
-	atomic_set(&lent->news, 1);
+	lent_has_changed(lent);
 	schedule_delayed_work(&lent_telling, LENT_SOON);
 }
 
@@ -183,6 +203,28 @@ bool lent_answers(struct lent_device *lent)
 	       !pci_read_config_word(lent->pdev, PCI_COMMAND, &command) && command != 0xffff;
 }
 
+/* Process context. Clears bits of a register. */
+static void lent_clear(struct pci_dev *pdev, int where, u16 bits)
+{
+	u16 value;
+
+	if (!pci_read_config_word(pdev, where, &value) && value & bits)
+		pci_write_config_word(pdev, where, value & ~bits);
+}
+
+/*
+ * Process context. A device without a reset still has the messages of its last user,
+ * which are not among what is restored: the next one might switch its DMA on and
+ * think that they are off.
+ */
+static void lent_silence(struct pci_dev *pdev)
+{
+	if (pdev->msi_cap)
+		lent_clear(pdev, pdev->msi_cap + PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE);
+	if (pdev->msix_cap)
+		lent_clear(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE);
+}
+
 /**
  * lent_reset() - let nothing of one user be left for the next
  * @lent: the lent device
@@ -206,6 +248,7 @@ const char *lent_reset(struct lent_device *lent)
 		return "the reset failed";
 	pci_load_saved_state(pdev, lent->saved);
 	pci_restore_state(pdev);
+	lent_silence(pdev);
 	/* The state at bind time may have it on; whoever drives the device next decides. */
 	pci_clear_master(pdev);
 	return lent_answers(lent) ? NULL : "no answer after the reset";

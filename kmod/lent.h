@@ -147,7 +147,7 @@ enum lent_limit {
  *	not change under a lease
  * @saved: configuration at bind time
  * @irq: its interrupts, relayed
- * @news: it has changed, and listeners are told soon; in any context
+ * @news: it has changed, and listeners are to be told; in any context
  */
 struct lent_device {
 	struct lend_object object;
@@ -172,6 +172,8 @@ struct lent_device *lent_find(const char *address);
 void lent_put(struct lent_device *lent);
 void lent_changed(struct lent_device *lent);
 void lent_changed_soon(struct lent_device *lent);
+void lent_has_changed(struct lent_device *lent);
+void lent_tell(void);
 void lent_exit(void);
 
 enum ntb_lend_lent_state lent_state(const struct lent_device *lent);

@@ -44,13 +44,12 @@
 #include "window.h"
 
 static unsigned int heartbeat_ms = 250;
-module_param(heartbeat_ms, uint, 0644);
-MODULE_PARM_DESC(heartbeat_ms, "Interval of heartbeats, in ms (default 250)");
+LEND_PARAM_UINT(heartbeat_ms, 10, 10000,
+		"Interval of heartbeats, in ms, from 10 to 10000 (default 250)");
 
 static unsigned int heartbeat_timeout_ms = 5000;
-module_param(heartbeat_timeout_ms, uint, 0644);
-MODULE_PARM_DESC(heartbeat_timeout_ms,
-		 "A peer without a heartbeat for this long is lost, in ms (default 5000)");
+LEND_PARAM_UINT(heartbeat_timeout_ms, 100, 600000,
+		"A peer without a heartbeat for this long is lost, in ms, from 100 to 600000 (default 5000)");
 
 #define LEND_LINK_DOWN		"the bridge reports the link as down"
 #define LEND_LINK_BANNED	"this host has banned the peer"
@@ -59,6 +58,13 @@ MODULE_PARM_DESC(heartbeat_timeout_ms,
 /* How often a peer that rings is listened to; else when the state machine looks anyway. */
 #define LEND_HELLOS_PER_S	20
 #define LEND_HELLOS_AT_ONCE	40
+
+/*
+ * How often it is met anew. Each time leases are fenced, windows close and open, and
+ * daemons hear of it; a cable that is pulled out and in again is not held up.
+ */
+#define LEND_SESSIONS_PER_S	1
+#define LEND_SESSIONS_AT_ONCE	10
 
 /*
  * How often doorbells interrupt at most. Devices whose interrupts are relayed ring
@@ -216,6 +222,11 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	bool was_ready = link->state == NTB_LEND_LINK_STATE_READY;
 
 	lend_link_mark_dead(link, why);
+	/*
+	 * What the peer's devices still send ends at this bridge, before anybody gives
+	 * memory back that they were told to write to.
+	 */
+	lend_hooks->dead(link);
 	lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
 	if (was_ready)
 		dev_warn(&link->ntb->dev, "link %u lost: %s\n", link->object.id, why);
@@ -223,11 +234,6 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	cancel_delayed_work_sync(&link->heartbeat.work);
 	lend_mailbox_stop(&link->mailbox);
 	lend_channel_quiesce(&link->channel);
-	/*
-	 * What the peer's devices still send ends at this bridge, before anybody gives
-	 * memory back that they were told to write to.
-	 */
-	lend_link_close_windows(link);
 	lend_hooks->lost(link);
 	lend_windows_unclaim(&link->windows);
 	if (link->channel.peer)
@@ -303,7 +309,7 @@ static int lend_link_open_windows(struct lend_link *link)
 	int ret;
 
 	mutex_lock(&link->lease_lock);
-	ret = lend_windows_open(&link->windows);
+	ret = link->removed ? -ENODEV : lend_windows_open(&link->windows);
 	if (!ret)
 		lend_link_add_regions(link);
 	mutex_unlock(&link->lease_lock);
@@ -392,8 +398,14 @@ static bool lend_link_prove_window(struct lend_link *link)
 /* Process context, @link->lock held. */
 static void lend_link_meet(struct lend_link *link, const struct lend_hello_said *said)
 {
+	u64 now = ktime_get_mono_fast_ns();
 	int ret;
 
+	if (!lend_budget_has(&link->sessions, now, LEND_SESSIONS_PER_S, LEND_SESSIONS_AT_ONCE)) {
+		lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE,
+				    "the peer begins sessions too often, and has to wait");
+		return;
+	}
 	if (lend_link_map_peer(link, said)) {
 		lend_link_set_state(link, NTB_LEND_LINK_STATE_INCOMPATIBLE,
 				    "the peer's channel memory is outside the window");
@@ -407,6 +419,7 @@ static void lend_link_meet(struct lend_link *link, const struct lend_hello_said 
 		link->channel.peer = NULL;
 		return;
 	}
+	lend_budget_take(&link->sessions, now, LEND_SESSIONS_PER_S, LEND_SESSIONS_AT_ONCE);
 	link->channel.peer_epoch = said->epoch;
 	link->handshake.peer_protocol = said->protocol;
 	lend_link_set_state(link, NTB_LEND_LINK_STATE_HANDSHAKE, "the peer has not answered yet");
@@ -456,6 +469,26 @@ static void lend_link_shake_hands(struct lend_link *link)
 	}
 }
 
+/*
+ * Process context; takes the lease lock. Once all windows are closed, none opens any
+ * more, and the work is queued by itself alone, for who removes the link to cancel.
+ */
+static void lend_link_retire(struct lend_link *link)
+{
+	mutex_lock(&link->lease_lock);
+	WRITE_ONCE(link->removed, true);
+	mutex_unlock(&link->lease_lock);
+}
+
+/* Process context; takes the lease lock. A link that is removed has no queue any more. */
+static void lend_link_queue(struct lend_link *link)
+{
+	mutex_lock(&link->lease_lock);
+	if (!link->removed)
+		mod_delayed_work(link->wq, &link->work, 0);
+	mutex_unlock(&link->lease_lock);
+}
+
 /**
  * lend_link_lose() - give the peer up
  * @link: the link
@@ -470,7 +503,7 @@ void lend_link_lose(struct lend_link *link, const char *why)
 {
 	lend_link_mark_dead(link, why);
 	lend_hooks->dead(link);
-	mod_delayed_work(link->wq, &link->work, 0);
+	lend_link_queue(link);
 }
 
 /* Work item; not under the link's lock, which a driver's probe may hold. */
@@ -506,11 +539,28 @@ static void lend_link_heartbeat(struct work_struct *work)
 				   msecs_to_jiffies(READ_ONCE(heartbeat_ms)));
 }
 
+/*
+ * Process context, @link->lock held; physically up. Keeps the link down. @why: a
+ * literal. @ended: a session has just ended.
+ */
+static void lend_link_refuse(struct lend_link *link, const char *why, bool ended)
+{
+	if (link->state != NTB_LEND_LINK_STATE_DOWN) {
+		lend_link_end_session(link, why);
+		ended = true;
+	}
+	lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
+	/* The peer need not wait for our heartbeat to stop. */
+	if (ended)
+		lend_link_publish(link, LEND_HELLO_NONE);
+}
+
 /* Work item, ordered; takes @link->lock. */
 static void lend_link_work(struct work_struct *work)
 {
 	struct lend_link *link = container_of(to_delayed_work(work), struct lend_link, work);
 	bool up = ntb_link_is_up(link->ntb, NULL, NULL);
+	bool ended = false;
 	const char *why;
 	int ret;
 
@@ -522,25 +572,23 @@ static void lend_link_work(struct work_struct *work)
 	}
 
 	mutex_lock(&link->lock);
-	if (link->removed)
+	if (READ_ONCE(link->removed))
 		goto unlock;
 	if (READ_ONCE(link->channel.dead)) {
-		if (link->state != NTB_LEND_LINK_STATE_DOWN)
+		ended = link->state != NTB_LEND_LINK_STATE_DOWN;
+		if (ended)
 			lend_link_end_session(link, READ_ONCE(link->lost_because));
 		WRITE_ONCE(link->channel.dead, false);
-		/* It need not wait for our heartbeat to stop. */
-		if (up && READ_ONCE(link->banned))
-			lend_link_publish(link, LEND_HELLO_NONE);
 	}
 	if (!up)
 		goto requeue;
 
+	why = READ_ONCE(link->banned) ? LEND_LINK_BANNED : lend_hooks->distrust(link);
+	if (why) {
+		lend_link_refuse(link, why, ended);
+		goto requeue;
+	}
 	if (link->state == NTB_LEND_LINK_STATE_DOWN) {
-		why = READ_ONCE(link->banned) ? LEND_LINK_BANNED : lend_hooks->distrust(link);
-		if (why) {
-			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
-			goto requeue;
-		}
 		ret = lend_link_check_windows(link);
 		if (ret) {
 			lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN,
@@ -557,6 +605,14 @@ unlock:
 	mutex_unlock(&link->lock);
 }
 
+/* Any context. Has the state machine look: now, or with its next tick. */
+static void lend_link_look(struct lend_link *link)
+{
+	if (lend_budget_take(&link->hellos, ktime_get_mono_fast_ns(), LEND_HELLOS_PER_S,
+			     LEND_HELLOS_AT_ONCE))
+		mod_delayed_work(link->wq, &link->work, 0);
+}
+
 /* Interrupt context, under the NTB core's ctx_lock. */
 static void lend_link_event(void *ctx)
 {
@@ -566,7 +622,7 @@ static void lend_link_event(void *ctx)
 		lend_link_mark_dead(link, LEND_LINK_DOWN);
 		mod_delayed_work(system_highpri_wq, &link->heartbeat.work, 0);
 	}
-	mod_delayed_work(link->wq, &link->work, 0);
+	lend_link_look(link);
 }
 
 /* Any context. Looks at the doorbells that have rung; false: none. */
@@ -584,10 +640,8 @@ static bool lend_link_take_doorbells(struct lend_link *link)
 		lend_mailbox_kick(&link->mailbox);
 	if (bits & BIT_ULL(LEND_DB_RELAY))
 		lend_relay_kick(link->relay);
-	if (bits & BIT_ULL(LEND_DB_HELLO) &&
-	    lend_budget_take(&link->hellos, ktime_get_mono_fast_ns(), LEND_HELLOS_PER_S,
-			     LEND_HELLOS_AT_ONCE))
-		mod_delayed_work(link->wq, &link->work, 0);
+	if (bits & BIT_ULL(LEND_DB_HELLO))
+		lend_link_look(link);
 	return true;
 }
 
@@ -627,8 +681,9 @@ static const struct ntb_ctx_ops lend_ctx_ops = {
  * @link: the link, of which the caller has a reference
  * @banned: which of both
  *
- * Context: process; takes the lease lock, and then, for as long as a driver's probe,
- * @link->lock. All leases to the peer are fenced before it waits for that.
+ * All leases to the peer are fenced and all windows closed then.
+ *
+ * Context: process; takes the lease lock.
  */
 void lend_link_ban(struct lend_link *link, bool banned)
 {
@@ -637,10 +692,7 @@ void lend_link_ban(struct lend_link *link, bool banned)
 		lend_link_mark_dead(link, LEND_LINK_BANNED);
 		lend_hooks->dead(link);
 	}
-	mutex_lock(&link->lock);
-	if (!link->removed)
-		mod_delayed_work(link->wq, &link->work, 0);
-	mutex_unlock(&link->lock);
+	lend_link_queue(link);
 }
 
 /* Process context. Where the DMA window does not show all memory, mappings need copies. */
@@ -719,10 +771,10 @@ static void lend_link_stop_listening(struct lend_link *link)
 static void lend_link_shut(struct lend_link *link)
 {
 	lend_link_stop_listening(link);
+	lend_link_retire(link);
 	lend_link_mark_dead(link, LEND_LINK_UNLOADED);
 	lend_hooks->dead(link);
 	mutex_lock(&link->lock);
-	link->removed = true;
 	lend_link_end_session(link, LEND_LINK_UNLOADED);
 	if (ntb_link_is_up(link->ntb, NULL, NULL))
 		lend_link_publish(link, LEND_HELLO_NONE);
@@ -788,11 +840,10 @@ clear_ctx:
 remove:
 	lend_registry_remove(&lend_links, &link->object);
 	/* Who has found it there may have wanted to ban the peer. */
-	mutex_lock(&link->lock);
-	link->removed = true;
-	mutex_unlock(&link->lock);
+	lend_link_retire(link);
 	cancel_delayed_work_sync(&link->work);
 	lend_channel_stop(&link->channel);
+	lend_relay_stop(link->relay);
 wq:
 	destroy_workqueue(link->wq);
 channel:
@@ -829,12 +880,12 @@ static void lend_link_shutdown(struct device *dev)
 	struct ntb_dev *ntb = dev_ntb(dev);
 	struct lend_link *link = ntb->ctx;
 
+	lend_link_retire(link);
 	lend_link_mark_dead(link, "this host is shut down");
 	lend_hooks->dead(link);
 	/* A driver's probe may hold it: then the peer misses the heartbeat. */
 	if (!mutex_trylock(&link->lock))
 		return;
-	link->removed = true;
 	if (ntb_link_is_up(ntb, NULL, NULL))
 		lend_link_publish(link, LEND_HELLO_NONE);
 	mutex_unlock(&link->lock);

@@ -86,12 +86,15 @@ struct lend_heartbeat {
  * @physical: the bridge reports the link as up
  * @lost_because: why the channel is dead; a literal
  * @banned: it is kept down; written by netlink, read anywhere
- * @removed: the NTB function is being unbound
+ * @removed: the NTB function is being unbound, or this host shut down; written under
+ *	@lease_lock
  * @wq: ordered queue of @work
  * @work: runs the state machine in process context
  * @calm: looks at doorbells that are masked since they ring too often
  * @doorbells: how often they have interrupted; in interrupts
- * @hellos: how often the peer was listened to because it rang; as @doorbells
+ * @hellos: how often the state machine looked because the peer rang, or its link
+ *	changed; as @doorbells
+ * @sessions: how often the peer was met; under @lock
  * @openings: how often listeners were told that the peer opens or closes a device; the
  *	server's
  * @handshake: under @lock
@@ -125,6 +128,7 @@ struct lend_link {
 	struct delayed_work calm;
 	struct lend_budget doorbells;
 	struct lend_budget hellos;
+	struct lend_budget sessions;
 	struct lend_budget openings;
 
 	struct lend_handshake handshake;

@@ -13,7 +13,8 @@
  *   registry bridge window channel                   objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
  *   link                                             handshake, heartbeat, loss
- *   borrowed irq dma borrower_config borrower        borrowed devices
+ *   borrowed irq dma borrower_config                 borrowed devices,
+ *   borrower_place borrower                          their attachments
  *   trust owner_page owner_irq lent owner_place      lent devices,
  *   lease owner_serve owner                          their leases
  *   attributes netlink main
@@ -31,6 +32,8 @@
  *   borrower_bus_lock                whether a borrowed device has a bus
  *   lend_pool.lock                   growing and shrinking
  *   lend_mailbox.lock                one message under way; with no other
+ *   lend_channels_lock               the list of channels; with no other
+ *   lend_mailbox_lock                which daemon receives; a spinlock, with no other
  *   in any context, innermost:
  *   owner_intx.lock, owner_vectors.lock, lend_source.lock, lend_sink.lock,
  *   lend_relay.lock, lend_chunk.lock,
@@ -44,6 +47,7 @@
 
 #include "borrower.h"
 #include "lease.h"
+#include "lent.h"
 #include "link.h"
 #include "netlink.h"
 #include "owner.h"
@@ -90,6 +94,8 @@ static void lend_link_dead(struct lend_link *link)
 	lease_link_dead(link);
 	lend_link_close_windows(link);
 	borrower_link_dead(link);
+	/* That takes memory, which may have to be written to what the peer has lent. */
+	lent_tell();
 }
 
 /* Process context, @link->lock held. */
@@ -97,6 +103,7 @@ static void lend_link_lost(struct lend_link *link)
 {
 	lease_link_lost(link);
 	borrower_link_lost(link);
+	lent_tell();
 }
 
 static const struct lend_link_hooks lend_hooks = {

@@ -60,6 +60,8 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto disable;
 	/* Firmware may have left it on; what is saved is what a reset ends with. */
 	pci_clear_master(pdev);
+	/* Nobody listens to it but under a lease. The next driver unmasks it as it enables it. */
+	pci_intx(pdev, 0);
 	pci_save_state(pdev);
 	lent->saved = pci_store_saved_state(pdev);
 	if (!lent->saved) {
@@ -93,8 +95,9 @@ static void owner_remove(struct pci_dev *pdev)
 {
 	struct lent_device *lent = pci_get_drvdata(pdev);
 
-	lend_registry_remove(&lent_devices, &lent->object);
 	lease_unbind(lent);
+	/* Not before the fence: who is not found has its lease ended, the borrower takes it. */
+	lend_registry_remove(&lent_devices, &lent->object);
 	pci_release_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM));
 	pci_disable_device(pdev);
 	lent_put(lent);

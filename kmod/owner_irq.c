@@ -16,11 +16,11 @@
  * than those in the table. None is lost: the function keeps what is masked, and
  * where it need not, as with MSI, the borrower is told to look.
  *
- * The command register is here, too: its INTx disable bit belongs to the relay.
+ * The command register is here, too: its INTx disable bit belongs to the relay. Who
+ * changes it while the device may interrupt holds owner_intx.lock.
  *
- * Called by owner.c. Locks: the lent device's lock, or its device lock where a
- * lease ends, held by the caller; owner_intx.lock and owner_vectors.lock, in hard
- * interrupts.
+ * Called by lease.c and owner_serve.c. Locks: the lent device's lock, held by the
+ * caller; owner_intx.lock and owner_vectors.lock, in hard interrupts.
  */
 
 #include <linux/interrupt.h>
@@ -173,7 +173,7 @@ static int owner_intx_start(struct owner_irq *irq)
 	return 0;
 }
 
-/* Process context, the lent device's lock or the device lock held. */
+/* Process context, the lent device's lock held. */
 static void owner_intx_stop(struct owner_irq *irq)
 {
 	struct owner_intx *intx = &irq->intx;
@@ -329,7 +329,7 @@ static irqreturn_t owner_intx_guard(int irq, void *data)
 }
 
 /*
- * Process context, the lent device's lock or the device lock held. The PCI core
+ * Process context, the lent device's lock held. The PCI core
  * unmasks INTx as it frees messages. A device that asserts it has somebody to answer for
  * it meanwhile, else the line would be taken for broken, with whoever shares it.
  */
@@ -400,7 +400,7 @@ free:
 }
 
 /*
- * Process context, the lent device's lock or the device lock held. Nothing raises it
+ * Process context, the lent device's lock held. Nothing raises it
  * afterwards; it goes to @closed, for owner_vectors_release().
  */
 static void owner_vector_stop(struct owner_irq *irq, u32 index, struct list_head *closed)
@@ -428,7 +428,7 @@ static void owner_vectors_release(struct list_head *closed)
 	}
 }
 
-/* Process context, the lent device's lock or the device lock held. */
+/* Process context, the lent device's lock held. */
 static void owner_vectors_stop(struct owner_irq *irq)
 {
 	struct owner_vector *vector;
@@ -576,6 +576,22 @@ int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value)
 	return ret;
 }
 
+/**
+ * owner_command_stop() - have the device begin no DMA
+ * @irq: its interrupts
+ *
+ * Under the lock of whoever changes another bit of the register, in any interrupt: what
+ * was read before, and is written back after, would have the device go on.
+ *
+ * Context: process.
+ */
+void owner_command_stop(struct owner_irq *irq)
+{
+	spin_lock_irq(&irq->intx.lock);
+	pci_clear_master(irq->pdev);
+	spin_unlock_irq(&irq->intx.lock);
+}
+
 static enum lend_status owner_irq_status(int ret)
 {
 	switch (ret) {
@@ -699,7 +715,7 @@ void owner_irq_begin(struct owner_irq *irq, struct lend_relay *relay, u64 epoch)
  * owner_irq_stop() - relay nothing any more
  * @irq: its interrupts
  *
- * Context: process; caller holds the lent device's lock or the device lock.
+ * Context: process; caller holds the lent device's lock.
  */
 void owner_irq_stop(struct owner_irq *irq)
 {

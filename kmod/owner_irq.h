@@ -19,7 +19,7 @@ struct lend_filter;
  * @source: what is raised at the borrower
  * @pdev: the function
  * @line: its interrupt line; 0: none
- * @lock: protects @level, and the function's INTx disable bit
+ * @lock: protects @level, and the function's command register while it may interrupt
  * @level: the state
  * @maskable: the function has a working INTx disable bit; else the whole line
  *	is disabled
@@ -30,7 +30,7 @@ struct owner_intx {
 	struct lend_source source;
 	struct pci_dev *pdev;
 	unsigned int line;
-	spinlock_t lock; /* level, INTx disable bit */
+	spinlock_t lock; /* level, command register */
 	struct lend_level level;
 	bool maskable;
 	bool line_off;
@@ -86,5 +86,6 @@ int owner_config_write(struct pci_dev *pdev, u32 where, u32 size, u32 value);
 u8 owner_intx_pin(const struct owner_irq *irq);
 u32 owner_command_shown(const struct owner_irq *irq, u32 where, u32 size, u32 raw);
 int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value);
+void owner_command_stop(struct owner_irq *irq);
 
 #endif

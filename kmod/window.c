@@ -120,13 +120,27 @@ static int lend_windows_limit_dma(struct lend_windows *w)
 	return 0;
 }
 
+/*
+ * Process context; nobody uses the windows yet. A kernel that has crashed, and whose
+ * place this one has taken, may have left them open: they show what is at the same
+ * addresses now.
+ */
+static void lend_windows_clear(struct lend_windows *w)
+{
+	int i;
+
+	for (i = 0; i < w->count; i++)
+		if (w->win[i].size)
+			ntb_mw_clear_trans(w->ntb, w->pidx, i);
+}
+
 /**
  * lend_windows_probe() - find the outbound windows and what each is for
  * @w: the windows
  *
  * Firmware may have left a window without a size or an address; the bridge
  * drivers register all the same. The NTB function's DMA is limited to what the
- * window shows.
+ * window shows. Inbound, all are closed.
  *
  * Context: process.
  * Return: 0; -ENODEV no usable window; or what limiting DMA says.
@@ -157,6 +171,7 @@ int lend_windows_probe(struct lend_windows *w)
 	}
 	w->dma = best;
 	w->bar = second < 0 ? best : second;
+	lend_windows_clear(w);
 	return lend_windows_limit_dma(w);
 }
 
@@ -210,8 +225,11 @@ static int lend_window_set(struct lend_windows *w, int i, u64 base, u64 size)
 		ntb_mw_clear_trans(w->ntb, w->pidx, i);
 	win->inbound_size = 0;
 	ret = ntb_mw_set_trans(w->ntb, w->pidx, i, base, size);
-	if (ret)
+	if (ret) {
+		/* What was taken of it is not known, nor whether what it showed has gone. */
+		ntb_mw_clear_trans(w->ntb, w->pidx, i);
 		return ret;
+	}
 	win->inbound_base = base;
 	win->inbound_size = size;
 	return 0;

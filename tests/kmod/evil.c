@@ -19,6 +19,7 @@
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 
+#include "hello.h"
 #include "link.h"
 
 #define EVIL_SLOT	(LEND_SLOTS - 1)
@@ -30,6 +31,8 @@
 #define EVIL_EDU_RAISE		0x60
 #define EVIL_EDU_ACK		0x64
 #define EVIL_CALM_MS		500
+/* Within what the peer listens to because it is rung. */
+#define EVIL_GREETING_MS	60
 
 /**
  * struct evil - an attack under way
@@ -395,6 +398,56 @@ static void evil_greetings(struct evil *evil)
 	}
 }
 
+/* A greeting that is in order, as of a load of ntb_lend that has just begun. */
+static void evil_greet(struct evil *evil, u64 epoch, u64 echo)
+{
+	const struct lend_hello_said said = {
+		.hello = LEND_HELLO_READY,
+		.epoch = epoch,
+		.echo = echo,
+		.chan = evil->link->channel.dma,
+		.window = evil->link->windows.dma,
+	};
+	u32 spad[LEND_SPAD_COUNT];
+	int i;
+
+	lend_hello_pack(&said, spad);
+	for (i = LEND_SPAD_COUNT - 1; i >= 0; i--)
+		ntb_peer_spad_write(evil->link->ntb, evil->link->windows.pidx, i, spad[i]);
+	evil_ring(evil, BIT_ULL(LEND_DB_HELLO));
+	msleep(EVIL_GREETING_MS);
+}
+
+static u64 evil_peer_epoch(struct evil *evil)
+{
+	return ntb_spad_read(evil->link->ntb, LEND_SPAD_EPOCH_LO) |
+	       (u64)ntb_spad_read(evil->link->ntb, LEND_SPAD_EPOCH_HI) << 32;
+}
+
+/*
+ * Sessions without end, each begun as it should be, and left for another one as soon as
+ * it is there. What is granted is how many the peer has had. The session does not
+ * outlive this.
+ */
+static void evil_sessions(struct evil *evil)
+{
+	u64 peer = evil_peer_epoch(evil), now, epoch;
+	u32 i;
+
+	for (i = 0; i < evil->rounds; i++) {
+		epoch = (u64)evil_random(evil) << 32 | evil_random(evil) | 1;
+		/* It ends the one before; then it is met; then it sees that it is heard. */
+		evil_greet(evil, epoch, peer);
+		evil_greet(evil, epoch, evil_peer_epoch(evil));
+		writeq((i + 1) | LEND_HEARTBEAT_SEEN, &evil->link->channel.peer->heartbeat);
+		evil_greet(evil, epoch, evil_peer_epoch(evil));
+		now = evil_peer_epoch(evil);
+		if (now != peer)
+			evil_granted++;
+		peer = now;
+	}
+}
+
 /* What lies behind the window in which the peer's channel is: its memory. */
 static void evil_window(struct evil *evil)
 {
@@ -431,6 +484,7 @@ static const struct evil_attack evil_attacks[] = {
 	{ "storms", evil_storms },
 	{ "window", evil_window },
 	{ "greetings", evil_greetings },
+	{ "sessions", evil_sessions },
 };
 
 /* The link of the first bridge that ntb_lend has. With a reference to the device, or NULL. */

@@ -21,6 +21,7 @@ from testinfra.host import Host
 FILES = "/sys/kernel/debug/evil"
 NAME = os.environ["EVIL_LEASE"]
 LEASE = next(lease for lease in fabric.leases() if lease["name"] == NAME)
+WITNESS = "/sys/module/witness/parameters"  # see tests/kmod/witness.c
 LOUDEST = 60  # lines in the owner's kernel log that one attack may cause
 ANSWER = 20  # seconds: an emulated host that does not mind answers in one or two
 EDUCATIONAL = "0x11e8"  # QEMU's device that interrupts when one writes a register
@@ -218,6 +219,27 @@ def test_a_device_that_interrupts_without_end_is_held_back(
     offer(owner)
 
 
+def test_no_interrupt_switches_dma_on_again_behind_the_fence(
+    owner: Host, borrower: Host, probe: dict[str, Any]
+) -> None:
+    if fabric.output(owner, f"cat /sys/bus/pci/devices/{probe['address']}/device") != EDUCATIONAL:
+        pytest.skip("the device does not interrupt when one likes")
+    number = handle(owner, probe["address"])
+    fabric.output(owner, f"insmod /root/witness.ko address={probe['address']} slow_us=2000")
+    try:
+        before = listeners(owner)
+        storm = f"echo 200001 29 {number} {probe['epoch']} > {FILES}/storms"
+        fabric.output(borrower, f"systemd-run --unit=evil-storm --collect sh -c '{storm}'")
+        fabric.until(lambda: listeners(owner) > before, 60, "the storm has begun")
+        recall(owner)
+        seen = {name: int(fabric.output(owner, f"cat {WITNESS}/{name}")) for name in ("fenced", "mastering")}
+    finally:
+        fabric.output(owner, "rmmod witness")
+        fabric.until(lambda: borrower.run("systemctl is-active evil-storm").rc != 0, 300, "the storm is over")
+    assert seen == {"fenced": 1, "mastering": 0}
+    offer(owner)
+
+
 def test_events_of_a_device_that_is_opened_and_closed_without_end_are_few(
     owner: Host, borrower: Host, probe: dict[str, Any]
 ) -> None:
@@ -248,6 +270,15 @@ def test_nothing_is_granted_when_the_lease_is_over(owner: Host, borrower: Host, 
 
 def test_garbage_instead_of_a_greeting_ends_the_session_and_no_more(owner: Host, borrower: Host) -> None:
     attack(owner, borrower, "greetings", "200 9")
+    fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
+
+
+def test_sessions_without_end_are_few(owner: Host, borrower: Host, probe: dict[str, Any]) -> None:
+    rounds = 60
+    begin = time.monotonic()
+    begun = attack(owner, borrower, "sessions", f"{rounds} 23 0 {probe['epoch']}")
+    # 10 at once, one a second.
+    assert 0 < begun < min(rounds, 12 + time.monotonic() - begin)
     fabric.until(lambda: whole(borrower), 180, "all leases are attached again")
 
 
