@@ -137,7 +137,7 @@ def test_one_daemon_is_enough_for_what_it_knows(owner: Host, borrower: Host, nam
         assert complaint(borrower, "list", 3)["code"] == "unreachable"
         assert "borrowerd" in devlend(borrower, "status")
         assert told(borrower, "doctor", 1)["wrong"]["stage"] == "daemons"
-        assert "device_lending" in devlend(borrower, "metrics", 3)
+        assert "device_lending" in devlend(borrower, "metrics")
 
 
 def test_what_both_tell_prometheus_is_one_text(owner: Host, name: str) -> None:
@@ -156,13 +156,13 @@ def test_waiting_ends_in_time_and_quietly(owner: Host, borrower: Host, name: str
 
 
 def test_the_screen_is_as_large_as_the_terminal(borrower: Host, lease: dict[str, Any], name: str) -> None:
-    watch = "stty cols 40 rows 9; TERM=xterm timeout --foreground -s INT 8 devlend watch"
+    watch = "stty cols 60 rows 24; TERM=xterm timeout --foreground -s INT 8 devlend watch"
     printed = borrower.run(f"script -qc '{watch}' {ELSEWHERE}/screen </dev/null").stdout
     last = printed.rpartition("\x1b[H")[2].partition("\x1b[J")[0]
     rows = [CONTROL.sub("", row).rstrip("\r") for row in last.split("\n")]
     assert name in printed and lease["owner"] in printed
-    assert 1 < len(rows) <= 9
-    assert all(len(row) <= 40 for row in rows), rows
+    assert 1 < len(rows) <= 24
+    assert all(len(row) <= 60 for row in rows), rows
     assert name in devlend(borrower, "watch")  # no terminal: once
 
 
@@ -200,7 +200,7 @@ def test_a_recall_is_told_to_readers_and_hooks(owner: Host, borrower: Host, name
     assert state_of_grant(owner, name) == "held"
     # What is final is not told as a time-out.
     refused = complaint(borrower, f"borrow {name} --wait 20", 1)
-    assert "hold" in refused["message"], refused
+    assert f"devlend release {name}" in refused["message"], refused
     devlend(owner, f"release {name}")
     devlend(borrower, f"wait {name} --timeout 120")
     told_now = devlend(borrower, "events --no-follow --json")
