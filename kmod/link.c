@@ -71,8 +71,8 @@ LEND_PARAM_UINT(heartbeat_timeout_ms, 100, 600000,
  * a hundred thousand times a second; above this rate they are looked at each tick.
  */
 static unsigned int doorbells_per_s = 200000;
-LEND_PARAM_UINT(doorbells_per_s, 1000, 10000000,
-		"A peer that rings more often is looked at by the clock, from 1000 on (default 200000)");
+LEND_PARAM_UINT(doorbells_per_s, 100, 10000000,
+		"A peer that rings more often is looked at by the clock, from 100 on (default 200000)");
 
 /* How often the state machine looks when nothing rings. */
 #define LEND_TICK	(HZ / 4)
