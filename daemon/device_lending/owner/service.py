@@ -525,13 +525,18 @@ class Owner:
                 return given
         raise LendingError("busy", f"lease {name} is being changed on host {self.config.host}; ask again", status=409)
 
-    def _offered(self, name: str, host: str) -> Grant:
+    def _granted(self, name: str, host: str) -> Grant:
         """The grant a peer asks for."""
         grant = next((row for row in self._store.grants() if row.name == name and row.borrower == host), None)
         if grant is None:
             raise LendingError(
                 "not_granted", f"host {self.config.host} grants no lease {name} to {host}", status=404, name=name
             )
+        return grant
+
+    def _offered(self, name: str, host: str) -> Grant:
+        """The same, if a new lease may be given now."""
+        grant = self._granted(name, host)
         if grant.held:
             raise LendingError("held", f"lease {name} of host {self.config.host}: {grant.held}", status=409, name=name)
         if self._drain.state() is not None:
@@ -549,19 +554,23 @@ class Owner:
 
     def _meant(self, name: str, host: str) -> str:
         """The address of the device that a lease has, or would have if it was given now."""
-        grant, live = self._offered(name, host), self._live(name)
-        return self._resolve(grant).address if live is None else live.address
+        live = self._live(name)
+        return self._resolve(self._offered(name, host)).address if live is None else live.address
 
     def _give(self, name: str, link_id: int, host: str, device: str) -> tuple[Lease, Lent] | None:
         """At the turn of the device that was meant: its lease; None when another device is meant now."""
         peering = self.identify(link_id, host)
-        grant, live = self._offered(name, host), self._live(name)
+        # A hold, and a drain, leave a live lease to who has it, and may have forgotten that.
+        self._granted(name, host)
+        live = self._live(name)
+        if live is not None and live.address != device:
+            return None
+        same = None if live is None else self._same_lease(live, peering)
+        if live is not None and same is not None:
+            return live, same
+        grant = self._offered(name, host)
         if live is not None:
-            if live.address != device:
-                return None
-            same = self._same_lease(live, peering)
-            if same is not None:
-                return live, same
+            self._end(live, True, "the borrower started anew and asks again")
         function = self._resolve(grant)
         if function.address != device:
             return None
@@ -577,7 +586,7 @@ class Owner:
         return lease, lent
 
     def _same_lease(self, lease: Lease, peering: Peering) -> Lent | None:
-        """The device of a lease that is asked for again; None after an old one has been ended."""
+        """The device of a lease that is asked for again; None if it was given to what its borrower was before."""
         if lease.state == "returning":
             raise LendingError("returning", f"lease {lease.name} is being taken back: {lease.message}", status=409)
         if lease.link != peering.link.id and not self._dead()(lease.link):
@@ -587,7 +596,6 @@ class Owner:
             with self._lock:
                 self._reconciler.renew(lease)
             return lent
-        self._end(lease, True, "the borrower started anew and asks again")
         return None
 
     def _elsewhere(self, lease: Lease, link: int) -> LendingError:

@@ -107,6 +107,20 @@ def test_a_borrowed_device_waits_for_the_owner_to_say_whose_it_is(fabric, monkey
     assert strays_of(borrower) == [] and len(borrower.kernel.borrows) == 1
 
 
+def test_who_has_forgotten_a_live_lease_is_told_of_it_although_it_is_on_hold(fabric, monkeypatch):
+    monkeypatch.setattr(strays, "STRAY", 0.0)
+    owner, borrower = lend(fabric)
+    epoch = borrower.attachment("scratch")["epoch"]
+    borrower.stop_borrower()
+    with sqlite3.connect(borrower.base / "borrowerd.sqlite3") as connection:
+        connection.execute("DELETE FROM holdings")  # as if killed while the disk was full
+    owner.ownerd.client.call("PUT", "/v1/grants/scratch/hold", {"why": "its fan is replaced"}, 30)
+    borrower.start_borrower()
+    until(lambda: borrower.attachment("scratch")["state"] == "attached")
+    assert borrower.attachment("scratch")["epoch"] == epoch
+    assert strays_of(borrower) == [] and len(borrower.kernel.borrows) == 1
+
+
 def answer_status(monkeypatch, state):
     """Have owners say this of every lease; the list of epochs that they were asked for."""
     asked = []
