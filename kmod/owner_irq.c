@@ -39,8 +39,8 @@
  * drive or a card that is faster gains nothing by it.
  */
 static unsigned int interrupts_per_s = 200000;
-LEND_PARAM_UINT(interrupts_per_s, 1000, 10000000,
-		"Relayed interrupts above this rate wait for the clock, for each peer, from 1000 on (default 200000)");
+LEND_PARAM_UINT(interrupts_per_s, 100, 10000000,
+		"Relayed interrupts above this rate wait for the clock, for each peer, from 100 on (default 200000)");
 
 /*
  * Any context. @source was raised: was it once too often? Then the device is masked,
