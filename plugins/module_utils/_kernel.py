@@ -15,7 +15,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._elf import (
     ModuleFile,
     note_build_id,
 )
-from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import NTB_DRIVERS, NTB_IDS
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import DRIVERS, IDS
 
 LEND = "ntb_lend"
 
@@ -133,8 +133,8 @@ def _pci_aliases(module: ModuleFile) -> list[str]:
     name = os.path.basename(module.path).split(".ko")[0].replace("-", "_")
     return told or [
         f"pci:v0000{vendor.upper()}d0000{device.upper()}sv*"
-        for vendor, devices in NTB_IDS.items()
-        if NTB_DRIVERS[vendor] == name
+        for vendor, devices in IDS.items()
+        if DRIVERS[vendor] == name
         for device in devices
         if device
     ]

@@ -47,9 +47,9 @@ def pci_id(value: Any, what: str) -> str:
     if match:
         return match[1].lower()
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID:
-        meant = [f'"{value:04x}" for 0x{value:04x}']
-        if value <= 9999:
-            meant.append(f'"{value:04d}" for {value:04d}')
+        # Digits are decimal, and octal behind a zero.
+        digits = f"{value:04d}" if value > 999 else f"{value:04o}"
+        meant = [f'"{value:04x}" for 0x{value:04x}'] + ([f'"{digits}" for {digits}'] if len(digits) == 4 else [])
         raise IdentifierError(
             f"{what} is {kind(value)}, as YAML reads an ID without quotes; put it in quotes: {' or '.join(meant)}"
         )

@@ -14,7 +14,7 @@ from .scan import Function
 from .sysfs import Roots, lines, link_name, names, text
 
 # The types of a group whose devices an IOMMU translates: Documentation/ABI/testing/sysfs-kernel-iommu_groups.
-_TRANSLATED = ("DMA", "DMA-FQ")
+TRANSLATED = ("DMA", "DMA-FQ")
 _TABLES = {"DMAR": "Intel", "IVRS": "AMD"}
 _AMD = ("AuthenticAMD", "HygonGenuine")
 _PASSTHROUGH = re.compile(r"\b(iommu=pt|iommu\.passthrough=(?:1|on|y|yes))(?=\s|$)")
@@ -31,7 +31,7 @@ class Group:
     @property
     def translated(self) -> bool:
         """Whether an IOMMU translates what its devices send."""
-        return self.kind in _TRANSLATED
+        return self.kind in TRANSLATED
 
 
 @dataclass(frozen=True)
