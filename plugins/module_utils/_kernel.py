@@ -40,8 +40,20 @@ _EXPLANATIONS = (
     ),
     (r"is in use|Resource temporarily unavailable", "Something still uses the module: return borrowed devices first."),
     (r"not found in directory", "It is not installed for this kernel, or depmod has not run."),
-    (r"Invalid argument|unknown parameter", "A parameter in /etc/modprobe.d is wrong; the kernel's log names it."),
+    (r"unknown parameter", "A parameter in /etc/modprobe.d is wrong; the kernel's log names it."),
 )
+
+# What the kernel's log says of the many things for which modprobe has the words "Invalid argument" alone.
+INVALID = "Invalid argument"
+_INVALID = (
+    (r"invalid for parameter|[Uu]nknown parameter", "A parameter in /etc/modprobe.d is wrong"),
+    (
+        r"BTF",
+        "The module was built with the types of another kernel; rebuild it against the headers of the running one",
+    ),
+    (r"section|ELF|vermagic", "The file is damaged, or was built for another kernel; build it anew"),
+)
+_LAST = 5
 
 
 class Sysfs:
@@ -152,8 +164,17 @@ def is_wanted_build(loaded: dict[str, str] | None, wanted: ModuleFile) -> bool:
     return loaded["srcversion"] == wanted.field("srcversion")
 
 
-def explain(text: str) -> str:
-    """Say what a failure of modprobe, insmod or rmmod means and what to do."""
+def explain(text: str, log: str = "") -> str:
+    """Say what a failure of modprobe, insmod or rmmod means and what to do.
+
+    log: the kernel's log, with which C(INVALID) can be told.
+    """
+    if INVALID in text:
+        last = [line.strip() for line in log.strip().splitlines()[-_LAST:]]
+        for pattern, meaning in _INVALID:
+            for line in reversed(last):
+                if re.search(pattern, line):
+                    return f"{meaning}. The kernel's log says: {line}"
     for pattern, meaning in _EXPLANATIONS:
         if re.search(pattern, text):
             return meaning

@@ -158,6 +158,7 @@ def document(
             "driver": bridge.family,
             "windows": [window.size for window in bridge.windows if window.start is not None],
             "wrong": [problem for problem in (bridges.unusable(bridge), bridges.misplaced(bridge)) if problem],
+            "untold": bridges.untold(bridge, text(roots.sys / "module/ntb_lend/parameters/any_requester")),
         }
     if is_wanted:
         found["never"] = lendable.reasons(roots, function)

@@ -175,6 +175,10 @@ def check_bridges(findings, plan, ntbs, links):
                 continue
             leases = [name for name, peer in wanted_peers(plan) if peer == named.get(address)]
             findings.error("%s. %s%s.", text, advice[0].upper(), advice[1:], leases=leases)
+        lent = [grant["name"] for grant in plan["grants"] if named.get(address) in (None, grant["borrower"])]
+        if function["ntb"].get("untold") and lent and (address in named or not named):
+            text, advice = function["ntb"]["untold"]
+            findings.error("%s. %s%s.", text, advice[0].upper(), advice[1:], leases=lent)
 
 
 def check_windows(findings, probe, plan, links):

@@ -16,7 +16,7 @@ from device_lending.doctor.finding import (
     Finding,
 )
 from device_lending.paths import MODULE
-from device_lending.pci.bridges import Bridge, misplaced, unusable
+from device_lending.pci.bridges import Bridge, misplaced, untold, unusable
 from device_lending.pci.ntb import LEAST_WINDOW
 from device_lending.table import size
 
@@ -41,14 +41,9 @@ def _usable(facts: Facts, bridge: Bridge) -> Finding:
     problem = unusable(bridge)
     if problem is not None:
         return Finding(BRIDGE, WRONG, *problem)
-    if (
-        bridge.family == "switchtec"
-        and facts.answers.rows("grants", "ownerd")
-        and facts.modules.parameters.get("any_requester") == "N"
-    ):
-        why = "the switch drops the DMA of devices that are not in its table of requesters, so none is lent"
-        advice = f"enter the devices with the vendor's tool, then load {MODULE} with any_requester=1"
-        return Finding(BRIDGE, WRONG, f"{bridge.name}: {why}", advice, ("any_requester=N",))
+    told = untold(bridge, facts.modules.parameters.get("any_requester", ""))
+    if told is not None and facts.answers.rows("grants", "ownerd"):
+        return Finding(BRIDGE, WRONG, *told, ("any_requester=N",))
     return Finding(BRIDGE, OK, f"{bridge.name} is on the bus")
 
 

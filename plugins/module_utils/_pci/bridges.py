@@ -87,6 +87,17 @@ def unusable(bridge: Bridge) -> tuple[str, str] | None:
     return None
 
 
+def untold(bridge: Bridge, any_requester: str) -> tuple[str, str] | None:
+    """Why a bridge lets nothing be lent before it was told by hand, and what to do; None where it does.
+
+    `any_requester` is the value of the parameter of ntb_lend, "" where it is not loaded.
+    """
+    if bridge.family != "switchtec" or any_requester != "N":
+        return None
+    why = "the switch drops the DMA of devices that are not in its table of requesters, so none is lent"
+    return f"{bridge.name}: {why}", "enter the devices with the vendor's tool, then load ntb_lend with any_requester=1"
+
+
 def misplaced(bridge: Bridge) -> tuple[str, str] | None:
     """What is wrong with the places the firmware gave to a bridge's windows, and what to do; None when nothing is."""
     for window in bridge.windows:

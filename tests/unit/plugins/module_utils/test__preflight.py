@@ -113,7 +113,7 @@ def test_look_at_a_fresh_host(tree):
     assert found["missing_packages"] is None
     assert found["security"]["secure_boot"] is False
     ntb, nvme = found["functions"]
-    assert ntb["ntb"] == {"driver": "ntb_hw_amd", "windows": [1 << 32, 1 << 28], "wrong": []}
+    assert ntb["ntb"] == {"driver": "ntb_hw_amd", "windows": [1 << 32, 1 << 28], "wrong": [], "untold": None}
     assert nvme["driver"] == "nvme"
     assert nvme["never"] == nvme["busy"] == []
     assert "busy" not in ntb

@@ -487,6 +487,12 @@ def test_a_bridge_that_lending_does_not_work_over(probe):
     only(run(probe, links=[], severity="warning"), "0000:01:00.0 is an IDT")
 
 
+def test_a_switch_that_was_not_told_matters_to_who_lends(probe):
+    probe["functions"][0]["ntb"]["untold"] = ["the switch drops the DMA", "enter the devices"]
+    only(run(probe), "the switch drops the DMA. Enter the devices.")
+    assert run(probe, {"grants": [], "borrows": [{"name": "scratch", "owner": "node-b"}]}) == []
+
+
 @pytest.mark.parametrize(
     ("security", "config"),
     [
