@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from device_lending import kernel
+from device_lending import config_space, kernel
 from device_lending.borrower import plan as planning
 from device_lending.borrower import strays
 from device_lending.borrower.actions import Actions
@@ -51,7 +51,6 @@ from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.mailbox.protocol import Envelope, PeerError
 from device_lending.pci import busy
-from device_lending.pci import config as config_space
 from device_lending.pci.nodes import complete, driver_of, nodes
 from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots

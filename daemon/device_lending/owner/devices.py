@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from device_lending import kernel
+from device_lending import config_space, kernel
 from device_lending.config import Config
-from device_lending.pci import busy, lendable
-from device_lending.pci import config as config_space
+from device_lending.pci import lendable
 from device_lending.pci.scan import Function, Scanner
 from device_lending.pci.sysfs import Roots
 from device_lending.store.owner import Lease
@@ -42,7 +41,7 @@ class Devices:
         return self._scanner.scan({**self._serials(), **{lease.address: lease.serial for lease in leases}})
 
     def config_space(self, address: str, host: str) -> dict[str, str]:
-        """See pci.config.document."""
+        """See config_space.document."""
         return config_space.document(self._roots, address, host)
 
     def assessor(self) -> Assessor:
@@ -56,7 +55,7 @@ class Devices:
 
 
 class Assessor:
-    """Judges functions; see lendable.reasons and busy.reasons."""
+    """Judges functions; see lendable."""
 
     def __init__(self, roots: Roots, ntbs: set[str], borrowed: set[str], stuck: Callable[[str], str]) -> None:
         self._roots = roots
@@ -69,14 +68,12 @@ class Assessor:
         return lendable.reasons(self._roots, function, self._ntbs, self._borrowed)
 
     def now(self, function: Function, probe: bool) -> list[str]:
-        """Why the function is in use just now; nothing uses a function bound to ntb_lend. See busy.reasons.
+        """Why the function is in use just now. See lendable.now.
 
         One at which something hangs is not looked at.
         """
         stuck = self._stuck(function.address)
-        if stuck or function.hangs:
-            return [stuck or "a driver or a reset of it does not end; see the kernel log"]
-        return [] if function.driver == "ntb_lend" else busy.reasons(self._roots, function.address, probe)
+        return [stuck] if stuck else lendable.now(self._roots, function, probe)
 
     def decide(self, function: Function) -> tuple[list[str], list[str]]:
         """`never` and `now` for a decision; the second is not asked for what can never be lent."""

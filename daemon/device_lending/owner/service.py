@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from device_lending import kernel
+from device_lending import kernel, selecting
+from device_lending.binding import Binder, BindError
 from device_lending.clock import Clock, iso
 from device_lending.config import Config
 from device_lending.drain import Drain
@@ -36,7 +37,6 @@ from device_lending.owner.telling import Telling
 from device_lending.owner.turns import Turn, Turns
 from device_lending.owner.withdrawals import Runs, Withdrawals
 from device_lending.pci import selector
-from device_lending.pci.binding import Binder, BindError
 from device_lending.pci.nodes import driver_of
 from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots
@@ -160,7 +160,7 @@ class Owner:
             message = self._message(lease) or grant.held
             return {**found, "address": lease.address, "state": "leased", "message": message}
         try:
-            function = selector.resolve(grant.device, functions, self.config.host, grant.name)
+            function = selecting.resolve(grant.device, functions, self.config.host, grant.name)
         except LendingError as error:
             return {**found, "message": error.message}
         found["address"] = function.address
@@ -385,9 +385,7 @@ class Owner:
         back = ", ".join(row.address for row in mine if row.epoch not in left)
         taken = f", and {back} taken back" if back else ""
         problems = "".join(f"; not taken back yet: {problem}" for problem in left.values())
-        return (
-            f"{host} is banned{taken}; devlend unban {host} on {self.config.host} lets it in again{problems}"
-        )
+        return f"{host} is banned{taken}; devlend unban {host} on {self.config.host} lets it in again{problems}"
 
     def _banned(self, lease: Lease) -> str:
         """What a ban of the borrower of a lease is called by: its NTB function where nobody knows its name."""
@@ -545,7 +543,7 @@ class Owner:
 
     def _resolve(self, grant: Grant) -> Function:
         functions = self._devices.scan(self._store.leases())
-        return selector.resolve(grant.device, functions, self.config.host, grant.name)
+        return selecting.resolve(grant.device, functions, self.config.host, grant.name)
 
     def _meant(self, name: str, host: str) -> str:
         """The address of the device that a lease has, or would have if it was given now."""
@@ -759,7 +757,7 @@ class Owner:
         for grant in due:
             live = self._live(grant.name)
             try:
-                address = selector.resolve(grant.device, functions, self.config.host, grant.name).address
+                address = selecting.resolve(grant.device, functions, self.config.host, grant.name).address
             except LendingError as error:
                 self._reserving.failed(grant.name, error.message)
                 continue
