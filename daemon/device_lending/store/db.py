@@ -216,6 +216,7 @@ class Database:
     def _create(self) -> None:
         """A new file with all that is in memory. It has no log yet that a crash could part it from."""
         with files.fresh(self.path) as name, contextlib.closing(_connect(name, 0)) as made:
+            made.execute("PRAGMA journal_mode=MEMORY")  # what a crash leaves of it is no store
             migrate(made, self._migrations)
             made.execute("BEGIN")
             bring(self._memory, made)
