@@ -43,8 +43,7 @@ class Ticker:
         self._thread.join(5)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self._stop.wait(_LEAST)
+        while not self._stop.wait(_LEAST):
             self._wake.clear()
             self._beat()
             try:
@@ -57,7 +56,8 @@ class Ticker:
             except Exception:  # the next look may go well; without this thread nothing would recover
                 log.exception("the regular look failed")
             self._beat()
-            self._wake.wait(max(0.05, self._pause()))
+            if not self._stop.is_set():  # what said so may have been taken for an earlier one
+                self._wake.wait(max(0.05, self._pause()))
 
     def _pause(self) -> float:
         try:

@@ -108,8 +108,10 @@ class Wake:
         self.clear()
 
     def clear(self) -> None:
-        self._is_set = False
+        """Begin anew; what has changed before has to be looked at after it."""
+        # In this order: once nothing is set, the next one has to end the new future.
         self.future: asyncio.Future[None] = self._loop.create_future()
+        self._is_set = False
 
     def set(self) -> None:
         if not self._is_set:
