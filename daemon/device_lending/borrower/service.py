@@ -51,7 +51,7 @@ from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.mailbox.protocol import Envelope, PeerError
 from device_lending.pci import busy
-from device_lending.pci import config as config_space
+from device_lending.pci.config import ConfigSpaces
 from device_lending.pci.nodes import complete, driver_of, nodes
 from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots
@@ -101,6 +101,7 @@ class Borrower:
         self._put_lock = threading.Lock()
         self._look_lock = threading.Lock()
         self._patient = Patient(lambda address: busy.reasons(roots, address))
+        self._config_spaces = ConfigSpaces(roots, config.host, clock)
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
         self.telling = Telling(Journal("borrowerd", config.host, clock), clock)
@@ -206,13 +207,13 @@ class Borrower:
         """How many leases are over whose owner has not acknowledged it."""
         return len(self._releases.pending())
 
-    def config_space(self, name: str) -> dict[str, str]:
+    def config_space(self, name: str) -> Pending:
         """The configuration space of a borrowed device, as this host sees it. Raises LendingError."""
         found = next((item for item in self._table.all() if item.name == name and item.address), None)
         if found is None or found.address is None:
             text = f"host {self.config.host} has no device of an attachment {name}; see devlend list"
             raise LendingError("no_device", text, status=404, name=name)
-        return config_space.document(self._roots, found.address, self.config.host)
+        return self._config_spaces.ask(found.address)
 
     def releases(self) -> list[dict[str, Any]]:
         """Leases that are over whose owner has not acknowledged it."""
