@@ -7,12 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from device_lending import config_space, kernel
+from device_lending import kernel
 from device_lending.config import Config
 from device_lending.pci import lendable
 from device_lending.pci.scan import Function, Scanner
 from device_lending.pci.sysfs import Roots
 from device_lending.store.owner import Lease
+
+# Why a function can never be lent, and why it is in use just now.
+Assessment = tuple[list[str], list[str]]
 
 
 class Devices:
@@ -39,10 +42,6 @@ class Devices:
     def scan(self, leases: Sequence[Lease]) -> list[Function]:
         """All functions; those lent or reserved keep the serial number they had before."""
         return self._scanner.scan({**self._serials(), **{lease.address: lease.serial for lease in leases}})
-
-    def config_space(self, address: str, host: str) -> dict[str, str]:
-        """See config_space.document."""
-        return config_space.document(self._roots, address, host)
 
     def assessor(self) -> Assessor:
         """A judge of functions by the present links and borrowed devices, to be used at once."""
@@ -75,7 +74,7 @@ class Assessor:
         stuck = self._stuck(function.address)
         return [stuck] if stuck else lendable.now(self._roots, function, probe)
 
-    def decide(self, function: Function) -> tuple[list[str], list[str]]:
+    def decide(self, function: Function) -> Assessment:
         """`never` and `now` for a decision; the second is not asked for what can never be lent."""
         never = self.never(function)
         return never, [] if never else self.now(function, True)

@@ -12,12 +12,12 @@ from device_lending import selecting
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
+from device_lending.owner.devices import Assessment
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Grant, Lease
 
-# (why it can never be lent, why it is in use just now)
-Assess = Callable[[Function], "tuple[list[str], list[str]]"]
+Assess = Callable[[Function], Assessment]
 
 
 @dataclass(frozen=True)
