@@ -59,7 +59,7 @@ copy_tree() {
     cd "$ROOT" || exit
     git ls-files --cached --others --exclude-standard -z |
       while IFS= read -r -d '' path; do [ ! -e "$path" ] || printf '%s\0' "$path"; done >"$BUILD/tree.list"
-    rsync --archive --checksum --from0 --files-from="$BUILD/tree.list" ./ "$TREE/"
+    rsync --archive --checksum --force --from0 --files-from="$BUILD/tree.list" ./ "$TREE/"
     # What has gone from the checkout goes from the copy.
     cd "$TREE" || exit
     find . \( -path ./tests/output -o -name __pycache__ \) -prune -o -type f -printf '%P\0' |

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from device_lending.pci import identifiers
+
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+PCI_ADDRESS = identifiers.CANONICAL
 
 _KEYS = ("host", "links", "lease_ttl", "recall_grace", "first_use", "hook_timeout")
 
@@ -103,13 +105,15 @@ def _links(value: Any, host: str) -> tuple[LinkConfig, ...] | None:
         if not isinstance(item, dict) or set(item) != {"ntb", "peer"}:
             raise ConfigError(f"{where} must have the keys ntb and peer and no others")
         ntb, peer = item["ntb"], item["peer"]
-        if not isinstance(ntb, str) or not PCI_ADDRESS.fullmatch(ntb.lower()):
-            raise ConfigError(f"{where}.ntb must be a full PCI address such as 0000:01:00.0 in quotes, not {ntb!r}")
+        try:
+            ntb = identifiers.address(ntb, f"{where}.ntb")
+        except identifiers.IdentifierError as error:
+            raise ConfigError(str(error)) from error
         if not isinstance(peer, str) or not HOST_NAME.fullmatch(peer):
             raise ConfigError(f"{where}.peer must be a host name, not {peer!r}")
         if peer == host:
             raise ConfigError(f"{where}.peer is {peer!r}, this host itself")
-        links.append(LinkConfig(ntb.lower(), peer))
+        links.append(LinkConfig(ntb, peer))
     return tuple(links)
 
 

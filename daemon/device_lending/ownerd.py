@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from device_lending import kernel, paths, runtime
+from device_lending.binding import Binder
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
@@ -22,7 +23,6 @@ from device_lending.owner.offered import OfferEvents
 from device_lending.owner.peer import MailboxNotifier, handler
 from device_lending.owner.reserved import Reserved
 from device_lending.owner.service import Owner
-from device_lending.pci.binding import Binder
 from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.owner import OwnerStore

@@ -40,17 +40,24 @@ class Signal:
             call()
 
 
+def never() -> None:
+    """Nothing comes by itself."""
+
+
 @dataclass(frozen=True)
 class Pending:
     """`done` is asked again after each `changed`, until it is true or `timeout` seconds are over; None: for ever.
 
-    Then `outcome` gives the answer, raises LendingError, or gives what is to be waited for next.
+    It is asked again as well once the seconds are over that `due` gives each time: what comes by itself, None for
+    nothing. Then `outcome` gives the answer, raises LendingError, or gives what is to be waited for next. None of them
+    waits for a device or a peer.
     """
 
     changed: Signal
     done: Callable[[], bool]
     outcome: Callable[[], Answer | Pending]
     timeout: float | None = None
+    due: Callable[[], float | None] = never
 
     def then(self, change: Callable[[Answer], Answer]) -> Pending:
         """The same with another answer, made of its own."""
@@ -71,11 +78,16 @@ class Pending:
                 left = None if end is None else end - time.monotonic()
                 if left is not None and left <= 0:
                     break
-                again.wait(left)
+                again.wait(least(left, self.due()))
                 again.clear()
         finally:
             disconnect()
         return answer_of(self.outcome())
+
+
+def least(*seconds: float | None) -> float | None:
+    """The first of several ends, in seconds from now, each None for never."""
+    return min((max(0.0, left) for left in seconds if left is not None), default=None)
 
 
 def answer_of(found: Answer | Pending) -> Answer:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from device_lending.kernel import KernelError
@@ -13,8 +14,10 @@ from device_lending.kernel import KernelError
 log = logging.getLogger("device_lending.ticker")
 
 
-# Seconds between two looks, however often it is woken: who changes something all the time does not keep the host busy.
+# Seconds between two looks, however often it is woken, and as many as the last one took up to so many: who changes
+# something all the time, or says so, does not keep the host busy.
 _LEAST = 0.02
+_MOST = 0.5
 _UNKNOWN = 1.0
 
 
@@ -43,10 +46,11 @@ class Ticker:
         self._thread.join(5)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self._stop.wait(_LEAST)
+        rest = _LEAST
+        while not self._stop.wait(rest):
             self._wake.clear()
             self._beat()
+            begun = time.monotonic()
             try:
                 self._look()
                 self._said = ""
@@ -56,8 +60,10 @@ class Ticker:
                 self._said = str(error)
             except Exception:  # the next look may go well; without this thread nothing would recover
                 log.exception("the regular look failed")
+            rest = min(_MOST, max(_LEAST, time.monotonic() - begun))
             self._beat()
-            self._wake.wait(max(0.05, self._pause()))
+            if not self._stop.is_set():  # what said so may have been taken for an earlier one
+                self._wake.wait(max(0.05, self._pause()))
 
     def _pause(self) -> float:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from device_lending.config import HOST_NAME, Config
 from device_lending.errors import LendingError
 from device_lending.links import Peering
+from device_lending.pci import identifiers
 from device_lending.store.peers import Peers
 
 log = logging.getLogger("device_lending.trust")
@@ -30,9 +31,15 @@ class Trust:
         """The known hosts in the form of the HTTP contract."""
         return [{"ntb": ntb, "peer": host} for ntb, host in self._peers.all().items()]
 
+    def _function(self, ntb: str) -> str:
+        try:
+            return identifiers.address(ntb, f"host {self._config.host}: the NTB function")
+        except identifiers.IdentifierError as error:
+            raise LendingError("no_link", str(error), status=404) from error
+
     def put(self, ntb: str, peer: str) -> str:
         """Take the host behind an NTB function to be `peer`, whoever was known there; what was done, in words."""
-        host, ntb = self._config.host, ntb.lower()
+        host, ntb = self._config.host, self._function(ntb)
         if not HOST_NAME.fullmatch(peer):
             raise LendingError("invalid_request", f"peer: {peer!r} is not a host's name")
         if peer == host:
@@ -55,7 +62,7 @@ class Trust:
 
     def forget(self, ntb: str) -> str:
         """Know nobody behind an NTB function; what was done, in words."""
-        host, ntb = self._config.host, ntb.lower()
+        host, ntb = self._config.host, self._function(ntb)
         before = self._peers.all().get(ntb)
         if before is None:
             known = ", ".join(self._peers.all()) or "none"

@@ -7,8 +7,9 @@ from __future__ import annotations
 import argparse
 
 from device_lending import names
-from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown, Sub, path, positional
+from device_lending.asking import SLOW, Command, Daemons, Document, NotFound, Shown, Sub, Usage, path, positional
 from device_lending.client import Failed, Unreachable
+from device_lending.pci import identifiers
 
 
 def arguments(sub: Sub) -> None:
@@ -40,7 +41,11 @@ def _trust(daemons: Daemons, options: argparse.Namespace) -> Shown:
 
 def _announced(daemons: Daemons, ntb: str) -> str:
     """The name that the host behind an NTB function announces."""
-    links = [row for row in daemons.links() if row["ntb"] == ntb.lower()]
+    try:
+        wanted = identifiers.address(ntb, "the NTB function")
+    except identifiers.IdentifierError as error:
+        raise Usage(str(error)) from error
+    links = [row for row in daemons.links() if row["ntb"] == wanted]
     found = sorted({str(row["announced"]) for row in links if row["announced"]})
     if len(found) != 1:
         raise NotFound(f"nobody announces itself behind {ntb} now; say its name as well, or see devlend links")

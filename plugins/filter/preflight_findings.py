@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import kind
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight import evaluate
 
 
@@ -26,6 +29,11 @@ def preflight_findings(
     virtual_functions=None,
 ):
     """See the documentation above."""
+    lists = {"hosts": hosts, "device_lending_links": links, "device_lending_virtual_functions": virtual_functions}
+    for name, value in lists.items():
+        # A text is a list of its letters to Python, and nothing that anybody meant.
+        if isinstance(value, (str, Mapping)):
+            raise AnsibleFilterError("preflight_findings: %s is %s; write a list." % (name, kind(value)))
     try:
         return evaluate(
             probe,

@@ -15,7 +15,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._elf import (
     ModuleFile,
     note_build_id,
 )
-from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import NTB_DRIVERS, NTB_IDS
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import DRIVERS, IDS
 
 LEND = "ntb_lend"
 
@@ -40,8 +40,20 @@ _EXPLANATIONS = (
     ),
     (r"is in use|Resource temporarily unavailable", "Something still uses the module: return borrowed devices first."),
     (r"not found in directory", "It is not installed for this kernel, or depmod has not run."),
-    (r"Invalid argument|unknown parameter", "A parameter in /etc/modprobe.d is wrong; the kernel's log names it."),
+    (r"unknown parameter", "A parameter in /etc/modprobe.d is wrong; the kernel's log names it."),
 )
+
+# What the kernel's log says of the many things for which modprobe has the words "Invalid argument" alone.
+INVALID = "Invalid argument"
+_INVALID = (
+    (r"invalid for parameter|[Uu]nknown parameter", "A parameter in /etc/modprobe.d is wrong"),
+    (
+        r"BTF",
+        "The module was built with the types of another kernel; rebuild it against the headers of the running one",
+    ),
+    (r"section|ELF|vermagic", "The file is damaged, or was built for another kernel; build it anew"),
+)
+_LAST = 5
 
 
 class Sysfs:
@@ -133,8 +145,8 @@ def _pci_aliases(module: ModuleFile) -> list[str]:
     name = os.path.basename(module.path).split(".ko")[0].replace("-", "_")
     return told or [
         f"pci:v0000{vendor.upper()}d0000{device.upper()}sv*"
-        for vendor, devices in NTB_IDS.items()
-        if NTB_DRIVERS[vendor] == name
+        for vendor, devices in IDS.items()
+        if DRIVERS[vendor] == name
         for device in devices
         if device
     ]
@@ -152,8 +164,17 @@ def is_wanted_build(loaded: dict[str, str] | None, wanted: ModuleFile) -> bool:
     return loaded["srcversion"] == wanted.field("srcversion")
 
 
-def explain(text: str) -> str:
-    """Say what a failure of modprobe, insmod or rmmod means and what to do."""
+def explain(text: str, log: str = "") -> str:
+    """Say what a failure of modprobe, insmod or rmmod means and what to do.
+
+    log: the kernel's log, with which C(INVALID) can be told.
+    """
+    if INVALID in text:
+        last = [line.strip() for line in log.strip().splitlines()[-_LAST:]]
+        for pattern, meaning in _INVALID:
+            for line in reversed(last):
+                if re.search(pattern, line):
+                    return f"{meaning}. The kernel's log says: {line}"
     for pattern, meaning in _EXPLANATIONS:
         if re.search(pattern, text):
             return meaning

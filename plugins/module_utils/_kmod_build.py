@@ -54,8 +54,16 @@ class Build(t.NamedTuple):
     @property
     def needs_ntb(self) -> bool:
         """Whether the kernel brings no NTB core of its own."""
+        return not self._has(r"CONFIG_NTB=[ym]")
+
+    @property
+    def is_clang(self) -> bool:
+        """Whether the kernel was built by clang, and modules for it have to be."""
+        return self._has("CONFIG_CC_IS_CLANG=y")
+
+    def _has(self, line: str) -> bool:
         config = read_text(os.path.join(self.headers, ".config")) or ""
-        return not re.search(r"^CONFIG_NTB=[ym]$", config, re.MULTILINE)
+        return re.search(rf"^{line}$", config, re.MULTILINE) is not None
 
 
 def check(build: Build, find_program: t.Callable[[str], str | None] = shutil.which) -> None:
@@ -67,11 +75,11 @@ def check(build: Build, find_program: t.Callable[[str], str | None] = shutil.whi
             f"There are no kernel headers for {build.release}: install linux-headers-{build.release} "
             "(of exactly this release; the newest headers do not fit a kernel that is not the newest)."
         )
-    missing = [program for program in ("make", "gcc", "bash", "tar", "xz") if find_program(program) is None]
+    compilers = ("clang", "ld.lld") if build.is_clang else ("gcc",)
+    missing = [program for program in ("make", *compilers, "bash", "tar", "xz") if find_program(program) is None]
     if missing:
-        raise KmodError(
-            f"Programs are missing for the build: {', '.join(missing)}. Install build-essential and xz-utils."
-        )
+        packages = "clang, lld, llvm" if build.is_clang else "build-essential"
+        raise KmodError(f"Programs are missing for the build: {', '.join(missing)}. Install {packages} and xz-utils.")
     for path in (build.signing_key, build.signing_certificate):
         if path and not os.path.isfile(path):
             raise KmodError(f"{path}: there is no such file to sign the modules with.")
@@ -141,12 +149,14 @@ def _make_modules(build: Build, work: str, fresh: str, run: Run) -> None:
     ntb = os.path.join(fresh, "ntb")
     os.makedirs(fresh, exist_ok=True)
     variables = [f"KVER={build.release}", f"OUT={work}"]
+    llvm = ["LLVM=1"] if build.is_clang else []
     if build.needs_ntb:
         tests = ["--tests"] if build.tests else []
         script = os.path.join(build.source, "ntb", "build.sh")
-        _run(run, ["bash", script, *tests, build.release, ntb], "The NTB drivers cannot be built")
+        command = [*(["env", *llvm] if llvm else []), "bash", script, *tests, build.release, ntb]
+        _run(run, command, "The NTB drivers cannot be built")
         variables.append(f"NTB_DIR={ntb}")
-    _run(run, ["make", "-C", build.source, *variables, "modules"], f"{LEND} cannot be built")
+    _run(run, ["make", "-C", build.source, *llvm, *variables, "modules"], f"{LEND} cannot be built")
     shutil.copy2(os.path.join(work, f"{LEND}.ko"), fresh)
     modules = [os.path.join(fresh, name) for name in files_below(fresh) if name.endswith(".ko")]
     # Debug information is nine tenths of a module's size and of no use to the kernel that loads it.

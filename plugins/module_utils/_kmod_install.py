@@ -23,6 +23,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._files import 
     write_atomically,
 )
 from ansible_collections.pcie.device_lending.plugins.module_utils._kernel import (
+    INVALID,
     LEND,
     Sysfs,
     explain,
@@ -343,4 +344,5 @@ def _command(host: Host, command: list[str], failure: str) -> None:
     status, out, err = host.run(command)
     if status != 0:
         said = (err or out).strip()
-        raise KmodError(f"{failure}: {said or f'exit status {status}'}. {explain(said)}")
+        log = host.run(["dmesg", "--notime"])[1] if INVALID in said else ""
+        raise KmodError(f"{failure}: {said or f'exit status {status}'}. {explain(said, log)}")

@@ -13,6 +13,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonAbsent
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse
 
 Item = t.Dict[str, t.Any]
 Warn = t.Callable[[str], None]
@@ -24,8 +26,6 @@ _TAKING_BACK = 180
 
 # What may be left out of a lease, as it is without a word; the daemons say only what differs.
 _USUAL = {"grace": None, "reserve": False, "on_loss": "detach", "attach_again": "always"}
-
-_SELECTOR_KEYS = ("address", "serial", "vendor", "device", "physical_function", "index")
 
 
 def apply_grants(
@@ -104,18 +104,14 @@ def canonical(items: t.Iterable[Item]) -> list[Item]:
 
 
 def compact(selector: Item) -> Item:
-    """Drop the keys of a device selector that are not given, and refuse one that could mean anything."""
-    given = {key: selector[key] for key in _SELECTOR_KEYS if selector.get(key) not in (None, "")}
-    if set(given) == {"physical_function", "index"}:
-        physical = compact(given["physical_function"])
-        if "index" not in physical:
-            return {"physical_function": physical, "index": int(given["index"])}
-    if set(given) not in ({"address"}, {"serial"}, {"vendor", "device"}):
-        raise ApiError(
-            f"A device is selected by address, by serial, by vendor with device, or by physical_function with "
-            f"index, not by {given or 'nothing'}."
-        )
-    return {key: value if key == "serial" else value.lower() for key, value in given.items()}
+    """Return a device selector in canonical form, without the keys that are not given; refuse what could mean anything."""
+    given = {key: value for key, value in selector.items() if value not in (None, "")}
+    if isinstance(given.get("physical_function"), dict):
+        given["physical_function"] = compact(given["physical_function"])
+    try:
+        return parse(given)
+    except IdentifierError as exc:
+        raise ApiError(f"{exc}.") from exc
 
 
 def _key(item: Item) -> tuple[str, str]:

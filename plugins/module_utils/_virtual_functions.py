@@ -14,7 +14,13 @@ import re
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, sync_text
-from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.lendable import now
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function, Scanner
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import matching, show
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse as parse_selector
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sysfs import Roots, text
 
 RULES = "/etc/udev/rules.d/70-device-lending-virtual-functions.rules"
 
@@ -35,53 +41,50 @@ def render(counts: t.Mapping[str, int]) -> str | None:
     return _HEADER + "".join(_RULE % (address, counts[address]) for address in sorted(counts))
 
 
-def parse(text: str | None) -> dict[str, int]:
+def parse(rules: str | None) -> dict[str, int]:
     """Return the numbers by address that a rules file holds."""
-    return {address: int(count) for address, count in _PARSED.findall(text or "")}
+    return {address: int(count) for address, count in _PARSED.findall(rules or "")}
 
 
-def selected(selector: t.Mapping[str, t.Any], functions: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """Return the address of the one physical function that a selector means."""
-    given = {key: value for key, value in selector.items() if value is not None}
-    if "address" in given:
-        found = [function for function in functions if function["address"] == str(given["address"]).lower()]
-    elif "serial" in given:
-        found = [function for function in functions if given["serial"] in function["serials"]]
-    elif {"vendor", "device"} <= set(given):
-        ids = tuple(str(given[key]).lower() for key in ("vendor", "device"))
-        found = [function for function in functions if (function["vendor"], function["device"]) == ids]
-    else:
-        raise VirtualFunctionsError(
-            f"A physical function is named by address, serial, or vendor and device, not {given}."
-        )
-    found = [function for function in found if not function.get("physical_function")]
+def selected(selector: t.Mapping[str, t.Any], functions: t.Sequence[Function], roots: Roots) -> Function:
+    """Return the one physical function that a selector means."""
+    try:
+        wanted = parse_selector({key: value for key, value in selector.items() if value is not None})
+    except IdentifierError as exc:
+        raise VirtualFunctionsError(f"device_lending_virtual_functions: {exc}.") from exc
+    found = [function for function in matching(wanted, functions) if not function.physical_function]
     if len(found) != 1:
-        able = ", ".join(function["address"] for function in functions if function.get("virtual_total")) or "none"
+        able = ", ".join(function.address for function in functions if total(roots, function.address)) or "none"
         raise VirtualFunctionsError(
-            f"device_lending_virtual_functions: {len(found)} devices match {given}; name one. Devices with SR-IOV: {able}."
+            f"device_lending_virtual_functions: {len(found)} devices match {show(wanted)}; name one. "
+            f"Devices with SR-IOV: {able}."
         )
-    return str(found[0]["address"])
+    return found[0]
+
+
+def total(roots: Roots, address: str) -> int:
+    """Return how many virtual functions a function can have."""
+    return int(text(roots.device(address) / "sriov_totalvfs") or 0)
 
 
 def plan(
-    wanted: t.Sequence[t.Mapping[str, t.Any]],
-    functions: t.Sequence[t.Mapping[str, t.Any]],
-    declared: t.Mapping[str, int],
+    roots: Roots, wanted: t.Sequence[t.Mapping[str, t.Any]], declared: t.Mapping[str, int]
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return the numbers before and after, by address; nothing is changed. Raises VirtualFunctionsError."""
-    by_address = {function["address"]: function for function in functions}
+    functions = Scanner(roots).scan()
+    by_address = {function.address: function for function in functions}
     after: dict[str, int] = {}
     for entry in wanted:
-        address = selected(entry["device"], functions)
+        address = selected(entry["device"], functions, roots).address
         if address in after:
             raise VirtualFunctionsError(f"device_lending_virtual_functions names {address} twice.")
-        total = by_address[address].get("virtual_total") or 0
-        if not 0 <= entry["count"] <= total:
+        most = total(roots, address)
+        if not 0 <= entry["count"] <= most:
             raise VirtualFunctionsError(
                 f"device_lending_virtual_functions: {entry['count']} virtual functions of {address} are wanted, but it "
                 + (
-                    f"has at most {total}. Set count to a number from 0 to {total}."
-                    if total
+                    f"has at most {most}. Set count to a number from 0 to {most}."
+                    if most
                     else "has no SR-IOV. Take it out of the list."
                 )
             )
@@ -89,26 +92,37 @@ def plan(
     for address in declared:
         if address in by_address:
             after.setdefault(address, 0)
-    before = {address: by_address[address].get("virtual_functions", 0) for address in after}
+    virtual = {
+        address: [function for function in functions if function.physical_function == address] for address in after
+    }
+    before = {address: len(virtual[address]) for address in after}
     for address, count in after.items():
         if count == before[address]:
             continue
-        lent = [
-            function["address"]
-            for function in functions
-            if function.get("physical_function") == address and function.get("driver") == _OWN_DRIVER
-        ]
-        if lent:
+        _check_unused(roots, address, virtual[address], count)
+        if count and by_address[address].driver in (None, _OWN_DRIVER):
             raise VirtualFunctionsError(
-                f"{address} has {before[address]} virtual functions and shall have {count}, which takes all of them away "
-                f"first, but lent are: {', '.join(sorted(lent))}. Take their leases out of device_lending_leases before."
-            )
-        if count and by_address[address].get("driver") in (None, _OWN_DRIVER):
-            raise VirtualFunctionsError(
-                f"{address} has {by_address[address].get('driver') or 'no driver'}, and only its own driver can create "
+                f"{address} has {by_address[address].driver or 'no driver'}, and only its own driver can create "
                 "virtual functions. Bind that driver first."
             )
     return before, after
+
+
+def _check_unused(roots: Roots, address: str, virtual: t.Sequence[Function], count: int) -> None:
+    """Refuse another number where that would take away a virtual function that is lent or in use."""
+    goes = f"{address} has {len(virtual)} virtual functions and shall have {count}, which takes all of them away first"
+    lent = sorted(function.address for function in virtual if function.driver == _OWN_DRIVER)
+    if lent:
+        raise VirtualFunctionsError(
+            f"{goes}, but lent are: {', '.join(lent)}. Take their leases out of device_lending_leases before."
+        )
+    for function in virtual:
+        busy = now(roots, function, True)
+        if busy:
+            raise VirtualFunctionsError(
+                f"{goes}, but {function.address} is in use: {'; '.join(busy)}. Stop using it, or leave the count at "
+                f"{len(virtual)}."
+            )
 
 
 def set_count(host: Host, address: str, before: int, count: int) -> None:
@@ -126,7 +140,7 @@ def apply(host: Host, wanted: t.Sequence[t.Mapping[str, t.Any]], *, check_mode: 
     """Make what is declared true, now and after the next boot. Raises VirtualFunctionsError."""
     rules = host.path(RULES)
     declared = parse(read_text(rules))
-    before, after = plan(wanted, host.functions(), declared)
+    before, after = plan(host.roots, wanted, declared)
     kept = {address: count for address, count in after.items() if count}
     changed = before != after or declared != kept
     if changed and not check_mode:

@@ -50,8 +50,8 @@ options:
         elements: dict
         suboptions:
           ntb:
-            description: PCI address of the NTB function, with domain, in quotes.
-            type: str
+            description: PCI address of the NTB function, in quotes. Without a domain it is in the first one, 0000.
+            type: raw
             required: true
           peer:
             description: Inventory name of the host at the other end.
@@ -147,6 +147,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pcie.device_lending.plugins.module_utils import _daemon_install
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import BORROWERD_SOCKET, OWNERD_SOCKET, Daemon
 from ansible_collections.pcie.device_lending.plugins.module_utils._daemon_install import DaemonError, Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers
 
 
 def present(module, host):
@@ -175,7 +176,7 @@ def absent(module, host):
 
 def main():
     """Run the module."""
-    link = dict(ntb=dict(type="str", required=True), peer=dict(type="str", required=True))
+    link = dict(ntb=dict(type="raw", required=True), peer=dict(type="str", required=True))
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type="str", choices=["present", "absent"], default="present"),
@@ -204,9 +205,13 @@ def main():
     host = Host(module.run_command, daemons)
     module.get_bin_path("systemctl", required=True)
     try:
+        for entry in (params["config"] or {}).get("links") or []:
+            entry["ntb"] = identifiers.address(entry["ntb"], "config.links: ntb")
         before, after, result = (absent if params["state"] == "absent" else present)(module, host)
     except DaemonError as exc:
         module.fail_json(msg=str(exc))
+    except identifiers.IdentifierError as exc:
+        module.fail_json(msg=f"{exc}.")
     except OSError as exc:
         module.fail_json(msg=f"{exc.filename or 'A file'} cannot be used: {exc.strerror or exc}.")
     if module._diff:

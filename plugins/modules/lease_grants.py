@@ -45,17 +45,17 @@ options:
         required: true
         suboptions:
           address:
-            description: PCI address with domain, in quotes.
-            type: str
+            description: PCI address, in quotes. Without a domain it is in the first one, 0000.
+            type: raw
           serial:
-            description: Serial number.
-            type: str
+            description: Serial number, in quotes if it looks like a number.
+            type: raw
           vendor:
             description: PCI vendor id, four hexadecimal digits in quotes.
-            type: str
+            type: raw
           device:
             description: PCI device id, four hexadecimal digits in quotes.
-            type: str
+            type: raw
           physical_function:
             description: Which physical function, by address, serial, or vendor and device. Needs V(index).
             type: dict
@@ -164,10 +164,10 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._leases import
 def main():
     """Run the module."""
     selector = dict(
-        address=dict(type="str"),
-        serial=dict(type="str"),
-        vendor=dict(type="str"),
-        device=dict(type="str"),
+        address=dict(type="raw"),
+        serial=dict(type="raw"),
+        vendor=dict(type="raw"),
+        device=dict(type="raw"),
         physical_function=dict(type="dict"),
         index=dict(type="int"),
     )

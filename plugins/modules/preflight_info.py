@@ -23,23 +23,39 @@ options:
     default: []
     suboptions:
       address:
-        description: PCI address of the function, with its domain.
-        type: str
+        description: PCI address of the function, in quotes. Without a domain it is in the first one, 0000.
+        type: raw
       serial:
-        description: Serial number of the device.
-        type: str
+        description: Serial number of the device, in quotes if it looks like a number.
+        type: raw
       vendor:
-        description: PCI vendor ID, four hexadecimal digits.
-        type: str
+        description: PCI vendor ID, four hexadecimal digits in quotes.
+        type: raw
       device:
-        description: PCI device ID, four hexadecimal digits.
-        type: str
+        description: PCI device ID, four hexadecimal digits in quotes.
+        type: raw
       physical_function:
         description: Which physical function, by address, serial, or vendor and device. Needs V(index).
         type: dict
       index:
         description: Number of the virtual function of V(physical_function), from 0.
         type: int
+  virtual_functions:
+    description:
+      - How many virtual functions each SR-IOV device shall have, as C(device_lending_virtual_functions) says it. Of those that
+        go for another number, it is found out whether they are busy.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      device:
+        description: Which physical function, by address, serial, or vendor and device.
+        type: dict
+        required: true
+      count:
+        description: How many virtual functions it shall have.
+        type: raw
+        required: true
   packages:
     description:
       - Debian packages of which to report those that are not installed.
@@ -54,6 +70,10 @@ options:
   staging_directory:
     description:
       - Directory of the host to which the roles bring what they install. What lies there whole is reported.
+    type: path
+  certificate:
+    description:
+      - The certificate that the build host signs modules with, in PEM or DER form. Looked at with O(build_releases).
     type: path
   build_releases:
     description:
@@ -104,24 +124,31 @@ host:
       description: Hardware name of the host.
       type: str
       sample: x86_64
+    python:
+      description: Version of the system's Python, which the daemons run with.
+      type: str
+      sample: "3.13"
     kernel:
-      description: Release, wanted options of the configuration, headers, and whether the kernel has its own NTB modules.
+      description: Release, wanted options of the configuration, and whether the kernel has its own NTB modules.
       type: dict
     security:
-      description: Secure Boot, lockdown, and whether module signatures are enforced.
+      description: Secure Boot, lockdown, and whether module signatures are enforced; whose signatures the kernel trusts.
       type: dict
     iommu:
       description: The IOMMU units that are in use.
       type: dict
-    module:
-      description: Version and srcversion of C(ntb_lend) if it is loaded.
-      type: dict
     functions:
-      description: The PCI functions, with BARs, driver, serial numbers, windows of NTB functions, and what keeps them busy.
+      description:
+        - The PCI functions, with BARs, driver, serial number, and windows of NTB functions.
+        - Of those that O(selectors) mean, C(never) says why they can never be lent, and C(busy) what uses them.
       type: list
       elements: dict
     missing_packages:
       description: Those of O(packages) that are not installed. Null where there is no dpkg.
+      type: list
+      elements: str
+    unwritable:
+      description: Directories that the roles install to and that are on file systems that are mounted read-only.
       type: list
       elements: str
     staged:
@@ -142,7 +169,7 @@ build:
   type: dict
   contains:
     kernels:
-      description: For each release the place of its headers, or null.
+      description: For each release the place of its headers, or null, and where there are some that the build does not find.
       type: dict
     sources:
       description: The linux-source archives, series by version of the package.
@@ -153,6 +180,9 @@ build:
       description: What lies whole in O(staging_directory).
       type: list
       elements: str
+    signer:
+      description: Common name of O(certificate); null where it is not given, or cannot be read.
+      type: str
     programs:
       description: Whether each of the programs that a build takes is there.
       type: dict
@@ -162,7 +192,24 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import Host, look, look_for_builds
+from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse
+from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import look, look_for_builds
+
+
+def given(selector):
+    """What is given of a selector, in canonical form. Raises IdentifierError."""
+    return parse({key: value for key, value in selector.items() if value is not None})
+
+
+def counts(entries):
+    """(selector, count) of what is declared rightly; what is not is said where it is compared with the host."""
+    for entry in entries:
+        try:
+            yield given(entry["device"]), int(entry["count"])
+        except (IdentifierError, TypeError, ValueError):
+            continue
 
 
 def main():
@@ -173,34 +220,51 @@ def main():
                 "elements": "dict",
                 "default": [],
                 "options": {
-                    "address": {"type": "str"},
-                    "serial": {"type": "str"},
-                    "vendor": {"type": "str"},
-                    "device": {"type": "str"},
+                    "address": {"type": "raw"},
+                    "serial": {"type": "raw"},
+                    "vendor": {"type": "raw"},
+                    "device": {"type": "raw"},
                     "physical_function": {"type": "dict"},
                     "index": {"type": "int"},
+                },
+            },
+            "virtual_functions": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "device": {"type": "dict", "required": True},
+                    "count": {"type": "raw", "required": True},
                 },
             },
             "packages": {"type": "list", "elements": "str", "default": []},
             "runtime_directory": {"type": "path", "default": "/run/device-lending"},
             "staging_directory": {"type": "path"},
+            "certificate": {"type": "path"},
             "build_releases": {"type": "list", "elements": "str"},
         },
         supports_check_mode=True,
     )
     host = Host()
     if module.params["build_releases"] is not None:
-        found = look_for_builds(host, module.params["build_releases"], staging=module.params["staging_directory"])
+        found = look_for_builds(
+            host,
+            module.params["build_releases"],
+            staging=module.params["staging_directory"],
+            certificate=module.params["certificate"],
+        )
         module.exit_json(changed=False, build=found)
+    try:
+        selectors = [given(selector) for selector in module.params["selectors"]]
+    except IdentifierError as error:
+        module.fail_json(msg="selectors: %s." % error)
     uname = os.uname()
     found = look(
         host,
         uname.release,
         uname.machine,
-        selectors=[
-            {key: value for key, value in selector.items() if value is not None}
-            for selector in module.params["selectors"]
-        ],
+        selectors=selectors,
+        virtual_functions=list(counts(module.params["virtual_functions"])),
         packages=module.params["packages"],
         runtime_directory=module.params["runtime_directory"],
         staging=module.params["staging_directory"],

@@ -15,7 +15,8 @@ description:
   - Creates virtual functions of SR-IOV devices, so that they can be lent, each to another host.
   - A rule of udev creates them again after each boot, when the driver of the physical function is bound.
   - Devices that this module gave virtual functions before, and that are not in the list any more, get none.
-  - Never changes the number while one of them is lent, since that takes all of them away first.
+  - Never changes the number while one of them is lent or in use, by a virtual machine for one, since that takes all of them
+    away first.
 extends_documentation_fragment:
   - pcie.device_lending._attributes
 options:
@@ -33,17 +34,17 @@ options:
         required: true
         suboptions:
           address:
-            description: PCI address with domain, in quotes.
-            type: str
+            description: PCI address, in quotes. Without a domain it is in the first one, 0000.
+            type: raw
           serial:
-            description: Serial number.
-            type: str
+            description: Serial number, in quotes if it looks like a number.
+            type: raw
           vendor:
-            description: PCI vendor id, four hexadecimal digits in quotes.
-            type: str
+            description: PCI vendor ID, four hexadecimal digits in quotes.
+            type: raw
           device:
-            description: PCI device id, four hexadecimal digits in quotes.
-            type: str
+            description: PCI device ID, four hexadecimal digits in quotes.
+            type: raw
       count:
         description: How many virtual functions it has.
         type: int
@@ -79,17 +80,17 @@ after:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._virtual_functions import VirtualFunctionsError, apply
 
 
 def main():
     """Run the module."""
     selector = dict(
-        address=dict(type="str"),
-        serial=dict(type="str"),
-        vendor=dict(type="str"),
-        device=dict(type="str"),
+        address=dict(type="raw"),
+        serial=dict(type="raw"),
+        vendor=dict(type="raw"),
+        device=dict(type="raw"),
     )
     module = AnsibleModule(
         argument_spec=dict(

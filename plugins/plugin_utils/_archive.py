@@ -33,9 +33,12 @@ LEFTOVERS = (
 
 
 def files_below(source, exclude=LEFTOVERS):
-    """The files of a directory, relative to it, in an order that does not depend on the machine."""
+    """The files of a directory, relative to it, in an order that does not depend on the machine.
+
+    What is below a link to a directory is one of them: the daemons have a part of their code in module_utils.
+    """
     found = []
-    for directory, names, files in os.walk(source):
+    for directory, names, files in os.walk(source, followlinks=True):
         names[:] = sorted(name for name in names if not excluded(name, exclude))
         for name in files:
             path = os.path.join(directory, name)

@@ -15,6 +15,9 @@ import json
 import re
 import typing as t
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, selector
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import kind
+
 VARIABLE = "device_lending_leases"
 
 LEASE_KEYS = ("name", "owner", "device", "borrower")
@@ -26,18 +29,9 @@ GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS)
 BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS)
 CHOICES = {"on_loss": ("detach", "wait"), "attach_again": ("always", "once", "never")}
 GRACE_MAX = 3600
-SELECTOR_FORMS = (
-    "{'address': '0000:03:00.0'}, {'serial': '…'}, {'vendor': '8086', 'device': '0a54'} "
-    "or {'physical_function': {…}, 'index': 0}"
-)
-INDEX_MAX = 65535
-
 Plan = t.Dict[str, t.List[t.Dict[str, t.Any]]]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
-_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
-_SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
-_ID = re.compile(r"[0-9a-f]{4}\Z")
 _NUMBER = re.compile(r"[0-9]{1,5}\Z")
 
 
@@ -113,7 +107,7 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
             "Write [] to have all devices given back."
         )
     if not isinstance(leases, (list, tuple)):
-        raise PlanError(f"{VARIABLE} must be a list of leases, not {_kind(leases)}.")
+        raise PlanError(f"{VARIABLE} must be a list of leases, not {kind(leases)}.")
     by_name: dict[str, int] = {}
     by_device: dict[tuple[str, str], str] = {}
     result = []
@@ -126,8 +120,8 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
                 "Names identify leases on every host: give each its own."
             )
         by_name[name] = index
-        device = describe_selector(lease["device"])
-        other = by_device.setdefault((owner, device), name)
+        device = selector.show(lease["device"])
+        other = by_device.setdefault((owner, selector.key(lease["device"])), name)
         if other != name:
             raise PlanError(
                 f"{VARIABLE}: leases '{other}' and '{name}' both lend device {device} of host '{owner}'. "
@@ -137,20 +131,9 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
     return sorted(result, key=lambda lease: lease["name"])
 
 
-def describe_selector(device: t.Mapping[str, t.Any]) -> str:
-    """Say in one word which device a selector means; equal for equal selectors."""
-    if "index" in device:
-        return f"virtual function {device['index']} of {describe_selector(device['physical_function'])}"
-    if "address" in device:
-        return device["address"]
-    if "serial" in device:
-        return f"with serial {device['serial']}"
-    return f"{device['vendor']}:{device['device']}"
-
-
 def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any]:
     if not isinstance(item, t.Mapping):
-        raise PlanError(f"{VARIABLE}: entry {index} is {_kind(item)}; a lease is a mapping of {', '.join(LEASE_KEYS)}.")
+        raise PlanError(f"{VARIABLE}: entry {index} is {kind(item)}; a lease is a mapping of {', '.join(LEASE_KEYS)}.")
     where = f"{VARIABLE}: lease '{item['name']}'" if isinstance(item.get("name"), str) else f"{VARIABLE}: entry {index}"
     for key in item:
         if key not in LEASE_KEYS + LEASE_OPTIONS:
@@ -167,7 +150,7 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
     for role in ("owner", "borrower"):
         peer = item[role]
         if not isinstance(peer, str):
-            raise PlanError(f"{where}: {role} is {_kind(peer)}; it must be the inventory name of a host.")
+            raise PlanError(f"{where}: {role} is {kind(peer)}; it must be the inventory name of a host.")
         if peer not in known:
             raise PlanError(
                 f"{where}: {role} '{peer}' is not one of the fabric's hosts ({_listing(known)})"
@@ -180,7 +163,7 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         )
     reserve = item.get("reserve", False)
     if not isinstance(reserve, bool):
-        raise PlanError(f"{where}: reserve is {_kind(reserve)}; write true or false.")
+        raise PlanError(f"{where}: reserve is {kind(reserve)}; write true or false.")
     return {
         "name": str(name),
         "owner": str(item["owner"]),
@@ -197,7 +180,7 @@ def _policy(item: t.Mapping[str, t.Any], at_owner: str, at_borrower: str) -> dic
     grace = item.get("grace")
     if grace is not None:
         if not isinstance(grace, (int, float)) or isinstance(grace, bool) or not 0 <= grace <= GRACE_MAX:
-            raise PlanError(f"{at_owner}: grace is {_kind(grace)}; write a number of seconds from 0 to {GRACE_MAX}.")
+            raise PlanError(f"{at_owner}: grace is {kind(grace)}; write a number of seconds from 0 to {GRACE_MAX}.")
         given["grace"] = float(grace)
     for key, choices in CHOICES.items():
         value = item.get(key)
@@ -205,89 +188,29 @@ def _policy(item: t.Mapping[str, t.Any], at_owner: str, at_borrower: str) -> dic
             continue
         if not isinstance(value, str) or value not in choices:
             near = _near(value, choices) if isinstance(value, str) else ""
-            raise PlanError(f"{at_borrower}: {key} is {_kind(value)}; write one of {', '.join(choices)}{near}.")
+            raise PlanError(f"{at_borrower}: {key} is {kind(value)}; write one of {', '.join(choices)}{near}.")
         given[key] = str(value)
     return given
 
 
 def _selector(device: t.Any, where: str) -> dict[str, t.Any]:
-    if not isinstance(device, t.Mapping):
-        raise PlanError(f"{where}: device is {_kind(device)}; write one of {SELECTOR_FORMS}.")
-    keys = set(device)
-    if keys == {"address"}:
-        return {"address": _address(device["address"], where)}
-    if keys == {"serial"}:
-        serial = device["serial"]
-        if not isinstance(serial, str) or not serial.strip():
-            raise PlanError(f"{where}: device serial is {_kind(serial)}; write the serial number in quotes.")
-        return {"serial": str(serial).strip()}
-    if keys == {"vendor", "device"}:
-        return {key: _pci_id(device[key], key, where) for key in ("vendor", "device")}
-    if keys == {"physical_function", "index"}:
-        index = _index(device["index"], where)
-        physical = _selector(device["physical_function"], where)
-        if "index" in physical:
-            raise PlanError(f"{where}: a virtual function has no virtual functions; name a physical one.")
-        return {"physical_function": physical, "index": index}
-    found = ", ".join(sorted(str(key) for key in keys)) or "nothing"
-    raise PlanError(f"{where}: device has {found}; write exactly one of {SELECTOR_FORMS}.")
+    if isinstance(device, t.Mapping) and "index" in device:
+        device = dict(device, index=_index(device["index"]))
+    try:
+        return selector.parse(device)
+    except identifiers.IdentifierError as exc:
+        raise PlanError(f"{where}: {exc}.") from exc
 
 
-def _address(value: t.Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise PlanError(
-            f"{where}: device address is {_kind(value)}. YAML reads an unquoted PCI address as a number in base 60: "
-            'put it in quotes, as in address: "0000:03:00.0".'
-        )
-    address = str(value).strip().lower()
-    if _SHORT_ADDRESS.match(address):
-        raise PlanError(f"{where}: device address '{value}' has no domain; write '0000:{address}'.")
-    if not _ADDRESS.match(address):
-        raise PlanError(
-            f"{where}: device address '{value}' is not a PCI address; "
-            "write domain:bus:slot.function as `lspci -D` shows it, such as '0000:03:00.0'."
-        )
-    return address
-
-
-def _index(value: t.Any, where: str) -> int:
+def _index(value: t.Any) -> t.Any:
     # What comes from -e or out of a template is a string.
-    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    if not _NUMBER.match(text) or int(text) > INDEX_MAX:
-        raise PlanError(f"{where}: device index {value!r} is not the number of a virtual function, counted from 0.")
-    return int(text)
-
-
-def _pci_id(value: t.Any, key: str, where: str) -> str:
-    # An unquoted 8086 arrives as a number; four decimal digits are unambiguous, anything else has lost something.
-    text = str(value).strip().lower() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    text = text[2:] if text.startswith("0x") else text
-    if not _ID.match(text):
-        raise PlanError(
-            f"{where}: device {key} {value!r} is not a PCI id; write four hexadecimal digits in quotes, "
-            f'as `lspci -n` shows them, such as {key}: "8086".'
-        )
-    return text
+    return int(value) if isinstance(value, str) and _NUMBER.match(value.strip()) else value
 
 
 def _hosts(hosts: t.Any) -> t.Collection[str]:
     if isinstance(hosts, str) or not isinstance(hosts, t.Iterable):
-        raise PlanError(f"hosts must be the list of the fabric's hosts, not {_kind(hosts)}; pass groups['…'].")
+        raise PlanError(f"hosts must be the list of the fabric's hosts, not {kind(hosts)}; pass groups['…'].")
     return {str(host) for host in hosts}
-
-
-def _kind(value: t.Any) -> str:
-    if value is None:
-        return "empty"
-    if isinstance(value, bool):
-        return f"the boolean {str(value).lower()}"
-    if isinstance(value, (int, float)):
-        return f"the number {value}"
-    if isinstance(value, str):
-        return f"the string '{value}'"
-    if isinstance(value, t.Mapping):
-        return "a mapping"
-    return "a list" if isinstance(value, (list, tuple)) else f"a {type(value).__name__}"
 
 
 def _listing(names: t.Iterable[str], limit: int = 8) -> str:

@@ -9,37 +9,29 @@ Private to the collection. Pure: no I/O, no Ansible.
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, iommu
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci import selector as selectors
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import LEAST_WINDOW
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sizes import words as size_words
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_host import (
+    check_build,
+    check_kernel,
+    check_security,
+    check_surroundings,
+)
+
 PAGE = 4096
 
-# Linux takes no DMA mask of fewer than 24 bits where no IOMMU translates, and ntb_lend limits it to the window.
-LEAST_WINDOW = 1 << 24
 
-
-def size_words(octets):
-    """A size the way people write it."""
-    value = octets
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB" or value % 1024:
-            return "%d %s" % (value, unit)
-        value //= 1024
-    return "%d B" % octets
-
-
-def selector_words(selector):
-    """A device selector the way people write it."""
-    if selector.get("physical_function"):
-        return "virtual function %s of %s" % (selector.get("index"), selector_words(selector["physical_function"]))
-    if selector.get("address"):
-        return selector["address"]
-    if selector.get("serial"):
-        return "with serial number %s" % selector["serial"]
-    return "with ID %s:%s" % (selector.get("vendor", "?"), selector.get("device", "?"))
-
-
-def normal_address(address):
-    """A PCI address with its domain, in lower case."""
-    address = str(address).lower()
-    return "0000:" + address if address.count(":") == 1 else address
+def normal_address(value):
+    """A PCI address in canonical form, or what is written in its place; check_links says what is wrong with that."""
+    try:
+        return identifiers.address(value)
+    except identifiers.IdentifierError:
+        return str(value)
 
 
 def whole_number(value):
@@ -50,111 +42,98 @@ def whole_number(value):
         return None
 
 
-def matching(selector, functions):
-    """The functions that a selector means."""
-    if selector.get("physical_function"):
-        physical = [function["address"] for function in matching(selector["physical_function"], functions)]
-        return [
-            function
-            for function in functions
-            if function.get("physical_function") in physical and function.get("virtual_index") == selector.get("index")
-        ]
-    if selector.get("address"):
-        wanted = normal_address(selector["address"])
-        return [function for function in functions if function["address"] == wanted]
-    if selector.get("serial"):
-        return [function for function in functions if selector["serial"] in function.get("serials", [])]
-    vendor = str(selector.get("vendor", "")).lower()
-    device = str(selector.get("device", "")).lower()
-    return [function for function in functions if function["vendor"] == vendor and function["device"] == device]
+def of(document: t.Mapping[str, t.Any]) -> Function:
+    """What selectors look at, of a function as preflight_info gives it."""
+    return Function(
+        address=document["address"],
+        vendor=document["vendor"],
+        device=document["device"],
+        class_code=document["class"],
+        serial=document.get("serial"),
+        physical_function=document.get("physical_function"),
+        virtual_index=document.get("virtual_index"),
+    )
+
+
+def matching(wanted, functions):
+    """The functions that a selector means. Raises IdentifierError."""
+    by_address = {function["address"]: function for function in functions}
+    found = selectors.matching(selectors.parse(wanted), map(of, functions))
+    return [by_address[function.address] for function in found]
+
+
+def is_translated(function):
+    """Whether an IOMMU translates what a function sends."""
+    return function.get("iommu_type") in iommu.TRANSLATED
+
+
+def bridges(probe):
+    """The NTB functions of a host."""
+    return [function for function in probe["functions"] if function.get("ntb")]
 
 
 class Findings:
-    """Collects what is wrong, each in words that name the host and say what to do."""
+    """Collects what is wrong, each in words that name the host and say what to do.
+
+    Each error has a scope: with "lease" only the leases that it names cannot work, with "peer" the other host of these does not
+    answer, and with "host" nothing on this host can be done.
+    """
 
     def __init__(self, host):
         self.host = host
         self.found = []
 
-    def error(self, message, *args):
-        self.found.append({"severity": "error", "message": "%s: %s" % (self.host, message % args)})
+    def error(self, message, *args, leases=(), scope=None):
+        self._add("error", message % args, scope or ("lease" if leases else "host"), leases)
 
     def warning(self, message, *args):
-        self.found.append({"severity": "warning", "message": "%s: %s" % (self.host, message % args)})
+        self._add("warning", message % args, None, ())
+
+    def _add(self, severity, message, scope, leases):
+        words = "%s: %s" % (self.host, message)
+        self.found.append({"severity": severity, "message": words, "scope": scope, "leases": list(leases)})
 
 
-def check_kernel(findings, probe):
-    kernel = probe["kernel"]
-    if probe.get("machine") not in (None, "x86_64"):
-        findings.error(
-            "the machine is %s; ntb_lend composes interrupts for x86-64 only. Take the host out of the group.",
-            probe["machine"],
-        )
-    config = kernel.get("config")
-    if config is None:
-        findings.warning(
-            "the configuration of kernel %s cannot be read (/boot/config-%s, /proc/config.gz), so it was not checked.",
-            kernel["release"],
-            kernel["release"],
-        )
-        return
-    for option, why in (
-        ("CONFIG_MODULES", "modules cannot be loaded"),
-        ("CONFIG_PCI_MSI", "the interrupts of a borrowed device are messages"),
-    ):
-        if config.get(option) != "y":
+def check_iommu(findings, probe, plan, required, right):
+    """Whether an IOMMU translates the bridges, and what is lent. One that is there need not."""
+    functions = bridges(probe) + [right[grant["name"]] for grant in plan["grants"] if grant["name"] in right]
+    said = set()
+    for function in functions:
+        problem = tuple(function.get("uncontained") or ())
+        if not problem or problem in said:
+            continue
+        said.add(problem)
+        text, advice = problem
+        if required:
             findings.error(
-                "kernel %s has %s=%s: %s. Boot a kernel that has it.",
-                kernel["release"],
-                option,
-                config.get(option),
-                why,
+                "%s, and device_lending_require_iommu is true. To have it contained, %s; or set device_lending_require_iommu "
+                "to false.",
+                text,
+                advice,
+            )
+        elif plan["grants"]:
+            findings.warning(
+                "%s, so what is lent is not contained: its borrower can make it reach memory of this host. To contain it, %s.",
+                text,
+                advice,
             )
 
 
-def check_security(findings, probe, signed):
-    security = probe.get("security") or {}
-    config = probe["kernel"].get("config") or {}
-    reasons = []
-    if security.get("secure_boot"):
-        reasons.append("Secure Boot is on")
-    if security.get("lockdown") not in (None, "none"):
-        reasons.append("the kernel is locked down (%s)" % security["lockdown"])
-    if security.get("signatures_enforced") or config.get("CONFIG_MODULE_SIG_FORCE") == "y":
-        reasons.append("module signatures are enforced")
-    if reasons and not signed:
-        findings.error(
-            "%s, so the kernel will refuse a module that nobody signed. Set device_lending_kmod_signing_key and "
-            "device_lending_kmod_signing_certificate to a key that this host trusts, or turn Secure Boot off.",
-            " and ".join(reasons),
-        )
-
-
-def check_iommu(findings, probe, plan, required):
-    if (probe.get("iommu") or {}).get("units"):
-        return
-    if required:
-        findings.error(
-            "no IOMMU is in use, and device_lending_require_iommu is true. Turn it on in the firmware and boot with "
-            "intel_iommu=on, or set device_lending_require_iommu to false."
-        )
-    elif plan["grants"]:
-        findings.warning(
-            "no IOMMU is in use, so a lent device is not contained: its borrower can make it reach all memory of this "
-            "host. Boot with intel_iommu=on to contain it."
-        )
-
-
 def check_links(findings, probe, plan, hosts, links):
-    ntbs = {function["address"]: function for function in probe["functions"] if function.get("ntb")}
+    ntbs = {function["address"]: function for function in bridges(probe)}
     if not ntbs:
         findings.error(
             "no NTB function was found: no driver of Linux knows one of its %d PCI functions as a non-transparent bridge. "
             "Turn the bridge on in the firmware, or take the host out of the group.",
             len(probe["functions"]),
         )
+    check_bridges(findings, plan, ntbs, links)
     for link in links or []:
-        address = normal_address(link.get("ntb", ""))
+        try:
+            address = identifiers.address(link.get("ntb"), "ntb")
+        except identifiers.IdentifierError as error:
+            findings.error("device_lending_links: %s.", error)
+            continue
         if address not in ntbs:
             there = any(function["address"] == address for function in probe["functions"])
             findings.error(
@@ -181,21 +160,36 @@ def check_links(findings, probe, plan, hosts, links):
                 name,
                 peer,
                 ", ".join(sorted(str(other) for other in peers)),
+                leases=[name],
             )
+
+
+def check_bridges(findings, plan, ntbs, links):
+    """Bridges that lending does not work over. Of several, one that no link is declared for may stay unused."""
+    named = {normal_address(link.get("ntb")): link.get("peer") for link in links or []}
+    is_choice = not named and any(not function["ntb"].get("wrong") for function in ntbs.values())
+    for address, function in ntbs.items():
+        for text, advice in function["ntb"].get("wrong") or []:
+            if is_choice or (named and address not in named):
+                findings.warning("%s: to lend over it, %s.", text, advice)
+                continue
+            leases = [name for name, peer in wanted_peers(plan) if peer == named.get(address)]
+            findings.error("%s. %s%s.", text, advice[0].upper(), advice[1:], leases=leases)
+        lent = [grant["name"] for grant in plan["grants"] if named.get(address) in (None, grant["borrower"])]
+        if function["ntb"].get("untold") and lent and (address in named or not named):
+            text, advice = function["ntb"]["untold"]
+            findings.error("%s. %s%s.", text, advice[0].upper(), advice[1:], leases=lent)
 
 
 def check_windows(findings, probe, plan, links):
     """Whether DMA goes through the windows at all. Behind an IOMMU it does, whatever their size."""
-    if (probe.get("iommu") or {}).get("units"):
-        return
+    # A size of 0 is one that is not known, or does not matter.
     largest = {
-        function["address"]: max(function["ntb"]["windows"], default=0)
-        for function in probe["functions"]
-        if function.get("ntb")
+        function["address"]: 0 if is_translated(function) else max(function["ntb"]["windows"], default=0)
+        for function in bridges(probe)
     }
     for name, peer in wanted_peers(plan):
         ntbs = [normal_address(link.get("ntb", "")) for link in links or [] if link.get("peer") == peer]
-        # A size of 0 is one that is not known.
         if not ntbs or not all(0 < largest.get(ntb, 0) < LEAST_WINDOW for ntb in ntbs):
             continue
         findings.error(
@@ -206,6 +200,7 @@ def check_windows(findings, probe, plan, links):
             ntbs[0],
             size_words(largest[ntbs[0]]),
             size_words(LEAST_WINDOW),
+            leases=[name],
         )
 
 
@@ -264,6 +259,8 @@ def check_link_states(findings, probe, plan):
                 state,
                 message,
                 peer,
+                leases=[lease for lease, other in wanted_peers(plan) if other == peer],
+                scope="peer",
             )
         elif state == "handshake":
             findings.warning(
@@ -303,59 +300,34 @@ def live_addresses(probe):
     return found
 
 
-def known_functions(probe):
-    """The functions of a host, with the serial numbers that ownerd remembers of those it holds."""
-    serials = {}
-    for device in (probe.get("ownerd") or {}).get("devices") or []:
-        if device.get("serial"):
-            serials[device.get("address")] = device["serial"]
-    found = []
-    for function in probe["functions"]:
-        serial = serials.get(function["address"]) if function.get("driver") == "ntb_lend" else None
-        if serial and serial not in function.get("serials", []):
-            function = dict(function, serials=list(function.get("serials", [])) + [serial])
-        found.append(function)
-    return found
-
-
 def check_devices(findings, probe, plan, virtual_functions=None):
     """What is wrong with the devices that this host is to lend; gives those that are right by lease."""
-    functions = declare(findings, known_functions(probe), virtual_functions)
+    functions = declare(findings, probe["functions"], virtual_functions)
     live = live_addresses(probe)
+    by_address = {function["address"]: function for function in functions}
     taken: dict = {}
     right = {}
     for grant in plan["grants"]:
-        name, selector = grant["name"], grant["device"]
-        words = selector_words(selector)
-        found = matching(selector, functions)
-        if not found:
-            findings.error(
-                "lease %s: there is no device %s. Devices that could be lent: %s.", name, words, candidates(functions)
-            )
+        name = grant["name"]
+        try:
+            address = selectors.resolve(selectors.parse(grant["device"]), map(of, functions), findings.host).address
+        except (identifiers.IdentifierError, selectors.NotOneError) as error:
+            findings.error("lease %s: %s.", name, error, leases=[name])
             continue
-        if len(found) > 1:
-            findings.error(
-                "lease %s: %d devices match %s: %s. Name one by its address or serial number.",
-                name,
-                len(found),
-                words,
-                ", ".join(function["address"] for function in found),
-            )
-            continue
-        function = found[0]
-        address = function["address"]
+        function = by_address[address]
         if address in taken:
             findings.error(
                 "leases %s and %s both mean the device %s. Take one of them out of device_lending_leases.",
                 taken[address],
                 name,
                 address,
+                leases=[name],
             )
             continue
         taken[address] = name
-        reason = unlendable(function)
-        if reason:
-            findings.error("lease %s: device %s cannot be lent: %s.", name, address, reason)
+        never = function.get("never") or []
+        if never:
+            findings.error("lease %s: device %s cannot be lent: %s.", name, address, "; ".join(never), leases=[name])
             continue
         if live.get(name) != address and function.get("driver") != "ntb_lend":
             busy = list(function.get("busy") or [])
@@ -366,11 +338,24 @@ def check_devices(findings, probe, plan, virtual_functions=None):
                     name,
                     address,
                     "; ".join(busy),
+                    leases=[name],
                 )
                 continue
         right[name] = function
         for words in shortcomings(function):
             findings.warning("lease %s: device %s: %s.", name, address, words)
+    for address, name in taken.items():
+        physical = by_address[address].get("physical_function")
+        if physical in taken:
+            findings.error(
+                "lease %s means the virtual function %s, and lease %s its physical function %s, with which it goes. Take one of "
+                "them out of device_lending_leases.",
+                name,
+                address,
+                taken[physical],
+                physical,
+                leases=[name, taken[physical]],
+            )
     return right
 
 
@@ -378,15 +363,19 @@ def declare(findings, functions, wanted):
     """The functions of a host with the virtual ones that are declared and not there yet."""
     found = list(functions)
     for entry in wanted or []:
+        try:
+            wanted_device = selectors.parse(entry["device"])
+        except identifiers.IdentifierError as error:
+            findings.error("device_lending_virtual_functions: %s.", error)
+            continue
         physical = [
-            function for function in matching(entry["device"], functions) if not function.get("physical_function")
+            function for function in matching(wanted_device, functions) if not function.get("physical_function")
         ]
-        words = selector_words(entry["device"])
         if len(physical) != 1:
             findings.error(
                 "device_lending_virtual_functions: %d devices match %s. Name one by its address or serial number.",
                 len(physical),
-                words,
+                selectors.show(wanted_device),
             )
             continue
         function = physical[0]
@@ -410,7 +399,10 @@ def declare(findings, functions, wanted):
                 else "has no SR-IOV. Take it out of the list",
             )
             continue
-        for index in range(function.get("virtual_functions", 0), count):
+        there = [other for other in functions if other.get("physical_function") == function["address"]]
+        if there and len(there) != count:
+            check_unused(findings, function, there, count)
+        for index in range(len(there), count):
             found.append(
                 {
                     "address": "%s, virtual function %d" % (function["address"], index),
@@ -420,7 +412,6 @@ def declare(findings, functions, wanted):
                     "driver": None,
                     # What it will have is not known before it is there.
                     "bars": [{"index": 0, "size": PAGE, "memory": True}],
-                    "serials": [],
                     "physical_function": function["address"],
                     "virtual_index": index,
                 }
@@ -428,24 +419,21 @@ def declare(findings, functions, wanted):
     return found
 
 
-def unlendable(function):
-    """Why a function can never be lent, or None."""
-    if function.get("ntb"):
-        return "it is the bridge itself"
-    if function["class"].startswith("06"):
-        return "it is a bridge (class %s)" % function["class"]
-    if len(function["address"].split(":")[0]) > 4:
-        return "it is borrowed from another host itself"
-    bars = function.get("bars", [])
-    if bars and not any(entry["memory"] for entry in bars):
-        return "it has I/O port BARs only, and windows carry memory only"
-    if not bars:
-        return "it has no memory BAR"
-    if function.get("override", "") not in ("", "(null)", "ntb_lend"):
-        return "its driver_override reserves it for %s" % function["override"]
-    if function.get("virtual_functions") and function.get("driver") != "ntb_lend":
-        return "it has %d virtual functions, which go when it is lent" % function["virtual_functions"]
-    return None
+def check_unused(findings, physical, there, count):
+    """Whether a virtual function is lent or in use that goes because another number of them is wanted."""
+    for function in there:
+        busy = ["it is lent"] if function.get("driver") == "ntb_lend" else function.get("busy") or []
+        if busy:
+            findings.error(
+                "device_lending_virtual_functions: %s has %d virtual functions and shall have %d, which takes all of them away "
+                "first, but %s is in use: %s. Stop using it, or set count to %d.",
+                physical["address"],
+                len(there),
+                count,
+                function["address"],
+                "; ".join(busy),
+                len(there),
+            )
 
 
 def shortcomings(function):
@@ -458,24 +446,6 @@ def shortcomings(function):
     return found
 
 
-def candidates(functions):
-    """The functions that somebody may have meant, in words."""
-    words = [
-        "%s (%s:%s%s)"
-        % (
-            function["address"],
-            function["vendor"],
-            function["device"],
-            ", " + function["driver"] if function.get("driver") else "",
-        )
-        for function in functions
-        if not unlendable(function)
-    ]
-    if len(words) > 8:
-        words = words[:8] + ["and %d more" % (len(words) - 8)]
-    return ", ".join(words) or "none"
-
-
 def windows_towards(probe, peer, peers):
     """The sizes of the windows through which a peer would see this host's devices, and whose windows these are."""
     link = known_links(probe).get(peer)
@@ -485,13 +455,13 @@ def windows_towards(probe, peer, peers):
         for name, candidate in back.items():
             if name == probe.get("host") and candidate.get("windows"):
                 return [window["size"] for window in candidate["windows"]], peer
-        sizes = [function["ntb"]["windows"] for function in other["functions"] if function.get("ntb")]
+        sizes = [function["ntb"]["windows"] for function in bridges(other)]
         sizes = [windows for windows in sizes if windows]
         if sizes:
             return max(sizes, key=sum), peer
     if link and link.get("windows"):
         return [window["size"] for window in link["windows"]], "this host"
-    sizes = [function["ntb"]["windows"] for function in probe["functions"] if function.get("ntb")]
+    sizes = [function["ntb"]["windows"] for function in bridges(probe)]
     sizes = [windows for windows in sizes if windows]
     return (max(sizes, key=sum), "this host") if sizes else ([], None)
 
@@ -515,7 +485,7 @@ def bar_words(entry):
 
 def check_fit(findings, probe, plan, right, peers):
     """Whether the borrowers' windows can show the BARs of what is lent to them."""
-    translated = bool((probe.get("iommu") or {}).get("units"))
+    translated = any(map(is_translated, bridges(probe)))
     needs: dict = {}
     for grant in plan["grants"]:
         function = right.get(grant["name"])
@@ -539,6 +509,7 @@ def check_fit(findings, probe, plan, right, peers):
                     ", ".join(bar_words(entry) for entry in large) + (" is" if len(large) == 1 else " are"),
                     whose,
                     " and ".join(size_words(size) for size in windows),
+                    leases=[name],
                 )
                 continue
             bars = unreached(function, windows, translated)
@@ -555,6 +526,7 @@ def check_fit(findings, probe, plan, right, peers):
                     function["address"],
                     whose,
                     " and ".join(size_words(size) for size in windows),
+                    leases=[name],
                 )
                 continue
             low = min(starts + ([] if low is None else [low]))
@@ -568,6 +540,7 @@ def check_fit(findings, probe, plan, right, peers):
                     ", ".join(taken),
                     whose,
                     size_words(room),
+                    leases=[name],
                 )
             taken.append("lease " + name)
 
@@ -587,6 +560,7 @@ def check_releases(findings, probe, plan, force):
                 attachment["name"],
                 attachment["address"],
                 "; ".join(busy),
+                leases=[attachment["name"]],
             )
 
 
@@ -601,61 +575,8 @@ def check_quarantine(findings, probe, plan):
                 grant.get("address"),
                 grant.get("message") or "no reason given",
                 grant["name"],
+                leases=[grant["name"]],
             )
-
-
-def series_of(release):
-    """The version of a kernel release, and its series: 6.12.107+deb13-amd64 -> 6.12.107, 6.12."""
-    version = release
-    for separator in "+-":
-        version = version.split(separator)[0]
-    return version, ".".join(version.split(".")[:2])
-
-
-def check_build(findings, probe, build, build_host):
-    """Whether the build host can build modules for the kernel of this host."""
-    if not build:
-        return
-    release = probe["kernel"]["release"]
-    found = (build.get("kernels") or {}).get(release) or {}
-    version, series = series_of(release)
-    if not found.get("headers"):
-        findings.error(
-            "the build host %s has no headers of kernel %s, so no module can be built for it. Install "
-            "linux-headers-%s there, or boot this host with a kernel whose headers it has.",
-            build_host,
-            release,
-            release,
-        )
-    missing = sorted(name for name, there in (build.get("programs") or {}).items() if not there)
-    if missing:
-        findings.error(
-            "the build host %s has no %s. Install build-essential and xz-utils there.", build_host, ", ".join(missing)
-        )
-    if probe["kernel"].get("ntb_modules"):
-        return
-    sources = build.get("sources") or {}
-    if series not in sources:
-        findings.error(
-            "kernel %s ships no NTB drivers, and the build host %s has no linux-source-%s to build them from. Install "
-            "linux-source-%s there.",
-            release,
-            build_host,
-            series,
-            series,
-        )
-    elif sources[series] and sources[series] != version and not version.endswith(".0"):
-        # Releases such as 6.1.0-37-amd64 do not tell the version that they were built from.
-        findings.error(
-            "kernel %s ships no NTB drivers, and linux-source-%s on the build host %s is %s, not %s. Install the version "
-            "that the kernel was built from, or boot kernel %s.",
-            release,
-            series,
-            build_host,
-            sources[series],
-            version,
-            sources[series],
-        )
 
 
 def evaluate(
@@ -680,16 +601,18 @@ def evaluate(
     findings = Findings(host)
     probe = dict(probe, host=host)
     check_kernel(findings, probe)
-    check_security(findings, probe, signed)
-    check_iommu(findings, probe, plan, require_iommu)
+    check_surroundings(findings, probe)
+    check_security(findings, probe, signed, build, build_host)
     check_links(findings, probe, plan, hosts, links)
     check_windows(findings, probe, plan, links)
     announced_wrong(findings, probe, links)
+    right: dict = {}
     if check_daemons(findings, probe):
         check_link_states(findings, probe, plan)
         right = check_devices(findings, probe, plan, virtual_functions)
         check_fit(findings, probe, plan, right, peers or {})
         check_quarantine(findings, probe, plan)
         check_releases(findings, probe, plan, force)
+    check_iommu(findings, probe, plan, require_iommu, right)
     check_build(findings, probe, build, build_host)
     return sorted(findings.found, key=lambda finding: finding["severity"] != "error")

@@ -10,7 +10,7 @@ from .kept import Record
 
 HEADING = "## When it was seen"
 # What may change what is seen, beside the scenario itself.
-CODE = ("kmod", "lab/ntb", "daemon")
+CODE = ("kmod", "lab/ntb", "daemon", "plugins/module_utils/_pci")
 
 TEXT = f"""{HEADING}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from device_lending.config import HOST_NAME, PCI_ADDRESS
 from device_lending.mailbox.protocol import LEASE_NAME
-from device_lending.pci import selector
+from device_lending.pci import identifiers, selector
 
 Schema = dict[str, Any]
 
@@ -32,9 +32,9 @@ def _object(**properties: Schema) -> Schema:
 LEASE = _text(LEASE_NAME, example="scratch")
 HOST = _text(HOST_NAME, example="node-b")
 _ONE = (
-    _object(address=_text(selector.ADDRESS, example="0000:03:00.0")),
-    _object(serial=_text(selector.SERIAL, example="S5H2NS0N77")),
-    _object(vendor=_text(selector.ID, example="8086"), device=_text(selector.ID, example="0a54")),
+    _object(address=_text(identifiers.ADDRESS, example="0000:03:00.0")),
+    _object(serial=_text(identifiers.SERIAL, example="S5H2NS0N77")),
+    _object(vendor=_text(identifiers.ID, example="8086"), device=_text(identifiers.ID, example="0a54")),
 )
 _INDEX = {"type": "integer", "minimum": 0, "maximum": selector.INDEX_MAX, "examples": [0]}
 DEVICE: Schema = {
@@ -48,5 +48,5 @@ PARTS: dict[str, Schema] = {
     "host": _text(HOST_NAME, PCI_ADDRESS, example="node-b"),
     "device": _text(LEASE_NAME, PCI_ADDRESS, example="scratch"),
     "address": _text(PCI_ADDRESS, example="0000:03:00.0"),
-    "ntb": _text(re.compile(PCI_ADDRESS.pattern.replace("a-f", "A-Fa-f")), example="0000:01:00.0"),
+    "ntb": _text(identifiers.ADDRESS, example="0000:01:00.0"),
 }

@@ -43,7 +43,8 @@ class Operation:
     `answer` names the answer's form in api/answers.py, or is None for plain text; `media_type` says what it comes as.
     `run` gets the parts of the path and the numbers of the `query`, or None, by name and, with `body`, the checked
     request body as `body`; it returns a JSON document, or what is to be waited for until there is one, or a response.
-    It runs in a thread, as what it calls may block; waiting takes none. It may raise LendingError or KernelError.
+    It runs in a thread, as what it calls may block for a moment; waiting takes none. It may raise LendingError or
+    KernelError.
     """
 
     method: str
@@ -69,8 +70,8 @@ class Operation:
                     arguments["body"] = parse(text, self.body)
                 return self.run(**arguments)
 
-            found = await (threads.read(run) if self.method == "GET" else threads.change(run))
-            found = await threads.outcome(request, found)
+            serve = threads.read if self.method == "GET" else threads.change
+            found = await serve(request, run)
             if found is None:
                 return Response(status_code=204)  # for nobody
             return found if isinstance(found, Response) else JSONResponse(found)

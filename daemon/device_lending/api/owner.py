@@ -54,7 +54,7 @@ def create(
         return owner.put_grants([], removed=[name], purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def recall(name: str, body: bodies.RecallIn) -> Answer | Pending:
-        return {"message": owner.ban(name)} if body.ban else owner.recall(name, body.force, notify)
+        return owner.ban(name) if body.ban else owner.recall(name, body.force, notify)
 
     def hold(name: str, body: bodies.HoldIn) -> dict[str, Any]:
         return {"message": owner.hold(name, body.why)}
@@ -62,8 +62,8 @@ def create(
     def release(name: str) -> dict[str, Any]:
         return {"message": owner.release_hold(name, notify)}
 
-    def clear(device: str) -> dict[str, Any]:
-        return {"message": owner.clear(device, notify)}
+    def clear(device: str) -> Answer | Pending:
+        return owner.clear(device, notify)
 
     def unban(host: str) -> dict[str, Any]:
         return {"message": owner.unban(host)}

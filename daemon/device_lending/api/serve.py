@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -63,7 +62,8 @@ def listen(path: str, group: str | None) -> socket.socket:
 class Server(uvicorn.Server):  # type: ignore[misc]
     """Says READY=1 when requests are answered, and lets waiting requests end on SIGTERM.
 
-    `on_turn` runs in the event loop about twice a second.
+    `on_turn` runs in the event loop about twice a second, `on_exit` there before requests are waited for. Neither runs
+    in a handler of signals: that may come while this very thread has a lock which they need.
     """
 
     def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None], on_turn: Callable[[], None]) -> None:
@@ -83,10 +83,10 @@ class Server(uvicorn.Server):  # type: ignore[misc]
             self._on_turn()
             await asyncio.sleep(_LOOK_FOR_END)
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify("STOPPING=1")
         self._on_exit()
-        super().handle_exit(sig, frame)
+        await super().shutdown(sockets)
 
 
 def server(app: Starlette, on_exit: Callable[[], None], on_turn: Callable[[], None] = lambda: None) -> Server:
@@ -110,13 +110,15 @@ def server(app: Starlette, on_exit: Callable[[], None], on_turn: Callable[[], No
 
 def run(app: Starlette, path: str, group: str | None, on_exit: Callable[[], None], on_turn: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; the socket file is removed afterwards when it is still ours. Raises OSError."""
-    # Newer uvicorn raises the signal again once it has shut down; it must not cut the way down short.
+    made = server(app, on_exit, on_turn)
+    # uvicorn takes these over for as long as it runs. What comes before counts; what newer ones raise again once they
+    # have shut down must not cut the way down short.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)
+        signal.signal(number, made.handle_exit)
     sock = listen(path, group)
     mine = os.stat(path).st_ino
     try:
-        server(app, on_exit, on_turn).run(sockets=[sock])
+        made.run(sockets=[sock])
     finally:
         sock.close()
         with contextlib.suppress(OSError):

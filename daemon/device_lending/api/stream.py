@@ -76,8 +76,10 @@ class Stream(Response):
         disconnect = journal.changed.connect(wake.set)
         gone = asyncio.ensure_future(gone_of(receive))
         try:
-            while not (gone.done() or journal.stopped):
-                wake.clear()
+            while True:
+                wake.clear()  # before all that is looked at
+                if gone.done() or journal.stopped:
+                    break
                 found, number = journal.after(number, _AT_ONCE)
                 if found:
                     await _send(send, "".join(json.dumps(event) + "\n" for event in found))

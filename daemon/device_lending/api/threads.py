@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -17,7 +18,7 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.types import Receive
 
-from device_lending.pending import Pending
+from device_lending.pending import Pending, least
 
 T = TypeVar("T")
 
@@ -55,16 +56,16 @@ class Threads:
         self._looking = _Some(_LOOKING)
         self._waiting = 0
 
-    async def read(self, call: Callable[[], T]) -> T:
-        """Run what changes nothing."""
-        return await self._reading.run(call)
+    async def read(self, request: Request, call: Callable[[], Any]) -> Any:
+        """Run what changes nothing; what came of it, None when whoever asked has gone."""
+        return await self._answer(self._reading, request, call)
 
-    async def change(self, call: Callable[[], T]) -> T:
-        """Run what may take as long as a device takes."""
-        return await self._changing.run(call)
+    async def change(self, request: Request, call: Callable[[], Any]) -> Any:
+        """The same for what may change something. It waits for no device."""
+        return await self._answer(self._changing, request, call)
 
-    async def outcome(self, request: Request, found: Any) -> Any:
-        """What was found, or came of it; None when whoever asked has gone."""
+    async def _answer(self, some: _Some, request: Request, call: Callable[[], Any]) -> Any:
+        found = await some.run(call)
         if not isinstance(found, Pending):
             return found
         gone = asyncio.ensure_future(gone_of(request.receive))
@@ -73,7 +74,7 @@ class Threads:
             while isinstance(found, Pending):
                 if not await self._over(found, gone):
                     return None
-                found = await self._looking.run(found.outcome)
+                found = await some.run(found.outcome)
             return found
         finally:
             self._waiting -= 1
@@ -86,18 +87,24 @@ class Threads:
         disconnect = pending.changed.connect(again.set)
         end = None if pending.timeout is None else loop.time() + pending.timeout
         try:
-            while not await self._looking.run(pending.done):
+            while True:
+                is_done, due = await self._looking.run(partial(_look, pending))
                 left = None if end is None else end - loop.time()
-                if left is not None and left <= 0:
+                if is_done or (left is not None and left <= 0):
                     return True
+                left = least(left, due)
                 await asyncio.wait({again.future, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if gone.done():
                     return False
                 await asyncio.sleep(pause(self._waiting))
                 again.clear()
-            return True
         finally:
             disconnect()
+
+
+def _look(pending: Pending) -> tuple[bool, float | None]:
+    """Whether it is done; if not, in how many seconds it may be by itself."""
+    return (True, None) if pending.done() else (False, pending.due())
 
 
 class Wake:
@@ -108,8 +115,10 @@ class Wake:
         self.clear()
 
     def clear(self) -> None:
-        self._is_set = False
+        """Begin anew; what has changed before has to be looked at after it."""
+        # In this order: once nothing is set, the next one has to end the new future.
         self.future: asyncio.Future[None] = self._loop.create_future()
+        self._is_set = False
 
     def set(self) -> None:
         if not self._is_set:

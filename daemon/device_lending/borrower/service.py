@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from device_lending.borrower.attachment import (
     Ask,
     Attachment,
     Ended,
+    Event,
     Lease,
     Leave,
     Look,
@@ -39,8 +40,10 @@ from device_lending.borrower.releases import Releases
 from device_lending.borrower.renewals import Renewals, served
 from device_lending.borrower.table import Table
 from device_lending.borrower.telling import Telling
+from device_lending.borrower.unmet import Unmet
 from device_lending.clock import Clock
 from device_lending.config import Config
+from device_lending.config_space import ConfigSpaces
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.events.journal import Journal
@@ -51,7 +54,6 @@ from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.mailbox.protocol import Envelope, PeerError
 from device_lending.pci import busy
-from device_lending.pci import config as config_space
 from device_lending.pci.nodes import complete, driver_of, nodes
 from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots
@@ -101,6 +103,7 @@ class Borrower:
         self._put_lock = threading.Lock()
         self._look_lock = threading.Lock()
         self._patient = Patient(lambda address: busy.reasons(roots, address))
+        self._config_spaces = ConfigSpaces(roots, config.host, clock)
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
         self.telling = Telling(Journal("borrowerd", config.host, clock), clock)
@@ -113,6 +116,7 @@ class Borrower:
         self._renewals = Renewals(self.endpoint, self._lanes, clock, self._told)
         self._offers = Offers(self.endpoint, self._lanes, clock, self._peering)
         self._reachable: set[str] = set()
+        self._unmet = Unmet()
         self._has_looked = False
         self._load()
 
@@ -206,13 +210,13 @@ class Borrower:
         """How many leases are over whose owner has not acknowledged it."""
         return len(self._releases.pending())
 
-    def config_space(self, name: str) -> dict[str, str]:
+    def config_space(self, name: str) -> Pending:
         """The configuration space of a borrowed device, as this host sees it. Raises LendingError."""
         found = next((item for item in self._table.all() if item.name == name and item.address), None)
         if found is None or found.address is None:
             text = f"host {self.config.host} has no device of an attachment {name}; see devlend list"
             raise LendingError("no_device", text, status=404, name=name)
-        return config_space.document(self._roots, found.address, self.config.host)
+        return self._config_spaces.ask(found.address)
 
     def releases(self) -> list[dict[str, Any]]:
         """Leases that are over whose owner has not acknowledged it."""
@@ -503,6 +507,9 @@ class Borrower:
         with contextlib.suppress(kernel.NotLoaded):
             present = self._present()
             items += self._adopt(present, peerings)
+        for item, recall in self._unmet.take(items, self._clock.monotonic()):
+            self._table.apply(item.key, recall)
+            self._wake()  # whether it is in use was not looked at yet
         links: dict[int | None, kernel.Link] = {peering.link.id: peering.link for peering in peerings}
         usable = [(peering.peer, peering.link.id) for peering in peerings if peering.usable and peering.peer]
         self._reach({owner for owner, _link in usable})
@@ -627,8 +634,6 @@ class Borrower:
         if status.state == "returning":  # its notice did not arrive, or this daemon was restarted
             grace = self.config.recall_grace if status.grace is None else status.grace
             self._table.apply(key, Recall(now, epoch, grace))
-            with contextlib.suppress(kernel.KernelError):
-                self.look()
             self._wake()  # its time may be over before the look that is due
 
     def _doubt(self, key: tuple[str, str], epoch: int) -> None:
@@ -668,22 +673,23 @@ class Borrower:
             return None
         now = self._clock.monotonic()
         if envelope.kind == "lease.recall":
-            epoch, grace = protocol.epoch(envelope.body), protocol.seconds(envelope.body, "grace")
-            meant = self._of_link(link, epoch)
-            if not meant:  # after a lost store its device may be one that no look has found yet
-                with contextlib.suppress(kernel.KernelError):
-                    self.look()
-                meant = self._of_link(link, epoch)
-            for item in meant:
-                self._table.apply(item.key, Recall(now, epoch, grace))
+            recall = Recall(now, protocol.epoch(envelope.body), protocol.seconds(envelope.body, "grace"))
+            meant = self._of_link(link, recall.epoch)
+            if not meant:
+                self._unmet.put(link, recall)
+            is_news = self._note(meant, recall) or not meant
         else:
             waiting = [item for item in self._table.all() if item.state == "waiting" and item.wanted]
-            meant = [item for item in waiting if item.owner == envelope.host]
-            for item in meant:
-                self._table.apply(item.key, Offered(now))
-        if meant:
-            # What was heard is kept: the next look does what this one could not.
-            with contextlib.suppress(kernel.KernelError):
-                self.look()
+            is_news = self._note([item for item in waiting if item.owner == envelope.host], Offered(now))
+        if is_news:
             self._wake()
         return None
+
+    def _note(self, items: Iterable[Attachment], event: Event) -> bool:
+        """Tell attachments of what was heard; whether that is news, which the next look goes by. It takes no look:
+        however often a peer says something, there are no more of them than the one thread takes that looks."""
+        is_news = False
+        for item in items:
+            self._table.apply(item.key, event)
+            is_news |= self._table.get(item.key) != item
+        return is_news

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from device_lending.doctor.facts import Bridge, Facts
+from device_lending.doctor.facts import Facts
 from device_lending.doctor.finding import (
     BRIDGE,
     BRIDGE_DRIVER,
@@ -16,12 +16,9 @@ from device_lending.doctor.finding import (
     Finding,
 )
 from device_lending.paths import MODULE
+from device_lending.pci.bridges import Bridge, misplaced, untold, unusable
 from device_lending.pci.ntb import LEAST_WINDOW
 from device_lending.table import size
-
-# Ivy Bridge, Haswell and Broadwell: NTB_HWERR_SB01BASE_LOCKUP in drivers/ntb/hw/intel/ntb_hw_gen1.c.
-_UNSAFE = {f"{series}0{digit}" for series in ("0e", "2f", "6f") for digit in "def"}
-_FIRMWARE = 'turn the bridge\'s BARs and "Above 4G decoding" on in the firmware, and give the BARs a size there'
 
 
 def on_the_bus(facts: Facts) -> list[Finding]:
@@ -41,22 +38,13 @@ def on_the_bus(facts: Facts) -> list[Finding]:
 
 
 def _usable(facts: Facts, bridge: Bridge) -> Finding:
-    name = f"{bridge.address} ({bridge.vendor}:{bridge.device}, {bridge.family})"
-    if bridge.family == "ntb_hw_idt":
-        text = f"{name}: only the peer can set this bridge's translations, which is not supported"
-        return Finding(BRIDGE, WRONG, text, "use another bridge; docs/bridges.md says which work")
-    if bridge.family == "ntb_hw_intel" and bridge.device in _UNSAFE:
-        text = f"{name}: the scratchpads and doorbells of Ivy Bridge, Haswell and Broadwell are unsafe"
-        return Finding(BRIDGE, WRONG, text, "use another bridge; docs/bridges.md says which work")
-    if (
-        bridge.family == "switchtec"
-        and facts.answers.rows("grants", "ownerd")
-        and facts.modules.parameters.get("any_requester") == "N"
-    ):
-        text = f"{name}: the switch drops the DMA of devices that are not in its table of requesters, so none is lent"
-        advice = f"enter the devices with the vendor's tool, then load {MODULE} with any_requester=1"
-        return Finding(BRIDGE, WRONG, text, advice, ("any_requester=N",))
-    return Finding(BRIDGE, OK, f"{name} is on the bus")
+    problem = unusable(bridge)
+    if problem is not None:
+        return Finding(BRIDGE, WRONG, *problem)
+    told = untold(bridge, facts.modules.parameters.get("any_requester", ""))
+    if told is not None and facts.answers.rows("grants", "ownerd"):
+        return Finding(BRIDGE, WRONG, *told, ("any_requester=N",))
+    return Finding(BRIDGE, OK, f"{bridge.name} is on the bus")
 
 
 def windows(facts: Facts) -> list[Finding]:
@@ -73,23 +61,14 @@ def _windows(facts: Facts, bridge: Bridge) -> Finding:
         f"BAR {window.index}: {size(window.size)} at {'no address' if window.start is None else hex(window.start)}"
         for window in bridge.windows
     ) + tuple(f"the module takes a window of {size(octets)}" for octets in sizes)
-    for window in bridge.windows:
-        if window.start is None:
-            text = f"{bridge.address}: BAR {window.index}, a window of {size(window.size)}, has no address"
-            advice = 'turn "Above 4G decoding" on in the firmware, or make the window smaller there'
-            return Finding(WINDOWS, WRONG, text, advice, evidence)
-        if window.start % window.size:
-            text = (
-                f"{bridge.address}: BAR {window.index} lies at {hex(window.start)}, no multiple of {size(window.size)}"
-            )
-            return Finding(WINDOWS, WRONG, text, "update the firmware, or have it place the BARs anew", evidence)
+    problem = misplaced(bridge)
+    if problem is not None:
+        return Finding(WINDOWS, WRONG, *problem, evidence)
     sizes = sizes or [window.size for window in bridge.windows]
-    if not sizes and bridge.fixed:
-        return Finding(WINDOWS, WRONG, f"{bridge.address} has no window: no BAR of it has a size", _FIRMWARE, evidence)
     if not sizes:
         text = f"{bridge.address}: which BARs of a {bridge.family} bridge are windows is known when its link is there"
         return Finding(WINDOWS, UNKNOWN, text, "devlend links")
-    translated = bool(link["iommu"]) if link else facts.translated(bridge.address)
+    translated = bool(link["iommu"]) if link else facts.iommu.translates(bridge.address)
     if max(sizes) < LEAST_WINDOW and not translated:
         text = (
             f"{bridge.address}: the largest window is {size(max(sizes))}, and without an IOMMU no DMA goes through one "

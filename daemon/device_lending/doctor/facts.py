@@ -9,67 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device_lending.config import Config
+from device_lending.pci.bridges import Bridge
+from device_lending.pci.iommu import Iommu
+from device_lending.pci.security import Security
 
 _DAEMONS = ("ownerd", "borrowerd")
-# The types of an IOMMU group whose devices an IOMMU translates: Documentation/ABI/testing/sysfs-kernel-iommu_groups.
-_TRANSLATED = ("DMA", "DMA-FQ")
-
-
-@dataclass(frozen=True)
-class Window:
-    """A BAR that is a window; `start` is None when it has no address. Octets."""
-
-    index: int
-    start: int | None
-    size: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """An IOMMU group: its type as sysfs has it, "" when it cannot be read, and its functions with their drivers."""
-
-    number: str
-    kind: str
-    members: Mapping[str, str | None]
-
-    @property
-    def translated(self) -> bool:
-        """Whether an IOMMU translates what its devices send."""
-        return self.kind in _TRANSLATED
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """An NTB function. `family` is the driver that Linux has for it, `driver` the one it has, `client` who uses it.
-
-    `client` is None without one, and "" when the kernel shows no NTB device for the function. `fixed`: which BARs are
-    windows is known.
-    """
-
-    address: str
-    vendor: str
-    device: str
-    family: str
-    driver: str | None
-    client: str | None
-    windows: tuple[Window, ...]
-    fixed: bool
-
-
-@dataclass(frozen=True)
-class Security:
-    """Secure Boot, lockdown and signatures; None is what cannot be read."""
-
-    secure_boot: bool | None
-    lockdown: str | None
-    signatures_enforced: bool | None
-    trusted: tuple[str, ...] | None
-
-    @property
-    def enforced(self) -> list[str]:
-        """Why the kernel refuses modules without a signature, in words; empty when it does not."""
-        found = [f"the kernel is locked down ({self.lockdown})"] if self.lockdown not in (None, "none") else []
-        return found + (["module signatures are enforced"] if self.signatures_enforced else [])
 
 
 @dataclass(frozen=True)
@@ -154,7 +98,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of a host. `firmware_iommu` are ACPI tables that describe one; `groups` are by PCI function.
+    """All of a host.
 
     `overridden` are functions with a driver_override of ours, and the drivers they have.
     `dead_mounts`: (mount point, device) whose device is not there any more. `config` is None when it cannot be used;
@@ -165,9 +109,7 @@ class Facts:
     functions: int
     overridden: Mapping[str, str | None]
     bridges: tuple[Bridge, ...]
-    iommu_units: tuple[str, ...]
-    firmware_iommu: tuple[str, ...]
-    groups: Mapping[str, Group]
+    iommu: Iommu
     security: Security
     modules: Modules
     borrowed: tuple[Borrowed, ...]
@@ -177,10 +119,6 @@ class Facts:
     config_denied: bool
     answers: Answers
     serials: frozenset[str]
-
-    def translated(self, address: str) -> bool:
-        """Whether an IOMMU translates what a function sends."""
-        return address in self.groups and self.groups[address].translated
 
     def link(self, bridge: str) -> dict[str, Any] | None:
         """The link of a bridge as a daemon tells it, None when none does."""

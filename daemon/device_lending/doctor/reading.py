@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 from device_lending import config
 from device_lending.client import Client
-from device_lending.doctor import answers, hardware, modfiles, volumes
+from device_lending.doctor import answers, modfiles, volumes
 from device_lending.doctor.facts import Facts
 from device_lending.doctor.places import Places
 from device_lending.doctor.serials import known_serials
 from device_lending.doctor.tools import Runner
+from device_lending.pci import bridges, iommu, security
 from device_lending.pci.scan import Scanner
 from device_lending.pci.sysfs import text
 
@@ -24,19 +25,17 @@ def read(places: Places, clients: Mapping[str, Client], runner: Runner) -> Facts
     release = text(roots.proc / "sys/kernel/osrelease")
     settings, problem, denied = _config(places.config)
     answered = answers.ask(clients)
-    bridges = hardware.bridges(roots, functions)
+    found = bridges.bridges(roots, functions)
     told = {row["address"] for row in answered.rows("attachments", "borrowerd") or []}
     return Facts(
         release=release,
         functions=len(functions),
         overridden={row.address: row.driver for row in functions if row.override == "ntb_lend"},
-        bridges=bridges,
-        iommu_units=hardware.iommu_units(roots),
-        firmware_iommu=hardware.firmware_iommu(roots),
-        groups=hardware.groups(roots, functions),
-        security=hardware.security(roots),
+        bridges=found,
+        iommu=iommu.read(roots, functions),
+        security=security.read(roots),
         modules=modfiles.read(roots, places.modules, release, runner),
-        borrowed=volumes.borrowed(roots, [bridge.address for bridge in bridges], told),
+        borrowed=volumes.borrowed(roots, [bridge.address for bridge in found], told),
         dead_mounts=volumes.dead_mounts(roots),
         config=settings,
         config_problem=problem,

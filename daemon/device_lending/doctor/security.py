@@ -7,6 +7,7 @@ from __future__ import annotations
 from device_lending.doctor.facts import Facts, ModuleFile
 from device_lending.doctor.finding import OK, SECURITY, UNKNOWN, WRONG, Finding
 from device_lending.paths import MODULE
+from device_lending.pci.security import trusts
 
 _SIGN = (
     "set device_lending_kmod_signing_key and device_lending_kmod_signing_certificate to a key that this host trusts, "
@@ -27,7 +28,7 @@ def check(facts: Facts) -> list[Finding]:
         text = "the kernel takes modules without a signature"
         if security.secure_boot:
             text += ", although Secure Boot is on"
-        if security.secure_boot is not False and security.lockdown is None and security.signatures_enforced is None:
+        if security.is_hidden:
             return [Finding(SECURITY, UNKNOWN, "the kernel does not show what it enforces", "", evidence)]
         return [Finding(SECURITY, OK, text, "", evidence)]
     why = " and ".join(security.enforced)
@@ -47,7 +48,7 @@ def _file(file: ModuleFile, why: str, trusted: tuple[str, ...] | None, evidence:
     if file.signed is None or not file.signer or trusted is None:
         text = f"{why}; whether the kernel trusts who signed {file.path} cannot be seen"
         return Finding(SECURITY, UNKNOWN, text, f"modprobe {file.name} says it", evidence)
-    if any(key == file.signer or key.endswith(f": {file.signer}") for key in trusted):
+    if trusts(trusted, file.signer):
         return Finding(SECURITY, OK, f"{why}; {file.path} is signed by {file.signer}", "", evidence)
     text = f"{why}, and {file.path} is signed by {file.signer}, whom the kernel does not trust"
     advice = "mokutil --import CERTIFICATE.der, and confirm it at the console at the next boot"

@@ -9,11 +9,13 @@ from typing import Any
 
 from device_lending import kernel
 from device_lending.config import Config
-from device_lending.pci import busy, lendable
-from device_lending.pci import config as config_space
+from device_lending.pci import lendable
 from device_lending.pci.scan import Function, Scanner
 from device_lending.pci.sysfs import Roots
 from device_lending.store.owner import Lease
+
+# Why a function can never be lent, and why it is in use just now.
+Assessment = tuple[list[str], list[str]]
 
 
 class Devices:
@@ -41,10 +43,6 @@ class Devices:
         """All functions; those lent or reserved keep the serial number they had before."""
         return self._scanner.scan({**self._serials(), **{lease.address: lease.serial for lease in leases}})
 
-    def config_space(self, address: str, host: str) -> dict[str, str]:
-        """See pci.config.document."""
-        return config_space.document(self._roots, address, host)
-
     def assessor(self) -> Assessor:
         """A judge of functions by the present links and borrowed devices, to be used at once."""
         try:
@@ -56,7 +54,7 @@ class Devices:
 
 
 class Assessor:
-    """Judges functions; see lendable.reasons and busy.reasons."""
+    """Judges functions; see lendable."""
 
     def __init__(self, roots: Roots, ntbs: set[str], borrowed: set[str], stuck: Callable[[str], str]) -> None:
         self._roots = roots
@@ -69,16 +67,14 @@ class Assessor:
         return lendable.reasons(self._roots, function, self._ntbs, self._borrowed)
 
     def now(self, function: Function, probe: bool) -> list[str]:
-        """Why the function is in use just now; nothing uses a function bound to ntb_lend. See busy.reasons.
+        """Why the function is in use just now. See lendable.now.
 
         One at which something hangs is not looked at.
         """
         stuck = self._stuck(function.address)
-        if stuck or function.hangs:
-            return [stuck or "a driver or a reset of it does not end; see the kernel log"]
-        return [] if function.driver == "ntb_lend" else busy.reasons(self._roots, function.address, probe)
+        return [stuck] if stuck else lendable.now(self._roots, function, probe)
 
-    def decide(self, function: Function) -> tuple[list[str], list[str]]:
+    def decide(self, function: Function) -> Assessment:
         """`never` and `now` for a decision; the second is not asked for what can never be lent."""
         never = self.never(function)
         return never, [] if never else self.now(function, True)

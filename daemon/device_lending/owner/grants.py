@@ -8,15 +8,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from device_lending import selecting
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
+from device_lending.owner.devices import Assessment
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Grant, Lease
 
-# (why it can never be lent, why it is in use just now)
-Assess = Callable[[Function], "tuple[list[str], list[str]]"]
+Assess = Callable[[Function], Assessment]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def parse(items: Sequence[dict[str, Any]], host: str, removed: Iterable[str] = (
             )
         if name in grants:
             raise LendingError("duplicate_name", f"grant {name} is in the list twice; names are unique", name=name)
-        device = selector.parse(item["device"], name)
+        device = selecting.parse(item["device"], name)
         grants[name] = Grant(name, device, borrower, grace=item.get("grace"), reserve=item.get("reserve", False))
     return list(grants.values())
 
@@ -89,7 +90,7 @@ def plan(
     # What stays as it is need not be there: a device that is away stands in nobody's way.
     changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
     changed += [grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)]
-    addresses = {grant.name: selector.resolve(grant.device, functions, host, grant.name).address for grant in changed}
+    addresses = {grant.name: selecting.resolve(grant.device, functions, host, grant.name).address for grant in changed}
     after = {name: grant for name, grant in before.items() if not purge and name not in removed}
     after.update({grant.name: replace(grant, held="") for grant in wanted})
     _check_devices(after, addresses, functions, host)

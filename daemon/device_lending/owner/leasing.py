@@ -18,11 +18,11 @@ from dataclasses import replace
 from typing import NoReturn, ParamSpec
 
 from device_lending import kernel
+from device_lending.binding import Binder, BindError, DeviceGone, Step
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent, Link
 from device_lending.owner.telling import Telling
-from device_lending.pci.binding import Binder, BindError, DeviceGone, Step
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Lease, OwnerStore
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_lending.pci import identity
+from device_lending import identity
 from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots, names, text
 from device_lending.store import files
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 @dataclass(frozen=True)
 class Reservation:
-    """The function at `address` is reserved for a grant as long as it is the same device; see pci.identity.
+    """The function at `address` is reserved for a grant as long as it is the same device; see identity.
 
     `serial` may not be seen without its own driver, `number` can (pci.scan.Function); None where it has none.
     """

@@ -11,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from device_lending import kernel
+from device_lending import kernel, selecting
+from device_lending.binding import Binder, BindError
 from device_lending.clock import Clock, iso
 from device_lending.config import Config
+from device_lending.config_space import ConfigSpaces
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.events.journal import Journal
@@ -27,7 +29,8 @@ from device_lending.links import Announcements, Peering
 from device_lending.owner import grants, holds, quarantine
 from device_lending.owner import lease as machine
 from device_lending.owner.bans import Bans
-from device_lending.owner.devices import Assessor, Devices, document
+from device_lending.owner.devices import Assessment, Assessor, Devices, document
+from device_lending.owner.grants import Plan
 from device_lending.owner.leasing import DRIVER_LIMIT, Leasing
 from device_lending.owner.reconcile import Reconciler, snapshot
 from device_lending.owner.reserved import Reserved
@@ -36,7 +39,6 @@ from device_lending.owner.telling import Telling
 from device_lending.owner.turns import Turn, Turns
 from device_lending.owner.withdrawals import Runs, Withdrawals
 from device_lending.pci import selector
-from device_lending.pci.binding import Binder, BindError
 from device_lending.pci.nodes import driver_of
 from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots
@@ -80,6 +82,7 @@ class Owner:
         self._turns = turns or Turns(config.host, clock)
         self._reserving = Reserving(store, reserved, partial(driver_of, roots), clock)
         self._devices = Devices(roots, port, config, self._turns.stuck, self._reserving.serials)
+        self._config_spaces = ConfigSpaces(roots, config.host, clock)
         self.telling = Telling(Journal("ownerd", config.host, clock), clock)
         keeps = self._reserving.keeps
         self._leasing = Leasing(
@@ -114,9 +117,9 @@ class Owner:
         assessor = self._devices.assessor()
         return [document(function, assessor, names.get(function.address)) for function in self._devices.scan(leases)]
 
-    def config_space(self, address: str) -> dict[str, str]:
+    def config_space(self, address: str) -> Pending:
         """The configuration space of a function, as it has it."""
-        return self._devices.config_space(address, self.config.host)
+        return self._config_spaces.ask(address)
 
     def grants(self) -> list[dict[str, Any]]:
         leases = self._store.leases()
@@ -160,7 +163,7 @@ class Owner:
             message = self._message(lease) or grant.held
             return {**found, "address": lease.address, "state": "leased", "message": message}
         try:
-            function = selector.resolve(grant.device, functions, self.config.host, grant.name)
+            function = selecting.resolve(grant.device, functions, self.config.host, grant.name)
         except LendingError as error:
             return {**found, "message": error.message}
         found["address"] = function.address
@@ -248,42 +251,79 @@ class Owner:
         """Set `items` and take the names `removed` away, or with `purge` all others. All checks come first; what they
         refuse has changed nothing. The answer comes when the leases that go have ended."""
         wanted = grants.parse(items, self.config.host, removed)
-        while True:
+        if not dry_run:
+            self._reserving.retry(grant.name for grant in wanted)
+
+        def change(assessed: Mapping[str, Assessment]) -> Answer | Pending:
+            """With what has been found of functions, by address, whose turn it was."""
             current, leases = self._store.grants(), self._store.leases()
+            asked: dict[str, Function] = {}
+
+            def assess(function: Function) -> Assessment:
+                if function.address not in assessed:
+                    asked[function.address] = function
+                return assessed.get(function.address, ([], []))
+
             plan = grants.plan(
                 current,
                 leases,
                 wanted,
                 self._devices.scan(leases),
-                partial(self._decide, self._devices.assessor()),
+                assess,
                 self.config.host,
                 removed=removed,
                 purge=purge,
                 force=force,
             )
-            if not dry_run:
-                self._reserving.retry(grant.name for grant in wanted)
+            if asked:
+                return self._assessed(asked.values(), lambda found: change({**assessed, **found}))
             if dry_run or not plan.changed:
                 return plan.document()
             reserved = set(self._reserving.standing())
             with self._lock:
                 # What the plan rests on may have changed while it was made: devices were looked at for it.
-                if current == self._store.grants() and _rights(leases) == _rights(self._store.leases()):
+                is_old = current != self._store.grants() or _rights(leases) != _rights(self._store.leases())
+                if not is_old:
                     self._store.replace_grants(plan.after)
-                    break
+            return change({}) if is_old else self._granted(plan, reserved, notify)
+
+        return change({})
+
+    def _assessed(
+        self, functions: Iterable[Function], then: Callable[[dict[str, Assessment]], Answer | Pending]
+    ) -> Answer | Pending:
+        """Assessor.decide for each at its turn: two who open its disks at a time would disturb each other."""
+        assessor = self._devices.assessor()
+        begun = {
+            function.address: self._turns.begin(function.address, partial(self._assess, assessor, function))
+            for function in functions
+        }
+        return self._turns.when(
+            list(begun.values()), lambda: then({address: self._turns.result(turn) for address, turn in begun.items()})
+        )
+
+    def _granted(self, plan: Plan, reserved: set[str], notify: Notifier) -> Answer | Pending:
+        """What follows a change of grants; `reserved` are the functions that were before."""
         for action in plan.actions:
             log.info("grants: %s", action)
+        freed: list[Turn[None]] = []
 
         def settled() -> None:
             with contextlib.suppress(kernel.KernelError):
                 self.reconcile()  # a lease found in the kernel gets its grant's name before anybody asks for it
             for address in reserved - set(self._reserving.standing()):
                 with contextlib.suppress(LendingError):  # what hangs there is named already
-                    self._turns.run(address, partial(self._free, address))
+                    freed.append(self._turns.begin(address, partial(self._free, address)))
             for borrower in {grant.borrower for grant in plan.after}:
                 notify.offers_changed(borrower)
 
-        return self._begin(plan.ending, "its grant was revoked or changed", notify, settled, plan.document)
+        return self._begin(
+            plan.ending,
+            "its grant was revoked or changed",
+            notify,
+            settled,
+            lambda: self._turns.when(freed, plan.document),
+        )
 
     def recall(self, name: str, force: bool, notify: Notifier) -> Answer | Pending:
         """Take a device back and do not lend it again until its hold is released; {"message": what was done}.
@@ -313,13 +353,23 @@ class Owner:
                     device=lease.address,
                 )
         if not lease.live:
-            self._turns.run(lease.address, lambda: self._clear(lease))
-            return {"message": f"{lease.address} is healthy again and no longer quarantined"}
+            said = f"{lease.address} is healthy again and no longer quarantined"
+            return self._at_turn(lease.address, partial(self._clear, lease), lambda: {"message": said})
         if force:
-            self._turns.run(lease.address, lambda: self._end(lease, True, "recalled by force"))
-            return self._recalled(lease)
+            end = partial(self._end, lease, True, "recalled by force")
+            return self._at_turn(lease.address, end, lambda: self._recalled(lease))
         self._turns.refuse(lease.address)
         return self._begin([lease], "recalled", notify, lambda: None, lambda: self._recalled(lease))
+
+    def _at_turn(self, device: str, work: Callable[[], None], outcome: Callable[[], Answer]) -> Answer | Pending:
+        """Have it done at the device's turn; then `outcome`. What the work raises is the answer, too."""
+        turn = self._turns.begin(device, work)
+
+        def done() -> Answer:
+            self._turns.result(turn)
+            return outcome()
+
+        return self._turns.when([turn], done)
 
     def _recalled(self, lease: Lease) -> Answer:
         self._turns.refuse(lease.address)
@@ -348,7 +398,7 @@ class Owner:
         notify.offers_changed(grant.borrower)
         return done
 
-    def clear(self, name: str, notify: Notifier) -> str:
+    def clear(self, name: str, notify: Notifier) -> Answer | Pending:
         """Reset a quarantined device, by the name of its lease or its address, and check it again; see Leasing.clear.
 
         What was done, in words.
@@ -356,11 +406,14 @@ class Owner:
         with contextlib.suppress(kernel.KernelError):
             self.reconcile()  # its address may have changed
         lease = quarantine.named(name, self._store.leases(), self.config.host)
-        self._turns.run(lease.address, lambda: self._clear(lease))
-        notify.offers_changed(lease.borrower)
-        return f"{lease.address} of host {self.config.host} is healthy and no longer quarantined"
 
-    def ban(self, name: str) -> str:
+        def cleared() -> Answer:
+            notify.offers_changed(lease.borrower)
+            return {"message": f"{lease.address} of host {self.config.host} is healthy and no longer quarantined"}
+
+        return self._at_turn(lease.address, partial(self._clear, lease), cleared)
+
+    def ban(self, name: str) -> Answer | Pending:
         """Cut the borrower of a lease off, with all that it has, until `unban`; what was done, in words."""
         with self._lock:
             lease = self._live(name)
@@ -381,13 +434,17 @@ class Owner:
                 done = f"{host} was banned"
                 held = holds.text(done, row.name, self._clock.wall(), self.config.host)
                 self._reconciler.recall(row, "its borrower is banned", held, force=True)
-        left = self._end_all(mine, "its borrower is banned")
-        back = ", ".join(row.address for row in mine if row.epoch not in left)
-        taken = f", and {back} taken back" if back else ""
-        problems = "".join(f"; not taken back yet: {problem}" for problem in left.values())
-        return (
-            f"{host} is banned{taken}; devlend unban {host} on {self.config.host} lets it in again{problems}"
-        )
+        begun = self._begin_ends(mine, "its borrower is banned")
+
+        def banned() -> Answer:
+            left = self._failed(begun)
+            back = ", ".join(row.address for row in mine if row.epoch not in left)
+            taken = f", and {back} taken back" if back else ""
+            problems = "".join(f"; not taken back yet: {problem}" for problem in left.values())
+            again = f"devlend unban {host} on {self.config.host} lets it in again"
+            return {"message": f"{host} is banned{taken}; {again}{problems}"}
+
+        return self._turns.when([end for end in begun.values() if isinstance(end, Turn)], banned)
 
     def _banned(self, lease: Lease) -> str:
         """What a ban of the borrower of a lease is called by: its NTB function where nobody knows its name."""
@@ -436,7 +493,7 @@ class Owner:
         why: str,
         notify: Notifier,
         settled: Callable[[], None],
-        outcome: Callable[[], Answer],
+        outcome: Callable[[], Answer | Pending],
     ) -> Answer | Pending:
         """Recall leases and take them, one apart from the other; then `settled`, whether somebody waits or not."""
         with self._lock:
@@ -459,26 +516,35 @@ class Owner:
                 return
             # Over a dead link nobody can be asked, so there is nothing to wait for.
             if self._clock.monotonic() >= deadline or self._dead()(lease.link):
-                self._end_all([lease], f"{why}; not handed back in time")
+                end = partial(self._end, lease, True, f"{why}; not handed back in time")
+                try:
+                    self._turns.run(lease.address, end)
+                except LendingError as error:  # the regular look tries it again
+                    log.warning("%s", error)
                 return
             self._stopping.wait(_LOOK)
 
-    def _end_all(self, leases: Iterable[Lease], why: str) -> dict[int, LendingError]:
-        """Take devices back by force, all at once; what failed, by epoch, which the regular look tries again."""
-        begun: list[tuple[Lease, Turn[None]]] = []
-        failed: dict[int, LendingError] = {}
+    def _begin_ends(self, leases: Iterable[Lease], why: str) -> dict[int, Turn[None] | Exception]:
+        """Begin to take devices back by force, all at once; by epoch, or why it could not be begun."""
+        begun: dict[int, Turn[None] | Exception] = {}
         for lease in leases:
             try:
-                begun.append((lease, self._turns.begin(lease.address, partial(self._end, lease, True, why))))
+                begun[lease.epoch] = self._turns.begin(lease.address, partial(self._end, lease, True, why))
             except LendingError as error:
-                failed[lease.epoch] = error
-        for lease, turn in begun:
+                begun[lease.epoch] = error
+        return begun
+
+    def _failed(self, begun: Mapping[int, Turn[None] | Exception]) -> dict[int, Exception]:
+        """What failed of what was begun and is over, by epoch. The regular look tries it again."""
+        failed: dict[int, Exception] = {}
+        for epoch, end in begun.items():
             try:
-                self._turns.wait(turn)
-            except LendingError as error:
-                failed[lease.epoch] = error
-        for problem in failed.values():
-            log.warning("%s", problem)
+                if isinstance(end, Exception):
+                    raise end
+                self._turns.result(end)
+            except Exception as error:  # it is named; the others are served
+                failed[epoch] = error
+                log.warning("%s", error)
         return failed
 
     def returning(self) -> set[int]:
@@ -550,7 +616,7 @@ class Owner:
 
     def _resolve(self, grant: Grant) -> Function:
         functions = self._devices.scan(self._store.leases())
-        return selector.resolve(grant.device, functions, self.config.host, grant.name)
+        return selecting.resolve(grant.device, functions, self.config.host, grant.name)
 
     def _meant(self, name: str, host: str) -> str:
         """The address of the device that a lease has, or would have if it was given now."""
@@ -681,10 +747,6 @@ class Owner:
             )
         return peering
 
-    def _decide(self, assessor: Assessor, function: Function) -> tuple[list[str], list[str]]:
-        """Assessor.decide at the function's turn: two who open its disks at a time would disturb each other."""
-        return self._turns.run(function.address, partial(self._assess, assessor, function))
-
     # At a device's turn
 
     def _assess(self, assessor: Assessor, function: Function) -> tuple[list[str], list[str]]:
@@ -767,7 +829,7 @@ class Owner:
         for grant in due:
             live = self._live(grant.name)
             try:
-                address = selector.resolve(grant.device, functions, self.config.host, grant.name).address
+                address = selecting.resolve(grant.device, functions, self.config.host, grant.name).address
             except LendingError as error:
                 self._reserving.failed(grant.name, error.message)
                 continue

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
 from device_lending.kernel import KernelError
+from device_lending.pending import Answer, Pending, Signal
 
 log = logging.getLogger("device_lending.turns")
 T = TypeVar("T")
@@ -25,7 +26,10 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class Turn(Generic[T]):
-    """An operation on a device. `step` is what it is at since `since` (monotonic), for `limit` seconds at most."""
+    """An operation on a device. `step` is what it is at since `since` (monotonic), for `limit` seconds at most.
+
+    `refusal` is what who waits for it gets in the place of an outcome, although it may have one yet.
+    """
 
     device: str
     work: Callable[[], T]
@@ -36,19 +40,22 @@ class Turn(Generic[T]):
     done: bool = False
     result: T | None = None
     error: Exception | None = None
+    refusal: LendingError | None = None
 
 
 class Turns:
     """The operations under way and waiting, by device. `start` runs a function, by itself in a thread.
 
     No lock is held while an operation runs. One that has to hold a lock takes it within its turn, never before.
+    `changed` is fired whenever an operation comes to its next step or ends.
     """
 
     def __init__(self, host: str, clock: Clock, start: Callable[[Callable[[], None]], None] | None = None) -> None:
         self._host = host
         self._clock = clock
         self._start = start or _in_a_thread
-        self._changed = threading.Condition()
+        self.changed = Signal()
+        self._condition = threading.Condition()
         self._queues: dict[str, deque[Turn[Any]]] = {}
         self._ended: dict[str, int] = {}
         self._count = 0
@@ -56,9 +63,10 @@ class Turns:
 
     def stop(self) -> None:
         """End waits. What is at work goes on to the end of its step, where a daemon may be killed as well."""
-        with self._changed:
+        with self._condition:
             self._stopped = True
-            self._changed.notify_all()
+            self._condition.notify_all()
+        self.changed.fire()
 
     def run(self, device: str, work: Callable[[], T]) -> T:
         """Have it done at the device's turn and wait for that. Raises LendingError device_stuck, and what `work` does.
@@ -70,7 +78,7 @@ class Turns:
     def begin(self, device: str, work: Callable[[], T]) -> Turn[T]:
         """Have it done at the device's turn. Raises LendingError device_stuck, no_thread."""
         turn = Turn(device, work)
-        with self._changed:
+        with self._condition:
             self._refuse(device)
             queue = self._queues.setdefault(device, deque())
             queue.append(turn)
@@ -87,63 +95,94 @@ class Turns:
         text = f"{device} of host {self._host}: the system gives ownerd no thread: {problem}; it may have too many"
         refusal = LendingError("no_thread", text, status=503, device=device)
         log.warning("%s", text)
-        with self._changed:
+        with self._condition:
             for turn in self._queues.pop(device):
                 turn.done, turn.error = True, refusal
-            self._changed.notify_all()
+            self._condition.notify_all()
+        self.changed.fire()
         return refusal
 
     def wait(self, turn: Turn[T]) -> T:
-        """The outcome of what was begun; see `run`."""
-        with self._changed:
-            while not turn.done:
-                queue = self._queues[turn.device]
-                try:
-                    self._refuse(turn.device)
-                except LendingError:
-                    if turn is not queue[0]:
-                        queue.remove(turn)
-                    raise
-                left = queue[0].since + queue[0].limit - self._clock.monotonic()
-                self._changed.wait(min(max(left, 0.0), threading.TIMEOUT_MAX))
-        if turn.error is not None:
+        """The outcome of what was begun, waited for in this thread; see `run`."""
+        with self._condition:
+            while not self._is_over(turn):
+                self._condition.wait(min(self._left(turn), threading.TIMEOUT_MAX))
+        return self.result(turn)
+
+    def when(self, turns: Sequence[Turn[Any]], outcome: Callable[[], Answer | Pending]) -> Answer | Pending:
+        """`outcome` once all that was begun is over, of which it asks the `result`; waited for in no thread."""
+
+        def is_over() -> bool:
+            with self._condition:
+                return all(self._is_over(turn) for turn in turns)
+
+        def due() -> float | None:
+            with self._condition:
+                left = min((self._left(turn) for turn in turns if not self._is_over(turn)), default=0.0)
+            return None if left == float("inf") else left
+
+        return outcome() if is_over() else Pending(self.changed, is_over, outcome, due=due)
+
+    def result(self, turn: Turn[T]) -> T:
+        """The outcome of what is over. Raises LendingError device_stuck, and what its work has raised."""
+        if turn.done and turn.error is not None:
             raise turn.error
+        if not turn.done and turn.refusal is not None:
+            raise turn.refusal
         return cast(T, turn.result)
+
+    def _is_over(self, turn: Turn[Any]) -> bool:
+        """Whether who waits for an operation gets an answer: what waits behind one that hangs is not begun any more."""
+        if not turn.done and turn.refusal is None:
+            try:
+                self._refuse(turn.device)
+            except LendingError as error:
+                turn.refusal = error
+                queue = self._queues[turn.device]
+                if turn is not queue[0]:
+                    queue.remove(turn)
+        return turn.done or turn.refusal is not None
+
+    def _left(self, turn: Turn[Any]) -> float:
+        """Seconds until what is at work at its device takes too long."""
+        first = self._queues[turn.device][0]
+        return max(0.0, first.since + first.limit - self._clock.monotonic())
 
     def step(self, device: str, step: str, limit: float) -> None:
         """What the operation at a device comes to next ("resetting it"), and how many seconds that may take."""
-        with self._changed:
+        with self._condition:
             if self._stopped:
                 raise self._stopping(device)
             turn = self._queues[device][0]
             self._through(turn)
             turn.step, turn.since, turn.limit = step, self._clock.monotonic(), limit
-            self._changed.notify_all()
+            self._condition.notify_all()
+        self.changed.fire()
 
     def stuck(self, device: str) -> str:
         """What hangs at a device and since when, in words; "" when nothing does."""
-        with self._changed:
+        with self._condition:
             return self._hangs(device)
 
     def refuse(self, device: str) -> None:
         """Raise LendingError device_stuck where something hangs at the device."""
-        with self._changed:
+        with self._condition:
             self._refuse(device)
 
     def name(self) -> None:
         """Log what hangs, each once."""
-        with self._changed:
+        with self._condition:
             for device in self._queues:
                 self._hangs(device)
 
     def mark(self) -> int:
         """A moment for `quiet_since`."""
-        with self._changed:
+        with self._condition:
             return self._count
 
     def quiet_since(self, mark: int, device: str) -> bool:
         """Whether nothing is done to a device, nor has been since a moment."""
-        with self._changed:
+        with self._condition:
             return device not in self._queues and self._ended.get(device, 0) <= mark
 
     def _serve(self, device: str, queue: deque[Turn[Any]]) -> None:
@@ -158,7 +197,7 @@ class Turns:
                 if not self._stopped:
                     log.exception("device %s: %s failed", device, turn.step)
             finally:
-                with self._changed:
+                with self._condition:
                     turn.done = True
                     self._through(turn)
                     queue.popleft()
@@ -167,7 +206,8 @@ class Turns:
                     self._count += 1
                     self._ended[device] = self._count
                     is_last = not queue
-                    self._changed.notify_all()
+                    self._condition.notify_all()
+                self.changed.fire()
             if is_last:
                 return
 

@@ -44,7 +44,7 @@ class Withdrawals:
         epochs: Iterable[int],
         take: Callable[[int], None],
         settled: Callable[[], None],
-        outcome: Callable[[], Answer],
+        outcome: Callable[[], Answer | Pending],
     ) -> Answer | Pending:
         """Have `take` end each lease, unless that is under way, and then run `settled`; `outcome` tells how it went.
 

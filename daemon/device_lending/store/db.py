@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,8 @@ from device_lending.store.rows import bring
 
 log = logging.getLogger("device_lending.store")
 
+# Octets of the log that stay once all of it is in the database: it may have grown while another program read the store.
+_LOG_KEPT = 1 << 20
 # Milliseconds for another program that has locked the file.
 _PATIENCE = 2000
 _REMEDIES = {
@@ -142,10 +145,12 @@ class Database:
         if self.path == ":memory:":
             return
         try:
-            contents = files.read(self.path)
-            if contents:
-                with files.copy(contents) as copied, contextlib.closing(_connect(copied, 0)) as found:
-                    self._take(found, contents)
+            with files.reading(self.path):
+                files.check(self.path)
+                wal.check(self.path + files.LOG)
+            if files.present(self.path):
+                with files.copy(self.path) as copied, contextlib.closing(_connect(copied, 0)) as found:
+                    self._take(found, copied)
         except (Damaged, sqlite3.Error, ValueError, RecursionError) as error:
             self._unusable = str(error)
             self._memory.close()
@@ -153,13 +158,12 @@ class Database:
         except OSError as error:
             raise StoreError(f"store {self.path} cannot be read for now: {error}") from error
 
-    def _take(self, found: sqlite3.Connection, contents: dict[str, bytes]) -> None:
+    def _take(self, found: sqlite3.Connection, copied: str) -> None:
+        size = os.stat(copied).st_size
         examine(found, self._migrations)
         _busy, frames, _moved = found.execute("PRAGMA wal_checkpoint").fetchone()
-        problem = wal.damage(contents.get(files.LOG, b""), max(frames, 0))
-        if problem:
-            raise Damaged(problem)
-        if frames <= 0 and len(contents[""]) % found.execute("PRAGMA page_size").fetchone()[0]:
+        wal.check_rest(copied + files.LOG, max(frames, 0))
+        if frames <= 0 and size % found.execute("PRAGMA page_size").fetchone()[0]:
             raise Damaged("its last page is cut short")
         migrate(self._memory, self._migrations[: version(found)])
         bring(found, self._memory)
@@ -216,6 +220,7 @@ class Database:
     def _create(self) -> None:
         """A new file with all that is in memory. It has no log yet that a crash could part it from."""
         with files.fresh(self.path) as name, contextlib.closing(_connect(name, 0)) as made:
+            made.execute("PRAGMA journal_mode=MEMORY")  # what a crash leaves of it is no store
             migrate(made, self._migrations)
             made.execute("BEGIN")
             bring(self._memory, made)
@@ -227,6 +232,7 @@ class Database:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA journal_size_limit={_LOG_KEPT}")
             examine(connection, self._migrations)
             migrate(connection, self._migrations)
         except BaseException:

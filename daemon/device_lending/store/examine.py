@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 from collections.abc import Sequence
 
@@ -55,15 +56,21 @@ def examine(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
         )
     if number < 1:
         raise Damaged("there is no schema in it")
+    parts, wanted = _shape(tuple(migrations[:number]))
+    if _parts(connection) != parts:
+        raise Damaged(f"what is in it is not schema version {number}")
+    for table, its_columns in wanted.items():
+        if columns(connection, table) != its_columns:
+            raise Damaged(f"its table {table} is not that of schema version {number}")
+        _examine_values(connection, table, its_columns)
+
+
+@functools.cache
+def _shape(migrations: tuple[str, ...]) -> tuple[list[tuple[str, str]], dict[str, list[tuple[object, ...]]]]:
+    """What a schema consists of, and the columns of each of its tables."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
-        migrate(model, migrations[:number])
-        if _parts(connection) != _parts(model):
-            raise Damaged(f"what is in it is not schema version {number}")
-        for table in tables(model):
-            wanted = columns(model, table)
-            if columns(connection, table) != wanted:
-                raise Damaged(f"its table {table} is not that of schema version {number}")
-            _examine_values(connection, table, wanted)
+        migrate(model, migrations)
+        return _parts(model), {table: columns(model, table) for table in tables(model)}
 
 
 def columns(connection: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:

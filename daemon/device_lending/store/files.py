@@ -11,7 +11,6 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from device_lending.store.examine import Damaged
 
@@ -19,8 +18,11 @@ LOG = "-wal"
 _PARTS = ("", LOG, "-shm")
 # A store of a thousand grants has a hundredth of it.
 _LONGEST = 1 << 26
-# In memory first; None is Python's choice.
+# Where copies are made, the first that has room; None is Python's choice. In memory, unless that would take much of it:
+# nothing bounds a log while another program reads the store.
 _PLACES = ("/dev/shm", None)  # noqa: S108 - the directory made there is for this user only
+_PLACES_FOR_MUCH = ("/var/tmp", None)  # noqa: S108 - so is this one
+_CHUNK = 1 << 20
 # What says nothing of the file.
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -45,42 +47,72 @@ def check(path: str) -> None:
         status = os.stat(name)
         if not stat.S_ISREG(status.st_mode):
             raise Damaged(f"{name} is not a file")
-        if status.st_size > _LONGEST:
+        if name == path and status.st_size > _LONGEST:
             raise Damaged(f"{name} has {status.st_size} octets, more than any store")
-    if os.path.lexists(path + LOG) and not os.path.lexists(path):
-        raise Damaged(f"{path + LOG} is there without it")
-
-
-def read(path: str) -> dict[str, bytes]:
-    """The contents of the database ("") and of its log; empty when there is no store. Raises Damaged, OSError."""
-    found = {}
-    try:
-        check(path)
-        # The log first: what a checkpoint moves meanwhile is then in both, and not in neither.
-        for part in (LOG, ""):
-            with contextlib.suppress(FileNotFoundError):
-                found[part] = Path(path + part).read_bytes()
-    except OSError as error:
-        if error.errno in _PASSING:
-            raise
-        raise Damaged(f"it cannot be read: {error}") from error
-    return found
+    left = [name for name in present(path) if name != path]
+    if left and not os.path.lexists(path):
+        raise Damaged(f"{left[0]} is there without it")
 
 
 @contextlib.contextmanager
-def copy(contents: dict[str, bytes]) -> Iterator[str]:
-    """Files with these contents for as long as the block runs. Raises OSError when there is no room for them."""
+def copy(path: str) -> Iterator[str]:
+    """The path of a copy of a store's database and log, if there are any, for as long as the block runs.
+
+    Raises Damaged where they cannot be read, OSError when there is no room for the copy.
+    """
     with contextlib.ExitStack() as stack:
-        for place in _PLACES:
+        places = _PLACES if sum(map(_size, _copied(path))) <= _LONGEST else _PLACES_FOR_MUCH
+        for place in places:
             try:
                 made = stack.enter_context(tempfile.TemporaryDirectory(prefix="device-lending-", dir=place))
-                for part, octets in contents.items():
-                    Path(made, f"store{part}").write_bytes(octets)
+                target = os.path.join(made, "store")
+                for name in _copied(path):
+                    _copy(name, target + name[len(path) :])
                 break
             except OSError:
                 if place is None:
                     raise
-        yield os.path.join(made, "store")
+        yield target
+
+
+def _copied(path: str) -> list[str]:
+    # The log first: what a checkpoint moves meanwhile is then in both, and not in neither.
+    return [path + LOG, path]
+
+
+def _size(name: str) -> int:
+    try:
+        return os.stat(name).st_size
+    except OSError:
+        return 0
+
+
+def _copy(name: str, target: str) -> None:
+    """Copy a file, if there is one, with little of it in memory at a time."""
+    with contextlib.ExitStack() as stack:
+        with reading(name):
+            try:
+                source = stack.enter_context(open(name, "rb", buffering=0))
+            except FileNotFoundError:
+                return
+        made = stack.enter_context(open(target, "wb", buffering=0))
+        while True:
+            with reading(name):
+                octets = source.read(_CHUNK)
+            if not octets:
+                return
+            made.write(octets)
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Take an error of a file for damage of it, unless it passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise
+        raise Damaged(f"{name} cannot be read: {error.strerror}") from error
 
 
 def set_aside(path: str) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from device_lending import selecting
 from device_lending.errors import LendingError
-from device_lending.pci import selector
 from device_lending.store import peers, values
 from device_lending.store.base import Store
 from device_lending.store.db import Database, unwritable
@@ -322,7 +322,7 @@ def _check(connection: sqlite3.Connection) -> None:
         values.host(f"the borrower of {grant.name}", grant.borrower)
         values.seconds(f"the grace of {grant.name}", grant.grace)
         try:
-            selector.parse(grant.device, grant.name)
+            selecting.parse(grant.device, grant.name)
         except LendingError as error:
             raise ValueError(error.message) from error
     for ban in values.read(connection, "bans", _ban):

@@ -44,11 +44,10 @@ CASES = (
     Case(
         "devices that cannot be lent",
         (
-            f"{OWNER}: lease absent: there is no device 0000:7f:00.0",
-            "lease unknown: there is no device with serial number NONE",
-            f"lease mounted: device {ROOT_DISK} is busy",
-            "is mounted on /",
-            f"lease bridge: device {BRIDGE} cannot be lent: it is the bridge itself",
+            f"{OWNER}: lease absent: host {OWNER} has no PCI function 0000:7f:00.0",
+            f"lease unknown: host {OWNER} has no PCI function serial NONE",
+            f"lease mounted: device {ROOT_DISK} cannot be lent: it holds this host's /",
+            f"lease bridge: device {BRIDGE} cannot be lent: it is the NTB function itself",
         ),
         (
             lease(name="absent"),

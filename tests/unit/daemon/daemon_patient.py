@@ -91,6 +91,7 @@ class Patient:
         self.install("ntb_lend")
         self.install("ntb_hw_amd")
         tree.write("sys/class/iommu/dmar0/version", "1:0\n")
+        self.processor("GenuineIntel")
         for number in ("259:7", "252:1"):
             tree.write(f"sys/dev/block/{number}/size", "8\n")
         self.bridge()
@@ -129,6 +130,10 @@ class Patient:
             aside.rename(home / "pci1ff00:00")
         self.group(NTB, "5")
         self.client("ntb_lend")
+
+    def processor(self, vendor: str) -> None:
+        """Whose processor it is."""
+        self.tree.write("proc/cpuinfo", f"processor\t: 0\nvendor_id\t: {vendor}\n")
 
     def client(self, name: str | None) -> None:
         """Who uses the bridge."""

@@ -15,10 +15,11 @@ from daemon_hosts import connect
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from device_lending import selecting
 from device_lending.api import bodies, forms, reading
 from device_lending.api.operation import parse
 from device_lending.errors import LendingError
-from device_lending.pci import selector
+from device_lending.pci import identifiers
 
 DEVICE = {"address": "0000:03:00.0"}
 
@@ -180,7 +181,7 @@ def fits(value, schema) -> bool:
 
 ODD = st.text(st.sampled_from(" 0123456789abcdefABCDEFx:.\n\t\x00é-_"), max_size=20)
 ADDRESS, ID, SERIAL = (
-    st.from_regex(pattern, fullmatch=True) for pattern in (selector.ADDRESS, selector.ID, selector.SERIAL)
+    st.from_regex(pattern, fullmatch=True) for pattern in (identifiers.ADDRESS, identifiers.ID, identifiers.SERIAL)
 )
 RIGHT = st.one_of(
     st.fixed_dictionaries({"address": ADDRESS}),
@@ -203,7 +204,7 @@ WHOLE = st.fixed_dictionaries({"physical_function": ANY, "index": INDEX})
 @example({**DEVICE, "more": ""})
 def test_the_description_of_a_device_is_what_is_taken(value):
     try:
-        selector.parse(value, "a")
+        selecting.parse(value, "a")
         taken = True
     except LendingError as error:
         assert error.code == "invalid_selector"

@@ -342,16 +342,67 @@ def test_what_is_unwanted_before_the_first_look_is_detached_before_it_is_release
     assert borrower.kernel.borrows == {} and "cut off" not in caplog.text
 
 
-def test_a_recall_finds_a_device_that_no_look_has_found_yet(fabric):
+def unknown(fabric):
+    """borrowerd has lost its store and not looked yet; (its service, what takes a recall of its device over a link)."""
     _owner, borrower = lend(fabric)
     epoch = borrower.attachment("scratch")["epoch"]
     lose_store(borrower)
     borrower.start_borrower(looks=False)
     served = borrower.borrowerd.parts.stop.__self__
-    body = {"name": "scratch", "epoch": epoch, "grace": 600.0}
-    served._serve(0, borrower.kernel.link_table[0].peer_epoch, Envelope("1", "lease.recall", "node-a", None, body))
+
+    def recall(epoch=epoch, grace=600.0):
+        body = {"name": "scratch", "epoch": epoch, "grace": grace}
+        envelope = Envelope("1", "lease.recall", "node-a", None, body)
+        served._serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
+
+    return served, recall
+
+
+def test_a_recall_finds_a_device_that_no_look_has_found_yet(fabric, monkeypatch):
+    served, recall = unknown(fabric)
+    recall()
+    assert served._table.all() == []  # it is the next look that finds it
+    woken = []
+    monkeypatch.setattr(served, "_wake", lambda: woken.append(True))
+    with monkeypatch.context() as patch:
+        patch.setattr(served._kernel, "borrowed", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            served.look()
+    served.look()
     (item,) = served._table.all()
-    assert item.recall_why == "recalled by node-a"
+    assert item.recall_why == "recalled by node-a" and woken
+
+
+def test_recalls_of_what_is_not_here_are_kept_for_their_time_and_not_without_end(fabric):
+    served, recall = unknown(fabric)
+    for epoch in range(1, 1000):
+        recall(epoch, grace=0.0)
+    assert sum(len(rows) for rows in served._unmet._recalls.values()) == 64
+    recall()
+    served.look()
+    (item,) = served._table.all()
+    assert item.recall_why == "recalled by node-a" and served._unmet._recalls == {}
+
+
+@pytest.mark.parametrize("kind", ["lease.recall", "offers.changed", "of nothing here"])
+def test_notices_have_a_look_taken_and_take_none_however_many_they_are(fabric, kind, monkeypatch):
+    _owner, borrower = lend(fabric, lease_ttl=600, recall_grace=600)
+    borrower.put_attachments(("other", "node-a"))
+    served, epoch = borrower.borrowerd.parts.stop.__self__, borrower.attachment("scratch")["epoch"]
+    borrower.borrowerd.parts.ticker.stop()
+    until(lambda: served._table.get(("node-a", "other")).state == "waiting")
+    looks, woken = [], []
+    monkeypatch.setattr(served, "_look", lambda in_use: looks.append(1))
+    monkeypatch.setattr(served, "_wake", lambda: woken.append(1))
+    name = "offers.changed" if kind == "offers.changed" else "lease.recall"
+    for number in range(400):
+        body = {"name": "scratch", "epoch": epoch + (1 + number if kind == "of nothing here" else 0), "grace": 600.0}
+        envelope = Envelope(f"n{number}", name, "node-a", None, body)
+        served._serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
+    assert looks == [] and woken
+    assert kind != "lease.recall" or len(woken) == 1  # what is known already is no news
+    served._told(("node-a", "scratch"), epoch, time.monotonic(), Status("returning", 60.0, 600.0))
+    assert looks == []
 
 
 def test_a_recall_has_the_next_look_taken_at_once(fabric, monkeypatch):

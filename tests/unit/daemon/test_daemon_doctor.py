@@ -71,6 +71,16 @@ def no_iommu(p):
     untranslated(p)
 
 
+def no_amd_iommu(p):
+    no_iommu(p)
+    p.processor("AuthenticAMD")
+
+
+def passed_through(p):
+    identity(NTB, "5")(p)
+    p.tree.write("proc/cmdline", "root=/dev/vda1 iommu=pt quiet\n")
+
+
 def no_iommu_but_firmware(p):
     no_iommu(p)
     p.tree.write("sys/firmware/acpi/tables/DMAR", "")
@@ -167,10 +177,12 @@ FAULTS = {
     "window without address": (
         lambda p: p.bridge(windows=(resource(0, 4 * GIB, 0x2014220C),)), "windows", "has no address", "Above 4G"),
     "window not aligned": (
-        lambda p: p.bridge(windows=(resource(1 << 29, GIB),)), "windows", "no multiple of 1G", "firmware"),
+        lambda p: p.bridge(windows=(resource(1 << 29, GIB),)), "windows", "no multiple of 1 GiB", "firmware"),
     "small window": (small, "windows", "largest window is 2M", "turn the IOMMU on"),
-    "no IOMMU": (no_iommu, "IOMMU", "no IOMMU is in use, and require_iommu is on", "VT-d"),
+    "no IOMMU": (no_iommu, "IOMMU", "no IOMMU is in use, and require_iommu is on", "intel_iommu=on"),
     "IOMMU of the firmware": (no_iommu_but_firmware, "IOMMU", "the firmware describes one (DMAR)", "intel_iommu=on"),
+    "no IOMMU of AMD's": (no_amd_iommu, "IOMMU", "no IOMMU is in use", "turn it on in the firmware (AMD-Vi, or IOMMU)"),
+    "passed through by the command line": (passed_through, "IOMMU", "type identity", "boot without iommu=pt"),
     "bridge passed through": (identity(NTB, "5"), "IOMMU", "the bridge 0000:01:00.0: its group has the type identity",
                               "iommu.passthrough=0"),
     "device passed through": (identity(NVME, "6"), "IOMMU", f"the granted device {NVME}", "iommu.passthrough=0"),

@@ -289,7 +289,7 @@ class Reader:
         try:
             for line in self.file:
                 self.lines.append(line)
-                if line.startswith(b"{"):
+                if line.startswith(b"{") and line.endswith(b"\n"):  # its end may cut one short
                     self.events.append(json.loads(line))
         except OSError:
             pass

@@ -13,7 +13,8 @@ from test_daemon_cli import DEVICE, devlend
 from device_lending.client import Failed
 from device_lending.errors import LendingError
 from device_lending.granting import selector
-from device_lending.owner.service import Owner
+from device_lending.owner.turns import Turns
+from device_lending.owner.withdrawals import Withdrawals
 from device_lending.store.owner import Grant, OwnerStore
 
 ADDRESS = DEVICE["address"]
@@ -104,10 +105,10 @@ def test_a_recall_goes_on_where_a_daemon_was_killed_after_it_had_put_the_grant_o
     borrower.stop_borrower()
 
     def killed(*_arguments, **_named):
-        raise LendingError("killed", "killed")
+        raise RuntimeError("killed")
 
-    for name in ("_begin", "_end", "_end_all"):
-        monkeypatch.setattr(Owner, name, killed)
+    for place in (Turns, Withdrawals):
+        monkeypatch.setattr(place, "begin", killed)
     with pytest.raises(Failed, match="killed"):
         owner.ownerd.client.call("POST", "/v1/leases/scratch/recall", how, 30)
     owner.stop_owner()

@@ -13,9 +13,10 @@ from daemon_tree import BAR_64, BusBinder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device_lending import selecting
+from device_lending.binding import BindError, DeviceGone
 from device_lending.errors import LendingError
-from device_lending.pci import blocks, busy, lendable, selector
-from device_lending.pci.binding import BindError, DeviceGone
+from device_lending.pci import blocks, busy, lendable
 from device_lending.pci.nodes import complete, nodes
 from device_lending.pci.scan import Bar, Scanner, bars_of, serial_in_config
 
@@ -39,7 +40,7 @@ def test_functions_are_read_from_sysfs(tree):
     tree.add_function("0000:04:00.0", "8086", "1533", "020000", "igb", config=dsn(0x0011223344556677))
     found = scan(tree)
     assert (found[NVME].serial, found[NVME].driver, found[NVME].class_code) == ("SER-1", "nvme", "010802")
-    assert found[NVME].bars == (Bar(0, 0x4000, 4),)
+    assert found[NVME].bars == (Bar(0, 0x4000, 4, 0xFE000000),)
     assert found["0000:04:00.0"].serial == "00-11-22-33-44-55-66-77"
     assert found["0000:04:00.0"].override is None
 
@@ -100,7 +101,22 @@ def test_capability_loops_end(offset, following):
 
 def test_bars_show_size_and_kind():
     text = "0x000000000000c000 0x000000000000c01f 0x0000000000040101\n" + BAR_64 + "\n"
-    assert bars_of(text) == (Bar(0, 32, 1), Bar(1, 0x4000, 4))
+    assert bars_of(text) == (Bar(0, 32, 1, 0xC000), Bar(1, 0x4000, 4, 0xFE000000))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0x0000000000000000 0x0000000000003fff 0x0000000000140204",
+        "0x00000000fe000000 0x00000000fe003fff 0x0000000020140204",
+    ],
+    ids=["no address", "the kernel says so"],
+)
+def test_a_bar_that_nobody_placed_is_told_and_not_lent(tree, line):
+    tree.add_function(NVME, resource=(line,))
+    assert scan(tree)[NVME].bars == (Bar(0, 0x4000, 4, 0, placed=False),)
+    (reason,) = why(tree)
+    assert "BAR 0 (16 KiB) has no address" in reason and "Above 4G decoding" in reason
 
 
 @pytest.mark.parametrize(
@@ -109,25 +125,32 @@ def test_bars_show_size_and_kind():
         ({"address": "0000:03:00.0"}, {"address": "0000:03:00.0"}),
         ({"address": "03:00.0"}, {"address": "0000:03:00.0"}),
         ({"address": "10000:AB:00.7"}, {"address": "10000:ab:00.7"}),
+        ({"address": "00000000:03:00.0"}, {"address": "0000:03:00.0"}),
+        ({"address": "0001FF00:00:00.0"}, {"address": "1ff00:00:00.0"}),
         ({"serial": " S1 "}, {"serial": "S1"}),
         ({"vendor": "0x8086", "device": "0A54"}, {"vendor": "8086", "device": "0a54"}),
     ],
 )
 def test_selectors_have_one_form(value, canonical):
-    assert selector.parse(value, "n") == canonical
-    assert selector.parse(canonical, "n") == canonical
+    assert selecting.parse(value, "n") == canonical
+    assert selecting.parse(canonical, "n") == canonical
 
 
 @pytest.mark.parametrize(
     ("value", "part"),
     [
-        ({}, "must be"),
-        ("x", "must be"),
+        ({}, "device has nothing; write exactly one of"),
+        ("x", "device is the string 'x'"),
         ({"adress": "x"}, "unknown selector key 'adress'"),
-        ({"address": "0000:03:00.0", "serial": "x"}, "alone"),
+        ({"address": "0000:03:00.0", "serial": "x"}, "write exactly one of"),
         ({"vendor": "8086"}, "vendor and device"),
-        ({"vendor": 8086, "device": "0a54"}, "put it in quotes"),
+        ({"vendor": 0x10DE, "device": "0a54"}, 'put it in quotes: "10de" for 0x10de or "4318" for 4318'),
+        ({"vendor": 0x8086, "device": "0a54"}, 'put it in quotes: "8086" for 0x8086'),
+        ({"address": 180.0}, "a number in base 60; put it in quotes"),
+        ({"address": "180.0"}, "a number in base 60; put it in quotes"),
+        ({"serial": 12}, "put it in quotes"),
         ({"address": "0000:03:00.8"}, "is not a PCI address"),
+        ({"address": "0000:03:20.0"}, "is not a PCI address"),
         ({"address": "../../x"}, "is not a PCI address"),
         ({"serial": ""}, "1 to 64"),
         ({"serial": "a\nb"}, "printable"),
@@ -136,7 +159,7 @@ def test_selectors_have_one_form(value, canonical):
 )
 def test_wrong_selectors_say_what_is_wrong(value, part):
     with pytest.raises(LendingError, match=part) as failure:
-        selector.parse(value, "scratch")
+        selecting.parse(value, "scratch")
     assert failure.value.code == "invalid_selector"
     assert "scratch" in failure.value.message
 
@@ -151,7 +174,7 @@ def test_a_missing_device_names_what_there_is(tree):
         ({"vendor": "8086", "device": "ffff"}, "functions of vendor 8086: 8086:1533 at 0000:04:00.0"),
     ):
         with pytest.raises(LendingError) as failure:
-            selector.resolve(wanted, functions, "node-a", "scratch")
+            selecting.resolve(wanted, functions, "node-a", "scratch")
         assert failure.value.code == "device_not_found"
         assert part in failure.value.message and "node-a" in failure.value.message
 
@@ -160,7 +183,7 @@ def test_an_ambiguous_device_names_the_candidates(tree):
     tree.add_function(NVME)
     tree.add_function("0000:04:00.0")
     with pytest.raises(LendingError, match="matches 2 functions") as failure:
-        selector.resolve({"vendor": "1b36", "device": "0010"}, scan(tree).values(), "node-a", "n")
+        selecting.resolve({"vendor": "1b36", "device": "0010"}, scan(tree).values(), "node-a", "n")
     assert NVME in failure.value.message and "0000:04:00.0" in failure.value.message
 
 
@@ -176,15 +199,15 @@ def with_virtual_functions(tree, count=2):
 @pytest.mark.parametrize("physical", [{"address": "0000:03:00.0"}, {"vendor": "8086", "device": "10c9"}])
 def test_a_virtual_function_is_selected_by_its_number(tree, physical):
     functions = with_virtual_functions(tree)
-    wanted = selector.parse({"physical_function": physical, "index": 1}, "nic")
-    assert selector.resolve(wanted, functions, "node-a", "nic").address == "0000:03:10.2"
+    wanted = selecting.parse({"physical_function": physical, "index": 1}, "nic")
+    assert selecting.resolve(wanted, functions, "node-a", "nic").address == "0000:03:10.2"
 
 
 def test_a_virtual_function_that_is_not_there_names_those_that_are(tree):
     functions = with_virtual_functions(tree)
-    wanted = selector.parse({"physical_function": {"address": "0000:03:00.0"}, "index": 2}, "nic")
+    wanted = selecting.parse({"physical_function": {"address": "0000:03:00.0"}, "index": 2}, "nic")
     with pytest.raises(LendingError, match=r"virtual function 2 of 0000:03:00\.0; it has these .*0000:03:10\.2"):
-        selector.resolve(wanted, functions, "node-a", "nic")
+        selecting.resolve(wanted, functions, "node-a", "nic")
 
 
 def test_a_physical_function_with_virtual_ones_cannot_be_lent(tree):
@@ -196,7 +219,7 @@ def test_a_physical_function_with_virtual_ones_cannot_be_lent(tree):
 
 def test_a_serial_matches_whatever_its_case(tree):
     tree.add_nvme(NVME, "abC")
-    assert selector.resolve({"serial": "ABc"}, scan(tree).values(), "h", "n").address == NVME
+    assert selecting.resolve({"serial": "ABc"}, scan(tree).values(), "h", "n").address == NVME
 
 
 def why(tree, ntbs=(), borrowed=(), address=NVME):

@@ -9,6 +9,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,7 @@ DAMAGES = {
     "text": replaced(lambda path: path.write_bytes(b"not a database, but long enough to be looked at" * 400)),
     "a directory": replaced(Path.mkdir),
     "a log without its database": log_only,
+    "shared memory without its database": lambda path: path.rename(f"{path}-shm"),
     "a log with another header": log_overwritten(0, 32),
     "a log of nothing it knows": lambda path: Path(f"{path}-wal").write_bytes(b"x" * 5000),
     "a log that is too short": lambda path: Path(f"{path}-wal").write_bytes(b"x"),
@@ -187,9 +189,10 @@ def test_a_damaged_store_is_set_aside_and_a_new_one_made(path, damage, caplog):
     with opened(path) as store:
         assert (store.grants(), store.leases()) == ([], [])
         kept = aside(path)[0]
+        name = str(kept).removesuffix("-wal").removesuffix("-shm")
         (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert said == store.trouble
-        for part in (f"store {path} could not be used: ", f"It is {str(kept).removesuffix('-wal')} now", "put again"):
+        for part in (f"store {path} could not be used: ", f"It is {name} now", "put again"):
             assert part in said
         assert store.unwritten == ""
         store.replace_grants(GRANTS[:2])
@@ -298,6 +301,80 @@ def test_what_is_in_the_log_is_read(path):
     killed(path)
     with opened(path) as store:
         assert [grant.held for grant in store.grants()[:3]] == ["first", "second", ""]
+
+
+def with_a_long_log(path, long=80):
+    """The store as it is found while another program reads it: in its log is all that was ever written meanwhile."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        for text in ("x" * (long << 20), "at last"):
+            connection.execute("UPDATE grants SET held = ? WHERE name = 'grant-000'", (text,))
+        copied = path.with_name("copied")
+        for part in ("", "-wal"):
+            shutil.copy(f"{path}{part}", f"{copied}{part}")
+    for part in ("", "-wal"):
+        Path(f"{copied}{part}").rename(f"{path}{part}")
+    assert Path(f"{path}-wal").stat().st_size > long << 20
+
+
+def test_a_long_log_is_no_damage_and_takes_no_memory(path, monkeypatch):
+    with_a_long_log(path)
+    places, copy = set(), files._copy
+
+    def copied(name, target):
+        places.add(Path(target).parent.parent)
+        copy(name, target)
+
+    monkeypatch.setattr(files, "_copy", copied)
+    monkeypatch.setattr(files, "_PLACES_FOR_MUCH", (str(path.parent),))
+    tracemalloc.start()
+    try:
+        store = OwnerStore(str(path))
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(store.grants()), store.grants()[0].held, store.trouble) == (len(GRANTS), "at last", "")
+    assert places == {path.parent} and peak < 16 << 20
+    store.close()
+    assert not aside(path)
+
+
+def test_a_long_log_with_a_change_that_is_not_sound_is_damage(path):
+    with_a_long_log(path)
+    overwritten(1 << 20, 5000)(Path(f"{path}-wal"))
+    with opened(path) as store:
+        assert "its log is not sound after" in store.trouble and "2 changes follow" in store.trouble
+
+
+def test_what_is_no_log_is_not_copied_however_long_it_is(path, monkeypatch):
+    with Path(f"{path}-wal").open("wb") as file:
+        file.write(random.Random(1).randbytes(4096))
+        file.truncate(1 << 40)
+    monkeypatch.setattr(files, "copy", None)
+    with opened(path) as store:
+        assert "the header of its log is not SQLite's" in store.trouble
+    assert len(aside(path)) == 2
+
+
+def test_a_database_that_is_longer_than_any_store_is_damage(path):
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    with opened(path) as store:
+        assert "more than any store" in store.trouble
+
+
+def test_the_log_is_short_again_once_no_other_program_reads_the_store(path):
+    store = OwnerStore(str(path))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM grants").fetchall()
+        for turn in range(40):
+            store.hold("grant-000", str(turn) * 200_000)
+        assert Path(f"{path}-wal").stat().st_size > 4 << 20
+    for turn in range(3):
+        store.hold("grant-000", str(turn))
+    assert Path(f"{path}-wal").stat().st_size <= 1 << 20
+    store.close()
 
 
 @pytest.mark.parametrize("damage", [overwritten(0, 100), cut(0), Path.unlink, replaced(Path.mkdir)])

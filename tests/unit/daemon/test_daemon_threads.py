@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
 import pytest
 from daemon_hosts import until
 from daemon_kernel import FakeKernel
@@ -30,6 +33,21 @@ def test_the_ticker_goes_on_where_it_is_not_known_when(monkeypatch):
     made.start()
     until(lambda: len(asked) > 3)
     made.stop()
+
+
+def test_a_ticker_that_is_woken_all_the_time_rests_as_long_as_it_looks():
+    looks = []
+
+    def look():
+        looks.append(time.monotonic())
+        made.wake()
+        time.sleep(0.2)
+
+    made = Ticker(look, lambda: 60.0, list)
+    made.start()
+    until(lambda: len(looks) == 5)
+    made.stop()
+    assert all(after - before > 0.38 for before, after in itertools.pairwise(looks))
 
 
 def test_the_watch_goes_on_where_it_cannot_listen_or_says_so_in_vain(tree):

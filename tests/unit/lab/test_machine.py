@@ -34,7 +34,7 @@ def test_one_that_does_not_listen_yet_is_asked_again(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "qmp.sock"))
         threading.Thread(target=serve, args=[listener], daemon=True).start()
-        with machine._first_session(MYSELF, time.monotonic() + 20, tmp_path) as monitor:
+        with machine._first_session(MYSELF, time.monotonic() + 300, tmp_path) as monitor:
             assert monitor.execute("query-status") == {"status": "inmigrate"}
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ import sys
 from tools.demo import children, fabric
 from tools.demo.__main__ import main
 children.PATIENCE = 1.0
+children.FORCE = 300.0
 fabric.PRIVATE = ()
 fabric.LAB = ("sh", sys.argv[1])
 sys.exit(main())
@@ -29,7 +31,7 @@ sys.exit(main())
 BUILDING = """\
 cd STATE
 case $1 in
-  up) sleep 100 & echo $! >>pids; setsid sleep 100 & echo $! >>pids
+  up) sleep 600 & echo $! >>pids; setsid sleep 600 & echo $! >>pids
       echo '[   0.0 s] building the roots' >&2
       wait ;;
   down) touch down ;;
@@ -43,7 +45,7 @@ case $1 in
   down) touch down ;;
 esac
 """
-SSH = "#!/bin/sh\necho $$ >>STATE/pids; sleep 100 & echo $! >>STATE/pids; touch STATE/ready; wait\n"
+SSH = "#!/bin/sh\necho $$ >>STATE/pids; sleep 600 & echo $! >>STATE/pids; touch STATE/ready; wait\n"
 LEASE = "{name: scratch, owner: node-a, borrower: node-b, device: {serial: S1}}"
 INVENTORY = f"all: {{children: {{ntb_fabric: {{vars: {{device_lending_leases: [{LEASE}]}}}}}}}}\n"
 
@@ -115,6 +117,7 @@ def test_a_fabric_that_ran_before_is_left(demo, tmp_path, changed):
     process = demo(UP.replace("CHANGED", json.dumps(changed)), "done in")
     while not (tmp_path / "ready").exists():
         assert process.poll() is None
+        time.sleep(0.02)
     process.terminate()
     said, status = ended(process)
     assert status == 128 + signal.SIGTERM
@@ -124,9 +127,11 @@ def test_a_fabric_that_ran_before_is_left(demo, tmp_path, changed):
 
 
 def test_when_nobody_reads_what_it_prints(demo, tmp_path):
-    process = demo(UP.replace("CHANGED", "true").replace("; echo '{", "; sleep 1; echo '{"), "node-a answers")
+    wait = "until [ -e closed ]; do sleep 0.1; done"
+    process = demo(UP.replace("CHANGED", "true").replace("; echo '{", f"; {wait}; echo '{{"), "node-a answers")
     process.stdout.close()
-    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+    (tmp_path / "closed").touch()
+    assert process.wait(timeout=300) == 128 + signal.SIGPIPE
     assert (tmp_path / "down").exists()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -16,9 +17,9 @@ from tools.family import Family
 # A child, a child of a child that is gone, and one in a session of its own, whose parent is there.
 SCRIPT = """\
 echo $$
-sleep 60 & echo $!
-(sleep 60 & echo $!)
-setsid sh -c 'echo $$; exec sleep 60' &
+sleep 600 & echo $!
+(sleep 600 & echo $!)
+setsid sh -c 'echo $$; exec sleep 600' &
 wait
 """
 
@@ -46,7 +47,7 @@ def leader_fixture():
 
 def test_all_that_a_process_has_started(leader):
     process, pids = leader(SCRIPT, 4)
-    stranger, others = leader("echo $$; exec sleep 60", 1)
+    stranger, others = leader("echo $$; exec sleep 600", 1)
     family = Family(process.pid)
     assert process.pid == pids[0]
     assert set(family.alive()) == set(pids)
@@ -63,12 +64,12 @@ def test_what_is_known_stays_known_when_its_parents_have_gone(leader):
     for pid in pids[1:]:
         os.kill(pid, signal.SIGKILL)
     while any(start_time(pid) for pid in pids):
-        pass
+        time.sleep(0.02)
     assert family.alive() == []
 
 
 def test_what_starts_later_belongs_to_it(leader):
-    process, pids = leader("trap 'sleep 60 & echo $!' USR1; echo $$; while :; do sleep 0.05; done", 1)
+    process, pids = leader("trap 'sleep 600 & echo $!' USR1; echo $$; while :; do sleep 0.05; done", 1)
     family = Family(process.pid)
     assert pids[0] in family.alive()
     process.send_signal(signal.SIGUSR1)
@@ -80,7 +81,7 @@ def test_what_starts_later_belongs_to_it(leader):
 
 
 def test_a_process_that_is_another_one_now_does_not(leader):
-    process, pids = leader("echo $$; exec sleep 60", 1)
+    process, pids = leader("echo $$; exec sleep 600", 1)
     family = Family(process.pid)
     # As if its id had been given anew.
     family._known[process.pid] += 1

@@ -59,8 +59,8 @@ def test_what_was_seen_before_the_code_changed_is_marked():
 
     assert [row[-1] for row in rows([seen("a", "c1"), seen("b", "c2")], older=older)] == ["**older**", ""]
     assert asked == [
-        ("c1", ["kmod", "lab/ntb", "daemon", "molecule/a"]),
-        ("c2", ["kmod", "lab/ntb", "daemon", "molecule/b"]),
+        ("c1", ["kmod", "lab/ntb", "daemon", "plugins/module_utils/_pci", "molecule/a"]),
+        ("c2", ["kmod", "lab/ntb", "daemon", "plugins/module_utils/_pci", "molecule/b"]),
     ]
 
 

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 
 from daemon_disk import Disk
@@ -153,7 +154,7 @@ class Seat:
     # Its files
 
     def back_up(self) -> None:
-        self.backup = files.read(self.path)
+        self.backup = {name[len(self.path) :]: Path(name).read_bytes() for name in files.present(self.path)}
 
     def roll_back(self) -> None:
         """Have the store of the backup, while the daemon does not run."""

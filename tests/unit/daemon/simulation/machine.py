@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_lending.binding import BindError, DeviceGone, untold
 from device_lending.clock import Clock
-from device_lending.pci.binding import BindError, DeviceGone, untold
 from device_lending.pci.scan import Bar, Function
 
 from .world import World

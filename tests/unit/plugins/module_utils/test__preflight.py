@@ -6,20 +6,22 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 
 import pytest
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernel_files import parse_config
 from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import (
-    Host,
     ask_daemon,
+    daemon,
     look,
     look_for_builds,
-    ntb_bars,
-    parse_config,
+)
+from ansible_collections.pcie.device_lending.plugins.module_utils._surroundings import (
     parse_dpkg_status,
-    parse_resource,
-    parse_serial,
+    python,
+    staged,
+    unwritable,
 )
 
 RELEASE = "6.12.107+deb13-amd64"
@@ -82,54 +84,7 @@ def tree(tmp_path):
 
 
 def host(tree):
-    return Host(tree.root, ask=lambda path, request: None, open_exclusive=False)
-
-
-def mount(tree, device, point, number):
-    tree.write("/proc/self/mountinfo", "26 1 %s / %s rw,relatime shared:1 - ext4 %s rw\n" % (number, point, device))
-
-
-def test_resource_gives_size_and_kind_of_each_bar():
-    text = (
-        "0x00000000f1000000 0x00000000f1003fff 0x0000000000140204\n"
-        "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
-        "0x000000000000c000 0x000000000000c07f 0x0000000000040101\n"
-    )
-    assert parse_resource(text) == [
-        {"index": 0, "start": 0xF1000000, "size": 0x4000, "memory": True, "prefetchable": False, "wide": True},
-        {"index": 2, "start": 0xC000, "size": 0x80, "memory": False, "prefetchable": False, "wide": False},
-    ]
-
-
-def extended(*capabilities):
-    config = bytearray(0x200)
-    for offset, header, body in capabilities:
-        struct.pack_into("<I", config, offset, header)
-        config[offset + 4 : offset + 4 + len(body)] = body
-    return bytes(config)
-
-
-def test_serial_is_found_behind_other_capabilities():
-    config = extended(
-        (0x100, 0x0001 | 1 << 16 | 0x140 << 20, b""),
-        (0x140, 0x0003 | 1 << 16, bytes.fromhex("efbeaddedec0adde")),
-    )
-    assert parse_serial(config) == "de-ad-c0-de-de-ad-be-ef"
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        b"",
-        b"\0" * 256,
-        b"\xff" * 4096,
-        extended((0x100, 0x0001 | 1 << 16 | 0x100 << 20, b"")),
-        extended((0x100, 0x0001 | 1 << 16 | 0x040 << 20, b"")),
-    ],
-    ids=["unreadable", "short", "gone", "loop", "backwards"],
-)
-def test_no_serial(config):
-    assert parse_serial(config) is None
+    return Host(tree.root)
 
 
 def test_config_options_that_are_not_there_are_off():
@@ -146,21 +101,7 @@ def test_only_installed_packages_count():
         "Package: python3-uvicorn\nStatus: deinstall ok config-files\nVersion: 1\n\n"
         "Package: python3-yaml-extra\nStatus: install ok installed\n"
     )
-    assert parse_dpkg_status(text, {"python3-yaml", "python3-uvicorn"}) == ["python3-yaml"]
-
-
-@pytest.mark.parametrize(
-    ("vendor", "device", "pci_class", "expected"),
-    [
-        ("1022", "148b", "068000", (2, 4)),
-        ("1022", "1480", "060000", None),
-        ("11f8", "4000", "068000", ()),
-        ("11f8", "4000", "058000", None),
-        ("10de", "148b", "030000", None),
-    ],
-)
-def test_ntb_functions_are_known_by_the_ids_of_their_drivers(vendor, device, pci_class, expected):
-    assert ntb_bars(vendor, device, pci_class) == expected
+    assert parse_dpkg_status(text, {"python3-yaml", "python3-uvicorn"}) == {"python3-yaml"}
 
 
 def test_look_at_a_fresh_host(tree):
@@ -168,79 +109,23 @@ def test_look_at_a_fresh_host(tree):
     assert found["kernel"]["config"]["CONFIG_PCI_MSI"] == "y"
     assert found["kernel"]["config"]["CONFIG_NTB"] == "n"
     assert found["kernel"]["ntb_modules"] is False
-    assert found["module"] is None
     assert found["ownerd"] is None
     assert found["missing_packages"] is None
     assert found["security"]["secure_boot"] is False
     ntb, nvme = found["functions"]
-    assert ntb["ntb"] == {"driver": "ntb_hw_amd", "windows": [1 << 32, 1 << 28]}
+    assert ntb["ntb"] == {"driver": "ntb_hw_amd", "windows": [1 << 32, 1 << 28], "wrong": [], "untold": None}
     assert nvme["driver"] == "nvme"
-    assert nvme["busy"] == []
+    assert nvme["never"] == nvme["busy"] == []
     assert "busy" not in ntb
-
-
-def test_a_mounted_partition_makes_a_device_busy(tree):
-    tree.write(tree.nvme + "/nvme/nvme0/serial", "lab-0001  \n")
-    tree.write(tree.nvme + "/nvme/nvme0/nvme0n1/dev", "259:0\n")
-    tree.write(tree.nvme + "/nvme/nvme0/nvme0n1/nvme0n1p1/partition", "1\n")
-    tree.write(tree.nvme + "/nvme/nvme0/nvme0n1/nvme0n1p1/dev", "259:1\n")
-    tree.link("/sys/block/nvme0n1", tree.root + tree.nvme + "/nvme/nvme0/nvme0n1")
-    mount(tree, "/dev/nvme0n1p1", "/srv", "259:1")
-    found = look(host(tree), RELEASE, "x86_64", selectors=[{"serial": "lab-0001"}])
-    assert found["functions"][1]["serials"] == ["lab-0001"]
-    assert found["functions"][1]["busy"] == ["/dev/nvme0n1p1 is mounted on /srv"]
-
-
-def test_a_namespace_of_a_multipath_subsystem_is_found(tree):
-    tree.write(tree.nvme + "/nvme/nvme0/nvme0c0n1/size", "1\n")
-    subsystem = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0"
-    tree.write(subsystem + "/nvme0n1/dev", "259:0\n")
-    tree.link(subsystem + "/nvme0", tree.root + tree.nvme + "/nvme/nvme0")
-    tree.link("/sys/class/nvme-subsystem/nvme-subsys0", tree.root + subsystem)
-    tree.link("/sys/block/nvme0n1", tree.root + subsystem + "/nvme0n1")
-    assert host(tree).block_devices(NVME) == ["nvme0n1"]
-    tree.write("/proc/swaps", "Filename Type Size Used Priority\n/dev/nvme0n1 partition 1 0 -2\n")
-    assert host(tree).busy(NVME) == ["/dev/nvme0n1 is swap space"]
-
-
-def test_a_volume_on_top_makes_a_device_busy(tree):
-    tree.write(tree.nvme + "/nvme/nvme0/nvme0n1/dev", "259:0\n")
-    tree.write(tree.nvme + "/nvme/nvme0/nvme0n1/holders/dm-0")
-    tree.write("/sys/block/dm-0/dm/name", "vg0-data\n")
-    tree.link("/sys/block/nvme0n1", tree.root + tree.nvme + "/nvme/nvme0/nvme0n1")
-    assert host(tree).busy(NVME) == ["/dev/nvme0n1 is used by vg0-data"]
-
-
-def test_an_interface_with_the_default_route_is_busy(tree):
-    nic = tree.function("0000:04:00.0", "8086", "10d3", "020000", [(0xF2000000, 0x20000, 0x40200)], driver="e1000e")
-    tree.write(nic + "/net/eth0/address", "52:54:00:12:34:56\n")
-    tree.write(
-        "/proc/net/route",
-        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
-        "eth0 00000000 0202000A 0003 0 0 0 00000000 0 0 0\n",
-    )
-    assert host(tree).busy("0000:04:00.0") == ["eth0 holds the default route"]
-
-
-def test_a_port_of_a_bridge_is_busy_once(tree):
-    nic = tree.function("0000:04:00.0", "8086", "10d3", "020000", [(0xF2000000, 0x20000, 0x40200)])
-    tree.write(nic + "/net/eth0/address", "52:54:00:12:34:56\n")
-    tree.link("/sys/class/net/eth0/master", "../br0")
-    tree.link("/sys/class/net/eth0/upper_br0", "../br0")
-    assert host(tree).busy("0000:04:00.0") == ["eth0 is a port of br0"]
-
-
-def test_a_lent_device_is_not_asked_what_uses_it(tree):
-    tree.function("0000:05:00.0", "1b36", "0010", "010802", [(0xF3000000, 0x4000, 0x140204)], driver="ntb_lend")
-    found = look(host(tree), RELEASE, "x86_64", selectors=[{"address": "0000:05:00.0"}])
-    assert found["functions"][2]["busy"] == []
 
 
 def test_secure_boot_and_lockdown_are_reported(tree):
     tree.write("/sys/firmware/efi/efivars/SecureBoot-8be4df61", b"\x06\0\0\0\x01")
     tree.write("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
     tree.write("/sys/module/module/parameters/sig_enforce", "N\n")
-    assert host(tree).security() == {"secure_boot": True, "lockdown": "integrity", "signatures_enforced": False}
+    found = look(host(tree), RELEASE, "x86_64")["security"]
+    assert (found["secure_boot"], found["lockdown"], found["signatures_enforced"]) == (True, "integrity", False)
+    assert found["enforced"] == ["the kernel is locked down (integrity)"]
 
 
 def test_daemons_are_asked_where_they_run(tree):
@@ -249,11 +134,11 @@ def test_daemons_are_asked_where_they_run(tree):
 
     def ask(path, request):
         asked.append(request)
-        return {request.rpartition("/")[2]: [request]}
+        return {request.rpartition("/")[2]: [{"asked": request}]}
 
-    found = look(Host(tree.root, ask=ask), RELEASE, "x86_64")
+    found = look(host(tree), RELEASE, "x86_64", ask=ask)
     assert found["borrowerd"] is None
-    assert found["ownerd"]["links"] == ["/v1/links"]
+    assert found["ownerd"]["links"] == [{"asked": "/v1/links"}]
     assert "/v1/devices" in asked
 
 
@@ -263,27 +148,37 @@ def test_a_silent_daemon(tree):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        found = Host(tree.root, ask=lambda path, request: ask_daemon(path, request, timeout=0.1)).daemon(
-            "ownerd", "/run/device-lending", ("status", "links")
+        found = daemon(
+            host(tree),
+            "ownerd",
+            "/run/device-lending",
+            ("status", "links"),
+            lambda path, request: ask_daemon(path, request, timeout=0.1),
         )
     assert found == {"unanswered": "GET /v1/status within 0.1 seconds"}
 
 
 def test_a_daemon_that_does_not_answer_is_none(tree):
     tree.write("/run/device-lending/ownerd.sock")
-    assert look(Host(tree.root, ask=lambda path, request: None), RELEASE, "x86_64")["ownerd"] is None
+    assert look(host(tree), RELEASE, "x86_64", ask=lambda path, request: None)["ownerd"] is None
 
 
 def test_build_host(tree):
     tree.write("/usr/src/linux-headers-%s/Makefile" % RELEASE)
+    tree.write("/lib/modules/6.12.1/build/Makefile")
+    tree.write("/usr/src/linux-headers-6.12.1/Makefile")
     tree.write("/usr/src/linux-source-6.12.tar.xz")
     tree.write(
         "/var/lib/dpkg/status",
         "Package: linux-source-6.12\nStatus: install ok installed\nPriority: optional\nVersion: 6.12.107-1\n\n",
     )
-    found = look_for_builds(host(tree), [RELEASE, "6.1.0-1-amd64"])
-    assert found["kernels"][RELEASE]["headers"] == "/usr/src/linux-headers-" + RELEASE
-    assert found["kernels"]["6.1.0-1-amd64"]["headers"] is None
+    found = look_for_builds(host(tree), [RELEASE, "6.12.1", "6.1.0-1-amd64"])
+    places = {release: (kernel["headers"], kernel["stray_headers"]) for release, kernel in found["kernels"].items()}
+    assert places == {
+        RELEASE: (None, "/usr/src/linux-headers-" + RELEASE),
+        "6.12.1": ("/lib/modules/6.12.1/build", None),
+        "6.1.0-1-amd64": (None, None),
+    }
     assert found["sources"] == {"6.12": "6.12.107"}
     assert not any(found["programs"].values())
 
@@ -293,5 +188,62 @@ def test_only_what_was_brought_whole_is_staged(tree):
     tree.write("/var/cache/device-lending-kmod-1/Makefile")
     tree.write("/var/cache/device-lending-kmod-2/.complete")
     tree.write("/var/cache/other.tar.gz")
-    assert host(tree).staged("/var/cache") == ["device-lending-daemon-1.tar.gz", "device-lending-kmod-2"]
-    assert host(tree).staged("/var/nowhere") == []
+    assert staged(host(tree), "/var/cache") == ["device-lending-daemon-1.tar.gz", "device-lending-kmod-2"]
+    assert staged(host(tree), "/var/nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("mounts", "expected"),
+    [
+        (("/ rw", "/usr ro"), ["/usr/local/bin"]),
+        (("/ rw", "/usr ro", "/usr/local rw"), []),
+        (("/ ro", "/var rw", "/opt rw", "/etc rw"), ["/lib/modules", "/usr/local/bin"]),
+        (("/ rw", "/ ro"), ["/etc", "/lib/modules", "/opt", "/usr/local/bin", "/var/lib"]),
+        ((), []),
+    ],
+)
+def test_directories_that_cannot_be_written_to(tree, mounts, expected):
+    lines = [
+        "%d 1 8:1 / %s,relatime shared:1 - ext4 /dev/vda1 rw" % (number, line) for number, line in enumerate(mounts)
+    ]
+    tree.write("/proc/self/mountinfo", "".join(line + "\n" for line in lines))
+    assert unwritable(host(tree)) == expected
+
+
+def test_a_link_to_another_file_system_is_followed(tree):
+    os.makedirs(tree.root + "/usr/lib/modules")
+    tree.link("/lib", tree.root + "/usr/lib")
+    tree.write("/proc/self/mountinfo", "1 1 8:1 / / rw - ext4 x rw\n2 1 8:1 / /usr rw - ext4 x ro\n")
+    assert unwritable(host(tree)) == ["/lib/modules", "/usr/local/bin"]
+
+
+def test_the_python_of_the_system_counts(tree):
+    tree.write("/usr/bin/python3.9")
+    tree.link("/usr/bin/python3", "python3.9")
+    assert python(host(tree)) == "3.9"
+
+
+def test_no_dpkg_matters_only_where_packages_are_wanted(tree):
+    assert look(host(tree), RELEASE, "x86_64")["missing_packages"] == []
+
+
+def test_ownerd_remembers_the_serial_of_a_device_it_holds(tree):
+    tree.function("0000:05:00.0", "1b36", "0010", "010802", [(0xF3000000, 0x4000, 0x140204)], driver="ntb_lend")
+    tree.write("/run/device-lending/ownerd.sock")
+    devices = {"devices": [{"address": "0000:05:00.0", "serial": "lab-0001"}]}
+    found = look(host(tree), RELEASE, "x86_64", selectors=[{"serial": "LAB-0001"}], ask=lambda path, request: devices)
+    assert found["functions"][2]["serial"] == "lab-0001"
+    assert found["functions"][2]["busy"] == []
+
+
+@pytest.mark.parametrize(("count", "is_asked"), [(2, False), (3, True), (0, True)])
+def test_virtual_functions_are_looked_at_where_they_would_go(tree, count, is_asked):
+    physical = tree.function("0000:05:00.0", "8086", "10c9", "020000", [(0xF3000000, 0x4000, 0x140204)])
+    for index in range(2):
+        address = "0000:05:10.%d" % index
+        home = tree.function(address, "8086", "10ca", "020000", [(0xF4000000, 0x4000, 0x140204)])
+        tree.link(home + "/physfn", "../0000:05:00.0")
+        tree.link("%s/virtfn%d" % (physical, index), "../" + address)
+    found = look(host(tree), RELEASE, "x86_64", virtual_functions=[({"address": "0000:05:00.0"}, count)])
+    there = [function for function in found["functions"] if function["physical_function"]]
+    assert [("busy" in function) for function in there] == [is_asked] * 2

@@ -136,6 +136,24 @@ def test_failures_are_explained(said, meaning):
 
 
 @pytest.mark.parametrize(
+    ("log", "meaning"),
+    [
+        (
+            "ntb_lend: `x' invalid for parameter `pool_size'",
+            "modprobe.d is wrong. The kernel's log says: ntb_lend: `x' inv",
+        ),
+        ("failed to validate module [ntb_lend] BTF: -22", "types of another kernel"),
+        ("Module has invalid ELF structures", "The file is damaged"),
+        ("ntb_lend: no bridge answers", "Look at the end of the kernel's log"),
+        ("", "Look at the end of the kernel's log"),
+    ],
+)
+def test_an_invalid_argument_is_explained_by_the_log(log, meaning):
+    older = "failed to validate module [other] BTF: -22\n" + "something else\n" * 5
+    assert meaning in explain("modprobe: ERROR: could not insert 'ntb_lend': Invalid argument", f"{older}{log}\n")
+
+
+@pytest.mark.parametrize(
     ("kind", "left", "right", "same"),
     [
         ("bool", "Y", "1", True),

@@ -4,7 +4,7 @@
 
 import pytest
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._virtual_functions import (
     RULES,
     VirtualFunctionsError,
@@ -22,7 +22,7 @@ class Machine:
 
     def __init__(self, base):
         self.base = base
-        self.host = Host(str(base), open_exclusive=False)
+        self.host = Host(str(base))
         self.function(PHYSICAL, sriov_totalvfs="7", sriov_numvfs="0", driver="igb")
 
     def function(self, address, driver=None, **attributes):
@@ -93,6 +93,17 @@ def test_what_nobody_declared_is_left_alone(machine):
 def test_the_number_of_lent_ones_does_not_change(machine):
     machine.create(1, driver="ntb_lend")
     assert "but lent are: 0000:03:10.0" in refused(machine, WANTED)
+
+
+def test_the_number_of_those_in_use_does_not_change(machine):
+    machine.create(1)
+    interface = machine.base / "sys/bus/pci/devices/0000:03:10.0/net/eth7"
+    interface.mkdir(parents=True)
+    (machine.base / "sys/class/net").mkdir(parents=True)
+    (machine.base / "sys/class/net/eth7").symlink_to(interface)
+    (interface / "master").symlink_to("../br0")
+    assert "0000:03:10.0 is in use: network interface eth7 is part of br0" in refused(machine, WANTED)
+    assert machine.number == "0"
 
 
 def test_more_than_the_device_has_is_refused(machine):

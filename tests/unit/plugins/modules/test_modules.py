@@ -49,9 +49,22 @@ def test_grants_without_daemon(capsys, socket):
     assert result["failed"] and "No daemon listens" in result["msg"]
 
 
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ({"vendor": 0x10DE, "device": "0010"}, '"10de" for 0x10de or "4318" for 4318'),
+        ({"address": 180.0}, "a number in base 60"),
+        ({"serial": 12}, "put it in quotes"),
+    ],
+)
+def test_grants_of_what_yaml_has_made_a_number(capsys, socket, device, words):
+    result = run(lease_grants, capsys, grants=[dict(GRANT, device=device)], socket=socket)
+    assert result["failed"] and words in result["msg"]
+
+
 def test_grants_with_an_ambiguous_selector(capsys, socket):
     result = run(lease_grants, capsys, grants=[dict(GRANT, device={"vendor": "8086"})], socket=socket)
-    assert result["failed"] and "selected by" in result["msg"]
+    assert result["failed"] and "write exactly one of" in result["msg"]
 
 
 def test_attachments_in_check_mode(capsys, socket):

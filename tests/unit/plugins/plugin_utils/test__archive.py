@@ -88,3 +88,12 @@ def test_an_empty_directory_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no files"):
         make(str(tmp_path / "empty"), str(tmp_path), "kmod")
+
+
+def test_what_a_link_to_a_directory_leads_to_is_in_the_archive(source, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "scan.py").write_text("")
+    (source / "pci").symlink_to("../shared")
+    with tarfile.open(make(str(source), str(tmp_path / "out"), "daemon")["path"]) as archive:
+        (member,) = [member for member in archive if member.name.endswith("/pci/scan.py")]
+    assert member.isreg()

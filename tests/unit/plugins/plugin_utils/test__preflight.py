@@ -11,9 +11,8 @@ import pytest
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight import (
     evaluate,
     matching,
-    series_of,
-    size_words,
 )
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_host import series_of
 
 RELEASE = "6.12.107+deb13-amd64"
 HOSTS = ["node-a", "node-b"]
@@ -24,8 +23,8 @@ NTB = {
     "class": "068000",
     "driver": None,
     "bars": [],
-    "serials": [],
-    "ntb": {"driver": "ntb_hw_amd", "windows": [1 << 32, 1 << 28]},
+    "iommu_type": "DMA-FQ",
+    "ntb": {"driver": "ntb_hw_amd", "windows": [1 << 32, 1 << 28], "wrong": []},
 }
 NVME = {
     "address": "0000:03:00.0",
@@ -34,7 +33,7 @@ NVME = {
     "class": "010802",
     "driver": "nvme",
     "bars": [{"index": 0, "size": 0x4000, "memory": True}],
-    "serials": ["lab-0001"],
+    "serial": "lab-0001",
     "busy": [],
 }
 PROBE = {
@@ -44,7 +43,15 @@ PROBE = {
         "config": {"CONFIG_MODULES": "y", "CONFIG_PCI_MSI": "y"},
         "ntb_modules": False,
     },
-    "security": {"secure_boot": False, "lockdown": "none", "signatures_enforced": False},
+    "python": "3.13",
+    "missing_packages": [],
+    "security": {
+        "secure_boot": False,
+        "lockdown": "none",
+        "signatures_enforced": False,
+        "enforced": [],
+        "trusted": None,
+    },
     "iommu": {"units": ["dmar0"]},
     "functions": [NTB, NVME],
     "ownerd": None,
@@ -85,16 +92,22 @@ def test_nothing_to_say_where_all_is_well(probe):
 
 
 def test_device_is_not_there(probe):
-    only(run(probe, lend({"address": "0000:09:00.0"})), "scratch", "0000:09:00.0", "0000:03:00.0 (1b36:0010, nvme)")
+    only(
+        run(probe, lend({"address": "0000:09:00.0"})),
+        "scratch",
+        "0000:09:00.0",
+        "host node-a has no PCI function",
+        "0000:03:00.0 (1b36:0010)",
+    )
 
 
 def test_serial_is_not_there(probe):
-    only(run(probe, lend({"serial": "other"})), "with serial number other")
+    only(run(probe, lend({"serial": "other"})), "no PCI function serial other", "lab-0001 at 0000:03:00.0")
 
 
 def test_several_devices_match(probe):
     probe["functions"].append(dict(NVME, address="0000:04:00.0"))
-    only(run(probe, lend({"vendor": "1b36", "device": "0010"})), "2 devices", "0000:03:00.0, 0000:04:00.0")
+    only(run(probe, lend({"vendor": "1b36", "device": "0010"})), "matches 2 functions", "0000:03:00.0, 0000:04:00.0")
 
 
 def test_two_leases_mean_one_device(probe):
@@ -112,40 +125,6 @@ def test_a_live_lease_does_not_make_its_own_device_busy(probe):
     probe["functions"][1].update(busy=["/dev/nvme0n1 is mounted on /srv"])
     probe["ownerd"] = {"leases": [{"name": "scratch", "address": "0000:03:00.0"}]}
     assert run(probe) == []
-
-
-def test_ownerd_remembers_the_serial_of_a_device_it_holds(probe):
-    probe["functions"][1].update(driver="ntb_lend", serials=[])
-    probe["ownerd"] = {"devices": [{"address": "0000:03:00.0", "serial": "lab-0001"}]}
-    assert run(probe, lend({"serial": "lab-0001"})) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"class": "060400"}, "it is a bridge"),
-        ({"bars": [{"index": 0, "size": 128, "memory": False}]}, "I/O port BARs only"),
-    ],
-)
-def test_devices_that_cannot_be_lent(probe, change, words):
-    probe["functions"][1].update(change)
-    only(run(probe), "0000:03:00.0 cannot be lent", words)
-
-
-@pytest.mark.parametrize(("override", "wrong"), [("vfio-pci", 1), ("ntb_lend", 0), ("(null)", 0), ("", 0)])
-def test_what_somebody_has_reserved_for_another_driver_cannot_be_lent(probe, override, wrong):
-    probe["functions"][1]["override"] = override
-    found = run(probe)
-    assert len(found) == wrong and all("reserves it for vfio-pci" in str(finding) for finding in found)
-
-
-def test_the_bridge_itself_cannot_be_lent(probe):
-    only(run(probe, lend({"address": "0000:01:00.0"})), "the bridge itself")
-
-
-def test_a_borrowed_device_cannot_be_lent_on(probe):
-    probe["functions"].append(dict(NVME, address="1ff00:00:00.0", serials=[]))
-    only(run(probe, lend({"address": "1ff00:00:00.0"})), "borrowed from another host")
 
 
 def test_no_bridge(probe):
@@ -178,19 +157,19 @@ def test_no_link_to_the_borrower(probe):
 
 
 def test_no_dma_goes_through_the_windows(probe):
-    windows(probe, 1 << 20, 1 << 12)["iommu"]["units"] = []
+    passed(windows(probe, 1 << 20, 1 << 12))
     plan = {"grants": [], "borrows": [{"name": "scratch", "owner": "node-b"}]}
     only(run(probe, plan), "lease scratch", "link to node-b", "NTB function 0000:01:00.0 is 1 MiB", "less than 16 MiB")
     assert run(windows(probe, 1 << 24, 1 << 12), plan) == []
     assert run(windows(probe), plan) == []
-    windows(probe, 1 << 20)["iommu"]["units"] = ["dmar0"]
+    windows(probe, 1 << 20)["functions"][0]["iommu_type"] = "DMA"
     assert run(probe, plan) == []
 
 
 def test_one_large_window_to_a_peer_is_enough(probe):
-    probe["iommu"]["units"] = []
+    passed(probe)
     small = dict(NTB, address="0000:02:00.0", ntb={"driver": "ntb_hw_amd", "windows": [1 << 20]})
-    probe["functions"].append(small)
+    probe["functions"].append(dict(small, iommu_type="identity"))
     plan = {"grants": [], "borrows": [{"name": "scratch", "owner": "node-b"}]}
     assert run(probe, plan, links=[*LINKS, {"ntb": "0000:02:00.0", "peer": "node-b"}]) == []
 
@@ -221,6 +200,14 @@ def region(start, size):
     return {"index": 0, "start": start, "size": size, "memory": True}
 
 
+def passed(probe):
+    """The IOMMU is there, and lets the bridge and the device pass without translating."""
+    for function in probe["functions"]:
+        function["iommu_type"] = "identity"
+        function["uncontained"] = ["the IOMMU does not translate it", "boot without iommu=pt"]
+    return probe
+
+
 def windows(probe, *sizes):
     probe["functions"][0]["ntb"]["windows"] = list(sizes)
     return probe
@@ -228,7 +215,7 @@ def windows(probe, *sizes):
 
 def test_bar_does_not_fit_the_windows_of_the_borrower(probe):
     probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 30)]
-    probe["iommu"]["units"] = []
+    passed(probe)
     small = windows(copy.deepcopy(PROBE), 1 << 28, 1 << 26)
     only(
         run(probe, peers={"node-b": small}),
@@ -238,19 +225,23 @@ def test_bar_does_not_fit_the_windows_of_the_borrower(probe):
 
 
 def test_a_bar_that_the_first_window_misses_must_fit_the_second(probe):
-    windows(probe, 1 << 28, 1 << 26)["iommu"]["units"] = []
+    passed(windows(probe, 1 << 28, 1 << 26))
     probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 27)]
     only(run(probe), "BAR 0 (128 MiB) of device 0000:03:00.0 cannot be reached", "256 MiB and 64 MiB")
 
 
 def test_all_bars_that_are_too_large_are_named(probe):
     windows(probe, 1 << 28, 1 << 26)
-    probe["functions"][1]["bars"] = [region(0, 1 << 29), dict(region(0, 1 << 30), index=2), dict(region(0, 4096), index=4)]
+    probe["functions"][1]["bars"] = [
+        region(0, 1 << 29),
+        dict(region(0, 1 << 30), index=2),
+        dict(region(0, 4096), index=4),
+    ]
     only(run(probe), "BAR 0 (512 MiB), BAR 2 (1 GiB) are larger than the NTB windows of this host")
 
 
 def test_a_bar_below_the_first_window_needs_no_second(probe):
-    windows(probe, 1 << 20, 1 << 32)["iommu"]["units"] = []
+    passed(windows(probe, 1 << 20, 1 << 32))
     probe["functions"][1]["bars"] = [region(0xF0000000, 1 << 27)]
     assert run(probe) == []
 
@@ -264,7 +255,7 @@ def test_behind_an_iommu_only_sizes_are_known(probe):
 
 
 def test_bars_of_several_leases_share_the_second_window(probe):
-    windows(probe, 1 << 28, 1 << 32)["iommu"]["units"] = []
+    passed(windows(probe, 1 << 28, 1 << 32))
     probe["functions"][1]["bars"] = [region(0x4000000000, 1 << 20)]
     probe["functions"].append(dict(NVME, address="0000:04:00.0", bars=[region(0x4008000000, 1 << 20)]))
     plan = lend({"address": "0000:03:00.0"})
@@ -291,26 +282,9 @@ def test_unreadable_kernel_configuration_is_a_warning(probe):
     only(run(probe, severity="warning"), "cannot be read")
 
 
-@pytest.mark.parametrize(
-    "security",
-    [{"secure_boot": True}, {"lockdown": "integrity"}, {"signatures_enforced": True}],
-)
-def test_unsigned_modules_where_signatures_are_wanted(probe, security):
-    probe["security"].update(security)
-    only(run(probe), "device_lending_kmod_signing_key")
-    assert run(probe, signed=True) == []
-
-
 def test_other_machine(probe):
     probe["machine"] = "aarch64"
     only(run(probe), "aarch64")
-
-
-def test_no_iommu(probe):
-    probe["iommu"]["units"] = []
-    assert run(probe) == []
-    only(run(probe, severity="warning"), "not contained")
-    only(run(probe, require_iommu=True), "device_lending_require_iommu")
 
 
 def test_quarantined_device(probe):
@@ -327,7 +301,9 @@ def test_a_daemon_that_has_not_answered(probe):
 
 
 def test_what_is_to_be_given_back_is_in_use(probe):
-    probe["functions"].append(dict(NVME, address="1ff00:00:00.0", busy=["/dev/nvme1n1 is mounted on /srv"]))
+    probe["functions"].append(
+        dict(NVME, address="1ff00:00:00.0", borrowed=True, busy=["/dev/nvme1n1 is mounted on /srv"])
+    )
     probe["borrowerd"] = {"attachments": [{"name": "data", "owner": "node-b", "address": "1ff00:00:00.0"}]}
     nothing = {"grants": [], "borrows": []}
     only(run(probe, nothing), "lease data", "mounted on /srv", "device_lending_force")
@@ -364,17 +340,9 @@ def test_no_compiler(probe):
 
 
 def test_errors_come_first(probe):
-    probe["iommu"]["units"] = []
+    passed(probe)
     found = evaluate(probe, "node-a", lend({"address": "0000:09:00.0"}), HOSTS, links=LINKS)
     assert [finding["severity"] for finding in found] == ["error", "warning"]
-
-
-@pytest.mark.parametrize(
-    ("octets", "words"),
-    [(0x4000, "16 KiB"), (1 << 28, "256 MiB"), (1 << 30, "1 GiB"), (1500, "1500 B"), (3 << 29, "1536 MiB")],
-)
-def test_sizes(octets, words):
-    assert size_words(octets) == words
 
 
 def test_addresses_match_with_and_without_domain():
@@ -389,7 +357,7 @@ def test_series(release, version, series):
     assert series_of(release) == (version, series)
 
 
-NIC = dict(NVME, address="0000:05:00.0", device="10c9", driver="igb", serials=[], virtual_total=7, virtual_functions=0)
+NIC = dict(NVME, address="0000:05:00.0", device="10c9", driver="igb", serial=None, virtual_total=7)
 
 
 def virtual(index):
@@ -400,7 +368,7 @@ def test_a_declared_virtual_function_that_is_not_there_yet_can_be_lent(probe):
     probe["functions"].append(NIC)
     wanted = [{"device": {"address": "0000:05:00.0"}, "count": 2}]
     assert run(probe, virtual(1), virtual_functions=wanted) == []
-    only(run(probe, virtual(2), virtual_functions=wanted), "no device virtual function 2 of 0000:05:00.0")
+    only(run(probe, virtual(2), virtual_functions=wanted), "no PCI function virtual function 2 of 0000:05:00.0")
 
 
 def test_more_virtual_functions_than_the_device_has(probe):
@@ -416,7 +384,7 @@ def test_a_count_from_the_command_line_is_a_number_all_the_same(probe):
     probe["functions"].append(NIC)
     wanted = [{"device": {"address": "0000:05:00.0"}, "count": "2"}]
     assert run(probe, virtual(1), virtual_functions=wanted) == []
-    only(run(probe, virtual(2), virtual_functions=wanted), "no device virtual function 2 of 0000:05:00.0")
+    only(run(probe, virtual(2), virtual_functions=wanted), "no PCI function virtual function 2 of 0000:05:00.0")
 
 
 @pytest.mark.parametrize("count", ["two", "", None, True, 1.5])
@@ -431,19 +399,192 @@ def test_virtual_functions_of_a_device_without_sr_iov(probe):
     only(run(probe, virtual_functions=wanted), "it has no SR-IOV. Take it out of the list.")
 
 
-def test_a_physical_function_with_virtual_ones_is_not_lent(probe):
-    probe["functions"].append(dict(NIC, virtual_functions=2))
-    only(run(probe, lend({"address": "0000:05:00.0"})), "2 virtual functions, which go when it is lent")
-
-
-def test_io_ports_alone_cannot_be_lent(probe):
-    probe["functions"].append(dict(NIC, bars=[{"index": 0, "size": 32, "memory": False}]))
-    only(run(probe, lend({"address": "0000:05:00.0"})), "it has I/O port BARs only")
-
-
 def test_what_a_device_lacks_is_a_warning(probe):
     bars = [{"index": 0, "size": 4096, "memory": True}, {"index": 2, "size": 32, "memory": False}]
     probe["functions"].append(dict(NIC, bars=bars, reset=[]))
     found = run(probe, lend({"address": "0000:05:00.0"}), severity="warning")
     assert [message for message in found if "no way to reset it" in message]
     assert [message for message in found if "I/O port BARs are hidden" in message]
+
+
+def scopes(probe, plan=None, **more):
+    """(scope, leases) of each error."""
+    found = evaluate(probe, "node-a", plan or PLAN, HOSTS, **{"links": LINKS, **more})
+    return [(finding["scope"], finding["leases"]) for finding in found if finding["severity"] == "error"]
+
+
+def test_what_is_wrong_with_a_device_is_so_for_its_lease_alone(probe):
+    plan = lend({"address": "0000:09:00.0"})
+    plan["grants"].append({"name": "right", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"})
+    assert scopes(probe, plan) == [("lease", ["scratch"])]
+
+
+def test_what_is_wrong_with_a_host_is_so_for_all_that_it_does(probe):
+    probe["machine"] = "aarch64"
+    assert scopes(probe) == [("host", [])]
+
+
+def test_a_peer_that_is_down_is_told_of_all_leases_with_it(probe):
+    plan = lend({"address": "0000:03:00.0"})
+    plan["borrows"] = [{"name": "other", "owner": "node-b"}, {"name": "third", "owner": "node-c"}]
+    probe["ownerd"] = {"links": [{"peer": "node-b", "ntb": LINKS[0]["ntb"], "state": "down", "message": ""}]}
+    assert scopes(probe, plan, links=[]) == [("peer", ["scratch", "other"])]
+
+
+def test_a_build_host_that_cannot_be_reached_is_named(probe):
+    only(run(probe, build={"unreachable": "no route"}, build_host="builder"), "builder cannot be reached (no route)")
+
+
+def test_what_the_host_says_of_a_device_is_what_refuses_it(probe):
+    probe["functions"][1]["never"] = ["it is a bridge", "it has no memory BAR"]
+    only(run(probe), "device 0000:03:00.0 cannot be lent: it is a bridge; it has no memory BAR.")
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        (
+            {"address": 180.0},
+            "device.address is the number 180.0: without quotes YAML reads an address as a number",
+        ),
+        ({"vendor": 0x10DE, "device": "0010"}, 'put it in quotes: "10de" for 0x10de or "4318" for 4318'),
+    ],
+)
+def test_what_yaml_made_of_identifiers_is_told_everywhere(probe, device, words):
+    only(run(probe, lend(device)), "lease scratch", words)
+    probe["functions"].append(NIC)
+    wanted = [{"device": device, "count": 1}]
+    only(run(probe, virtual_functions=wanted), "device_lending_virtual_functions", words)
+    if "address" in device:
+        links = [{"ntb": device["address"], "peer": "node-b"}]
+        assert any(words.partition(" ")[2] in message for message in run(probe, links=links))
+
+
+@pytest.mark.parametrize("address", ["01:00.0", "00000000:01:00.0", "0000:01:00.0 "])
+def test_links_may_be_written_as_tools_write_addresses(probe, address):
+    assert run(probe, links=[{"ntb": address, "peer": "node-b"}]) == []
+
+
+def test_a_serial_is_the_same_in_whatever_case_and_with_blanks(probe):
+    assert run(probe, lend({"serial": " LAB-0001 "})) == []
+
+
+def test_no_iommu_that_translates(probe):
+    passed(probe)
+    assert run(probe) == []
+    only(run(probe, severity="warning"), "does not translate", "not contained", "boot without iommu=pt")
+    only(run(probe, require_iommu=True), "device_lending_require_iommu", "boot without iommu=pt")
+    probe["functions"][0]["uncontained"] = None
+    only(run(probe, require_iommu=True), "does not translate")
+
+
+def test_a_bridge_that_lending_does_not_work_over(probe):
+    probe["functions"][0]["ntb"]["wrong"] = [["0000:01:00.0 is an IDT", "use another bridge"]]
+    only(run(probe), "0000:01:00.0 is an IDT. Use another bridge.")
+    probe["functions"].append(dict(NTB, address="0000:02:00.0"))
+    assert run(probe, links=[{"ntb": "0000:02:00.0", "peer": "node-b"}]) == []
+    assert run(probe, links=[]) == []
+    only(run(probe, links=[], severity="warning"), "0000:01:00.0 is an IDT")
+
+
+def test_a_switch_that_was_not_told_matters_to_who_lends(probe):
+    probe["functions"][0]["ntb"]["untold"] = ["the switch drops the DMA", "enter the devices"]
+    only(run(probe), "the switch drops the DMA. Enter the devices.")
+    assert run(probe, {"grants": [], "borrows": [{"name": "scratch", "owner": "node-b"}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("security", "config"),
+    [
+        ({"enforced": ["the kernel is locked down (integrity)"]}, {}),
+        ({"enforced": ["module signatures are enforced"]}, {}),
+        ({}, {"CONFIG_MODULE_SIG_FORCE": "y"}),
+    ],
+)
+def test_unsigned_modules_where_signatures_are_enforced(probe, security, config):
+    probe["security"].update(security)
+    probe["kernel"]["config"].update(config)
+    only(run(probe), "device_lending_kmod_signing_key")
+    assert run(probe, signed=True) == []
+
+
+def test_secure_boot_that_enforces_nothing_is_no_fault(probe):
+    probe["security"]["secure_boot"] = True
+    assert evaluate(probe, "node-a", PLAN, HOSTS, links=LINKS) == []
+    probe["security"]["hidden"] = True
+    only(run(probe, severity="warning"), "does not show whether")
+
+
+def test_a_key_that_is_not_enrolled(probe):
+    probe["security"].update(enforced=["module signatures are enforced"], trusted=["Debian Secure Boot CA"])
+    build = dict(BUILD, signer="our key")
+    only(run(probe, signed=True, build=build, build_host="builder"), "does not trust", "our key", "mokutil --import")
+    probe["security"]["trusted"].append("Example: our key")
+    assert run(probe, signed=True, build=build, build_host="builder") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"python": "3.9"}, "its Python is 3.9, and the daemons need 3.11"),
+        ({"missing_packages": None}, "there is no dpkg on this host"),
+        ({"unwritable": ["/lib/modules", "/usr/local/bin"]}, "/lib/modules, /usr/local/bin cannot be written to"),
+    ],
+)
+def test_surroundings(probe, change, words):
+    probe.update(change)
+    only(run(probe), words)
+
+
+@pytest.mark.parametrize("value", ["y", "m"])
+def test_ntb_modules_that_are_in_a_package_of_their_own(probe, value):
+    probe["kernel"]["config"]["CONFIG_NTB"] = value
+    words = "apt-get install linux-modules-extra-" + RELEASE
+    only(run(probe, build=dict(BUILD, sources={}), build_host="builder"), words)
+    probe["kernel"]["ntb_modules"] = True
+    assert run(probe) == []
+
+
+def test_headers_that_the_build_does_not_find(probe):
+    build = dict(BUILD, kernels={RELEASE: {"headers": None, "stray_headers": "/usr/src/linux-headers-x"}})
+    only(
+        run(probe, build=build, build_host="builder"), "ln -s /usr/src/linux-headers-x /lib/modules/%s/build" % RELEASE
+    )
+
+
+def test_a_kernel_that_clang_built(probe):
+    build = dict(BUILD, programs={"gcc": True, "make": True, "clang": False, "ld.lld": True})
+    assert run(probe, build=build, build_host="builder") == []
+    probe["kernel"]["config"]["CONFIG_CC_IS_CLANG"] = "y"
+    only(run(probe, build=build, build_host="builder"), "builder has no clang", "apt-get install clang lld llvm")
+    build["programs"].update(clang=True, gcc=False)
+    assert run(probe, build=build, build_host="builder") == []
+
+
+def with_virtual(probe, count, **changes):
+    probe["functions"].append(NIC)
+    for index in range(count):
+        there = dict(
+            NIC, address="0000:05:10.%d" % index, physical_function=NIC["address"], virtual_index=index, busy=[]
+        )
+        probe["functions"].append(dict(there, **changes))
+    return probe
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"busy": ["a virtual machine has it"]}, "a virtual machine has it"), ({"driver": "ntb_lend"}, "it is lent")],
+)
+def test_virtual_functions_in_use_do_not_go_for_another_number(probe, changes, words):
+    with_virtual(probe, 1, **changes)
+    wanted = [{"device": {"address": "0000:05:00.0"}, "count": 2}]
+    only(run(probe, virtual_functions=wanted), "0000:05:10.0 is in use: " + words, "set count to 1")
+    wanted[0]["count"] = 1
+    assert run(probe, virtual_functions=wanted) == []
+
+
+def test_a_device_and_its_own_virtual_function_are_not_both_lent(probe):
+    with_virtual(probe, 1)
+    plan = lend({"address": "0000:05:00.0"})
+    plan["grants"] += lend({"address": "0000:05:10.0"}, name="second")["grants"]
+    only(run(probe, plan), "lease second", "0000:05:10.0", "lease scratch", "0000:05:00.0")

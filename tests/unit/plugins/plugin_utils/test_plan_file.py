@@ -18,7 +18,7 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan_file imp
 HOSTS = ["node-a", "node-b", "node-ü"]
 LEASES = [
     {"name": "nvme", "owner": "node-a", "device": {"serial": "S1"}, "borrower": "node-b"},
-    {"name": "nic", "owner": "node-ü", "device": {"serial": "Ü1"}, "borrower": "node-a"},
+    {"name": "nic", "owner": "node-ü", "device": {"serial": "U1"}, "borrower": "node-a"},
 ]
 
 

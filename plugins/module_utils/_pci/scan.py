@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_lending.pci.patient import Patient
-from device_lending.pci.sysfs import Roots, link_name, members, names, text
+from .patient import Patient
+from .sysfs import Roots, link_name, members, names, text
 
 # Flags in the `resource` attribute (include/linux/ioport.h).
-_IO, _MEM, _PREFETCH, _MEM_64 = 0x100, 0x200, 0x2000, 0x100000
+_IO, _MEM, _PREFETCH, _MEM_64, _UNSET = 0x100, 0x200, 0x2000, 0x100000, 0x20000000
 # Low bits of a BAR register (PCI Local Bus Specification 3.0, 6.2.5.1).
 BAR_IO, BAR_64, BAR_PREFETCH = 0x1, 0x4, 0x8
 _DSN = 0x0003
@@ -22,11 +22,21 @@ _DSN = 0x0003
 
 @dataclass(frozen=True)
 class Bar:
-    """One base address register: size in octets, `flags` the low bits of the register."""
+    """One base address register: size in octets, `flags` the low bits of the register.
+
+    `start` is its address as the processor sees it; it has one only when it is `placed`.
+    """
 
     index: int
     size: int
     flags: int
+    start: int = 0
+    placed: bool = True
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether it is memory, not I/O ports."""
+        return not self.flags & BAR_IO
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,8 @@ def bars_of(resource: str) -> tuple[Bar, ...]:
         low = BAR_IO if flags & _IO else 0
         low |= BAR_64 if flags & _MEM_64 else 0
         low |= BAR_PREFETCH if flags & _PREFETCH else 0
-        found.append(Bar(index, end - start + 1, low))
+        placed = start != 0 and not flags & _UNSET
+        found.append(Bar(index, end - start + 1, low, start if placed else 0, placed))
     return tuple(found)
 
 

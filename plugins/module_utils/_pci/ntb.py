@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Which PCI functions are non-transparent bridges that Linux drives, and which of their BARs are windows.
-
-The collection's preflight, which cannot import this package, has the same tables; a test holds both together.
-"""
+"""Which PCI functions are non-transparent bridges that Linux drives, and which of their BARs are windows."""
 
 from __future__ import annotations
 
@@ -28,7 +25,9 @@ IDS: dict[str, dict[str | None, tuple[int, ...]]] = {
     "104c": {"b00d": (2, 3, 4, 5)},
     "1957": {"0809": (4, 5)},
     "1912": {"0030": (2,)},
+    # Switchtec, under the vendor IDs of Microsemi and, since the PCI100x family, of Microchip.
     "11f8": {None: ()},
+    "1055": {None: ()},
 }
 
 DRIVERS = {
@@ -37,6 +36,7 @@ DRIVERS = {
     "8086": "ntb_hw_intel",
     "111d": "ntb_hw_idt",
     "11f8": "switchtec",
+    "1055": "switchtec",
     "104c": "ntb_hw_epf",
     "1957": "ntb_hw_epf",
     "1912": "ntb_hw_epf",

@@ -7,9 +7,9 @@ from __future__ import annotations
 import errno
 import os
 
-from device_lending.pci import exports, interfaces, opened
-from device_lending.pci.blocks import BlockDevice, block_devices, mounts, unescape
-from device_lending.pci.sysfs import Roots, lines, real, text
+from . import exports, interfaces, opened
+from .blocks import BlockDevice, block_devices, mounts, unescape
+from .sysfs import Roots, lines, real, text
 
 _ROOT_MOUNTS = ("/", "/boot", "/boot/efi", "/usr")
 
@@ -20,7 +20,8 @@ def reasons(roots: Roots, address: str, probe: bool = True) -> list[str]:
     With `probe` its disks and its VFIO group are opened for a moment, and all processes are looked at. A view should
     not ask for that: somebody's mount that falls into this moment would fail.
     """
-    devices = block_devices(roots, address)
+    behind = _takes_along(roots, address)
+    devices = block_devices(roots, address, behind)
     here = mounts(roots, devices)
     found = [f"{device.name} is mounted at {point}" for point, device in here]
     found += _swaps(roots, devices)
@@ -34,12 +35,18 @@ def reasons(roots: Roots, address: str, probe: bool = True) -> list[str]:
             held = [disk for disk in sorted({device.disk for device in devices}) if _exclusive(roots, disk)]
             found = [f"{disk} is opened exclusively by a program, or by ZFS" for disk in held]
         found += opened.uses(roots, address)
-    return list(dict.fromkeys(found)) + interfaces.uses(roots, address)
+    return list(dict.fromkeys(found)) + interfaces.uses(roots, address, behind)
 
 
 def holds_root(roots: Roots, address: str) -> list[str]:
-    """Mount points among /, /boot, /boot/efi and /usr that are on the function."""
-    return sorted({point for point, _device in mounts(roots, block_devices(roots, address)) if point in _ROOT_MOUNTS})
+    """Mount points among /, /boot, /boot/efi and /usr that are on the function, or anywhere behind it."""
+    devices = block_devices(roots, address, _takes_along(roots, address))
+    return sorted({point for point, _device in mounts(roots, devices) if point in _ROOT_MOUNTS})
+
+
+def _takes_along(roots: Roots, address: str) -> bool:
+    """Whether functions behind it go with it, as drives do that are behind a VMD controller. Bridges are never lent."""
+    return not text(roots.device(address) / "class").startswith("0x06")
 
 
 def _swaps(roots: Roots, devices: list[BlockDevice]) -> list[str]:

@@ -66,14 +66,13 @@ def real(path: Path | str) -> str:
 _FUNCTION = re.compile(r"/[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/")
 
 
-def members(roots: Roots, group: str, address: str) -> list[str]:
+def members(roots: Roots, group: str, address: str, behind: bool = False) -> list[str]:
     """Entries of a class directory such as "block" or "class/net" that belong to the PCI function.
 
-    What belongs to a function behind it does not: a root port has neither a drive nor a serial number.
+    What belongs to a function behind it does only if `behind`: a root port has neither a drive nor a serial number.
     """
     home = real(roots.device(address))
     base = roots.sys / group
     paths = {name: real(base / name) for name in names(base)}
-    return [
-        name for name, path in paths.items() if path.startswith(home + "/") and not _FUNCTION.search(path[len(home) :])
-    ]
+    below = {name: path[len(home) :] for name, path in paths.items() if path.startswith(home + "/")}
+    return [name for name, path in below.items() if behind or not _FUNCTION.search(path)]

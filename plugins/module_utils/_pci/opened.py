@@ -13,9 +13,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from device_lending.pci.blocks import BlockDevice, mounts
-from device_lending.pci.nodes import character_numbers, driver_of
-from device_lending.pci.sysfs import Roots, lines, link_name, names, real, text
+from .blocks import BlockDevice, mounts
+from .nodes import character_numbers, driver_of
+from .sysfs import Roots, lines, link_name, names, real, text
 
 # NVIDIA's driver makes its nodes by itself: character devices of this number, one for each GPU.
 _NVIDIA_MAJOR = 195

@@ -7,16 +7,16 @@ from __future__ import annotations
 import socket
 import struct
 
-from device_lending.pci.sysfs import Roots, lines, link_name, members, names, text
+from .sysfs import Roots, lines, link_name, members, names, text
 
 _IFF_UP = 0x1
 _SIOCGIFADDR = 0x8915
 
 
-def uses(roots: Roots, address: str) -> list[str]:
-    """Why interfaces of the function are in use, in words."""
+def uses(roots: Roots, address: str, behind: bool = False) -> list[str]:
+    """Why interfaces of the function are in use, in words; see members() for `behind`."""
     found = []
-    for name in members(roots, "class/net", address):
+    for name in members(roots, "class/net", address, behind):
         base = roots.sys / "class/net" / name
         master = link_name(base / "master")
         if master:

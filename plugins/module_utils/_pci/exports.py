@@ -8,8 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from device_lending.pci.blocks import BlockDevice
-from device_lending.pci.sysfs import Roots, link_name, members, names, real, text
+from .blocks import BlockDevice
+from .sysfs import Roots, link_name, members, names, real, text
 
 
 def uses(roots: Roots, address: str, devices: Sequence[BlockDevice]) -> list[str]:

@@ -8,8 +8,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from device_lending.pci.blocks import disks
-from device_lending.pci.sysfs import Roots, lines, link_name, members, real, text
+from .blocks import disks
+from .sysfs import Roots, lines, link_name, members, real, text
 
 # As sysfs has it: PCI Code and ID Assignment, base class 01h.
 _STORAGE = "0x01"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from device_lending.pci.sysfs import Roots, lines, members, names, real, text
+from .sysfs import Roots, lines, members, names, real, text
 
 _HIDDEN_PATH = re.compile(r"nvme(\d+)c\d+(n\d+)")
 
@@ -23,16 +23,19 @@ class BlockDevice:
     disk: str
 
 
-def disks(roots: Roots, address: str) -> list[str]:
-    """Names of the disks of a function; the head of an NVMe multipath device stands for its hidden paths."""
+def disks(roots: Roots, address: str, behind: bool = False) -> list[str]:
+    """Names of the disks of a function; the head of an NVMe multipath device stands for its hidden paths.
+
+    See members() for `behind`.
+    """
     found = []
-    for name in members(roots, "block", address):
+    for name in members(roots, "block", address, behind):
         hidden = _HIDDEN_PATH.fullmatch(name)
         found.append(f"nvme{hidden.group(1)}{hidden.group(2)}" if hidden else name)
     return sorted(set(found))
 
 
-def block_devices(roots: Roots, address: str) -> list[BlockDevice]:
+def block_devices(roots: Roots, address: str, behind: bool = False) -> list[BlockDevice]:
     """Disks of a function, their partitions, and all that stacks on them (dm, md, LVM), each once."""
     found: dict[str, BlockDevice] = {}
 
@@ -49,7 +52,7 @@ def block_devices(roots: Roots, address: str) -> list[BlockDevice]:
         for holder in names(base / "holders"):
             add(holder, disk)
 
-    for disk in disks(roots, address):
+    for disk in disks(roots, address, behind):
         add(disk, disk)
     return list(found.values())
 

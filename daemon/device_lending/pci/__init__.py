@@ -1,3 +1,0 @@
-# SPDX-License-Identifier: GPL-3.0-or-later
-# Copyright: (c) 2026, the pcie.device_lending authors
-"""What sysfs says about PCI functions, and driver binding."""

@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of a host itself will not work: kernel, signatures, file systems, and the host that builds for it.
+
+Private to the collection. Pure: no I/O, no Ansible.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.security import trusts
+
+# The daemons' floor; see daemon/pyproject.toml.
+OLDEST_PYTHON = (3, 11)
+
+
+def check_kernel(findings, probe):
+    kernel = probe["kernel"]
+    if probe.get("machine") not in (None, "x86_64"):
+        findings.error(
+            "the machine is %s; ntb_lend composes interrupts for x86-64 only. Take the host out of the group.",
+            probe["machine"],
+        )
+    config = kernel.get("config")
+    if config is None:
+        findings.warning(
+            "the configuration of kernel %s cannot be read (/boot/config-%s, /proc/config.gz), so it was not checked.",
+            kernel["release"],
+            kernel["release"],
+        )
+        return
+    if config.get("CONFIG_NTB") in ("y", "m") and not kernel.get("ntb_modules"):
+        findings.error(
+            "kernel %s has CONFIG_NTB=%s, but its NTB modules are not there: they are in a package of their own. Run "
+            "apt-get install linux-modules-extra-%s.",
+            kernel["release"],
+            config["CONFIG_NTB"],
+            kernel["release"],
+        )
+    for option, why in (
+        ("CONFIG_MODULES", "modules cannot be loaded"),
+        ("CONFIG_PCI_MSI", "the interrupts of a borrowed device are messages"),
+    ):
+        if config.get(option) != "y":
+            findings.error(
+                "kernel %s has %s=%s: %s. Boot a kernel that has it.",
+                kernel["release"],
+                option,
+                config.get(option),
+                why,
+            )
+
+
+def check_surroundings(findings, probe):
+    """Python, packages, and where the roles write to."""
+    python = probe.get("python")
+    if python and tuple(int(part) for part in python.split(".")[:2]) < OLDEST_PYTHON:
+        findings.error(
+            "its Python is %s, and the daemons need %d.%d or newer. Upgrade the system to a release that has it.",
+            python,
+            *OLDEST_PYTHON,
+        )
+    if probe.get("missing_packages", []) is None:
+        findings.error(
+            "there is no dpkg on this host, and the roles install Debian packages. Install pydantic, Starlette, uvicorn and "
+            "PyYAML for its Python, and set device_lending_packages to []."
+        )
+    if probe.get("unwritable"):
+        findings.error(
+            "%s cannot be written to, as the file system is mounted read-only. Run mount -o remount,rw for it, or use a "
+            "host whose system is no image.",
+            ", ".join(probe["unwritable"]),
+        )
+
+
+def check_security(findings, probe, signed, build, build_host):
+    """Whether the kernel will take the modules. Secure Boot alone does not tell: what is enforced counts."""
+    found = probe.get("security") or {}
+    config = probe["kernel"].get("config") or {}
+    reasons = list(found.get("enforced") or [])
+    if config.get("CONFIG_MODULE_SIG_FORCE") == "y" and not found.get("signatures_enforced"):
+        reasons.append("module signatures are enforced")
+    if not reasons:
+        if found.get("hidden") and found.get("secure_boot") and not signed:
+            findings.warning(
+                "Secure Boot is on, and the kernel does not show whether it refuses modules that nobody signed. If it does, "
+                "set device_lending_kmod_signing_key and device_lending_kmod_signing_certificate to a key that it trusts."
+            )
+        return
+    why = " and ".join(reasons)
+    if not signed:
+        findings.error(
+            "%s, so the kernel will refuse a module that nobody signed. Set device_lending_kmod_signing_key and "
+            "device_lending_kmod_signing_certificate to a key that this host trusts, or turn Secure Boot off.",
+            why,
+        )
+        return
+    signer, trusted = (build or {}).get("signer"), found.get("trusted")
+    if signer and trusted and not trusts(trusted, signer):
+        findings.error(
+            "%s, and this host does not trust the certificate of %s that the build host %s signs with. Run mokutil --import "
+            "with it, in DER form, on this host, and confirm it at the console at the next boot.",
+            why,
+            signer,
+            build_host,
+        )
+
+
+def series_of(release):
+    """The version of a kernel release, and its series: 6.12.107+deb13-amd64 -> 6.12.107, 6.12."""
+    version = release
+    for separator in "+-":
+        version = version.split(separator)[0]
+    return version, ".".join(version.split(".")[:2])
+
+
+def check_build(findings, probe, build, build_host):
+    """Whether the build host can build modules for the kernel of this host."""
+    if not build:
+        return
+    release = probe["kernel"]["release"]
+    if "unreachable" in build:
+        findings.error(
+            "the build host %s cannot be reached (%s), and the modules for kernel %s come from there. Bring it up, or set "
+            "device_lending_build_host to another host.",
+            build_host,
+            build["unreachable"],
+            release,
+        )
+        return
+    found = (build.get("kernels") or {}).get(release) or {}
+    version, series = series_of(release)
+    if found.get("stray_headers"):
+        findings.error(
+            "the build host %s has the headers of kernel %s in %s only, where the build does not look for them. Run "
+            "mkdir -p /lib/modules/%s; ln -s %s /lib/modules/%s/build there.",
+            build_host,
+            release,
+            found["stray_headers"],
+            release,
+            found["stray_headers"],
+            release,
+        )
+    elif not found.get("headers"):
+        findings.error(
+            "the build host %s has no headers of kernel %s, so no module can be built for it. Install "
+            "linux-headers-%s there, or boot this host with a kernel whose headers it has.",
+            build_host,
+            release,
+            release,
+        )
+    config = probe["kernel"].get("config") or {}
+    is_clang = config.get("CONFIG_CC_IS_CLANG") == "y"
+    needless = ("gcc",) if is_clang else ("clang", "ld.lld")
+    programs = build.get("programs") or {}
+    missing = sorted(name for name, there in programs.items() if not there and name not in needless)
+    if missing:
+        findings.error(
+            "the build host %s has no %s%s. Run apt-get install %s there.",
+            build_host,
+            ", ".join(missing),
+            ", and kernel %s was built by clang" % release if is_clang else "",
+            "clang lld llvm make xz-utils" if is_clang else "build-essential xz-utils",
+        )
+    if probe["kernel"].get("ntb_modules") or config.get("CONFIG_NTB") in ("y", "m"):
+        return
+    sources = build.get("sources") or {}
+    if series not in sources:
+        findings.error(
+            "kernel %s ships no NTB drivers, and the build host %s has no linux-source-%s to build them from. Install "
+            "linux-source-%s there.",
+            release,
+            build_host,
+            series,
+            series,
+        )
+    elif sources[series] and sources[series] != version and not version.endswith(".0"):
+        # Releases such as 6.1.0-37-amd64 do not tell the version that they were built from.
+        findings.error(
+            "kernel %s ships no NTB drivers, and linux-source-%s on the build host %s is %s, not %s. Install the version "
+            "that the kernel was built from, or boot kernel %s.",
+            release,
+            series,
+            build_host,
+            sources[series],
+            version,
+            sources[series],
+        )
