@@ -591,7 +591,7 @@ class Owner:
                 return given
         raise LendingError("busy", f"lease {name} is being changed on host {self.config.host}; ask again", status=409)
 
-    def _granted(self, name: str, host: str) -> Grant:
+    def _grant_of(self, name: str, host: str) -> Grant:
         """The grant a peer asks for."""
         grant = next((row for row in self._store.grants() if row.name == name and row.borrower == host), None)
         if grant is None:
@@ -602,7 +602,7 @@ class Owner:
 
     def _offered(self, name: str, host: str) -> Grant:
         """The same, if a new lease may be given now."""
-        grant = self._granted(name, host)
+        grant = self._grant_of(name, host)
         if grant.held:
             raise LendingError("held", f"lease {name} of host {self.config.host}: {grant.held}", status=409, name=name)
         if self._drain.state() is not None:
@@ -627,7 +627,7 @@ class Owner:
         """At the turn of the device that was meant: its lease; None when another device is meant now."""
         peering = self.identify(link_id, host)
         # A hold, and a drain, leave a live lease to who has it, and may have forgotten that.
-        self._granted(name, host)
+        self._grant_of(name, host)
         live = self._live(name)
         if live is not None and live.address != device:
             return None
