@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from daemon_hosts import connect, until, waiting
 from daemon_kernel import set_link
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_daemon_end_to_end import BORROW, GRANT, lend
 from test_daemon_machines import walk
@@ -182,7 +182,6 @@ def test_a_wrong_peer_is_told(fabric):
     assert refused["peer"] == "node-x" and "cabling" in refused["reason"]
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_history_of_an_attachment_tells_what_became_of_its_device(data):
     wanted_back = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from device_lending.borrower import attachment as borrowing
@@ -94,7 +94,6 @@ def forgotten(actions) -> bool:
     return any(isinstance(action, borrowing.Forget) for action in actions)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_sequence_keeps_the_attachment_consistent(data):
     for before, event, after, actions in walk(data):
@@ -112,7 +111,6 @@ def test_any_sequence_keeps_the_attachment_consistent(data):
             assert after.epoch is None, "a released lease is not used again"
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_held_lease_is_never_dropped_silently(data):
     for before, event, after, actions in walk(data):
@@ -123,7 +121,6 @@ def test_a_held_lease_is_never_dropped_silently(data):
         assert not replaced or isinstance(event, borrowing.Given), "only the owner gives another epoch"
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_unwanted_attachments_are_never_asked_for(data):
     state = Attachment("scratch", "node-a")
@@ -139,7 +136,6 @@ def test_unwanted_attachments_are_never_asked_for(data):
         assert not any(isinstance(action, (borrowing.Ask, borrowing.Attach)) for action in actions)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(data):
     state = Attachment("scratch", "node-a")
@@ -179,7 +175,6 @@ BORROWED = Borrowed(9, 0, 1, 7, "attached", "1ff09:00:00.0", "0000:03:00.0")
 STRAY = Attachment("lost-1", "node-a", "attached", False, 0, 1, 7, borrowed=9, stray_until=100.0)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_stray_in_use_is_kept_unless_it_goes_is_recalled_or_returned_by_a_person(data):
     state = STRAY
@@ -370,7 +365,6 @@ LINKS = st.one_of(
 STATES = st.sampled_from(["granted", "active", "returning"])
 
 
-@settings(max_examples=500)
 @given(STATES, LENTS, LINKS, NOW, NOW, st.none() | NOW)
 def test_a_lease_the_kernel_serves_never_ends_by_itself(state, lent, link, now, seen, due):
     lease = replace(LEASE, state=state)

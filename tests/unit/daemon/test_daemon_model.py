@@ -12,7 +12,7 @@ import os
 import pytest
 from simulation.histories import History
 
-HISTORIES = int(os.environ.get("DEVICE_LENDING_HISTORIES", "150"))
+HISTORIES = int(os.environ.get("DEVICE_LENDING_HISTORIES", "100"))
 PARTS = 10
 SEED = os.environ.get("MODEL_SEED")
 

@@ -34,7 +34,7 @@ from device_lending.owner.service import Notifier, Owner
 from device_lending.owner.turns import Turns
 from device_lending.store.owner import OwnerStore
 
-HISTORIES = int(os.environ.get("DEVICE_LENDING_HISTORIES", "60"))
+HISTORIES = int(os.environ.get("DEVICE_LENDING_HISTORIES", "40" if settings.default.derandomize else "400"))
 DEVICES = {"0000:03:00.0": "SER-1", "0000:04:00.0": "SER-2"}
 BORROWERS = {"node-b": 0, "node-c": 1}
 NAMES = ("scratch", "other")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_daemon_machines import STRAY, forgotten, walk
 
@@ -145,7 +145,6 @@ def test_what_is_so_without_a_word_is_not_said(policy):
 # In the life of an attachment
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data(), POLICIES)
 def test_an_attachment_asks_as_its_policy_says(data, policy):
     state = Attachment("scratch", "node-a", policy=policy)
