@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Whether a function can be lent: ever, and just now. Preflight, the daemons and devlend all judge by this."""
+"""Whether a function can be lent: ever, and just now. Preflight and the daemons judge by this."""
 
 from __future__ import annotations
 
