@@ -16,6 +16,7 @@ import re
 import struct
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonSilent
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import installed_kernels
 
 # The PCI functions that the NTB drivers of Linux bind: vendor -> {device: indexes of the BARs that are windows}.
 # None stands for every function of that vendor with the class "other bridge"; an empty tuple for "not fixed".
@@ -531,6 +532,7 @@ def look(host, release, machine, selectors=(), packages=(), runtime_directory="/
     return {
         "machine": machine,
         "kernel": host.kernel(release),
+        "installed_kernels": installed_kernels(host.path("/")),
         "security": host.security(),
         "iommu": host.iommu(),
         "module": host.module("ntb_lend"),
