@@ -11,7 +11,6 @@ import hashlib
 import os
 import tempfile
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 
@@ -33,7 +32,10 @@ class ActionModule(ActionBase):
         if self._digest_there(dest) == sha256:
             return {"changed": False, "dest": dest}
         if not self._task.check_mode:
-            self._write(dest, self._read(src, sha256, task_vars))
+            content, problem = self._read(src, sha256, task_vars)
+            if problem:
+                return {"failed": True, "msg": problem}
+            self._write(dest, content)
         return {"changed": True, "dest": dest}
 
     @staticmethod
@@ -46,17 +48,23 @@ class ActionModule(ActionBase):
             return None
 
     def _read(self, src, sha256, task_vars):
+        """The content of the file on the host, and why it is not to be had."""
         answer = self._execute_module("ansible.legacy.slurp", {"src": src}, task_vars=task_vars)
         if answer.get("failed") or "content" not in answer:
-            raise AnsibleActionFail("%s cannot be read: %s" % (src, answer.get("msg", "no reason given")))
+            return b"", "%s cannot be read: %s" % (src, answer.get("msg", "no reason given"))
         content = base64.b64decode(answer["content"])
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:
-            raise AnsibleActionFail(
+            return (
+                b"",
                 "%s is not what was expected: its SHA-256 is %s, not %s. Somebody has changed it; run again."
-                % (src, found, sha256)
+                % (
+                    src,
+                    found,
+                    sha256,
+                ),
             )
-        return content
+        return content, ""
 
     @staticmethod
     def _write(dest, content):

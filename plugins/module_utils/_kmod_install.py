@@ -377,7 +377,7 @@ def _plan_parameters(
     if lend is None or not current:
         return False
     options_path = host.path(OPTIONS_FILE)
-    before = _options_of(plan.before["configuration"][options_path])
+    before = options_of(plan.before["configuration"][options_path])
     # What was set and no longer is has to go back to its default, which only a fresh load knows.
     reload = any(name not in parameters for name in before)
     for name, value in sorted(parameters.items()):
@@ -396,7 +396,7 @@ def _plan_parameters(
     return reload
 
 
-def _options_of(text: str | None) -> dict[str, str]:
+def options_of(text: str | None) -> dict[str, str]:
     """Read back the parameters from our own options file."""
     result: dict[str, str] = {}
     for line in (text or "").splitlines():
