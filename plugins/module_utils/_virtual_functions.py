@@ -40,6 +40,10 @@ def parse(text: str | None) -> dict[str, int]:
     return {address: int(count) for address, count in _PARSED.findall(text or "")}
 
 
+class LentError(VirtualFunctionsError):
+    """Virtual functions that shall go are lent."""
+
+
 def selected(selector: t.Mapping[str, t.Any], functions: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     """Return the address of the one physical function that a selector means."""
     given = {key: value for key, value in selector.items() if value is not None}
@@ -67,8 +71,12 @@ def plan(
     wanted: t.Sequence[t.Mapping[str, t.Any]],
     functions: t.Sequence[t.Mapping[str, t.Any]],
     declared: t.Mapping[str, int],
+    given_back: bool = False,
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the numbers before and after, by address; nothing is changed. Raises VirtualFunctionsError."""
+    """Return the numbers before and after, by address; nothing is changed. Raises VirtualFunctionsError.
+
+    With C(given_back), those that are lent are taken for given back.
+    """
     by_address = {function["address"]: function for function in functions}
     after: dict[str, int] = {}
     for entry in wanted:
@@ -98,8 +106,8 @@ def plan(
             for function in functions
             if function.get("physical_function") == address and function.get("driver") == _OWN_DRIVER
         ]
-        if lent:
-            raise VirtualFunctionsError(
+        if lent and not given_back:
+            raise LentError(
                 f"{address} has {before[address]} virtual functions and shall have {count}, which takes all of them away "
                 f"first, but lent are: {', '.join(sorted(lent))}. Take their leases out of device_lending_leases before."
             )
@@ -126,7 +134,15 @@ def apply(host: Host, wanted: t.Sequence[t.Mapping[str, t.Any]], *, check_mode: 
     """Make what is declared true, now and after the next boot. Raises VirtualFunctionsError."""
     rules = host.path(RULES)
     declared = parse(read_text(rules))
-    before, after = plan(wanted, host.functions(), declared)
+    warning = None
+    try:
+        before, after = plan(wanted, host.functions(), declared)
+    except LentError as exc:
+        # In check mode leases have not really ended that would end before this step of a play.
+        if not check_mode:
+            raise
+        warning = f"Refused unless it is given back before: {exc}"
+        before, after = plan(wanted, host.functions(), declared, given_back=True)
     kept = {address: count for address, count in after.items() if count}
     changed = before != after or declared != kept
     if changed and not check_mode:
@@ -134,4 +150,4 @@ def apply(host: Host, wanted: t.Sequence[t.Mapping[str, t.Any]], *, check_mode: 
             if before[address] != after[address]:
                 set_count(host, address, before[address], after[address])
         sync_text(rules, render(kept))
-    return {"changed": changed, "before": before, "after": after}
+    return {"changed": changed, "before": before, "after": after, "warning": warning}

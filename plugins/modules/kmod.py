@@ -235,7 +235,10 @@ def install(module, release, running):
         return live_reasons(host.sysfs, Daemon(params["ownerd_socket"], 30), Daemon(params["borrowerd_socket"], 30))
 
     if params["state"] == "absent":
-        plan = _kmod_install.plan_absent(host, allow_reload=params["allow_reload"], live=live)
+        # In check mode the devices have not really been given back that would be before this step of a play.
+        plan = _kmod_install.plan_absent(host, allow_reload=params["allow_reload"] or module.check_mode, live=live)
+        if module.check_mode and plan.reasons and not params["allow_reload"]:
+            module.warn(f"Refused unless what is in use is given back before: {'; '.join(plan.reasons)}")
     else:
         plan = _kmod_install.plan_present(
             host,

@@ -154,3 +154,45 @@ def test_another_file_than_that_which_was_built_is_not_kept(play, tmp_path, sour
     status, printed = play(FETCH, **source)
     assert status != 0 and "is not what was expected" in printed
     assert not (tmp_path / "cache").exists()
+
+
+REMOVE = """\
+- hosts: fabric
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: pcie.device_lending.kmod, tasks_from: remove}
+"""
+
+
+@pytest.fixture(name="staging")
+def staging_fixture(tmp_path):
+    """Return where things were brought to and built: here the same for all hosts, as all are this machine."""
+    for name in ("device-lending-kmod-0123", "device-lending-built-6.1.0", "somebody-elses"):
+        (tmp_path / "staging" / name).mkdir(parents=True)
+    return {"device_lending_staging": str(tmp_path / "staging"), "device_lending_build_host": "builder"}
+
+
+def cleared(printed):
+    """Whose turn it was to clear the build host."""
+    return [host for host in ("node-a", "node-b", "builder") if f"changed: [{host} -> builder" in printed]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "by"),
+    [
+        ((), ["node-a"]),
+        (("--limit", "fabric"), []),
+        (("-e", "device_lending_build_host=node-b"), []),
+    ],
+)
+def test_the_build_host_is_cleared_once_and_only_when_nobody_needs_it(play, tmp_path, staging, arguments, by):
+    inventory = {"all": {"children": {"fabric": {"hosts": dict.fromkeys(("node-a", "node-b"))}}}}
+    (tmp_path / "fabric.yml").write_text(yaml.safe_dump(inventory))
+    extra = ("--check", "-i", str(tmp_path / "fabric.yml"), *arguments)
+    status, printed = play(REMOVE, *extra, hosts=("builder", "node-a", "node-b"), **staging)
+    assert status == 0, printed
+    assert cleared(printed) == by
+    for host in ("node-a", "node-b"):
+        removed = [name for name in os.listdir(tmp_path / "staging")
+                   if f"changed: [{host}] => (item={tmp_path / 'staging' / name})" in printed]  # fmt: skip
+        assert sorted(removed) == ["device-lending-built-6.1.0", "device-lending-kmod-0123"]
