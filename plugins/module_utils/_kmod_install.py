@@ -184,11 +184,11 @@ def unpacked(source: str, directory: str, sha256: str | None = None) -> str:
             for member in archive.getmembers():
                 name = os.path.basename(member.name)
                 wanted = member.isfile() and (name.endswith(".ko") or name == ORIGIN_FILE)
-                file = archive.extractfile(member) if wanted else None
-                if file is not None:
+                packed = archive.extractfile(member) if wanted else None
+                if packed is not None:
                     parent = "ntb" if os.path.basename(os.path.dirname(member.name)) == "ntb" else ""
                     os.makedirs(os.path.join(directory, parent), exist_ok=True)
-                    write_atomically(os.path.join(directory, parent, name), file.read())
+                    write_atomically(os.path.join(directory, parent, name), packed.read())
     except (tarfile.TarError, EOFError, OSError) as exc:
         raise KmodError(f"{source} is not a tar archive of modules: {exc}.") from exc
     return directory
