@@ -61,6 +61,10 @@ class Daemon:
         """Replace a resource; the daemon may take C(extra_time) seconds longer than usual."""
         return self._request("PUT", path, body, extra_time)
 
+    def delete(self, path: str) -> dict[str, t.Any]:
+        """Remove a resource."""
+        return self._request("DELETE", path)
+
     def _request(
         self, method: str, path: str, body: dict[str, t.Any] | None = None, extra_time: float = 0
     ) -> dict[str, t.Any]:

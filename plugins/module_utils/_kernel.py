@@ -16,6 +16,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._elf import (
     note_build_id,
 )
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import DRIVERS, IDS
+from ansible_collections.pcie.device_lending.plugins.module_utils._signatures import ENROL, SIGN
 
 LEND = "ntb_lend"
 
@@ -23,8 +24,7 @@ LEND = "ntb_lend"
 _EXPLANATIONS = (
     (
         r"Key was rejected|Required key not available",
-        "Secure Boot refuses the unsigned module. Sign it with an enrolled machine owner key "
-        "(mokutil --import KEY.der, reboot, confirm in MokManager) or turn Secure Boot off.",
+        f"Secure Boot: nobody signed the module, or one whom this host does not trust. {SIGN} {ENROL}",
     ),
     (
         r"Operation not permitted|lockdown",

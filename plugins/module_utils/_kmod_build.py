@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import fcntl
 import glob
+import gzip
 import hashlib
+import io
+import json
 import os
 import re
 import shutil
+import tarfile
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._files import (
@@ -25,9 +29,15 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._files import 
     write_atomically,
 )
 from ansible_collections.pcie.device_lending.plugins.module_utils._kernel import LEND
-from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import KmodError, Run
+from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import (
+    ORIGIN_FILE,
+    KmodError,
+    Run,
+    is_installable,
+)
 
 STAMP = ".stamp"
+ARCHIVE = "modules.tar.gz"
 _PRODUCTS = re.compile(r"(.*/)?(\..*|.*\.(ko|o|a|mod|mod\.c|symvers)|modules\.order|__pycache__)\Z")
 
 
@@ -90,16 +100,21 @@ def check(build: Build, find_program: t.Callable[[str], str | None] = shutil.whi
         )
 
 
-def stamp_of(build: Build, compiler: str) -> str:
-    """Return one hash of everything the result depends on."""
+def origin_of(build: Build, compiler: str) -> dict[str, str | None]:
+    """Return what a build is made from, for people: it goes with the modules to the hosts."""
+    return {
+        "release": build.release,
+        "compiler": compiler,
+        "sources": tree_digest(build.source, lambda path: bool(_PRODUCTS.match(path))),
+        "certificate": digest(build.signing_certificate) if build.signing_certificate else None,
+    }
+
+
+def stamp_of(build: Build, origin: dict[str, str | None]) -> str:
+    """Return one hash of everything the result depends on, the certificate it is signed for included."""
     total = hashlib.sha256()
-    parts = [
-        f"release {build.release}",
-        f"tests {build.tests}",
-        f"compiler {compiler}",
-        f"signed {digest(build.signing_certificate) if build.signing_certificate else None}",
-        f"sources {tree_digest(build.source, lambda path: bool(_PRODUCTS.match(path)))}",
-    ]
+    parts = [f"archive {ARCHIVE}", f"tests {build.tests}"]
+    parts += [f"{key} {value}" for key, value in sorted(origin.items())]
     for name in (".config", "Module.symvers"):
         parts.append(f"{name} {digest(os.path.join(build.headers, name))}")
     if build.needs_ntb:
@@ -119,11 +134,18 @@ def current_stamp(build: Build) -> str | None:
 
 def built_files(build: Build) -> list[str]:
     """Return what a build has made, relative to the output directory."""
-    return sorted(files_below(build.output, lambda path: path.startswith(".")))
+    return sorted(files_below(build.output, lambda path: path.startswith(".") or path == ARCHIVE))
 
 
-def make(build: Build, stamp: str, run: Run) -> None:
+def archive_of(build: Build) -> tuple[str, str | None]:
+    """Return the path of the archive with all that hosts need, and its SHA-256 or None where it is not there."""
+    path = os.path.join(build.output, ARCHIVE)
+    return path, digest(path)
+
+
+def make(build: Build, origin: dict[str, str | None], run: Run) -> None:
     """Build beside the output directory, then put the result in its place."""
+    stamp = stamp_of(build, origin)
     os.makedirs(os.path.dirname(build.output) or "/", exist_ok=True)
     with open(f"{build.output}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -135,6 +157,9 @@ def make(build: Build, stamp: str, run: Run) -> None:
             shutil.rmtree(path, ignore_errors=True)
         try:
             _make_modules(build, work, fresh, run)
+            text = json.dumps(dict(origin, stamp=stamp), indent=1, sort_keys=True) + "\n"
+            write_atomically(os.path.join(fresh, ORIGIN_FILE), text.encode())
+            write_atomically(os.path.join(fresh, ARCHIVE), _packed(fresh))
             content = "\n".join([stamp, *files_below(fresh)]) + "\n"
             write_atomically(os.path.join(fresh, STAMP), content.encode())
             if os.path.isdir(build.output):
@@ -170,6 +195,22 @@ def _make_modules(build: Build, work: str, fresh: str, run: Run) -> None:
         ]
         for path in modules:
             _run(run, [*sign, path], "The modules cannot be signed")
+
+
+def _packed(directory: str) -> bytes:
+    """Return an archive of what hosts install; the same files give the same octets."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for name in files_below(directory, lambda path: path.startswith(".")):
+                if is_installable(name):
+                    entry = tarfile.TarInfo(name)
+                    with open(os.path.join(directory, name), "rb") as file:
+                        content = file.read()
+                    entry.size = len(content)
+                    entry.mode = 0o644
+                    archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 def _run(run: Run, command: list[str], failure: str) -> None:

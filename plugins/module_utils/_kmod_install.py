@@ -10,7 +10,10 @@ C(plan_present) and C(plan_absent) only read; what they return decides C(changed
 from __future__ import annotations
 
 import glob
+import hashlib
+import io
 import os
+import re
 import tarfile
 import typing as t
 
@@ -30,17 +33,30 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._kernel import
     is_wanted_build,
     same_value,
 )
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import is_gone
+from ansible_collections.pcie.device_lending.plugins.module_utils._signatures import why_refused
 
 SUBDIRECTORY = "updates/device-lending"
 OPTIONS_FILE = "etc/modprobe.d/device-lending.conf"
 LOAD_FILE = "etc/modules-load.d/device-lending.conf"
+ORIGIN_FILE = "origin.json"
 HEADER = "# Written by pcie.device_lending.kmod; changes here are lost.\n"
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
 
 
+_INSTALLABLE = re.compile(r"(ntb/ntb(_hw_[a-z0-9]+)?\.ko|ntb_lend\.ko|" + re.escape(ORIGIN_FILE) + r")\Z")
+
+
 class KmodError(Exception):
     """What is wanted cannot be had; the message says why and what to do."""
+
+
+class FileSet(t.NamedTuple):
+    """What is to be installed for one kernel: its modules by name, and what else is copied beside them."""
+
+    modules: dict[str, ModuleFile]
+    others: tuple[str, ...] = ()
 
 
 class Plan:
@@ -52,6 +68,7 @@ class Plan:
         self.copies: dict[str, str] = {}
         self.removals: list[str] = []
         self.depmod: list[str] = []
+        self.gone: list[str] = []
         self.texts: dict[str, str | None] = {}
         self.unload: list[str] = []
         self.load: list[str] = []
@@ -77,41 +94,63 @@ class Host:
         """Join below the root."""
         return self.sysfs.path(*parts)
 
+    def directory(self, release: str) -> str:
+        """Return where our modules for a kernel are."""
+        return self.path("lib/modules", release, SUBDIRECTORY)
+
     def installed(self, release: str) -> dict[str, str]:
         """Return our module files of a kernel by module name."""
-        return _modules_in(self.path("lib/modules", release, SUBDIRECTORY))
+        return _modules_in(self.directory(release))
+
+    def releases(self) -> list[str]:
+        """Return the kernels for which we have something installed."""
+        found = glob.glob(self.path("lib/modules/*", SUBDIRECTORY))
+        return sorted(path[: -len(SUBDIRECTORY) - 1].rsplit("/", 1)[-1] for path in found)
+
+
+def is_installable(name: str) -> bool:
+    """Tell whether a file of a build, by its path relative to it, is for the hosts."""
+    return bool(_INSTALLABLE.match(name))
 
 
 def plan_present(
     host: Host,
     *,
-    source: str,
-    release: str,
+    sources: dict[str, str],
     modules: list[str] | None,
     parameters: dict[str, str],
     allow_reload: bool,
     live: t.Callable[[], list[str]],
 ) -> Plan:
-    """Plan to install the file set in C(source) and, where its kernel runs, to have it loaded."""
+    """Plan to install the file sets in C(sources), release to directory, and to have that of the running kernel loaded.
+
+    What is installed for kernels that were removed goes.
+    """
     plan = Plan()
-    files = _file_set(host, source, release, modules)
-    order = _load_order(host, files, release, modules)
-    _check_parameters(files.get(LEND), parameters)
-    _plan_files(host, plan, files, release)
+    sets = {release: _file_set(host, source, release, modules) for release, source in sources.items()}
+    first = host.running if host.running in sets else next(iter(sets))
+    order = _load_order(host, sets[first].modules, first, modules)
+    for release, wanted in sets.items():
+        _check_parameters(wanted.modules.get(LEND), parameters)
+        _plan_files(host, plan, wanted, release)
+    for release in host.releases():
+        if release not in sets and release != host.running and is_gone(release, host.sysfs.root):
+            _plan_files(host, plan, FileSet({}), release)
     options = "".join(f" {key}={value}" for key, value in sorted(parameters.items()))
     _plan_text(host, plan, OPTIONS_FILE, HEADER + (f"options {LEND}{options}\n" if options else ""))
     _plan_text(host, plan, LOAD_FILE, HEADER + "".join(f"{name}\n" for name in order))
-    if release == host.running:
+    if host.running in sets:
+        files = sets[host.running].modules
         _plan_loading(host, plan, files, order, parameters, allow_reload, live)
+        _check_signatures(host, [files[name].path for name in plan.load if name in files])
     return plan
 
 
 def plan_absent(host: Host, *, allow_reload: bool, live: t.Callable[[], list[str]]) -> Plan:
     """Plan to unload and remove our modules, for all kernels."""
     plan = Plan()
-    for directory in glob.glob(host.path("lib/modules/*", SUBDIRECTORY)):
-        release = directory[: -len(SUBDIRECTORY) - 1].rsplit("/", 1)[-1]
-        _plan_files(host, plan, {}, release)
+    for release in host.releases():
+        _plan_files(host, plan, FileSet({}), release)
     _plan_text(host, plan, OPTIONS_FILE, None)
     _plan_text(host, plan, LOAD_FILE, None)
     ours = set(host.installed(host.running)) | {LEND}
@@ -128,23 +167,32 @@ def plan_absent(host: Host, *, allow_reload: bool, live: t.Callable[[], list[str
     return plan
 
 
-def unpacked(source: str, directory: str) -> str:
-    """Return a directory with the modules in C(source), which is one or an archive of one; unpack it if need be."""
+def unpacked(source: str, directory: str, sha256: str | None = None) -> str:
+    """Return a directory with the modules in C(source), which is one or an archive of one; unpack it if need be.
+
+    An archive that has not the hash C(sha256) is refused.
+    """
     if not os.path.isfile(source):
         return source
-    target = os.path.join(directory, "modules")
+    with open(source, "rb") as file:
+        content = file.read()
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise KmodError(
+            f"{source} is not what the build host has made: its SHA-256 is not {sha256}. Remove it, and run again."
+        )
     try:
-        with tarfile.open(source) as archive:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for member in archive.getmembers():
                 name = os.path.basename(member.name)
-                file = archive.extractfile(member) if member.isfile() and name.endswith(".ko") else None
-                if file is not None:
+                wanted = member.isfile() and (name.endswith(".ko") or name == ORIGIN_FILE)
+                packed = archive.extractfile(member) if wanted else None
+                if packed is not None:
                     parent = "ntb" if os.path.basename(os.path.dirname(member.name)) == "ntb" else ""
-                    os.makedirs(os.path.join(target, parent), exist_ok=True)
-                    write_atomically(os.path.join(target, parent, name), file.read())
-    except (tarfile.TarError, EOFError) as exc:
+                    os.makedirs(os.path.join(directory, parent), exist_ok=True)
+                    write_atomically(os.path.join(directory, parent, name), packed.read())
+    except (tarfile.TarError, EOFError, OSError) as exc:
         raise KmodError(f"{source} is not a tar archive of modules: {exc}.") from exc
-    return target
+    return directory
 
 
 def apply(host: Host, plan: Plan) -> None:
@@ -158,9 +206,8 @@ def apply(host: Host, plan: Plan) -> None:
         sync_text(path, text)
     for release in plan.depmod:
         _command(host, ["depmod", "-a", release], f"depmod failed for kernel {release}")
-        directory = host.path("lib/modules", release, SUBDIRECTORY)
-        if os.path.isdir(directory) and not os.listdir(directory):
-            os.rmdir(directory)
+    for release in plan.depmod + plan.gone:
+        _remove_empty(host.directory(release), host.path("lib/modules"))
     for path, value in plan.live_parameters.items():
         try:
             with open(path, "w", encoding="ascii") as file:
@@ -179,6 +226,13 @@ def apply(host: Host, plan: Plan) -> None:
         _command(host, ["modprobe", name], f"Module {name} cannot be loaded")
 
 
+def _remove_empty(directory: str, top: str) -> None:
+    """Remove a directory and those above it, below C(top), as far as they are empty."""
+    while directory != top and os.path.isdir(directory) and not os.listdir(directory):
+        os.rmdir(directory)
+        directory = os.path.dirname(directory)
+
+
 def _modules_in(directory: str) -> dict[str, str]:
     return {
         os.path.basename(path)[: -len(".ko")].replace("-", "_"): path
@@ -186,8 +240,8 @@ def _modules_in(directory: str) -> dict[str, str]:
     }
 
 
-def _file_set(host: Host, source: str, release: str, modules: list[str] | None) -> dict[str, ModuleFile]:
-    """Return what is to be installed: drivers and ntb_lend, without what the kernel ships itself."""
+def _file_set(host: Host, source: str, release: str, modules: list[str] | None) -> FileSet:
+    """Return what is to be installed: drivers and ntb_lend, without what the kernel ships itself, and their origin."""
     found = {**_modules_in(os.path.join(source, "ntb")), **_modules_in(source)}
     if LEND not in found:
         raise KmodError(f"There is no {LEND}.ko in {source}. Build it there first, with state=built.")
@@ -206,7 +260,8 @@ def _file_set(host: Host, source: str, release: str, modules: list[str] | None) 
                 f"{path} was built for kernel {wanted[name].release or '(unknown)'}, but {release} is wanted. "
                 f"Build it against linux-headers-{release}."
             )
-    return wanted
+    origin = os.path.join(source, ORIGIN_FILE)
+    return FileSet(wanted, (origin,) if os.path.isfile(origin) else ())
 
 
 def _load_order(host: Host, files: dict[str, ModuleFile], release: str, modules: list[str] | None) -> list[str]:
@@ -233,21 +288,33 @@ def _check_parameters(lend: ModuleFile | None, parameters: dict[str, str]) -> No
             raise KmodError(f"Parameter {name}: a value cannot hold blanks: '{value}'.")
 
 
-def _plan_files(host: Host, plan: Plan, files: dict[str, ModuleFile], release: str) -> None:
-    directory = host.path("lib/modules", release, SUBDIRECTORY)
-    current = host.installed(release)
-    before = {path: digest(path) for path in current.values()}
+def _plan_files(host: Host, plan: Plan, files: FileSet, release: str) -> None:
+    directory = host.directory(release)
+    current = [*host.installed(release).values(), os.path.join(directory, ORIGIN_FILE)]
+    before = {path: digest(path) for path in current if os.path.isfile(path)}
+    wanted = {f"{name}.ko": file.path for name, file in files.modules.items()}
+    wanted.update((os.path.basename(path), path) for path in files.others)
     after = {}
-    for name, file in files.items():
-        destination = os.path.join(directory, f"{name}.ko")
-        after[destination] = digest(file.path)
+    for name, path in wanted.items():
+        destination = os.path.join(directory, name)
+        after[destination] = digest(path)
         if before.get(destination) != after[destination]:
-            plan.copies[destination] = file.path
+            plan.copies[destination] = path
     plan.removals += [path for path in before if path not in after]
     plan.before.setdefault("files", {}).update(before)
     plan.after.setdefault("files", {}).update(after)
     if before != after:
-        plan.depmod.append(release)
+        # depmod would leave a kernel that was removed with lists of modules it has not.
+        gone = not after and release != host.running and is_gone(release, host.sysfs.root)
+        (plan.gone if gone else plan.depmod).append(release)
+
+
+def _check_signatures(host: Host, paths: list[str]) -> None:
+    """Refuse what the kernel would refuse, while what is loaded still is."""
+    for path in paths:
+        why = why_refused(path, host.run, host.sysfs.root)
+        if why:
+            raise KmodError(why.replace(path, os.path.basename(path)))
 
 
 def _plan_text(host: Host, plan: Plan, relative: str, wanted: str | None) -> None:
@@ -311,7 +378,7 @@ def _plan_parameters(
     if lend is None or not current:
         return False
     options_path = host.path(OPTIONS_FILE)
-    before = _options_of(plan.before["configuration"][options_path])
+    before = options_of(plan.before["configuration"][options_path])
     # What was set and no longer is has to go back to its default, which only a fresh load knows.
     reload = any(name not in parameters for name in before)
     for name, value in sorted(parameters.items()):
@@ -330,7 +397,7 @@ def _plan_parameters(
     return reload
 
 
-def _options_of(text: str | None) -> dict[str, str]:
+def options_of(text: str | None) -> dict[str, str]:
     """Read back the parameters from our own options file."""
     result: dict[str, str] = {}
     for line in (text or "").splitlines():

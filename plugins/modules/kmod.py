@@ -15,6 +15,7 @@ description:
   - With O(state=built), builds the modules for one kernel release on a build host.
   - With O(state=present), installs them below C(/lib/modules/<release>/updates/device-lending), has them loaded now
     and at boot, and makes sure that what is loaded is B(this) build with B(these) parameters.
+  - What it has installed for kernels that were removed from the host since is removed.
   - Kernels that ship NTB drivers of their own keep them; nothing is built or installed beside them.
   - A loaded module is only replaced when nobody uses it. Otherwise the files are put in place for the next boot,
     RV(reload_required) is V(true), and the live leases go on, unless O(allow_reload) is set.
@@ -44,6 +45,25 @@ options:
       - The kernel release, as C(uname -r) prints it. The default is that of the running kernel.
       - Modules for another kernel than the running one are installed and not loaded.
     type: str
+  builds:
+    description:
+      - For O(state=present), what to install for several kernels at once, instead of O(source) and O(kernel). What is for
+        the running kernel is loaded; the rest is there when one of the others is booted.
+      - Must not be empty.
+    type: list
+    elements: dict
+    suboptions:
+      kernel:
+        description: The kernel release.
+        type: str
+        required: true
+      source:
+        description: As O(source).
+        type: path
+        required: true
+      sha256:
+        description: The hash of an archive, as RV(sha256) of O(state=built) says it. Another file is refused.
+        type: str
   modules:
     description:
       - The modules to load, in this order.
@@ -140,9 +160,18 @@ files:
   returned: O(state=built), O(state=present)
   type: list
   elements: str
-  sample: [ntb/Module.symvers, ntb/ntb.ko, ntb/ntb_hw_amd.ko, ntb_lend.ko]
+  sample: [ntb/Module.symvers, ntb/ntb.ko, ntb/ntb_hw_amd.ko, ntb_lend.ko, origin.json]
 stamp:
-  description: Hash of all that went into the build.
+  description: Hash of all that went into the build, the certificate included.
+  returned: O(state=built)
+  type: str
+archive:
+  description: An archive of all that hosts install, for O(source) of O(state=present).
+  returned: O(state=built)
+  type: str
+  sample: /var/cache/device-lending-built-6.12.107+deb13-amd64/modules.tar.gz
+sha256:
+  description: The hash of RV(archive), or null where check mode has built none.
   returned: O(state=built)
   type: str
 """
@@ -180,13 +209,18 @@ def build(module, release):
     )
     _kmod_build.check(wanted, module.get_bin_path)
     compiler = run(["gcc", "--version"])[1].split("\n")[0]
-    stamp = _kmod_build.stamp_of(wanted, compiler)
+    origin = _kmod_build.origin_of(wanted, compiler)
+    stamp = _kmod_build.stamp_of(wanted, origin)
     before = _kmod_build.current_stamp(wanted)
     if before != stamp and not module.check_mode:
-        _kmod_build.make(wanted, stamp, run)
+        _kmod_build.make(wanted, origin, run)
+    archive, sha256 = _kmod_build.archive_of(wanted)
     return dict(
         changed=before != stamp,
         stamp=stamp,
+        archive=archive,
+        # In check mode the archive that is there may be that of another build.
+        sha256=sha256 if before == stamp or not module.check_mode else None,
         files=_kmod_build.built_files(wanted),
         diff=dict(before=dict(stamp=before), after=dict(stamp=stamp)),
     )
@@ -201,12 +235,14 @@ def install(module, release, running):
         return live_reasons(host.sysfs, Daemon(params["ownerd_socket"], 30), Daemon(params["borrowerd_socket"], 30))
 
     if params["state"] == "absent":
-        plan = _kmod_install.plan_absent(host, allow_reload=params["allow_reload"], live=live)
+        # In check mode the devices have not really been given back that would be before this step of a play.
+        plan = _kmod_install.plan_absent(host, allow_reload=params["allow_reload"] or module.check_mode, live=live)
+        if module.check_mode and plan.reasons and not params["allow_reload"]:
+            module.warn(f"Refused unless what is in use is given back before: {'; '.join(plan.reasons)}")
     else:
         plan = _kmod_install.plan_present(
             host,
-            source=_kmod_install.unpacked(params["source"], module.tmpdir),
-            release=release,
+            sources=sources_of(module, release),
             modules=params["modules"],
             parameters={key: parameter_text(value) for key, value in params["parameters"].items()},
             allow_reload=params["allow_reload"],
@@ -230,6 +266,21 @@ def install(module, release, running):
     return result
 
 
+def sources_of(module, release):
+    """Return the directory of the modules for each kernel."""
+    builds = module.params["builds"]
+    if builds is None:
+        builds = [dict(kernel=release, source=module.params["source"], sha256=None)]
+    if not builds:
+        raise KmodError("builds is empty: there is nothing to install. Give at least that of the running kernel.")
+    return {
+        build["kernel"]: _kmod_install.unpacked(
+            build["source"], os.path.join(module.tmpdir, build["kernel"]), build["sha256"]
+        )
+        for build in builds
+    }
+
+
 def parameter_text(value):
     """Write a value as the kernel wants it."""
     if isinstance(value, bool):
@@ -245,6 +296,15 @@ def main():
             source=dict(type="path"),
             output=dict(type="path"),
             kernel=dict(type="str"),
+            builds=dict(
+                type="list",
+                elements="dict",
+                options=dict(
+                    kernel=dict(type="str", required=True),
+                    source=dict(type="path", required=True),
+                    sha256=dict(type="str"),
+                ),
+            ),
             modules=dict(type="list", elements="str"),
             parameters=dict(type="dict", default={}),
             allow_reload=dict(type="bool", default=False),
@@ -255,7 +315,8 @@ def main():
             borrowerd_socket=dict(type="path", default=BORROWERD_SOCKET),
         ),
         required_together=[("signing_key", "signing_certificate")],
-        required_if=[("state", "built", ["source", "output"]), ("state", "present", ["source"])],
+        required_if=[("state", "built", ["source", "output"]), ("state", "present", ["source", "builds"], True)],
+        mutually_exclusive=[("source", "builds"), ("kernel", "builds")],
         supports_check_mode=True,
     )
     running = os.uname().release

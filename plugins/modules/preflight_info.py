@@ -131,6 +131,10 @@ host:
     kernel:
       description: Release, wanted options of the configuration, and whether the kernel has its own NTB modules.
       type: dict
+    installed_kernels:
+      description: The releases of the kernels that can be booted, oldest first.
+      type: list
+      elements: str
     security:
       description: Secure Boot, lockdown, and whether module signatures are enforced; whose signatures the kernel trusts.
       type: dict

@@ -110,6 +110,9 @@ def main():
         result = apply(Host(), module.params["virtual_functions"], check_mode=module.check_mode)
     except VirtualFunctionsError as exc:
         module.fail_json(msg=str(exc))
+    warning = result.pop("warning")
+    if warning:
+        module.warn(warning)
     if module._diff:
         result["diff"] = {"before": result["before"], "after": result["after"]}
     module.exit_json(**result)

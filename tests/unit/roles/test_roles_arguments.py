@@ -31,7 +31,7 @@ def specs(role):
 
 
 def test_the_uses_are_found():
-    assert len([use for use in USES if use[2] != "main"]) == 12
+    assert len([use for use in USES if use[2] != "main"]) == 17
 
 
 @pytest.mark.parametrize(("playbook", "role", "entry"), USES)
@@ -40,6 +40,6 @@ def test_an_entry_point_has_a_description_of_that_name(playbook, role, entry):
     assert (ROOT / "roles" / role / "tasks" / f"{entry}.yml").is_file()
 
 
-@pytest.mark.parametrize("role", ["daemon", "kmod", "leases", "preflight"])
+@pytest.mark.parametrize("role", ["daemon", "kmod", "leases", "maintenance", "preflight"])
 def test_the_list_of_leases_is_no_option_since_checking_it_would_take_seconds_on_each_host(role):
     assert not [entry for entry, spec in specs(role).items() if "device_lending_leases" in spec.get("options", {})]

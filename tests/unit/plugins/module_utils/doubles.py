@@ -26,6 +26,10 @@ class FakeDaemon:
         """Answer a PUT."""
         return self._answer("PUT", path, dict(body, extra_time=extra_time))
 
+    def delete(self, path):
+        """Answer a DELETE."""
+        return self._answer("DELETE", path, None)
+
     def _answer(self, method, path, body):
         self.requests.append((method, path, body))
         answer = self.answers[f"{method} {path}"]

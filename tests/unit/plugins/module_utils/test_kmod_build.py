@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pathlib
+import shutil
+import tarfile
 
 import pytest
 
@@ -63,9 +67,9 @@ class Scene:
     def make(self, **changes):
         """Build, and return the programs that ran."""
         build = self.want(**changes)
-        stamp = _kmod_build.stamp_of(build, "gcc 14")
-        if _kmod_build.current_stamp(build) != stamp:
-            _kmod_build.make(build, stamp, self.commands)
+        origin = _kmod_build.origin_of(build, "gcc 14")
+        if _kmod_build.current_stamp(build) != _kmod_build.stamp_of(build, origin):
+            _kmod_build.make(build, origin, self.commands)
         ran, self.commands.ran = [command[0] for command in self.commands.ran], []
         return ran
 
@@ -84,7 +88,7 @@ def found(program):
 def test_layout_of_the_result(scene):
     assert scene.make() == ["bash", "make", "strip"]
     files = _kmod_build.built_files(scene.want())
-    assert files == ["ntb/Module.symvers", "ntb/ntb.ko", "ntb/ntb_hw_amd.ko", "ntb_lend.ko"]
+    assert files == ["ntb/Module.symvers", "ntb/ntb.ko", "ntb/ntb_hw_amd.ko", "ntb_lend.ko", "origin.json"]
     assert sorted(path.name for path in scene.output.parent.glob("out*")) == ["out", "out.lock"]
 
 
@@ -139,13 +143,51 @@ def test_a_failed_build_leaves_the_last_one(scene):
     assert sorted(path.name for path in scene.output.parent.glob("out*")) == ["out", "out.lock"]
 
 
+def sign_with(scene, certificate):
+    """Return what is wanted for a key with this certificate."""
+    for name, content in (("key.pem", "key"), ("cert.pem", certificate)):
+        (scene.root / name).write_text(content)
+    return {"signing_key": str(scene.root / "key.pem"), "signing_certificate": str(scene.root / "cert.pem")}
+
+
+def signed(ran):
+    """Return how many files were signed."""
+    return [pathlib.Path(program).name for program in ran].count("sign-file")
+
+
 def test_signing(scene):
-    for name in ("key.pem", "cert.pem"):
-        (scene.root / name).write_text(name)
-    keys = {"signing_key": str(scene.root / "key.pem"), "signing_certificate": str(scene.root / "cert.pem")}
     scene.make()
-    ran = scene.make(**keys)
-    assert [pathlib.Path(program).name for program in ran].count("sign-file") == 3
+    keys = sign_with(scene, "first")
+    assert signed(scene.make(**keys)) == 3
+    assert scene.make(**keys) == []
+
+
+def test_a_new_certificate_signs_anew(scene):
+    scene.make(**sign_with(scene, "first"))
+    assert signed(scene.make(**sign_with(scene, "second"))) == 3
+
+
+def test_the_archive_has_what_hosts_install_and_says_where_it_is_from(scene):
+    scene.make(**sign_with(scene, "first"))
+    path, sha256 = _kmod_build.archive_of(scene.want())
+    with tarfile.open(path) as archive:
+        assert sorted(archive.getnames()) == ["ntb/ntb.ko", "ntb/ntb_hw_amd.ko", "ntb_lend.ko", "origin.json"]
+        origin = json.load(archive.extractfile("origin.json"))
+    assert origin["release"] == RELEASE and origin["compiler"] == "gcc 14"
+    assert origin["certificate"] == hashlib.sha256(b"first").hexdigest()
+    assert sha256 == hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def test_the_same_files_give_the_same_archive(scene):
+    scene.make()
+    first = _kmod_build.archive_of(scene.want())[1]
+    shutil.rmtree(scene.output)
+    scene.make()
+    assert _kmod_build.archive_of(scene.want())[1] == first
+
+
+def test_there_is_no_archive_before_there_is_a_build(scene):
+    assert _kmod_build.archive_of(scene.want())[1] is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import (
@@ -60,12 +62,11 @@ class Scene:
         elif command[0] == "rmmod":
             state.unlink()
 
-    def plan(self, release=RELEASE, modules=None, parameters=None, allow_reload=False):
+    def plan(self, release=RELEASE, modules=None, parameters=None, allow_reload=False, others=None):
         """Plan with the defaults."""
         return plan_present(
             self.host,
-            source=str(self.source),
-            release=release,
+            sources={release: str(self.source), **(others or {})},
             modules=modules,
             parameters=parameters or {},
             allow_reload=allow_reload,
@@ -83,9 +84,20 @@ class Scene:
         ran, self.commands.ran = [" ".join(command) for command in self.commands.ran], []
         return ran
 
-    def installed(self):
+    def installed(self, release=RELEASE):
         """Return the names of the installed files."""
-        return sorted(self.host.installed(RELEASE))
+        return sorted(self.host.installed(release))
+
+    def other(self, release, image=True):
+        """Have another kernel on the host, and a build for it; return what C(plan) wants of it."""
+        if image:
+            self.kernel.write(f"boot/vmlinuz-{release}")
+        self.kernel.write(f"lib/modules/{release}/kernel/fs/ext4.ko")
+        here, self.source = self.source, self.source.parent / release
+        self.build(release)
+        self.write("origin.json", release.encode())
+        source, self.source = self.source, here
+        return {release: str(source)}
 
 
 @pytest.fixture(name="scene")
@@ -196,6 +208,56 @@ def test_another_kernel_is_only_prepared(scene):
     assert scene.commands_run() == ["depmod -a 6.13.0-next"]
 
 
+NEXT = "6.12.10-next"
+
+
+def test_each_installed_kernel_is_prepared_and_the_running_one_loaded(scene):
+    scene.converge(others=scene.other(NEXT))
+    assert scene.commands_run()[:3] == [f"depmod -a {RELEASE}", f"depmod -a {NEXT}", "modprobe ntb"]
+    assert scene.installed(NEXT) == scene.installed()
+    origin = scene.kernel.root / f"lib/modules/{NEXT}/updates/device-lending/origin.json"
+    assert origin.read_text() == NEXT
+
+
+def test_a_second_run_for_all_kernels_changes_nothing(scene):
+    others = scene.other(NEXT)
+    scene.converge(others=others)
+    assert not scene.plan(others=others).changed
+
+
+def test_another_origin_is_a_change(scene):
+    others = scene.other(NEXT)
+    scene.converge(others=others)
+    (scene.source.parent / NEXT / "origin.json").write_text("another")
+    assert scene.plan(others=others).changed
+
+
+def test_what_is_for_a_kernel_that_was_removed_goes_and_leaves_nothing(scene):
+    scene.converge(others=scene.other(NEXT))
+    (scene.kernel.root / f"boot/vmlinuz-{NEXT}").unlink()
+    shutil.rmtree(scene.kernel.root / f"lib/modules/{NEXT}/kernel")
+    scene.commands_run()
+    assert scene.converge().changed
+    assert scene.commands_run() == []
+    assert not (scene.kernel.root / f"lib/modules/{NEXT}").exists()
+    assert not scene.plan().changed
+
+
+def test_what_is_for_a_kernel_that_is_there_stays_though_nothing_was_built_for_it(scene):
+    scene.converge(others=scene.other(NEXT))
+    assert not scene.plan().changed
+    (scene.kernel.root / f"boot/vmlinuz-{NEXT}").unlink()
+    assert not scene.plan().changed
+
+
+def test_what_is_loaded_at_boot_is_said_by_the_running_kernel(scene):
+    others = scene.other(NEXT)
+    (scene.source.parent / NEXT / "ntb/ntb_hw_amd.ko").unlink()
+    plan = plan_present(scene.host, sources={**others, RELEASE: str(scene.source)}, modules=None, parameters={},
+                        allow_reload=False, live=list)  # fmt: skip
+    assert plan.load == ["ntb", "ntb_hw_amd", "ntb_lend"]
+
+
 def test_files_that_are_no_longer_in_the_set_go(scene):
     scene.converge()
     (scene.source / "ntb/ntb_hw_intel.ko").unlink()
@@ -257,6 +319,36 @@ def test_secure_boot(scene):
     scene.commands.failures["modprobe ntb_lend"] = (1, "", "could not insert 'ntb_lend': Key was rejected by service")
     with pytest.raises(KmodError, match="Secure Boot"):
         scene.converge()
+
+
+MARK = b"~Module signature appended~\n"
+KEYS = "0d1e I------ 1 perm 1f030000 0 0 asymmetri Debian Secure Boot CA: 6ccece7e: X509.rsa cbb419ea []\n"
+
+
+@pytest.mark.parametrize(
+    ("signature", "said"),
+    [(b"", r"ntb\.ko is not signed.*device_lending_kmod_signing_key"), (MARK, r"by lending.*mokutil --import")],
+)
+def test_what_an_enforcing_kernel_would_refuse_is_said_before_anything_is_unloaded(scene, signature, said):
+    scene.converge()
+    scene.kernel.load("ntb", build_id=OLD)
+    scene.kernel.write("sys/module/module/parameters/sig_enforce", "Y\n")
+    scene.kernel.write("proc/keys", KEYS)
+    scene.commands.failures["modinfo"] = (0, "lending\n", "")
+    for path in (scene.source / "ntb/ntb.ko", scene.source / "ntb/ntb_hw_amd.ko", scene.source / "ntb_lend.ko"):
+        path.write_bytes(path.read_bytes() + signature)
+    scene.commands_run()
+    with pytest.raises(KmodError, match=said):
+        scene.plan()
+
+
+def test_what_an_enforcing_kernel_trusts_is_loaded(scene):
+    scene.kernel.write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+    scene.kernel.write("proc/keys", KEYS)
+    scene.commands.failures["modinfo"] = (0, "Debian Secure Boot CA\n", "")
+    for path in (scene.source / "ntb/ntb.ko", scene.source / "ntb/ntb_hw_amd.ko", scene.source / "ntb_lend.ko"):
+        path.write_bytes(path.read_bytes() + MARK)
+    assert scene.plan().load == ["ntb", "ntb_hw_amd", "ntb_lend"]
 
 
 def test_what_was_unloaded_comes_back_when_the_rest_cannot_be(scene):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
@@ -38,6 +39,7 @@ def test_an_archive_is_unpacked_whatever_its_top_is_called(tmp_path):
             "top-1/ntb_lend.ko": b"lend",
             "top-1/ntb/Module.symvers": b"",
             "../../evil.ko": b"",
+            "origin.json": b"{}",
         },
     )
     target = unpacked(str(tmp_path / "modules.tar.gz"), str(tmp_path / "tmp"))
@@ -46,7 +48,7 @@ def test_an_archive_is_unpacked_whatever_its_top_is_called(tmp_path):
         for directory, dummy, names in os.walk(target)
         for name in names
     )
-    assert found == ["evil.ko", "ntb/ntb.ko", "ntb_lend.ko"]
+    assert found == ["evil.ko", "ntb/ntb.ko", "ntb_lend.ko", "origin.json"]
     assert not (tmp_path.parent / "evil.ko").exists()
 
 
@@ -54,3 +56,14 @@ def test_another_file_is_refused(tmp_path):
     (tmp_path / "modules").write_text("no archive")
     with pytest.raises(KmodError, match="not a tar archive"):
         unpacked(str(tmp_path / "modules"), str(tmp_path / "tmp"))
+
+
+def test_an_archive_that_is_not_what_was_built_is_refused(tmp_path):
+    path = tmp_path / "modules.tar.gz"
+    pack(path, {"ntb_lend.ko": b"lend"})
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert os.listdir(unpacked(str(path), str(tmp_path / "one"), sha256)) == ["ntb_lend.ko"]
+    pack(path, {"ntb_lend.ko": b"another"})
+    with pytest.raises(KmodError, match=f"not what the build host has made.*{sha256}"):
+        unpacked(str(path), str(tmp_path / "two"), sha256)
+    assert not (tmp_path / "two").exists()

@@ -66,7 +66,7 @@ def refused(machine, wanted):
 
 def test_they_are_created_now_and_after_each_boot(machine):
     result = apply(machine.host, WANTED, check_mode=False)
-    assert result == {"changed": True, "before": {PHYSICAL: 0}, "after": {PHYSICAL: 2}}
+    assert result == {"changed": True, "before": {PHYSICAL: 0}, "after": {PHYSICAL: 2}, "warning": None}
     assert machine.number == "2"
     assert 'KERNEL=="0000:03:00.0", ATTR{sriov_numvfs}="2"' in machine.rules
     machine.create(2)
@@ -87,7 +87,7 @@ def test_what_is_not_declared_any_more_goes(machine):
 
 def test_what_nobody_declared_is_left_alone(machine):
     machine.create(2)
-    assert apply(machine.host, [], check_mode=False) == {"changed": False, "before": {}, "after": {}}
+    assert apply(machine.host, [], check_mode=False) == {"changed": False, "before": {}, "after": {}, "warning": None}
 
 
 def test_the_number_of_lent_ones_does_not_change(machine):
@@ -104,6 +104,14 @@ def test_the_number_of_those_in_use_does_not_change(machine):
     (interface / "master").symlink_to("../br0")
     assert "0000:03:10.0 is in use: network interface eth7 is part of br0" in refused(machine, WANTED)
     assert machine.number == "0"
+
+
+def test_check_mode_warns_of_lent_ones_as_their_leases_would_end_before(machine):
+    machine.create(1, driver="ntb_lend")
+    result = apply(machine.host, WANTED, check_mode=True)
+    assert result["changed"] and result["after"] == {PHYSICAL: 2}
+    assert "lent are: 0000:03:10.0" in result["warning"]
+    assert (machine.number, machine.rules) == ("0", None)
 
 
 def test_more_than_the_device_has_is_refused(machine):

@@ -17,6 +17,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.pcie.device_lending.plugins.modules import (
     fabric_info,
     kmod,
+    kmod_info,
     lease_attachments,
     lease_grants,
 )
@@ -104,7 +105,20 @@ def test_kmod_present_without_a_build(capsys, tmp_path):
     assert result["failed"] and "no ntb_lend.ko" in result["msg"]
 
 
-@pytest.mark.parametrize("module", [fabric_info, kmod, lease_attachments, lease_grants])
+def test_kmod_with_neither_or_no_builds(capsys, tmp_path):
+    result = run(kmod, capsys, _ansible_check_mode=True)
+    assert result["failed"] and "source, builds" in result["msg"]
+    result = run(kmod, capsys, builds=[], _ansible_check_mode=True)
+    assert result["failed"] and "builds is empty" in result["msg"]
+
+
+def test_kmod_info_of_this_machine_is_no_error(capsys):
+    result = run(kmod_info, capsys, _ansible_check_mode=True)
+    assert result["changed"] is False
+    assert [kernel["running"] for kernel in result["kernels"]].count(True) == 1
+
+
+@pytest.mark.parametrize("module", [fabric_info, kmod, kmod_info, lease_attachments, lease_grants])
 def test_every_module_is_thin(module):
     source = pathlib.Path(module.__file__).read_text(encoding="utf-8")
     code = source[source.index("from ansible.module_utils.basic") :]

@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which kernels a host can boot. Private to pcie.device_lending."""
+
+from __future__ import annotations
+
+import os
+import re
+
+MODULES = "lib/modules"
+_IMAGES = ("vmlinuz-", "vmlinux-")
+
+
+def installed_kernels(root: str = "/") -> list[str]:
+    """Return the releases that have both modules and an image in C(/boot), oldest first."""
+    images = {
+        name[len(prefix) :]
+        for name in _names(os.path.join(root, "boot"))
+        for prefix in _IMAGES
+        if name.startswith(prefix)
+    }
+    return sorted(images & set(_names(os.path.join(root, MODULES))), key=age)
+
+
+def is_gone(release: str, root: str = "/") -> bool:
+    """Tell whether a kernel was removed, and only what others put beside its modules is left."""
+    directory = os.path.join(root, MODULES, release)
+    return release not in installed_kernels(root) and not os.path.isdir(os.path.join(directory, "kernel"))
+
+
+def age(release: str) -> list[tuple[int, int, str]]:
+    """Return a key that orders releases as their versions are: 6.12.9 before 6.12.10."""
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.findall(r"\d+|\D+", release)]
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
