@@ -9,6 +9,7 @@ for a reset. A driver that hangs must not hide all the other functions.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 # Seconds that one function may take before the next one is read beside it: many at once only make each other slow.
 _BESIDE = 0.5
+# Seconds of a processor that count for none.
+_NOTHING = 0.001
 
 
 @dataclass(eq=False)
@@ -25,16 +28,22 @@ class _Reading(Generic[T]):
     """What is not begun, what threads are at, and what they have found. When it `is_over`, nobody waits for them."""
 
     left: deque[str]
-    at: set[str] = field(default_factory=set)
+    at: dict[str, int] = field(default_factory=dict)  # the thread that is at it
     found: dict[str, T] = field(default_factory=dict)
     is_over: bool = False
 
 
-class Patient(Generic[T]):
-    """Calls `read`, which raises nothing, for functions in threads, until none has been read for `patience` seconds.
+def _processor_time(reading: _Reading[T]) -> float:
+    """Seconds of a processor that threads have used which are at something; under the lock, so that they live."""
+    return sum(time.clock_gettime(time.pthread_getcpuclockid(thread)) for thread in reading.at.values())
 
-    A function that takes longer is left out until `read` has come back. The others are read again then: what was found
-    of them is old.
+
+class Patient(Generic[T]):
+    """Calls `read`, which raises nothing, for functions in threads, until none has come on for `patience` seconds.
+
+    On a busy host none may be through for that long, while all come on: who waits in the kernel uses no processor. A
+    function that does not come on is left out until `read` has come back. The others are read again then: what was
+    found of them is old.
     """
 
     def __init__(self, read: Callable[[str], T], patience: float = 5.0) -> None:
@@ -54,7 +63,7 @@ class Patient(Generic[T]):
                 pass
             reading.left.clear()
             reading.is_over = True
-            self._hanging.update(reading.at)
+            self._hanging.update(reading.at.keys())
             given_up = bool(reading.at)
         return self.read(list(reading.found)) if given_up else reading.found
 
@@ -71,9 +80,12 @@ class Patient(Generic[T]):
         return count > 0 and self._changed.wait_for(lambda: len(reading.left) < count, _BESIDE)
 
     def _comes(self, reading: _Reading[T]) -> bool:
-        """Wait for one more function to be read; False when all are, or none is for too long."""
-        count = len(reading.found)
-        return bool(reading.at) and self._changed.wait_for(lambda: len(reading.found) > count, self._patience)
+        """Wait for one more function to be read; False when all are, or none comes on for too long."""
+        count, used = len(reading.found), _processor_time(reading)
+        return bool(reading.at) and (
+            self._changed.wait_for(lambda: len(reading.found) > count, self._patience)
+            or _processor_time(reading) > used + _NOTHING
+        )
 
     def _serve(self, reading: _Reading[T]) -> None:
         while True:
@@ -81,11 +93,11 @@ class Patient(Generic[T]):
                 if not reading.left:
                     return
                 address = reading.left.popleft()
-                reading.at.add(address)
+                reading.at[address] = threading.get_ident()
                 self._changed.notify_all()
             value = self._read(address)
             with self._changed:
-                reading.at.discard(address)
+                del reading.at[address]
                 if reading.is_over:
                     self._hanging -= Counter([address])
                     return

@@ -97,3 +97,19 @@ def test_those_that_are_only_slow_are_all_read():
 
     letters = "abcdefgh"
     assert Patient(read, 1.0).read(list(letters)) == {letter: letter.upper() for letter in letters}
+
+
+def test_who_computes_is_waited_for_longer_than_who_waits():
+    end = threading.Event()
+
+    def read(address):
+        if address == "waits":
+            end.wait()
+        begin = time.thread_time()
+        while time.thread_time() < begin + 0.5:  # of a processor: much more on a busy machine
+            pass
+        return address.upper()
+
+    patient = Patient(read, 0.2)
+    assert patient.read(["a", "waits", "b"]) == {"a": "A", "b": "B"}
+    end.set()
