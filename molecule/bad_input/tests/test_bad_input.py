@@ -109,7 +109,7 @@ def test_bad_input(case: Case) -> None:
 @pytest.mark.usefixtures("untouched")
 def test_check_mode_says_the_same() -> None:
     variables = {"device_lending_leases": [*fabric.leases(), lease()]}
-    assert "no device 0000:7f:00.0" in fabric.refused("site.yml", "--check", "-e", json.dumps(variables))
+    assert "has no PCI function 0000:7f:00.0" in fabric.refused("site.yml", "--check", "-e", json.dumps(variables))
 
 
 @pytest.mark.usefixtures("untouched")
