@@ -90,6 +90,19 @@ options:
       - Without it, the module fails and changes nothing where a grant that would go or change has a live lease.
     type: bool
     default: false
+  keep:
+    description:
+      - Names of leases that are left as they are, whatever O(grants) says of them, also where they are not there.
+    type: list
+    elements: str
+    default: []
+  tolerant:
+    description:
+      - Whether one lease that the daemon refuses keeps the others from being done. With V(true) it is left as it is, and told in
+        RV(refused), and the module does not fail.
+      - What is about no one lease, such as a daemon that does not answer, fails all the same.
+    type: bool
+    default: false
   socket:
     description: The UNIX socket of C(ownerd).
     type: path
@@ -145,6 +158,18 @@ actions:
   returned: success
   type: list
   elements: str
+refused:
+  description: With O(tolerant), which leases are not as wanted, sorted by name, and why.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the lease.
+      type: str
+    reason:
+      description: What the daemon says of it.
+      type: str
 daemon_available:
   description: Whether the daemon answered. Only in check mode can it be V(false).
   returned: success
@@ -187,6 +212,8 @@ def main():
             ),
             purge=dict(type="bool", default=True),
             force=dict(type="bool", default=False),
+            keep=dict(type="list", elements="str", default=[]),
+            tolerant=dict(type="bool", default=False),
             socket=dict(type="path", default=OWNERD_SOCKET),
             timeout=dict(type="int", default=30),
         ),
@@ -201,6 +228,8 @@ def main():
             force=params["force"],
             check_mode=module.check_mode,
             warn=module.warn,
+            keep=params["keep"],
+            tolerant=params["tolerant"],
         )
     except ApiError as exc:
         module.fail_json(msg=exc.message, error=exc.error)

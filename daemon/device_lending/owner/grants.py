@@ -186,10 +186,12 @@ def _check_devices(
                 continue  # an older grant whose device is away just now does not stand in the way
             address = found[0]
         if address in owners:
+            # Whichever is new or changed, for that is the one that is refused.
+            refused = name if name in addresses else owners[address]
             raise LendingError(
                 "duplicate_device",
                 f"grants {owners[address]} and {name} both mean {address} of host {host}; a device has one grant",
-                name=name,
+                name=refused,
                 device=address,
             )
         owners[address] = name

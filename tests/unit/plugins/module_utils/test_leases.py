@@ -51,7 +51,7 @@ def test_grants_are_put_in_canonical_form():
         {"name": "nvme", "device": {"address": "0000:af:00.0"}, "borrower": "node-b"},
     ]
     assert (body["purge"], body["force"], body["dry_run"]) == (True, False, False)
-    assert result == {**ANSWER, "daemon_available": True}
+    assert result == {**ANSWER, "refused": [], "daemon_available": True}
 
 
 def test_reserve_is_asked_for_and_shown_where_it_is_on():
@@ -84,6 +84,7 @@ def test_check_mode_without_daemon_reports_everything_as_to_be_done():
         "before": [],
         "after": [GRANT],
         "actions": ["grant nvme"],
+        "refused": [],
         "daemon_available": False,
     }
     assert not grant(AbsentDaemon(), [], check_mode=True)["changed"]
