@@ -70,17 +70,25 @@ def matching(selector, functions):
 
 
 class Findings:
-    """Collects what is wrong, each in words that name the host and say what to do."""
+    """Collects what is wrong, each in words that name the host and say what to do.
+
+    Each error has a scope: with "lease" only the leases that it names cannot work, with "peer" the other host of these does not
+    answer, and with "host" nothing on this host can be done.
+    """
 
     def __init__(self, host):
         self.host = host
         self.found = []
 
-    def error(self, message, *args):
-        self.found.append({"severity": "error", "message": "%s: %s" % (self.host, message % args)})
+    def error(self, message, *args, leases=(), scope=None):
+        self._add("error", message % args, scope or ("lease" if leases else "host"), leases)
 
     def warning(self, message, *args):
-        self.found.append({"severity": "warning", "message": "%s: %s" % (self.host, message % args)})
+        self._add("warning", message % args, None, ())
+
+    def _add(self, severity, message, scope, leases):
+        words = "%s: %s" % (self.host, message)
+        self.found.append({"severity": severity, "message": words, "scope": scope, "leases": list(leases)})
 
 
 def check_kernel(findings, probe):
@@ -181,6 +189,7 @@ def check_links(findings, probe, plan, hosts, links):
                 name,
                 peer,
                 ", ".join(sorted(str(other) for other in peers)),
+                leases=[name],
             )
 
 
@@ -206,6 +215,7 @@ def check_windows(findings, probe, plan, links):
             ntbs[0],
             size_words(largest[ntbs[0]]),
             size_words(LEAST_WINDOW),
+            leases=[name],
         )
 
 
@@ -264,6 +274,8 @@ def check_link_states(findings, probe, plan):
                 state,
                 message,
                 peer,
+                leases=[lease for lease, other in wanted_peers(plan) if other == peer],
+                scope="peer",
             )
         elif state == "handshake":
             findings.warning(
@@ -330,7 +342,11 @@ def check_devices(findings, probe, plan, virtual_functions=None):
         found = matching(selector, functions)
         if not found:
             findings.error(
-                "lease %s: there is no device %s. Devices that could be lent: %s.", name, words, candidates(functions)
+                "lease %s: there is no device %s. Devices that could be lent: %s.",
+                name,
+                words,
+                candidates(functions),
+                leases=[name],
             )
             continue
         if len(found) > 1:
@@ -340,6 +356,7 @@ def check_devices(findings, probe, plan, virtual_functions=None):
                 len(found),
                 words,
                 ", ".join(function["address"] for function in found),
+                leases=[name],
             )
             continue
         function = found[0]
@@ -350,12 +367,13 @@ def check_devices(findings, probe, plan, virtual_functions=None):
                 taken[address],
                 name,
                 address,
+                leases=[name],
             )
             continue
         taken[address] = name
         reason = unlendable(function)
         if reason:
-            findings.error("lease %s: device %s cannot be lent: %s.", name, address, reason)
+            findings.error("lease %s: device %s cannot be lent: %s.", name, address, reason, leases=[name])
             continue
         if live.get(name) != address and function.get("driver") != "ntb_lend":
             busy = list(function.get("busy") or [])
@@ -366,6 +384,7 @@ def check_devices(findings, probe, plan, virtual_functions=None):
                     name,
                     address,
                     "; ".join(busy),
+                    leases=[name],
                 )
                 continue
         right[name] = function
@@ -539,6 +558,7 @@ def check_fit(findings, probe, plan, right, peers):
                     ", ".join(bar_words(entry) for entry in large) + (" is" if len(large) == 1 else " are"),
                     whose,
                     " and ".join(size_words(size) for size in windows),
+                    leases=[name],
                 )
                 continue
             bars = unreached(function, windows, translated)
@@ -555,6 +575,7 @@ def check_fit(findings, probe, plan, right, peers):
                     function["address"],
                     whose,
                     " and ".join(size_words(size) for size in windows),
+                    leases=[name],
                 )
                 continue
             low = min(starts + ([] if low is None else [low]))
@@ -568,6 +589,7 @@ def check_fit(findings, probe, plan, right, peers):
                     ", ".join(taken),
                     whose,
                     size_words(room),
+                    leases=[name],
                 )
             taken.append("lease " + name)
 
@@ -587,6 +609,7 @@ def check_releases(findings, probe, plan, force):
                 attachment["name"],
                 attachment["address"],
                 "; ".join(busy),
+                leases=[attachment["name"]],
             )
 
 
@@ -601,6 +624,7 @@ def check_quarantine(findings, probe, plan):
                 grant.get("address"),
                 grant.get("message") or "no reason given",
                 grant["name"],
+                leases=[grant["name"]],
             )
 
 
@@ -617,6 +641,15 @@ def check_build(findings, probe, build, build_host):
     if not build:
         return
     release = probe["kernel"]["release"]
+    if "unreachable" in build:
+        findings.error(
+            "the build host %s cannot be reached (%s), and the modules for kernel %s come from there. Bring it up, or set "
+            "device_lending_build_host to another host.",
+            build_host,
+            build["unreachable"],
+            release,
+        )
+        return
     found = (build.get("kernels") or {}).get(release) or {}
     version, series = series_of(release)
     if not found.get("headers"):

@@ -447,3 +447,31 @@ def test_what_a_device_lacks_is_a_warning(probe):
     found = run(probe, lend({"address": "0000:05:00.0"}), severity="warning")
     assert [message for message in found if "no way to reset it" in message]
     assert [message for message in found if "I/O port BARs are hidden" in message]
+
+
+def scopes(probe, plan=None, **more):
+    """(scope, leases) of each error."""
+    found = evaluate(probe, "node-a", plan or PLAN, HOSTS, **{"links": LINKS, **more})
+    return [(finding["scope"], finding["leases"]) for finding in found if finding["severity"] == "error"]
+
+
+def test_what_is_wrong_with_a_device_is_so_for_its_lease_alone(probe):
+    plan = lend({"address": "0000:09:00.0"})
+    plan["grants"].append({"name": "right", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"})
+    assert scopes(probe, plan) == [("lease", ["scratch"])]
+
+
+def test_what_is_wrong_with_a_host_is_so_for_all_that_it_does(probe):
+    probe["machine"] = "aarch64"
+    assert scopes(probe) == [("host", [])]
+
+
+def test_a_peer_that_is_down_is_told_of_all_leases_with_it(probe):
+    plan = lend({"address": "0000:03:00.0"})
+    plan["borrows"] = [{"name": "other", "owner": "node-b"}, {"name": "third", "owner": "node-c"}]
+    probe["ownerd"] = {"links": [{"peer": "node-b", "ntb": LINKS[0]["ntb"], "state": "down", "message": ""}]}
+    assert scopes(probe, plan, links=[]) == [("peer", ["scratch", "other"])]
+
+
+def test_a_build_host_that_cannot_be_reached_is_named(probe):
+    only(run(probe, build={"unreachable": "no route"}, build_host="builder"), "builder cannot be reached (no route)")
