@@ -40,7 +40,8 @@ def apply_grants(
     tolerant: bool = False,
 ) -> dict[str, t.Any]:
     """Make the daemon's grants those wanted (or with C(purge) off, at least those), but for the names C(keep)."""
-    wanted = canonical([dict(grant, device=compact(grant["device"])) for grant in grants])
+    # Without a word of it, what a person has put on hold stays so.
+    wanted = canonical([{"hold": None, **grant, "device": compact(grant["device"])} for grant in grants])
     standing = Standing(lambda: daemon.get("/v1/grants")["grants"], _as_granted)
 
     def ask(kept: t.Collection[str]) -> dict[str, t.Any]:
@@ -59,8 +60,10 @@ def apply_grants(
     except DaemonAbsent:
         if not check_mode:
             raise
-        return _from_nothing("grant", wanted)
-    return _result(answer, refused, warn)
+        return _from_nothing(
+            "grant", [{key: grant[key] for key in grant if grant[key] is not None} for grant in wanted]
+        )
+    return _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
 
 
 def apply_attachments(
@@ -121,7 +124,7 @@ def apply_attachments(
         if not check_mode:
             raise
         return _from_nothing("attach", [] if phase == RELEASE else wanted)
-    return _result(answer, refused, warn)
+    return _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
 
 
 def canonical(items: t.Iterable[Item]) -> list[Item]:
@@ -153,7 +156,8 @@ def _key(item: Item) -> tuple[str, str]:
 
 
 def _as_granted(item: Item) -> Item:
-    return _said({key: item[key] for key in ("name", "device", "borrower", "grace", "reserve") if key in item})
+    form = {key: item[key] for key in ("name", "borrower", "grace", "reserve") if key in item}
+    return _said({**form, "device": compact(item["device"]), "hold": None})
 
 
 def _as_wanted(item: Item) -> Item:

@@ -44,6 +44,11 @@ class Standing:
         others = [item for item in wanted if item["name"] not in kept]
         return sorted([*others, *standing.values()], key=lambda item: item["name"])
 
+    def differing(self, wanted: list[Item], kept: t.Collection[str]) -> dict[str, str]:
+        """Say of which of the names C(kept) what stays is not what is wanted."""
+        items = self.items() if kept else []
+        return {item["name"]: "it is left as it is" for item in wanted if item["name"] in kept and item not in items}
+
 
 def settle(ask: Ask, keep: t.Collection[str], tolerant: bool) -> tuple[dict[str, t.Any], dict[str, str]]:
     """Return what the daemon answers, and why it refused, by name; the answer is empty where something came too late.

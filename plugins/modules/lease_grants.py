@@ -79,6 +79,12 @@ options:
           - Changing it ends no lease.
         type: bool
         default: false
+      hold:
+        description:
+          - Whether the device is granted, and not lent for now. A live lease goes on until it is over.
+          - With V(false) a grant that a person has put on hold, or whose device a person has recalled, is offered again.
+          - By default that stays as it is.
+        type: bool
   purge:
     description:
       - Whether grants that are not in O(grants) are revoked.
@@ -208,6 +214,7 @@ def main():
                     borrower=dict(type="str", required=True),
                     grace=dict(type="float"),
                     reserve=dict(type="bool", default=False),
+                    hold=dict(type="bool"),
                 ),
             ),
             purge=dict(type="bool", default=True),

@@ -16,7 +16,7 @@ from .doubles import FakeDaemon
 
 def granted(name, borrower="node-b"):
     """A grant."""
-    return {"name": name, "device": {"serial": f"S-{name}"}, "borrower": borrower}
+    return {"name": name, "device": {"serial": f"S-{name}"}, "borrower": borrower, "hold": None}
 
 
 def wanted(name, owner="node-a"):
@@ -90,7 +90,12 @@ def test_names_that_are_kept_are_not_even_asked_for():
     daemon = Picky("grants", [granted("kept")])
     result = grant(daemon, granted("kept", "node-c"), granted("unmade"), granted("new"), keep=["kept", "unmade"])
     assert daemon.current == {"kept": granted("kept"), "new": granted("new")}
-    assert result["refused"] == []
+    assert [item["name"] for item in result["refused"]] == ["kept", "unmade"]
+
+
+def test_a_name_that_is_kept_is_as_wanted_where_nothing_would_have_to_change():
+    daemon = Picky("grants", [granted("kept")])
+    assert grant(daemon, granted("kept"), keep=["kept"])["refused"] == []
 
 
 @pytest.mark.parametrize("error", [{"code": "internal"}, {"code": "device_busy", "name": "kept"}])
@@ -115,7 +120,8 @@ def test_what_is_in_use_stays_attached_and_the_rest_goes():
 def test_a_kept_attachment_stays_where_it_is_when_the_list_names_another_owner():
     daemon = Picky("attachments", [wanted("moving")])
     assert not attach(daemon, wanted("moving", "node-c"), phase="release", keep=["moving"])["changed"]
-    attach(daemon, wanted("moving", "node-c"), wanted("new"), phase="attach", keep=["moving"])
+    result = attach(daemon, wanted("moving", "node-c"), wanted("new"), phase="attach", keep=["moving"])
+    assert [item["name"] for item in result["refused"]] == ["moving"]
     assert daemon.current == {"moving": wanted("moving"), "new": wanted("new")}
 
 
