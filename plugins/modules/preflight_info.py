@@ -105,7 +105,8 @@ host:
       type: str
       sample: x86_64
     kernel:
-      description: Release, wanted options of the configuration, headers, and whether the kernel has its own NTB modules.
+      description: Release, when and by whom it was built, wanted options of the configuration, headers, and whether the kernel has
+        its own NTB modules.
       type: dict
     security:
       description: Secure Boot, lockdown, and whether module signatures are enforced.
@@ -205,6 +206,7 @@ def main():
         runtime_directory=module.params["runtime_directory"],
         staging=module.params["staging_directory"],
     )
+    found["kernel"]["version"] = uname.version
     module.exit_json(changed=False, host=found)
 
 

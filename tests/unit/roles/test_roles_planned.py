@@ -138,7 +138,10 @@ WHICH = "does not say which leases to give back"
         ("", WHICH),
         ('{"device_lending_release": []}', WHICH),
         ("device_lending_relase=one", WHICH),
-        ("device_lending_release=two,one", "device_lending_release names one, two, but the hosts of this play know only no"),
+        (
+            "device_lending_release=two,one",
+            "device_lending_release names one, two, but the hosts of this play know only no",
+        ),
         ("device_lending_release=all device_lending_force=perhaps", "Validation of arguments failed"),
     ],
 )
