@@ -251,6 +251,9 @@ class Owner:
         """Set `items` and take the names `removed` away, or with `purge` all others. All checks come first; what they
         refuse has changed nothing. The answer comes when the leases that go have ended."""
         wanted = grants.parse(items, self.config.host, removed)
+        holding = {item["name"]: item["hold"] for item in items if item.get("hold", False) is not False}
+        now = self._clock.wall()
+        reasons = {name: holds.text("put on hold", name, now, self.config.host) for name in holding}
         if not dry_run:
             self._reserving.retry(grant.name for grant in wanted)
 
@@ -274,6 +277,7 @@ class Owner:
                 removed=removed,
                 purge=purge,
                 force=force,
+                holds={name: reasons[name] if is_held else None for name, is_held in holding.items()},
             )
             if asked:
                 return self._assessed(asked.values(), lambda found: change({**assessed, **found}))
