@@ -32,12 +32,13 @@ def state(lease: dict[str, Any]) -> str | None:
     return found["state"] if found else None
 
 
-def answers(host: str) -> bool:
-    """Whether the daemons of a host can be asked."""
+def is_back(host: str) -> bool:
+    """Whether the daemons of a host can be asked, and its link is ready."""
     try:
-        return fabric.ask(fabric.connect(host), "borrowerd", "attachments") is not None
+        links = fabric.ask(fabric.connect(host), "borrowerd", "links")
     except (AssertionError, RuntimeError):
         return False
+    return {link["state"] for link in links} == {"ready"}
 
 
 def test_two_leases_are_whole() -> None:
@@ -78,7 +79,7 @@ def test_all_is_whole_when_they_are_back() -> None:
     fabric.output(owner, "devlend clear ill")
     fabric.output(owner, "devlend release ill")
     fabric.lab("host", "start", OFF)
-    fabric.until(lambda: answers(OFF), 240, f"{OFF} is there again")
+    fabric.until(lambda: is_back(OFF), 240, f"{OFF} is there again")
     ended = site(ILL, GOOD, AWAY)
     assert ended.returncode == 0, words(ended)
     assert [state(lease) for lease in (ILL, GOOD, AWAY)] == ["attached"] * 3
