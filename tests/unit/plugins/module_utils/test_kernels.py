@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import age, installed_kernels, is_gone
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import (
+    age,
+    images,
+    installed_kernels,
+    is_gone,
+)
 
 from .doubles import FakeKernel
 
@@ -23,6 +28,19 @@ def test_an_image_and_modules_make_a_kernel_and_neither_does_alone(tmp_path):
 def test_a_host_without_boot_has_no_kernels_that_could_be_booted(tmp_path):
     FakeKernel(tmp_path)
     assert installed_kernels(str(tmp_path)) == []
+
+
+def test_two_kernels_of_one_release_have_images_that_differ(tmp_path):
+    kernel = FakeKernel(tmp_path)
+    kernel.write("boot/vmlinuz-6.12.9-a", "one")
+    kernel.write("boot/initrd.img-6.12.9-a")
+    before = images(str(tmp_path))
+    assert list(before) == ["6.12.9-a"] and images(str(tmp_path)) == before
+    kernel.write("boot/vmlinuz-6.12.9-a", "another")
+    assert images(str(tmp_path)) != before
+    (tmp_path / "boot/vmlinuz-6.12.9-a").unlink()
+    (tmp_path / "boot/vmlinuz-6.12.9-a").symlink_to("gone")
+    assert images(str(tmp_path)) == {}
 
 
 def test_a_kernel_is_gone_when_neither_its_image_nor_its_own_modules_are_left(tmp_path):

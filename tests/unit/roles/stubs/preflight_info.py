@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands for preflight_info: a host with a bridge, with the devices in its file `functions`, and what its daemons say."""
+"""Stands for preflight_info: a host with a bridge, with the devices in its file `functions`, and what its daemons say.
+
+Its kernel is as its package has brought it, or another one of the same release where there is a file `rebuilt`.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ def main():
     for name, subjects in ASKED.items():
         daemon = Daemon(f"{directory}/{name}.sock")
         host[name] = {subject: daemon.get(f"/v1/{subject}")[subject] for subject in subjects}
-    kernels = {"installed_kernels": [KERNEL["release"]], "kernel_images": {KERNEL["release"]: "1 1"}}
+    image = "2 2" if os.path.exists(f"{directory}/rebuilt") else "1 1"
+    kernels = {"installed_kernels": [KERNEL["release"]], "kernel_images": {KERNEL["release"]: image}}
     module.exit_json(host={**host, **kernels, "missing_packages": [], "staged": staged})
 
 
