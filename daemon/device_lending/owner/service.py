@@ -44,6 +44,7 @@ from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots
 from device_lending.pending import Answer, Pending
 from device_lending.store.owner import Grant, Lease, OwnerStore
+from device_lending.troubles import Troubles
 
 log = logging.getLogger("device_lending.owner")
 
@@ -80,16 +81,17 @@ class Owner:
         self._clock = clock
         self._lock = threading.Lock()
         self._turns = turns or Turns(config.host, clock)
+        self._troubles = Troubles()
         self._reserving = Reserving(store, reserved, partial(driver_of, roots), clock)
-        self._devices = Devices(roots, port, config, self._turns.stuck, self._reserving.serials)
+        self._devices = Devices(roots, port, config, self._turns.stuck, self._reserving.serials, self._troubles)
         self._config_spaces = ConfigSpaces(roots, config.host, clock)
         self.telling = Telling(Journal("ownerd", config.host, clock), clock)
         keeps = self._reserving.keeps
         self._leasing = Leasing(
             store, port, binder, clock, config.host, self._lock, self._turns.step, self.telling, keeps
         )
-        self._reconciler = Reconciler(store, self._leasing, config, clock, self.telling, keeps)
-        self._bans = Bans(store, port, config.host)
+        self._reconciler = Reconciler(store, self._leasing, config, clock, self.telling, keeps, self._troubles)
+        self._bans = Bans(store, port, config.host, self._troubles)
         self._stopping = threading.Event()
         self._withdrawals = Withdrawals(lanes)
         self._told: dict[int, float] = {}
@@ -138,7 +140,7 @@ class Owner:
         is_reserved = grant.name in reserved
         message = found["message"]
         if grant.reserve and not is_reserved:
-            problem = self._reserving.problem(grant.name) or "nobody has looked yet"
+            problem = self._reserving.problem(grant.name) or self._troubles.said(grant.name) or "nobody has looked yet"
             message = "; ".join(part for part in (message, f"not reserved yet: {problem}") if part)
         return {**found, "reserve": grant.reserve, "reserved": is_reserved, "message": message}
 
@@ -208,8 +210,8 @@ class Owner:
         ]
 
     def _message(self, lease: Lease) -> str:
-        """What is to be said of a lease, in words: that something hangs at its device before all else."""
-        return self._turns.stuck(lease.address) or lease.message
+        """What is to be said of a lease, in words: what hangs or goes wrong at its device before all else."""
+        return self._turns.stuck(lease.address) or self._troubles.said(lease.address) or lease.message
 
     def offers(self, borrower: str) -> list[dict[str, Any]]:
         """What `borrower` may borrow, for offers.list; grants whose device is away are left out."""
@@ -567,8 +569,9 @@ class Owner:
         dead = self._dead()
         for lease in returning:
             if not dead(lease.link) and now - self._told.get(lease.epoch, float("-inf")) >= _REPEAT:
-                delivered = notify.recall(lease, max(0.0, left[lease.epoch]))
-                self._told[lease.epoch] = float("inf") if delivered else now
+                with self._troubles.of(lease.address, f"the borrower of {lease.name} could not be told"):
+                    delivered = notify.recall(lease, max(0.0, left[lease.epoch]))
+                    self._told[lease.epoch] = float("inf") if delivered else now
 
     def _dead(self) -> Callable[[int], bool]:
         """Whether nothing can be told a borrower over a link now. Links that cannot be looked at are not dead."""
@@ -809,8 +812,11 @@ class Owner:
         lents, links = snapshot(self._kernel)
         leases = self._store.leases()
         peerings = self._announcements.peerings(self.config, links)
-        self._bans.enforce(peerings, self._clock.wall())
-        given_up = self._reserving.withdraw()
+        with self._troubles.of("bans", "they could not be enforced"):
+            self._bans.enforce(peerings, self._clock.wall())
+        given_up: list[str] = []
+        with self._troubles.of("reservations", "they could not be withdrawn"):
+            given_up = self._reserving.withdraw()
         functions = self._devices.scan(leases) if self._reconciler.is_puzzled(lents) else None
         with self._lock:
             quiet = partial(self._turns.quiet_since, mark)
@@ -819,7 +825,8 @@ class Owner:
             self._begin_alone(lease.address, partial(self._end_alone, lease, why))
         for address in {*due.frees, *given_up}:
             self._begin_alone(address, partial(self._free, address))
-        self._reserve_due()
+        with self._troubles.of("reservations", "they could not be looked at"):
+            self._reserve_due()
         self._turns.name()
         return links
 
@@ -827,14 +834,18 @@ class Owner:
         due = self._reserving.due()
         functions = self._devices.scan(self._store.leases()) if due else []
         for grant in due:
-            live = self._live(grant.name)
-            try:
-                address = selecting.resolve(grant.device, functions, self.config.host, grant.name).address
-            except LendingError as error:
-                self._reserving.failed(grant.name, error.message)
-                continue
-            if live is None or live.address == address:
-                self._begin_alone(address, partial(self._reserve, grant, address))
+            with self._troubles.of(grant.name, "its device could not be reserved"):
+                self._begin_to_reserve(grant, functions)
+
+    def _begin_to_reserve(self, grant: Grant, functions: Sequence[Function]) -> None:
+        live = self._live(grant.name)
+        try:
+            address = selecting.resolve(grant.device, functions, self.config.host, grant.name).address
+        except LendingError as error:
+            self._reserving.failed(grant.name, error.message)
+            return
+        if live is None or live.address == address:
+            self._begin_alone(address, partial(self._reserve, grant, address))
 
     def _begin_alone(self, device: str, work: Callable[[], None]) -> None:
         """Begin what nobody waits for; what hangs there is named already."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .patient import Patient
+from .patient import Guard, Patient, unguarded
 from .sysfs import Roots, link_name, members, names, text
 
 # Flags in the `resource` attribute (include/linux/ioport.h).
@@ -105,12 +105,13 @@ def serial_in_config(config: bytes) -> str | None:
 
 
 class Scanner:
-    """Scans the functions; remembers serial numbers from config space, which never change."""
+    """Scans the functions; remembers serial numbers from config space, which never change. `guard`: see Patient."""
 
-    def __init__(self, roots: Roots) -> None:
+    def __init__(self, roots: Roots, guard: Guard = unguarded) -> None:
         self._roots = roots
+        self._guard = guard
         self._serials: dict[tuple[str, int], str | None] = {}
-        self._patient = Patient(self._guarded)
+        self._patient = Patient(self._guarded, guard=guard)
 
     def scan(self, known_serials: Mapping[str, str | None] | None = None) -> list[Function]:
         """All functions, by address.
@@ -123,7 +124,9 @@ class Scanner:
         addresses = names(self._roots.sys / "bus/pci/devices")
         guarded = self._patient.read(addresses)
         for address in addresses:
-            found = self._function(address, slots.get(address.rpartition(".")[0]), guarded.get(address))
+            found = None
+            with self._guard(address, "what it is could not be read; it is left out"):
+                found = self._function(address, slots.get(address.rpartition(".")[0]), guarded.get(address))
             if found is None:
                 continue
             known = (known_serials or {}).get(address)

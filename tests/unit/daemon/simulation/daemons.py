@@ -257,7 +257,7 @@ class FullDisk(Disk):
 class _Patient:
     """Reads without a thread."""
 
-    def __init__(self, read) -> None:
+    def __init__(self, read, guard) -> None:
         self._read = read
 
     def read(self, addresses):
