@@ -61,14 +61,14 @@ def assemble(
     def look() -> None:
         store.save()
         drain.save()
-        links = owner.reconcile()
+        links = owner.looks.look()
         with troubles.of("links", "their changes could not be told"):
             events.see(announcements.peerings(config, links))
         with troubles.of("grants", "their changes could not be told"):
             offers.see(store.grants())
-        for link in owner.returning():
+        for link in owner.reminders.returning():
             # In a lane: neither the next look nor another peer need wait for one that is slow to listen.
-            lanes.submit(("remind", link), partial(owner.remind, notifier, link=link))
+            lanes.submit(("remind", link), partial(owner.reminders.remind, notifier, link=link))
         greeter.greet(links)
 
     ticker = Ticker(look, lambda: _LOOK, partial(liveness.beat, "look"))

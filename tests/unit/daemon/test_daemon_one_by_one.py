@@ -23,9 +23,10 @@ from device_lending.kernel import Message
 from device_lending.latency import Latencies
 from device_lending.links import Announcements
 from device_lending.owner.bans import Bans
+from device_lending.owner.looks import Looks
+from device_lending.owner.notifier import Notifier
 from device_lending.owner.reconcile import Reconciler
 from device_lending.owner.reserving import Reserving
-from device_lending.owner.service import Notifier
 from device_lending.pci.patient import Patient
 from device_lending.pci.scan import Scanner
 from device_lending.pending import Signal
@@ -125,7 +126,7 @@ def test_each_link_is_banned_and_leases_are_judged_all_the_same(lent, monkeypatc
     service = owner.ownerd.parts.stop.__self__
     failing_for(monkeypatch, Bans, "_enforce", lambda _at, row, *_rest: row.link.id == 0)
     for host in ("node-b", "node-c"):
-        service._bans._store.add_ban(Ban(host, 1.0))
+        service.ground.bans._store.add_ban(Ban(host, 1.0))
     until(lambda: owner.kernel.link_table[1].banned)
     monkeypatch.undo()
     until(lambda: owner.kernel.link_table[0].banned)
@@ -142,15 +143,7 @@ def test_leases_are_judged_whatever_else_goes_wrong(lent, monkeypatch, place, na
 def test_each_device_is_reserved(fabric, monkeypatch):
     owner, _borrower = fabric.pair()
     owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
-    service = owner.ownerd.parts.stop.__self__
-    live = service._live
-
-    def odd(name):
-        if name == "a":
-            raise RuntimeError("odd")
-        return live(name)
-
-    monkeypatch.setattr(service, "_live", odd)
+    failing_for(monkeypatch, Looks, "_begin_to_reserve", lambda _at, grant, _functions: grant.name == "a")
     for name, address in (("a", "0000:03:00.0"), ("b", "0000:04:00.0")):
         body = {"device": {"address": address}, "borrower": "node-b", "reserve": True}
         owner.ownerd.client.call("PUT", f"/v1/grants/{name}", body, 10)
@@ -161,7 +154,7 @@ def test_each_device_is_reserved(fabric, monkeypatch):
 def test_a_look_goes_on_although_nothing_can_be_reserved(lent, monkeypatch):  # noqa: F811
     owner, *_borrowers = lent
     failing_for(monkeypatch, Reserving, "due", lambda *_arguments: True)
-    assert len(owner.ownerd.parts.stop.__self__.reconcile()) == 2
+    assert len(owner.ownerd.parts.stop.__self__.looks.look()) == 2
 
 
 def test_each_borrower_is_told(lent, caplog):  # noqa: F811
@@ -181,8 +174,8 @@ def test_each_borrower_is_told(lent, caplog):  # noqa: F811
             return False
 
     service = owner.ownerd.parts.stop.__self__
-    service._told.clear()
-    service.remind(Odd())
+    service.reminders.told.clear()
+    service.reminders.remind(Odd())
     assert told == ["c"]
     assert "the borrower of b could not be told" in caplog.text
 
