@@ -535,6 +535,7 @@ class Borrower:
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
         undecided = strays.undecided(items)
         drained = self._drain.state() is not None
+
         def see(item: Attachment) -> None:
             self._see(item, present)
             if drained:

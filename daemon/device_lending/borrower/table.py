@@ -31,9 +31,7 @@ class Table:
     `changed` is fired after each change, under the table's lock.
     """
 
-    def __init__(
-        self, carry_out: Callable[[Attachment, Action], None], telling: Telling, troubles: Troubles
-    ) -> None:
+    def __init__(self, carry_out: Callable[[Attachment, Action], None], telling: Telling, troubles: Troubles) -> None:
         self._carry_out = carry_out
         self._troubles = troubles
         self._telling = telling

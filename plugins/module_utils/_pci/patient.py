@@ -25,6 +25,7 @@ def unguarded(address: str, doing: str) -> contextlib.AbstractContextManager[Non
     """Leaves out nothing: what is raised comes to who reads."""
     return contextlib.nullcontext()
 
+
 # Seconds that one function may take before the next one is read beside it: many at once only make each other slow.
 _BESIDE = 0.5
 # Seconds of a processor that count for none.
