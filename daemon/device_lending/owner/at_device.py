@@ -15,14 +15,13 @@ from device_lending.owner import quarantine
 from device_lending.owner.devices import Assessment, Assessor
 from device_lending.owner.ground import Ground
 from device_lending.owner.leasing import DRIVER_LIMIT
+from device_lending.owner.reserving import OTHER
 from device_lending.owner.turns import Turn
 from device_lending.pci.scan import Function
 from device_lending.pending import Answer, Pending
 from device_lending.store.owner import Grant, Lease
 
 log = logging.getLogger("device_lending.owner")
-
-OTHER = "another device than the one that was reserved; revoke the grant, and grant it anew"
 
 
 class AtDevice:

@@ -19,7 +19,6 @@ from device_lending.owner.devices import Devices
 from device_lending.owner.leasing import Leasing
 from device_lending.owner.reconcile import Reconciler
 from device_lending.owner.reserving import Reserving
-from device_lending.owner.telling import Telling
 from device_lending.owner.turns import Turns
 from device_lending.store.owner import Lease, OwnerStore
 from device_lending.troubles import Troubles
@@ -44,7 +43,6 @@ class Ground:
     leasing: Leasing
     reconciler: Reconciler
     bans: Bans
-    telling: Telling
     troubles: Troubles
 
     def peerings(self) -> list[Peering]:

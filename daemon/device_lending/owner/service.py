@@ -2,9 +2,9 @@
 # Copyright: (c) 2026, the pcie.device_lending authors
 """ownerd's operations, put together: what the HTTP API and the peers' daemons may ask for.
 
-Calls go one way: changes, recalls and lending have a look taken (looks.py) and things done at devices (at_device.py),
-which stand on the parts of ground.py. What touches a device is done at its turn, which is taken before the
-lock.
+Calls go one way: changes have devices taken back (recalls.py); both have looks taken (looks.py); these and what peers
+ask (lending.py) have things done at devices (at_device.py). All stand on the parts of ground.py, and views on these
+alone. What touches a device is done at its turn, which is taken before the lock.
 """
 
 from __future__ import annotations
@@ -68,21 +68,20 @@ class Owner:
         keeps = reserving.keeps
         leasing = Leasing(store, port, binder, clock, config.host, lock, turns.step, telling, keeps)
         self.ground = Ground(
-            config,
-            store,
-            port,
-            announcements,
-            clock,
-            drain,
-            lock,
-            turns,
-            Devices(roots, port, config, turns.stuck, reserving.serials, troubles),
-            reserving,
-            leasing,
-            Reconciler(store, leasing, config, clock, telling, keeps, troubles),
-            Bans(store, port, config.host, troubles),
-            telling,
-            troubles,
+            config=config,
+            store=store,
+            kernel=port,
+            announcements=announcements,
+            clock=clock,
+            drain=drain,
+            lock=lock,
+            turns=turns,
+            devices=Devices(roots, port, config, turns.stuck, reserving.serials, troubles),
+            reserving=reserving,
+            leasing=leasing,
+            reconciler=Reconciler(store, leasing, config, clock, telling, keeps, troubles),
+            bans=Bans(store, port, config.host, troubles),
+            troubles=troubles,
         )
         self.peerings = self.ground.peerings
         self.config_spaces = ConfigSpaces(roots, config.host, clock)

@@ -11,9 +11,9 @@ from device_lending import kernel, selecting
 from device_lending.clock import iso
 from device_lending.errors import LendingError
 from device_lending.owner import quarantine
-from device_lending.owner.at_device import OTHER
 from device_lending.owner.devices import Assessor, document
 from device_lending.owner.ground import Ground
+from device_lending.owner.reserving import OTHER
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Grant, Lease

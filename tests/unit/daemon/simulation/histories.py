@@ -569,7 +569,7 @@ class History:
     def _lends_nothing(self) -> None:
         """What a drained host had lent is back once its borrowers have had their time."""
         live = self.truth.live(self.owner.module)
-        if live and self.owner.daemon is not None and self.owner.api.service._drain.state() is not None:
+        if live and self.owner.daemon is not None and self.owner.api.service.ground.drain.state() is not None:
             raise Broken(f"the owner is drained, and has lent {sorted(record.name for record in live.values())}")
 
     def another_module(self) -> None:
