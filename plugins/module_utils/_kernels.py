@@ -15,13 +15,18 @@ _IMAGES = ("vmlinuz-", "vmlinux-")
 
 def installed_kernels(root: str = "/") -> list[str]:
     """Return the releases that have both modules and an image in C(/boot), oldest first."""
-    images = {
-        name[len(prefix) :]
-        for name in _names(os.path.join(root, "boot"))
-        for prefix in _IMAGES
-        if name.startswith(prefix)
-    }
-    return sorted(images & set(_names(os.path.join(root, MODULES))), key=age)
+    return sorted(set(images(root)) & set(_names(os.path.join(root, MODULES))), key=age)
+
+
+def images(root: str = "/") -> dict[str, str]:
+    """Return release -> size and time of its image in C(/boot), which differ where two kernels have the same release."""
+    found = {}
+    for name in sorted(_names(os.path.join(root, "boot"))):
+        for prefix in _IMAGES:
+            path = os.path.join(root, "boot", name)
+            if name.startswith(prefix) and os.path.isfile(path):
+                found[name[len(prefix) :]] = f"{os.path.getsize(path)} {int(os.path.getmtime(path))}"
+    return found
 
 
 def is_gone(release: str, root: str = "/") -> bool:

@@ -15,8 +15,8 @@ import typing as t
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonAbsent
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse
+from ansible_collections.pcie.device_lending.plugins.module_utils._tolerance import Item, Standing, settle
 
-Item = t.Dict[str, t.Any]
 Warn = t.Callable[[str], None]
 
 RELEASE, ATTACH, ALL = "release", "attach", "all"
@@ -29,24 +29,41 @@ _USUAL = {"grace": None, "reserve": False, "on_loss": "detach", "attach_again": 
 
 
 def apply_grants(
-    daemon: Daemon, grants: list[Item], *, purge: bool, force: bool, check_mode: bool, warn: Warn
+    daemon: Daemon,
+    grants: list[Item],
+    *,
+    purge: bool,
+    force: bool,
+    check_mode: bool,
+    warn: Warn,
+    keep: t.Collection[str] = (),
+    tolerant: bool = False,
 ) -> dict[str, t.Any]:
-    """Make the daemon's grants those wanted (or with C(purge) off, at least those)."""
-    wanted = canonical([dict(grant, device=compact(grant["device"])) for grant in grants])
-    body = {"grants": wanted, "purge": purge, "force": force, "dry_run": check_mode}
+    """Make the daemon's grants those wanted (or with C(purge) off, at least those), but for the names C(keep)."""
+    # Without a word of it, what a person has put on hold stays so.
+    wanted = canonical([{"hold": None, **grant, "device": compact(grant["device"])} for grant in grants])
+    standing = Standing(lambda: daemon.get("/v1/grants")["grants"], _as_granted)
+
+    def ask(kept: t.Collection[str]) -> dict[str, t.Any]:
+        body = {"grants": standing.instead(wanted, kept), "purge": purge, "force": force, "dry_run": check_mode}
+        try:
+            return daemon.put("/v1/grants", body, extra_time=_TAKING_BACK)
+        except ApiError as exc:
+            # In check mode the borrowers have not really released what they would release before this step of a play.
+            if not check_mode or force or exc.status != 409:
+                raise
+            warn(f"Refused unless the borrower releases it before: {exc.message}")
+            return daemon.put("/v1/grants", dict(body, force=True))
+
     try:
-        answer = daemon.put("/v1/grants", body, extra_time=_TAKING_BACK)
+        answer, refused = settle(ask, keep, tolerant)
     except DaemonAbsent:
         if not check_mode:
             raise
-        return _from_nothing("grant", wanted)
-    except ApiError as exc:
-        # In check mode the borrowers have not really released what they would release before this step of a play.
-        if not check_mode or force or exc.status != 409:
-            raise
-        warn(f"Refused unless the borrower releases it before: {exc.message}")
-        answer = daemon.put("/v1/grants", dict(body, force=True))
-    return _result(answer, warn)
+        return _from_nothing(
+            "grant", [{key: grant[key] for key in grant if grant[key] is not None} for grant in wanted]
+        )
+    return _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
 
 
 def apply_attachments(
@@ -59,39 +76,55 @@ def apply_attachments(
     wait: int,
     check_mode: bool,
     warn: Warn,
+    keep: t.Collection[str] = (),
+    unawaited: t.Collection[str] = (),
+    tolerant: bool = False,
 ) -> dict[str, t.Any]:
-    """Make the daemon's attachments those wanted, or do the half of it that C(phase) names.
+    """Make the daemon's attachments those wanted but for the names C(keep), or do the half of it that C(phase) names.
 
-    C(wait) is in seconds, for what goes and, again, for what comes.
+    C(wait) is in seconds, for what goes and, again, for what comes, but for the names C(unawaited).
     """
     wait_returned = wait
     wanted = canonical(attachments)
-    if phase == RELEASE:
-        try:
-            current = _present(daemon.get("/v1/attachments")["attachments"])
-        except DaemonAbsent:
-            if not check_mode:
-                raise
-            return _from_nothing("attach", [])
-        # As it is: what its policy shall be is said when it is attached.
-        wanted = [current[_key(item)] for item in wanted if _key(item) in current]
-        wait = 0
-    elif phase == ATTACH:
-        purge = False
-    body = {
-        "attachments": wanted,
-        "purge": purge,
-        "force": force,
-        "wait_returned": wait_returned,
-        "wait": wait,
-        "dry_run": check_mode,
-    }
+    standing = Standing(lambda: daemon.get("/v1/attachments")["attachments"], _as_wanted)
+    purge = purge and phase != ATTACH
+
+    def put(items: list[Item], purged: bool, seconds: int, dry_run: bool) -> dict[str, t.Any]:
+        body = {
+            "attachments": items,
+            "purge": purged,
+            "force": force,
+            "wait_returned": wait_returned,
+            "wait": seconds,
+            "dry_run": dry_run,
+        }
+        return daemon.put("/v1/attachments", body, extra_time=wait_returned + seconds)
+
     try:
-        return _result(daemon.put("/v1/attachments", body, extra_time=wait_returned + wait), warn)
+        if phase == RELEASE:
+            # As it is: what its policy shall be is said when it is attached.
+            current = {_key(item): item for item in standing.items()}
+            wanted = [current[_key(item)] for item in wanted if _key(item) in current]
+            wait = 0
+        split = tolerant or bool(unawaited)
+
+        def change(kept: t.Collection[str], dry_run: bool) -> dict[str, t.Any]:
+            items = standing.instead(wanted, kept) if purge else [item for item in wanted if item["name"] not in kept]
+            return put(items, purge, 0 if split else wait, dry_run)
+
+        # What is refused is found without changing anything, so that the answer says all that is done.
+        answer, refused = settle(lambda kept: change(kept, check_mode or tolerant), keep, tolerant)
+        if tolerant and not check_mode and answer["changed"]:
+            refused.update(settle(lambda kept: change(kept, False), {*keep, *refused}, tolerant)[1])
+        if split and wait and not check_mode:
+            awaited = [item for item in wanted if item["name"] not in {*keep, *refused, *unawaited}]
+            if awaited and settle(lambda dummy: put(awaited, False, wait, False), (), tolerant)[1]:
+                refused.update(_unattached(daemon, awaited))
     except DaemonAbsent:
         if not check_mode:
             raise
-        return _from_nothing("attach", wanted)
+        return _from_nothing("attach", [] if phase == RELEASE else wanted)
+    return _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
 
 
 def canonical(items: t.Iterable[Item]) -> list[Item]:
@@ -118,17 +151,31 @@ def _key(item: Item) -> tuple[str, str]:
     return item["name"], item["owner"]
 
 
-def _present(attachments: list[Item]) -> dict[tuple[str, str], Item]:
-    """Return what is wanted now as it would be put, by name and owner."""
-    keys = ("name", "owner", *_USUAL)
-    return {_key(item): _said({key: item[key] for key in keys if key in item}) for item in attachments}
+def _as_granted(item: Item) -> Item:
+    form = {key: item[key] for key in ("name", "borrower", "grace", "reserve") if key in item}
+    return _said({**form, "device": compact(item["device"]), "hold": None})
+
+
+def _as_wanted(item: Item) -> Item:
+    return _said({key: item[key] for key in ("name", "owner", "grace", "on_loss", "attach_again") if key in item})
+
+
+def _unattached(daemon: Daemon, wanted: list[Item]) -> dict[str, str]:
+    """Say of what is wanted, and not attached, why, by name."""
+    found = {item["name"]: item for item in daemon.get("/v1/attachments")["attachments"]}
+    states = ((item["name"], found.get(item["name"], {})) for item in wanted)
+    return {
+        name: item.get("message") or f"it is {item.get('state', 'unknown here')}"
+        for name, item in states
+        if item.get("state") != "attached"
+    }
 
 
 def _said(item: Item) -> Item:
     return {key: value for key, value in item.items() if key not in _USUAL or value != _USUAL[key]}
 
 
-def _result(answer: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:
+def _result(answer: dict[str, t.Any], refused: dict[str, str], warn: Warn) -> dict[str, t.Any]:
     if answer.get("unwritten"):
         warn(f"The daemon keeps this in memory only: {answer['unwritten']}")
     try:
@@ -138,6 +185,7 @@ def _result(answer: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:
             "before": before,
             "after": after,
             "actions": answer.get("actions", []),
+            "refused": [{"name": name, "reason": refused[name]} for name in sorted(refused)],
             "daemon_available": True,
         }
     except KeyError as exc:
@@ -151,6 +199,7 @@ def _from_nothing(verb: str, wanted: list[Item]) -> dict[str, t.Any]:
         "before": [],
         "after": wanted,
         "actions": [f"{verb} {item['name']}" for item in wanted],
+        "refused": [],
         "daemon_available": False,
     }
 

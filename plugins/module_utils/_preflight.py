@@ -17,7 +17,7 @@ from dataclasses import asdict
 from ansible_collections.pcie.device_lending.plugins.module_utils import _certificate, _kernel_files, _surroundings
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonSilent
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
-from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import installed_kernels
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import images, installed_kernels
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import (
     bridges,
     iommu,
@@ -95,6 +95,7 @@ def look(
             "ntb_modules": _kernel_files.has_ntb_modules(host, release),
         },
         "installed_kernels": installed_kernels(host.path("/")),
+        "kernel_images": images(host.path("/")),
         "security": _security(host),
         "iommu": {"units": list(units.units)},
         "functions": [

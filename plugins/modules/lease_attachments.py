@@ -90,6 +90,26 @@ options:
       - With V(0) it does not wait.
     type: int
     default: 60
+  keep:
+    description:
+      - Names of leases that are left as they are, whatever O(attachments) says of them, also where they are not there.
+    type: list
+    elements: str
+    default: []
+  tolerant:
+    description:
+      - Whether one lease that the daemon refuses keeps the others from being done. With V(true) it is left as it is, and told in
+        RV(refused), and the module does not fail.
+      - What is about no one lease, such as a daemon that does not answer, fails all the same.
+    type: bool
+    default: false
+  unawaited:
+    description:
+      - Names of attachments that are wanted like all others, but not waited for, since it is known that their devices will not
+        come.
+    type: list
+    elements: str
+    default: []
   socket:
     description: The UNIX socket of C(borrowerd).
     type: path
@@ -192,6 +212,18 @@ attachments:
     message:
       description: What it waits for, or why it failed.
       type: str
+refused:
+  description: With O(tolerant), which leases are not as wanted, sorted by name, and why.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the lease.
+      type: str
+    reason:
+      description: What the daemon says of it.
+      type: str
 daemon_available:
   description: Whether the daemon answered. Only in check mode can it be V(false).
   returned: success
@@ -228,6 +260,9 @@ def main():
             purge=dict(type="bool", default=True),
             force=dict(type="bool", default=False),
             wait=dict(type="int", default=60),
+            keep=dict(type="list", elements="str", default=[]),
+            tolerant=dict(type="bool", default=False),
+            unawaited=dict(type="list", elements="str", default=[]),
             socket=dict(type="path", default=BORROWERD_SOCKET),
             timeout=dict(type="int", default=30),
         ),
@@ -245,6 +280,9 @@ def main():
             wait=params["wait"],
             check_mode=module.check_mode,
             warn=module.warn,
+            keep=params["keep"],
+            unawaited=params["unawaited"],
+            tolerant=params["tolerant"],
         )
         result["attachments"] = daemon.get("/v1/attachments")["attachments"] if result["daemon_available"] else []
     except ApiError as exc:

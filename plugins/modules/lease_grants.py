@@ -79,6 +79,12 @@ options:
           - Changing it ends no lease.
         type: bool
         default: false
+      hold:
+        description:
+          - Whether the device is granted, and not lent for now. A live lease goes on until it is over.
+          - With V(false) a grant that a person has put on hold, or whose device a person has recalled, is offered again.
+          - By default that stays as it is.
+        type: bool
   purge:
     description:
       - Whether grants that are not in O(grants) are revoked.
@@ -88,6 +94,19 @@ options:
     description:
       - Whether a device may be taken back, and reset, while its borrower still uses it. Data in flight is lost.
       - Without it, the module fails and changes nothing where a grant that would go or change has a live lease.
+    type: bool
+    default: false
+  keep:
+    description:
+      - Names of leases that are left as they are, whatever O(grants) says of them, also where they are not there.
+    type: list
+    elements: str
+    default: []
+  tolerant:
+    description:
+      - Whether one lease that the daemon refuses keeps the others from being done. With V(true) it is left as it is, and told in
+        RV(refused), and the module does not fail.
+      - What is about no one lease, such as a daemon that does not answer, fails all the same.
     type: bool
     default: false
   socket:
@@ -145,6 +164,18 @@ actions:
   returned: success
   type: list
   elements: str
+refused:
+  description: With O(tolerant), which leases are not as wanted, sorted by name, and why.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the lease.
+      type: str
+    reason:
+      description: What the daemon says of it.
+      type: str
 daemon_available:
   description: Whether the daemon answered. Only in check mode can it be V(false).
   returned: success
@@ -183,10 +214,13 @@ def main():
                     borrower=dict(type="str", required=True),
                     grace=dict(type="float"),
                     reserve=dict(type="bool", default=False),
+                    hold=dict(type="bool"),
                 ),
             ),
             purge=dict(type="bool", default=True),
             force=dict(type="bool", default=False),
+            keep=dict(type="list", elements="str", default=[]),
+            tolerant=dict(type="bool", default=False),
             socket=dict(type="path", default=OWNERD_SOCKET),
             timeout=dict(type="int", default=30),
         ),
@@ -201,6 +235,8 @@ def main():
             force=params["force"],
             check_mode=module.check_mode,
             warn=module.warn,
+            keep=params["keep"],
+            tolerant=params["tolerant"],
         )
     except ApiError as exc:
         module.fail_json(msg=exc.message, error=exc.error)

@@ -129,12 +129,16 @@ host:
       type: str
       sample: "3.13"
     kernel:
-      description: Release, wanted options of the configuration, and whether the kernel has its own NTB modules.
+      description: Release, when and by whom it was built, wanted options of the configuration, and whether the kernel has its own
+        NTB modules.
       type: dict
     installed_kernels:
       description: The releases of the kernels that can be booted, oldest first.
       type: list
       elements: str
+    kernel_images:
+      description: Size and time of each image in C(/boot), by release.
+      type: dict
     security:
       description: Secure Boot, lockdown, and whether module signatures are enforced; whose signatures the kernel trusts.
       type: dict
@@ -273,6 +277,7 @@ def main():
         runtime_directory=module.params["runtime_directory"],
         staging=module.params["staging_directory"],
     )
+    found["kernel"]["version"] = uname.version
     module.exit_json(changed=False, host=found)
 
 

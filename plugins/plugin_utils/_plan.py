@@ -22,12 +22,14 @@ VARIABLE = "device_lending_leases"
 
 LEASE_KEYS = ("name", "owner", "device", "borrower")
 # What may be left out of a lease, by the side that is told it.
-GRANT_OPTIONS = ("grace", "reserve")
+GRANT_OPTIONS = ("grace", "reserve", "hold")
 BORROW_OPTIONS = ("on_loss", "attach_again")
-LEASE_OPTIONS = GRANT_OPTIONS + BORROW_OPTIONS
+LEASE_OPTIONS = ("grace", "reserve", "state", *BORROW_OPTIONS)
 GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS)
 BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS)
 CHOICES = {"on_loss": ("detach", "wait"), "attach_again": ("always", "once", "never")}
+# What a lease is to be. Without a word of it, one is present, and on hold where a person has put it so.
+PRESENT, HELD, ABSENT = STATES = ("present", "held", "absent")
 GRACE_MAX = 3600
 Plan = t.Dict[str, t.List[t.Dict[str, t.Any]]]
 
@@ -50,8 +52,13 @@ class Plans:
         self.by_host: dict[str, Plan] = {host: {"grants": [], "borrows": []} for host in _hosts(hosts)}
         self.leases = normalise(leases, self.by_host)
         for lease in self.leases:
-            self.by_host[lease["owner"]]["grants"].append(_of(lease, GRANT_KEYS))
-            self.by_host[lease["borrower"]]["borrows"].append(_of(lease, BORROW_KEYS))
+            state = lease.get("state")
+            if state == ABSENT:
+                continue
+            hold = {"hold": state == HELD} if state else {}
+            self.by_host[lease["owner"]]["grants"].append(_of({**lease, **hold}, GRANT_KEYS))
+            if state != HELD:
+                self.by_host[lease["borrower"]]["borrows"].append(_of(lease, BORROW_KEYS))
 
     def of(self, host: str) -> Plan:
         """Return ``{"grants": [...], "borrows": [...]}`` of ``host``, both sorted by name."""
@@ -121,7 +128,8 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
             )
         by_name[name] = index
         device = selector.show(lease["device"])
-        other = by_device.setdefault((owner, selector.key(lease["device"])), name)
+        key = (owner, selector.key(lease["device"]))
+        other = name if lease.get("state") == ABSENT else by_device.setdefault(key, name)
         if other != name:
             raise PlanError(
                 f"{VARIABLE}: leases '{other}' and '{name}' both lend device {device} of host '{owner}'. "
@@ -171,6 +179,7 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         "borrower": str(item["borrower"]),
         **_policy(item, f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"),
         **({"reserve": True} if reserve else {}),
+        **_choices(item, where, {"state": STATES}),
     }
 
 
@@ -182,13 +191,19 @@ def _policy(item: t.Mapping[str, t.Any], at_owner: str, at_borrower: str) -> dic
         if not isinstance(grace, (int, float)) or isinstance(grace, bool) or not 0 <= grace <= GRACE_MAX:
             raise PlanError(f"{at_owner}: grace is {kind(grace)}; write a number of seconds from 0 to {GRACE_MAX}.")
         given["grace"] = float(grace)
-    for key, choices in CHOICES.items():
+    return {**given, **_choices(item, at_borrower, CHOICES)}
+
+
+def _choices(item: t.Mapping[str, t.Any], where: str, of: t.Mapping[str, tuple[str, ...]]) -> dict[str, t.Any]:
+    """What is given of keys that have one of some words each."""
+    given: dict[str, t.Any] = {}
+    for key, choices in of.items():
         value = item.get(key)
         if value is None:
             continue
         if not isinstance(value, str) or value not in choices:
             near = _near(value, choices) if isinstance(value, str) else ""
-            raise PlanError(f"{at_borrower}: {key} is {kind(value)}; write one of {', '.join(choices)}{near}.")
+            raise PlanError(f"{where}: {key} is {kind(value)}; write one of {', '.join(choices)}{near}.")
         given[key] = str(value)
     return given
 

@@ -72,6 +72,7 @@ class GrantIn(Body):
     borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
     grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
     reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
+    hold: Optional[StrictBool] = Field(False, description="Whether it is on hold; null leaves that as it is.")
 
 
 class GrantsIn(Body):
@@ -86,6 +87,7 @@ class NamedGrantIn(Body):
     borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
     grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
     reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
+    hold: Optional[StrictBool] = Field(False, description="Whether it is on hold; null leaves that as it is.")
     force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 

@@ -28,6 +28,7 @@ def _grant(name: str, said: bodies.GrantIn | bodies.NamedGrantIn) -> dict[str, A
         "borrower": said.borrower,
         "grace": said.grace,
         "reserve": said.reserve,
+        "hold": said.hold,
     }
 
 

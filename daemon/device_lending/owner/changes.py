@@ -55,6 +55,7 @@ class Changes:
         """Set `items` and take the names `removed` away, or with `purge` all others. All checks come first; what they
         refuse has changed nothing. The answer comes when the leases that go have ended."""
         wanted = grants.parse(items, self._config.host, removed)
+        asked_holds = holds.asked(items, self._clock.wall(), self._config.host)
         if not dry_run:
             self._reserving.retry(grant.name for grant in wanted)
 
@@ -78,6 +79,7 @@ class Changes:
                 removed=removed,
                 purge=purge,
                 force=force,
+                holds=asked_holds,
             )
             if asked:
                 return self._at.assessed(asked.values(), lambda found: change({**assessed, **found}))

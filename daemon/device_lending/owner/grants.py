@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,10 +81,12 @@ def plan(
     removed: Collection[str] = (),
     purge: bool,
     force: bool,
+    holds: Mapping[str, str | None],
 ) -> Plan:
     """Merge `wanted` into what is left of `current` without the names `removed`; with `purge` nothing is left of it.
 
-    Raises LendingError; nothing has changed then.
+    `holds` says by name why one of `wanted` is put on hold, or with None that it stays as it is; without its name it is
+    offered. Raises LendingError; nothing has changed then.
     """
     before = {grant.name: grant for grant in current}
     # What stays as it is need not be there: a device that is away stands in nobody's way.
@@ -92,7 +94,10 @@ def plan(
     changed += [grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)]
     addresses = {grant.name: selecting.resolve(grant.device, functions, host, grant.name).address for grant in changed}
     after = {name: grant for name, grant in before.items() if not purge and name not in removed}
-    after.update({grant.name: replace(grant, held="") for grant in wanted})
+    for grant in wanted:
+        old = before.get(grant.name)
+        stays = old.held if old and grant.name in holds else ""
+        after[grant.name] = replace(grant, held=stays or holds.get(grant.name) or "")
     _check_devices(after, addresses, functions, host)
 
     live = {lease.name: lease for lease in leases if lease.live}
@@ -105,7 +110,8 @@ def plan(
         if new is None:
             actions.append(f"revoke {name}")
         elif old is None:
-            actions.append(f"grant {name}: {addresses[name]} to {new.borrower}{', reserved' if new.reserve else ''}")
+            also = (", reserved" if new.reserve else "") + (", on hold" if new.held else "")
+            actions.append(f"grant {name}: {addresses[name]} to {new.borrower}{also}")
         elif not _same(old, new):
             reserved = ", reserved" if new.reserve else ", no longer reserved" if old.reserve else ""
             actions.append(f"change grant {name}: {addresses[name]} to {new.borrower}{reserved}")
@@ -115,6 +121,8 @@ def plan(
                 actions.append(f"change the grace of {name}: {given}")
             if old.held and not new.held:
                 actions.append(f"offer {name} again")
+            elif new.held and not old.held:
+                actions.append(f"put {name} on hold")
             if _is_reserved_now(old, new):
                 function = by_address[addresses[name]]
                 actions.append(_reserve(name, function, lent_addresses, assess, host))
@@ -187,10 +195,12 @@ def _check_devices(
                 continue  # an older grant whose device is away just now does not stand in the way
             address = found[0]
         if address in owners:
+            # Whichever is new or changed, for that is the one that is refused.
+            refused = name if name in addresses else owners[address]
             raise LendingError(
                 "duplicate_device",
                 f"grants {owners[address]} and {name} both mean {address} of host {host}; a device has one grant",
-                name=name,
+                name=refused,
                 device=address,
             )
         owners[address] = name

@@ -13,13 +13,17 @@ ROOT = Path(__file__).resolve().parents[3]
 PREFIX = "pcie.device_lending."
 
 
+KINDS = ("ansible.builtin.import_role", "ansible.builtin.include_role")
+
+
 def uses():
     """(playbook, role, tasks_from) of each use of a role in a playbook."""
     for path in sorted((ROOT / "playbooks").glob("*.yml")):
         for play in yaml.safe_load(path.read_text()):
             for task in play["tasks"]:
-                role = task["ansible.builtin.import_role"]
-                yield path.name, role["name"].removeprefix(PREFIX), role.get("tasks_from", "main")
+                for inner in task.get("block", [task]):
+                    for role in (inner[kind] for kind in KINDS if kind in inner):
+                        yield path.name, role["name"].removeprefix(PREFIX), role.get("tasks_from", "main")
 
 
 USES = list(uses())

@@ -54,7 +54,7 @@ def play_fixture(tmp_path):
 
 def seen(tmp_path, **more):
     """Variables of a host that runs one kernel and has another one installed, as preflight has found it."""
-    host = {"kernel": {"release": RUNNING}, "installed_kernels": [RUNNING, OTHER], "staged": [], **more}
+    host = {"kernel": {"release": RUNNING, "version": "#1"}, "installed_kernels": [RUNNING, OTHER], "staged": [], **more}
     return {
         "__preflight_probe": {"host": host},
         "device_lending_staging": str(tmp_path / "staging"),

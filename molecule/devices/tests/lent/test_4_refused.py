@@ -63,9 +63,7 @@ def preflight(
     group = {"hosts": hosts, "vars": {"device_lending_leases": [*fabric.leases(), *leases]}}
     inventory = tmp_path_factory.mktemp("refused") / "inventory.yml"
     inventory.write_text(yaml.safe_dump({"ntb_fabric": group}), encoding="utf-8")
-    said = fabric.refused("site.yml", inventories=(inventory,))
-    assert "Nothing was changed." in said
-    return said
+    return fabric.refused("site.yml", inventories=(inventory,))
 
 
 def test_preflight_says_why(preflight: str, refused: dict[str, Any], addresses_of_refused: dict[str, str]) -> None:

@@ -47,21 +47,21 @@ def test_grants_are_put_in_canonical_form():
     result = grant(daemon, [dict(GRANT, device={"address": "0000:AF:00.0", **unset}), other])
     body = daemon.requests[0][2]
     assert body["grants"] == [
-        {"name": "a", "device": {"vendor": "8086", "device": "0a54"}, "borrower": "c"},
-        {"name": "nvme", "device": {"address": "0000:af:00.0"}, "borrower": "node-b"},
+        {"name": "a", "device": {"vendor": "8086", "device": "0a54"}, "borrower": "c", "hold": None},
+        {"name": "nvme", "device": {"address": "0000:af:00.0"}, "borrower": "node-b", "hold": None},
     ]
     assert (body["purge"], body["force"], body["dry_run"]) == (True, False, False)
-    assert result == {**ANSWER, "daemon_available": True}
+    assert result == {**ANSWER, "refused": [], "daemon_available": True}
 
 
 def test_reserve_is_asked_for_and_shown_where_it_is_on():
     reserved = dict(GRANT, reserve=True)
     daemon = FakeDaemon({"PUT /v1/grants": {**ANSWER, "before": [GRANT], "after": [reserved]}})
     result = grant(daemon, [reserved])
-    assert daemon.requests[0][2]["grants"] == [reserved]
+    assert daemon.requests[0][2]["grants"] == [dict(reserved, hold=None)]
     assert diff_of(result, "grants")["after"]["nvme"]["reserve"] is True
     grant(daemon, [dict(GRANT, reserve=False)])
-    assert daemon.requests[1][2]["grants"] == [GRANT]
+    assert daemon.requests[1][2]["grants"] == [dict(GRANT, hold=None)]
 
 
 @pytest.mark.parametrize(("put", "path"), [(grant, "/v1/grants"), (attach, "/v1/attachments")])
@@ -84,6 +84,7 @@ def test_check_mode_without_daemon_reports_everything_as_to_be_done():
         "before": [],
         "after": [GRANT],
         "actions": ["grant nvme"],
+        "refused": [],
         "daemon_available": False,
     }
     assert not grant(AbsentDaemon(), [], check_mode=True)["changed"]
@@ -168,7 +169,8 @@ def test_what_a_policy_does_not_say_is_not_put():
             dict(ATTACHMENT, name="one", grace=5.0, on_loss="wait", attach_again="never"),
         ],
     )
-    assert daemon.requests[0][2]["grants"] == [GRANT, dict(GRANT, name="slow", grace=60.0)]
+    put = [dict(GRANT, hold=None), dict(GRANT, name="slow", grace=60.0, hold=None)]
+    assert daemon.requests[0][2]["grants"] == put
     assert daemon.requests[1][2]["attachments"] == [
         ATTACHMENT,
         dict(ATTACHMENT, name="one", grace=5.0, on_loss="wait", attach_again="never"),
@@ -208,3 +210,11 @@ def test_the_diff_shows_entries_by_name():
     diff = diff_of({"before": [GRANT], "after": []}, "grants")
     assert diff["before"] == {"nvme": {"device": {"address": "0000:03:00.0"}, "borrower": "node-b"}}
     assert diff["after"] == {}
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_hold_is_asked_for_where_it_is_given_and_left_alone_where_not(hold):
+    daemon = FakeDaemon({"PUT /v1/grants": ANSWER})
+    grant(daemon, [dict(GRANT, hold=hold)])
+    grant(daemon, [{key: value for key, value in GRANT.items() if key != "hold"}])
+    assert [request[2]["grants"][0]["hold"] for request in daemon.requests] == [hold, None]

@@ -251,3 +251,28 @@ def test_a_host_that_sees_the_same_list_and_has_no_part_in_the_fabric_is_named()
     outside = {**seen([lease()]), "error": "host 'builder' is not one of the fabric's hosts"}
     said = differences({"node-a": seen([lease()]), "builder": outside})
     assert "(node-a: 1 lease; builder: host 'builder' is not one of the fabric's hosts)" in said
+
+
+@pytest.mark.parametrize(
+    ("state", "hold", "borrowed"),
+    [(None, {}, True), ("present", {"hold": False}, True), ("held", {"hold": True}, False)],
+)
+def test_the_state_of_a_lease_says_whether_it_is_on_hold(state, hold, borrowed):
+    given = lease() if state is None else lease(state=state)
+    grants, borrows = (
+        plan_for_host([given], "node-a", HOSTS)["grants"],
+        plan_for_host([given], "node-b", HOSTS)["borrows"],
+    )
+    assert [{key: grant[key] for key in grant if key == "hold"} for grant in grants] == [hold]
+    assert bool(borrows) == borrowed
+
+
+def test_an_absent_lease_is_checked_and_makes_way_for_another_of_its_device():
+    given = [lease(state="absent"), lease(name="other", borrower="node-c")]
+    assert [grant["name"] for grant in plan_for_host(given, "node-a", HOSTS)["grants"]] == ["other"]
+    assert plan_for_host(given, "node-b", HOSTS) == {"grants": [], "borrows": []}
+
+
+def test_a_state_that_there_is_not_is_refused():
+    said = refused([lease(state="hold")])
+    assert "state is the string 'hold'; write one of present, held, absent; did you mean 'held'?" in said

@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The filters C(lease_faults), C(lease_steps), C(lease_verdict), C(fabric_report): what a run leaves out, how it ended."""
+
+from __future__ import annotations
+
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._outcome import (
+    faults,
+    peers_of,
+    report,
+    steps,
+    verdict,
+)
+
+# Facts of the roles and playbooks.
+PLAN = "__preflight_plan"
+FINDINGS = "__preflight_findings"
+STOPPED = "__device_lending_stopped"
+VERDICT = "__leases_verdict"
+LOST = "it stopped answering during the run"
+
+NOTHING = {"grants": [], "borrows": []}
+
+
+def lease_faults(hostvars, host, plan):
+    """See the documentation beside this file."""
+    peers = {peer: hostvars[peer] for peer in set(peers_of(plan).values()) if peer in hostvars}
+    return faults(
+        plan,
+        hostvars[host].get(FINDINGS, []),
+        {peer: seen[FINDINGS] for peer, seen in peers.items() if FINDINGS in seen},
+        {peer: seen[STOPPED] for peer, seen in peers.items() if seen.get(STOPPED)},
+    )
+
+
+def lease_steps(probe, plan, virtual_functions=()):
+    """See the documentation beside this file."""
+    return steps(plan, probe, virtual_functions)
+
+
+def lease_verdict(fabric, host, plan, faults=None, refused=(), predicted=False):
+    """See the documentation beside this file."""
+    left = (faults or {}).get("left", {})
+    reasons = {**(faults or {}).get("unawaited", {}), **left}
+    said = {item["name"]: item["reason"] for item in refused}
+    found = verdict(host, plan, fabric, reasons, said)
+    if predicted:
+        found["failed"] = {name: why for name, why in found["failed"].items() if name in left or name in said}
+    return found
+
+
+def fabric_report(hostvars, hosts, alive):
+    """See the documentation beside this file."""
+    found = {}
+    for host in hosts:
+        seen = hostvars[host]
+        stopped = seen.get(STOPPED) or (None if host in alive else LOST)
+        found[host] = {"plan": seen.get(PLAN, NOTHING), "verdict": seen.get(VERDICT), "stopped": stopped}
+    return report(found)
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self):
+        """Name the filters."""
+        return {
+            "lease_faults": lease_faults,
+            "lease_steps": lease_steps,
+            "lease_verdict": lease_verdict,
+            "fabric_report": fabric_report,
+        }

@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, the pcie.device_lending authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The filters about the end of a run, as a playbook calls them."""
+
+from __future__ import annotations
+
+from ansible_collections.pcie.device_lending.plugins.filter.outcome import fabric_report, lease_faults, lease_verdict
+
+PLAN = {"grants": [{"name": "x", "device": {"serial": "S"}, "borrower": "node-b"}], "borrows": []}
+NOTHING = {"grants": [], "attachments": []}
+FINDING = {"severity": "error", "scope": "lease", "leases": ["x"], "message": "no such device"}
+
+
+def test_a_host_looks_at_those_that_it_shares_leases_with_and_at_no_others():
+    hostvars = {
+        "node-a": {},
+        "node-b": {"__preflight_findings": [FINDING], "__device_lending_stopped": "off"},
+        "node-c": {"__preflight_findings": [{**FINDING, "message": "of somebody else"}]},
+    }
+    found = lease_faults(hostvars, "node-a", PLAN)
+    assert found == {"left": {"x": "no such device"}, "unawaited": {"x": "off"}}
+    # Where no other host is in the run.
+    assert lease_faults({"node-a": {}}, "node-a", PLAN) == {"left": {}, "unawaited": {}}
+
+
+def test_what_is_not_done_in_check_mode_is_no_failure_but_what_would_fail_is():
+    faults = {"left": {"x": "no such device"}, "unawaited": {}}
+    assert lease_verdict(NOTHING, "node-a", PLAN)["failed"] == {"x": "node-a: not granted"}
+    assert lease_verdict(NOTHING, "node-a", PLAN, predicted=True)["failed"] == {}
+    assert lease_verdict(NOTHING, "node-a", PLAN, faults, predicted=True)["failed"] == {"x": "no such device"}
+    refused = [{"name": "x", "reason": "busy"}]
+    assert lease_verdict(NOTHING, "node-a", PLAN, None, refused, predicted=True)["failed"] == {"x": "busy"}
+
+
+def test_a_host_that_is_gone_is_told_and_one_that_did_nothing_is_not():
+    told = fabric_report({"node-a": {}, "node-b": {}}, ["node-a", "node-b"], ["node-a"])
+    assert told["hosts"] == {"node-b": "it stopped answering during the run"}
+    assert fabric_report({"node-a": {}}, ["node-a"], ["node-a"])["state"] == "converged"
