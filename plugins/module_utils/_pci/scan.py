@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,17 +89,22 @@ def bars_of(resource: str) -> tuple[Bar, ...]:
     return tuple(found)
 
 
-def serial_in_config(config: bytes) -> str | None:
-    """The Device Serial Number extended capability, written as lspci writes it; None without one."""
+def serial_in_config(read: Callable[[int, int], bytes]) -> str | None:
+    """The Device Serial Number extended capability, written as lspci writes it; None without one.
+
+    `read` gives so many octets of config space from an offset, fewer where it ends. It is asked for no more than the
+    headers: each four octets of a borrowed device are a question to its owner.
+    """
     offset, seen = 0x100, set()
-    while 0x100 <= offset <= len(config) - 12 and offset not in seen:
+    while offset >= 0x100 and offset not in seen:
         seen.add(offset)
-        header = struct.unpack_from("<I", config, offset)[0]
+        octets = read(offset, 4)
+        header = struct.unpack("<I", octets)[0] if len(octets) == 4 else 0
         if header in (0, 0xFFFFFFFF):
             return None
         if header & 0xFFFF == _DSN:
-            low, high = struct.unpack_from("<II", config, offset + 4)
-            return int(high << 32 | low).to_bytes(8, "big").hex("-")
+            number = read(offset + 4, 8)
+            return number[::-1].hex("-") if len(number) == 8 else None
         offset = header >> 20 & 0xFFC
     return None
 
@@ -189,7 +194,8 @@ class Scanner:
             return None
         if key not in self._serials:
             try:
-                self._serials[key] = serial_in_config((path / "config").read_bytes())
+                with open(path / "config", "rb", buffering=0) as config:
+                    self._serials[key] = serial_in_config(lambda at, count: os.pread(config.fileno(), count, at))
             except OSError:
                 self._serials[key] = None
         return self._serials[key]
