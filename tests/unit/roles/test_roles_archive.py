@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # Packed as they are in git.
 WHOLE = ("LICENSES", "daemon", "kmod", "meta", "monitoring", "playbooks", "plugins", "roles")
 MADE = ("FILES.json", "MANIFEST.json")
-OTHERS = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "REUSE.toml", "changelogs", "docs", "tests")
+OTHERS = ("CHANGELOG.md", "README.md", "REUSE.toml", "changelogs", "docs", "tests")
 # What a checkout has besides after some work in it.
 LEFTOVERS = (
     ".lab/state.json",
@@ -129,6 +129,16 @@ def test_hosts_get_the_same_from_the_installed_collection(packed, tmp_path):
         with tarfile.open(made[packed.installed]["path"]) as handle:
             names = {name.partition("/")[2] for name in handle.getnames()}
         assert directory != "daemon" or "device_lending/pci/bridges.py" in names
+
+
+def test_links_lead_to_what_is_installed_too(packed):
+    found = 0
+    for path in packed.installed.rglob("*.md"):
+        for target in re.findall(r"\]\((?!https:|#)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).resolve().is_relative_to(packed.installed)
+            assert (path.parent / target).exists(), f"{path.relative_to(packed.installed)} links to {target}"
+            found += 1
+    assert found > 20
 
 
 def test_documents_that_are_named_are_there(packed):
