@@ -33,6 +33,7 @@ SECONDS = {
     "integration": 80,
     "kunit": 60,
     "ansible-lint": 40,
+    "importer": 30,
     "units": 20,
     "monitoring": 20,
 }
@@ -68,6 +69,7 @@ SHORT = (
     # These share what ansible-test leaves in the copy of the tree.
     Step("units", after=("sanity",)),
     Step("integration", after=("units",)),
+    Step("importer"),
     Step("failures"),
     Step("monitoring"),
     *(Step(name) for name in LINT),

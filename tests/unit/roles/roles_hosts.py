@@ -85,7 +85,7 @@ class Hosts:
 
     def drives(self, host: str, present: bool) -> None:
         """Have the preflight find the drive of a host, or not."""
-        drive = {**DRIVE, "bars": [BAR], "serials": [f"SER-{host}"], "driver": "nvme"}
+        drive = {**DRIVE, "bars": [BAR], "serial": f"SER-{host}", "driver": "nvme"}
         self.file(host, "functions").write_text(
             json.dumps([{**BRIDGE, "ntb": {"windows": [1 << 32]}}, *[drive] * present])
         )
