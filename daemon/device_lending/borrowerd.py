@@ -22,6 +22,7 @@ from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.borrower import BorrowerStore
 from device_lending.ticker import Ticker
+from device_lending.troubles import Troubles
 from device_lending.trust import Trust
 from device_lending.watch import Watch
 
@@ -52,11 +53,14 @@ def assemble(
         due = borrower.next_due()
         return _LOOK if due is None else min(_LOOK, max(0.2, due - clock.monotonic()))
 
+    troubles = Troubles()
+
     def look() -> None:
         store.save()
         drain.save()
         links = borrower.look()
-        events.see(announcements.peerings(config, links))
+        with troubles.of("links", "their changes could not be told"):
+            events.see(announcements.peerings(config, links))
         greeter.greet(links)
 
     ticker = Ticker(look, interval, partial(liveness.beat, "look"))

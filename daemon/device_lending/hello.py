@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from device_lending import __version__
@@ -50,7 +51,7 @@ class Greeter:
                 if now - self._greeted.get(key, float("-inf")) < _EVERY:
                     continue
                 self._greeted[key] = now
-            self._lanes.submit(("hello", link.id), lambda number=link.id: self._hello(number))  # type: ignore[misc]
+            self._lanes.submit(("hello", link.id), partial(self._hello, link.id))
 
     def _hello(self, link: int) -> None:
         try:

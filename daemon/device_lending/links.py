@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from device_lending.config import Config
 from device_lending.kernel import Link
 from device_lending.store.peers import Peers
+from device_lending.troubles import Troubles
 
 log = logging.getLogger("device_lending.links")
 
@@ -121,6 +122,7 @@ class Announcements:
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
+        self._troubles = Troubles()
         self._names: dict[int, tuple[int, str]] = {}
         self._lock = threading.Lock()
         self._judging = threading.Lock()
@@ -153,9 +155,10 @@ class Announcements:
             found = []
             for link in ordered:
                 row = peering(config, link, self.name(link), known)
+                found.append(row)
                 if row.usable and row.peer is not None and link.ntb not in known:
                     known[link.ntb] = row.peer
-                    self._peers.learn(link.ntb, row.peer)
-                    log.warning("NTB function %s: %s is taken to be behind it from now on", link.ntb, row.peer)
-                found.append(row)
+                    with self._troubles.of(link.ntb, f"{row.peer} could not be noted as the host behind it"):
+                        self._peers.learn(link.ntb, row.peer)
+                        log.warning("NTB function %s: %s is taken to be behind it from now on", link.ntb, row.peer)
             return found

@@ -27,6 +27,7 @@ from device_lending.pci.sysfs import Roots
 from device_lending.runtime import Parts
 from device_lending.store.owner import OwnerStore
 from device_lending.ticker import Ticker
+from device_lending.troubles import Troubles
 from device_lending.trust import Trust
 from device_lending.watch import Watch
 
@@ -55,15 +56,19 @@ def assemble(
     greeter = Greeter(endpoint, announcements, lanes, clock)
     events, offers = LinkEvents(owner.telling.journal), OfferEvents(owner.telling.journal)
 
+    troubles = Troubles()
+
     def look() -> None:
         store.save()
         drain.save()
-        links = owner.reconcile()
-        events.see(announcements.peerings(config, links))
-        offers.see(store.grants())
-        for link in owner.returning():
+        links = owner.looks.look()
+        with troubles.of("links", "their changes could not be told"):
+            events.see(announcements.peerings(config, links))
+        with troubles.of("grants", "their changes could not be told"):
+            offers.see(store.grants())
+        for link in owner.reminders.returning():
             # In a lane: neither the next look nor another peer need wait for one that is slow to listen.
-            lanes.submit(("remind", link), partial(owner.remind, notifier, link=link))
+            lanes.submit(("remind", link), partial(owner.reminders.remind, notifier, link=link))
         greeter.greet(links)
 
     ticker = Ticker(look, lambda: _LOOK, partial(liveness.beat, "look"))

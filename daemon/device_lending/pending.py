@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+
+log = logging.getLogger("device_lending.pending")
 
 Answer = dict[str, Any]
 
@@ -37,7 +40,10 @@ class Signal:
         with self._lock:
             waiting = list(self._waiting.values())
         for call in waiting:
-            call()
+            try:
+                call()
+            except Exception:  # the others are told all the same
+                log.exception("one who waits could not be told of a change")
 
 
 def never() -> None:

@@ -54,16 +54,21 @@ class Ticker:
             try:
                 self._look()
                 self._said = ""
-            except KernelError as error:
-                if str(error) != self._said:
-                    log.warning("the kernel cannot be asked: %s", error)
-                self._said = str(error)
-            except Exception:  # the next look may go well; without this thread nothing would recover
-                log.exception("the regular look failed")
+            except Exception as error:  # the next look may go well; without this thread nothing would recover
+                self._say(error)
             rest = min(_MOST, max(_LEAST, time.monotonic() - begun))
             self._beat()
             if not self._stop.is_set():  # what said so may have been taken for an earlier one
                 self._wake.wait(max(0.05, self._pause()))
+
+    def _say(self, error: Exception) -> None:
+        """Once, however many looks end like that one after the other."""
+        text = repr(error)
+        if text != self._said and isinstance(error, KernelError):
+            log.warning("the kernel cannot be asked: %s", error)
+        elif text != self._said:
+            log.error("the regular look failed", exc_info=error)
+        self._said = text
 
     def _pause(self) -> float:
         try:

@@ -82,10 +82,13 @@ class Watch:
         while not self._stop.is_set():
             self._beat()
             item = listener.receive(_SLICE)
-            if isinstance(item, kernel.Message):
-                self._on_message(item)
-            elif item is not None:
-                self._on_event(item)
+            try:
+                if isinstance(item, kernel.Message):
+                    self._on_message(item)
+                elif item is not None:
+                    self._on_event(item)
+            except Exception:  # what the others say is heard
+                log.exception("while serving one of the kernel's messages")
 
     def _say(self, level: int, text: str) -> None:
         if text != self._said:

@@ -148,7 +148,9 @@ class Host:
     def unit_states(self, units: t.Sequence[str]) -> dict[str, dict[str, bool]]:
         """Return whether each unit is enabled and active; of one that need not run now only the first."""
         told = self.run(["systemctl", "show", "--property=Id,UnitFileState,ActiveState", *units])[1]
-        blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told.split("\n\n")]
+        blocks = [
+            dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told.split("\n\n")
+        ]
         found = {block.get("Id", ""): block for block in blocks}
         return {
             unit: _state(

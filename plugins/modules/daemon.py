@@ -97,6 +97,11 @@ options:
     description: The UNIX socket of C(borrowerd).
     type: path
     default: /run/device-lending/borrowerd.sock
+  timeout:
+    description:
+      - How many seconds one request to a daemon may take. O(wait) is for all that it takes a daemon to answer.
+    type: int
+    default: 5
 attributes:
   platform:
     details:
@@ -196,12 +201,16 @@ def main():
             purge_store=dict(type="bool", default=False),
             ownerd_socket=dict(type="path", default=OWNERD_SOCKET),
             borrowerd_socket=dict(type="path", default=BORROWERD_SOCKET),
+            timeout=dict(type="int", default=5),
         ),
         required_if=[("state", "present", ["archive", "config"])],
         supports_check_mode=True,
     )
     params = module.params
-    daemons = dict(ownerd=Daemon(params["ownerd_socket"], 5), borrowerd=Daemon(params["borrowerd_socket"], 5))
+    timeout = params["timeout"]
+    daemons = dict(
+        ownerd=Daemon(params["ownerd_socket"], timeout), borrowerd=Daemon(params["borrowerd_socket"], timeout)
+    )
     host = Host(module.run_command, daemons)
     module.get_bin_path("systemctl", required=True)
     try:

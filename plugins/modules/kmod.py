@@ -21,6 +21,7 @@ description:
     RV(reload_required) is V(true), and the live leases go on, unless O(allow_reload) is set.
 extends_documentation_fragment:
   - pcie.device_lending._attributes
+  - pcie.device_lending._daemon_api.plain
 options:
   state:
     description:
@@ -230,9 +231,12 @@ def install(module, release, running):
     """Install and load, or unload and remove."""
     params = module.params
     host = Host(runner(module), running)
+    timeout = params["timeout"]
 
     def live():
-        return live_reasons(host.sysfs, Daemon(params["ownerd_socket"], 30), Daemon(params["borrowerd_socket"], 30))
+        return live_reasons(
+            host.sysfs, Daemon(params["ownerd_socket"], timeout), Daemon(params["borrowerd_socket"], timeout)
+        )
 
     if params["state"] == "absent":
         # In check mode the devices have not really been given back that would be before this step of a play.
@@ -313,6 +317,7 @@ def main():
             signing_certificate=dict(type="path"),
             ownerd_socket=dict(type="path", default=OWNERD_SOCKET),
             borrowerd_socket=dict(type="path", default=BORROWERD_SOCKET),
+            timeout=dict(type="int", default=30),
         ),
         required_together=[("signing_key", "signing_certificate")],
         required_if=[("state", "built", ["source", "output"]), ("state", "present", ["source", "builds"], True)],

@@ -19,6 +19,10 @@ options: {}
 extends_documentation_fragment:
   - pcie.device_lending._attributes
   - pcie.device_lending._attributes.INFO
+attributes:
+  action_group:
+    support: none
+    membership: []
 notes:
   - Who signed a module is asked of C(modinfo). Which certificates the kernel trusts only root sees.
 seealso:

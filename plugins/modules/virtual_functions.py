@@ -49,6 +49,10 @@ options:
         description: How many virtual functions it has.
         type: int
         required: true
+attributes:
+  action_group:
+    support: none
+    membership: []
 seealso:
   - module: pcie.device_lending.lease_grants
 """

@@ -17,5 +17,5 @@ from hypothesis import HealthCheck, settings
 PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile("same", derandomize=True, database=None, **PATIENT)
-settings.register_profile("search", max_examples=2000, **PATIENT)
+settings.register_profile("search", max_examples=500, **PATIENT)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -55,8 +55,8 @@ def _load() -> list[Step]:
 
 
 def _on_kernel(series: str) -> list[Step]:
-    """The labs of the short tier on another kernel."""
-    steps = [lab_build(series), *with_matrix(suite(scenarios.every()))]
+    """The labs of the short tier on another kernel, and what the compiler says there of the module."""
+    steps = [lab_build(series), Step("kernel"), *with_matrix(suite(scenarios.every()))]
     return [step._replace(environment=((kernels.VARIABLE, series), *ALL)) for step in steps]
 
 

@@ -14,7 +14,8 @@ from device_lending.api.operation import Operation
 from device_lending.drain import Drain
 from device_lending.kernel import KernelPort
 from device_lending.mailbox.endpoint import Ignored
-from device_lending.owner.service import Notifier, Owner
+from device_lending.owner.notifier import Notifier
+from device_lending.owner.service import Owner
 from device_lending.pending import Answer, Pending
 from device_lending.store.base import Store
 from device_lending.trust import Trust
@@ -45,54 +46,54 @@ def create(
     def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
         common.limit(body.grants, "grants")
         items = [_grant(item.name, item) for item in body.grants]
-        return owner.put_grants(items, purge=body.purge, force=body.force, dry_run=body.dry_run, notify=notify)
+        return owner.changes.put(items, purge=body.purge, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:
         items = [_grant(name, body)]
-        return owner.put_grants(items, purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
+        return owner.changes.put(items, purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def delete_grant(name: str, body: bodies.DeleteGrantIn) -> Answer | Pending:
-        return owner.put_grants([], removed=[name], purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
+        return owner.changes.put([], removed=[name], purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def recall(name: str, body: bodies.RecallIn) -> Answer | Pending:
-        return owner.ban(name) if body.ban else owner.recall(name, body.force, notify)
+        return owner.recalls.ban(name) if body.ban else owner.recalls.recall(name, body.force, notify)
 
     def hold(name: str, body: bodies.HoldIn) -> dict[str, Any]:
-        return {"message": owner.hold(name, body.why)}
+        return {"message": owner.changes.hold(name, body.why)}
 
     def release(name: str) -> dict[str, Any]:
-        return {"message": owner.release_hold(name, notify)}
+        return {"message": owner.changes.release_hold(name, notify)}
 
     def clear(device: str) -> Answer | Pending:
-        return owner.clear(device, notify)
+        return owner.recalls.clear(device, notify)
 
     def unban(host: str) -> dict[str, Any]:
-        return {"message": owner.unban(host)}
+        return {"message": owner.recalls.unban(host)}
 
     def begin_drain(body: bodies.DrainOwnerIn) -> Answer | Pending:
-        return owner.drain(body.until_boot, notify)
+        return owner.recalls.drain(body.until_boot, notify)
 
-    one_grant = "/v1/grants/{name}"
+    views, config_space, one_grant = owner.views, owner.config_spaces.ask, "/v1/grants/{name}"
     operations = [
-        Operation("GET", "/v1/devices", "This host's PCI functions", "Devices", lambda: {"devices": owner.devices()}),
-        Operation("GET", "/v1/devices/{address}/config", "A device's registers", "ConfigSpace", owner.config_space),
+        Operation("GET", "/v1/devices", "This host's PCI functions", "Devices", lambda: {"devices": views.devices()}),
+        Operation("GET", "/v1/devices/{address}/config", "A device's registers", "ConfigSpace", config_space),
         Operation(
-            "GET", "/v1/grants", "What may be borrowed, and by whom", "Grants", lambda: {"grants": owner.grants()}
+            "GET", "/v1/grants", "What may be borrowed, and by whom", "Grants", lambda: {"grants": views.grants()}
         ),
         Operation("PUT", "/v1/grants", "Set the grants, all or nothing", "Change", put_grants, bodies.GrantsIn),
         Operation("PUT", one_grant, "Set one grant", "Change", put_grant, bodies.NamedGrantIn),
         Operation("DELETE", one_grant, "Take one grant away", "Change", delete_grant, bodies.DeleteGrantIn),
         Operation("PUT", f"{one_grant}/hold", "Do not lend a grant for now", "Done", hold, bodies.HoldIn),
         Operation("DELETE", f"{one_grant}/hold", "Offer a grant again", "Done", release),
-        Operation("GET", "/v1/leases", "What is borrowed now", "Leases", lambda: {"leases": owner.leases()}),
+        Operation("GET", "/v1/leases", "What is borrowed now", "Leases", lambda: {"leases": views.leases()}),
         Operation(
             "POST", "/v1/leases/{name}/recall", "Take a device back and hold its grant", "Done", recall, bodies.RecallIn
         ),
         Operation("DELETE", "/v1/quarantines/{device}", "Reset a quarantined device and check it again", "Done", clear),
-        Operation("GET", "/v1/bans", "Which hosts are cut off", "Bans", lambda: {"bans": owner.bans()}),
+        Operation("GET", "/v1/bans", "Which hosts are cut off", "Bans", lambda: {"bans": views.bans()}),
         Operation("DELETE", "/v1/bans/{host}", "Let a host in again", "Done", unban),
         Operation("PUT", common.DRAIN, "Take all back, and lend nothing", "Done", begin_drain, bodies.DrainOwnerIn),
-        Operation("DELETE", common.DRAIN, "Lend again", "Done", lambda: {"message": owner.undrain(notify)}),
+        Operation("DELETE", common.DRAIN, "Lend again", "Done", lambda: {"message": owner.recalls.undrain(notify)}),
     ]
     return common.create(
         "ownerd",
@@ -104,6 +105,6 @@ def create(
         store,
         trust,
         owner.telling.journal,
-        lambda: [*metrics.of_leases(owner.leases()), *metrics.of_latencies("ownerd", owner.telling.latencies)],
+        lambda: [*metrics.of_leases(views.leases()), *metrics.of_latencies("ownerd", owner.telling.latencies)],
         operations,
     )

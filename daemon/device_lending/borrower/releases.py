@@ -18,6 +18,7 @@ from device_lending.latency import Latencies
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
 from device_lending.mailbox.protocol import Malformed, PeerError
 from device_lending.store.borrower import BorrowerStore, Holding
+from device_lending.troubles import Troubles
 
 log = logging.getLogger("device_lending.releases")
 
@@ -38,7 +39,9 @@ class Releases:
         clock: Clock,
         on_done: Callable[[], None],
         latencies: Latencies,
+        troubles: Troubles,
     ) -> None:
+        self._troubles = troubles
         self._store = store
         self._endpoint = endpoint
         self._lanes = lanes
@@ -104,16 +107,18 @@ class Releases:
         """Start what is due. `link_to` gives a usable link to an owner, the one that it is asked for if that is one."""
         now = self._clock.monotonic()
         for holding in self.pending():
-            key = (holding.owner, holding.name, holding.epoch)
-            link = link_to(holding.owner, holding.link)
+            with self._troubles.of(f"lease {holding.name} of {holding.owner}", "its release could not be begun"):
+                self._begin(holding, link_to(holding.owner, holding.link), now)
+
+    def _begin(self, holding: Holding, link: int | None, now: float) -> None:
+        key = (holding.owner, holding.name, holding.epoch)
+        with self._lock:
+            if link is None or key in self._busy or now < self._tries.get(key, (0, 0.0))[1]:
+                return
+            self._busy.add(key)
+        if not self._lanes.submit(("release", link), partial(self._release, holding, link)):
             with self._lock:
-                if link is None or key in self._busy or now < self._tries.get(key, (0, 0.0))[1]:
-                    continue
-                self._busy.add(key)
-            job = partial(self._release, holding, link)
-            if not self._lanes.submit(("release", link), job):
-                with self._lock:
-                    self._busy.discard(key)
+                self._busy.discard(key)
 
     def _release(self, holding: Holding, link: int) -> None:
         key = (holding.owner, holding.name, holding.epoch)

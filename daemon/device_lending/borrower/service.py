@@ -38,7 +38,7 @@ from device_lending.borrower.attachment import (
 from device_lending.borrower.offers import Offers
 from device_lending.borrower.releases import Releases
 from device_lending.borrower.renewals import Renewals, served
-from device_lending.borrower.table import Table
+from device_lending.borrower.table import Table, item_of
 from device_lending.borrower.telling import Telling
 from device_lending.borrower.unmet import Unmet
 from device_lending.clock import Clock
@@ -60,6 +60,7 @@ from device_lending.pci.sysfs import Roots
 from device_lending.pending import Answer, Pending
 from device_lending.policy import NEW, USUAL
 from device_lending.store.borrower import BorrowerStore, Wanted
+from device_lending.troubles import Troubles
 
 log = logging.getLogger("device_lending.borrower")
 
@@ -102,16 +103,23 @@ class Borrower:
         self._lanes = Lanes("actions", _ASKED, waiting=None)
         self._put_lock = threading.Lock()
         self._look_lock = threading.Lock()
-        self._patient = Patient(lambda address: busy.reasons(roots, address))
+        self._troubles = Troubles()
+        self._patient = Patient(lambda address: busy.reasons(roots, address), guard=self._troubles.of)
         self._config_spaces = ConfigSpaces(roots, config.host, clock)
         self._stopping = threading.Event()
         self._nodes_found: dict[tuple[str, str], float] = {}
         self.telling = Telling(Journal("borrowerd", config.host, clock), clock)
-        self._table = Table(self._carry_out, self.telling)
+        self._table = Table(self._carry_out, self.telling, self._troubles)
         self.endpoint = Endpoint(port, kernel.PORT_OWNER, config.host, announcements, self._serve)
         self._actions = Actions(store, port, self.endpoint, clock, self._peering, self._table)
         self._releases = Releases(
-            store, self.endpoint, self._lanes, clock, self._table.changed.fire, self.telling.latencies
+            store,
+            self.endpoint,
+            self._lanes,
+            clock,
+            self._table.changed.fire,
+            self.telling.latencies,
+            self._troubles,
         )
         self._renewals = Renewals(self.endpoint, self._lanes, clock, self._told)
         self._offers = Offers(self.endpoint, self._lanes, clock, self._peering)
@@ -201,7 +209,7 @@ class Borrower:
             "spent": item.spent,
             "ended": item.history.ended,
             "began": item.history.began,
-            "message": item.message,
+            "message": self._troubles.said(item_of(item.key)) or item.message,
             "interrupts": borrowed.interrupts if borrowed else None,
             "mappings": dict(borrowed.mappings) if borrowed else {},
         }
@@ -271,11 +279,11 @@ class Borrower:
             for action in plan.actions:
                 log.info("attachments: %s", action)
             for item in plan.gone:
-                self._table.apply((item.owner, item.name), Unwant())
+                self._apply((item.owner, item.name), Unwant())
             now = self._clock.monotonic()
             for item in plan.named:
                 self._table.put(Attachment(item.name, item.owner, not_before=now))
-                self._table.apply((item.owner, item.name), Want(now, item.policy))
+                self._apply((item.owner, item.name), Want(now, item.policy))
         with contextlib.suppress(kernel.KernelError):  # what is wanted stands; the regular look goes on trying
             self.look()
         going = {item.key for item in self._table.all() if not item.wanted} | self._releases.unfinished()
@@ -301,7 +309,7 @@ class Borrower:
                 self._store.replace_wanted(row for row in self._store.wanted() if row not in wanted)
             for row in wanted:
                 log.warning("attachments: forget %s of %s", row.name, owner)
-                self._table.apply((row.owner, row.name), Unwant())
+                self._apply((row.owner, row.name), Unwant())
         parts = [f"{row.name} is wanted no more" for row in wanted]
         return "; ".join([*parts, *(f"{owner} is not told that {item} is over" for item in released)])
 
@@ -327,6 +335,11 @@ class Borrower:
                 f"on host {self.config.host}; borrow it by the name of its grant, which devlend offers tells",
                 name=strange.name,
             )
+
+    def _apply(self, key: tuple[str, str], event: Event) -> None:
+        """Apply one of several events, so that the others are applied whatever comes of it."""
+        with self._troubles.of(item_of(key), f"{type(event).__name__.lower()} could not be applied"):
+            self._table.apply(key, event)
 
     def _know(self) -> None:
         """What is here is known from the first look on. Raises KernelError."""
@@ -475,7 +488,7 @@ class Borrower:
             self._leave_by = _NEVER
             now = self._clock.monotonic()
             for item in self._table.all():
-                self._table.apply(item.key, Stay(now))
+                self._apply(item.key, Stay(now))
         with contextlib.suppress(kernel.KernelError):
             self.look()
         return "what is wanted is attached again" if was else "it was not drained"
@@ -508,7 +521,7 @@ class Borrower:
             present = self._present()
             items += self._adopt(present, peerings)
         for item, recall in self._unmet.take(items, self._clock.monotonic()):
-            self._table.apply(item.key, recall)
+            self._apply(item.key, recall)
             self._wake()  # whether it is in use was not looked at yet
         links: dict[int | None, kernel.Link] = {peering.link.id: peering.link for peering in peerings}
         usable = [(peering.peer, peering.link.id) for peering in peerings if peering.usable and peering.peer]
@@ -522,12 +535,13 @@ class Borrower:
         unacknowledged = {(row.owner, row.name) for row in self._releases.pending()}
         undecided = strays.undecided(items)
         drained = self._drain.state() is not None
-        for item in items:
+
+        def see(item: Attachment) -> None:
             self._see(item, present)
             if drained:
                 self._table.apply(item.key, Leave(self._leave_by))
             if item.claimable and item.recall_by is None and item.owner in undecided:
-                continue
+                return
             link = link_to(item.owner, None if item.epoch is None else item.link)
             blocked = "the owner has not acknowledged the release before" if item.key in unacknowledged else ""
             blocked = DRAINED if drained else blocked
@@ -539,6 +553,10 @@ class Borrower:
             self._table.apply(item.key, Look(now, link, is_busy, blocked, alive, row is None, item.lease))
             if link is not None and item.state in ("attaching", "attached"):
                 self._renewals.look(item, link)
+
+        for item in items:
+            with self._troubles.of(item_of(item.key), "it could not be looked at"):
+                see(item)
         self._releases.look(link_to)
         self._has_looked = True
         return [peering.link for peering in peerings]
@@ -557,11 +575,13 @@ class Borrower:
         by_link = {peering.link.id: peering for peering in peerings}
         found = []
         for row in unknown:
-            stray = strays.adopted(row, by_link.get(row.link), self._clock.monotonic()) if row.id in still else None
-            if stray is not None and self._table.put(stray):
-                log.warning("lease %s: found in the kernel, %s, owner %s, device %s, remote %s, epoch %s", stray.name,
-                            row.state, stray.owner, stray.address, stray.remote_address, stray.epoch)  # fmt: skip
-                found.append(stray)
+            with self._troubles.of(row.address or str(row.id), "what the kernel has borrowed could not be taken over"):
+                stray = strays.adopted(row, by_link.get(row.link), self._clock.monotonic()) if row.id in still else None
+                if stray is not None and self._table.put(stray):
+                    log.warning("lease %s: found in the kernel, %s, owner %s, device %s, remote %s, epoch %s",
+                                stray.name, row.state, stray.owner, stray.address, stray.remote_address,
+                                stray.epoch)  # fmt: skip
+                    found.append(stray)
         return found
 
     def _see(self, item: Attachment, present: Present) -> None:
@@ -690,6 +710,6 @@ class Borrower:
         however often a peer says something, there are no more of them than the one thread takes that looks."""
         is_news = False
         for item in items:
-            self._table.apply(item.key, event)
+            self._apply(item.key, event)
             is_news |= self._table.get(item.key) != item
         return is_news

@@ -12,10 +12,17 @@ from device_lending.borrower import attachment as machine
 from device_lending.borrower.attachment import Action, Attachment, Claimed, Event, Forget, Given, Lease
 from device_lending.borrower.telling import Telling
 from device_lending.pending import Signal
+from device_lending.troubles import Troubles
 
 log = logging.getLogger("device_lending.attachments")
 
 Key = tuple[str, str]
+
+
+def item_of(key: Key) -> str:
+    """What an attachment is called where its troubles are said."""
+    owner, name = key
+    return f"lease {name} of {owner}"
 
 
 class Table:
@@ -24,8 +31,9 @@ class Table:
     `changed` is fired after each change, under the table's lock.
     """
 
-    def __init__(self, carry_out: Callable[[Attachment, Action], None], telling: Telling) -> None:
+    def __init__(self, carry_out: Callable[[Attachment, Action], None], telling: Telling, troubles: Troubles) -> None:
         self._carry_out = carry_out
+        self._troubles = troubles
         self._telling = telling
         self._attachments: dict[Key, Attachment] = {}
         self._lock = threading.RLock()
@@ -79,8 +87,9 @@ class Table:
             # Under the lock, so that two events' actions keep their order.
             for action in actions:
                 if not isinstance(action, Forget):
-                    # A release names the lease that the new state no longer has.
-                    self._carry_out(new, action)
+                    with self._troubles.of(item_of(key), f"{type(action).__name__.lower()} could not be carried out"):
+                        # A release names the lease that the new state no longer has.
+                        self._carry_out(new, action)
             if new != old or actions:
                 self.changed.fire()
             return True

@@ -12,6 +12,7 @@ from device_lending import kernel
 from device_lending.errors import LendingError
 from device_lending.links import Peering
 from device_lending.store.owner import Ban, OwnerStore
+from device_lending.troubles import Troubles
 
 log = logging.getLogger("device_lending.bans")
 
@@ -19,8 +20,9 @@ log = logging.getLogger("device_lending.bans")
 class Bans:
     """The store has the bans, the kernel keeps the links down. Under a lock of its own, as the kernel is told."""
 
-    def __init__(self, store: OwnerStore, port: kernel.KernelPort, host: str) -> None:
+    def __init__(self, store: OwnerStore, port: kernel.KernelPort, host: str, troubles: Troubles) -> None:
         self._store = store
+        self._troubles = troubles
         self._kernel = port
         self._host = host
         self._lock = threading.Lock()
@@ -63,9 +65,10 @@ class Bans:
                 log.warning("host %s is banned: found in the kernel", host)
             banned = {ban.host for ban in self.all()}
             for peering in peerings:
-                meant = peering.peer in banned or peering.link.ntb in banned
-                if (peering.peer is not None or meant) and peering.link.banned != meant:
-                    self._enforce(peering, meant)
+                with self._troubles.of(peering.link.ntb, f"link {peering.link.id} could not be banned or let up"):
+                    meant = peering.peer in banned or peering.link.ntb in banned
+                    if (peering.peer is not None or meant) and peering.link.banned != meant:
+                        self._enforce(peering, meant)
 
     def _enforce(self, peering: Peering, banned: bool) -> None:
         link, refused = peering.link.id, ""

@@ -13,6 +13,7 @@ from device_lending.pci import lendable
 from device_lending.pci.scan import Function, Scanner
 from device_lending.pci.sysfs import Roots
 from device_lending.store.owner import Lease
+from device_lending.troubles import Troubles
 
 # Why a function can never be lent, and why it is in use just now.
 Assessment = tuple[list[str], list[str]]
@@ -31,12 +32,13 @@ class Devices:
         config: Config,
         stuck: Callable[[str], str],
         serials: Callable[[], dict[str, str | None]],
+        troubles: Troubles,
     ) -> None:
         self._roots = roots
         self._stuck = stuck
         self._serials = serials
         self._kernel = port
-        self._scanner = Scanner(roots)
+        self._scanner = Scanner(roots, troubles.of)
         self._configured = {item.ntb for item in config.links or ()}
 
     def scan(self, leases: Sequence[Lease]) -> list[Function]:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from device_lending.clock import iso
 from device_lending.errors import LendingError
@@ -16,6 +18,15 @@ log = logging.getLogger("device_lending.holds")
 def text(done: str, name: str, now: float, host: str, why: str = "") -> str:
     """What was done to a grant at `now`, seconds since 1970, and what ends that; its borrower reads it too."""
     return f"{done} at {iso(now)}{f': {why}' if why else ''}; devlend release {name} on {host} offers it again"
+
+
+def asked(items: Iterable[Mapping[str, Any]], now: float, host: str) -> dict[str, str | None]:
+    """What the items of a PUT say of holds, by name: why it is put on hold, or None where that stays as it is; what is
+    offered has no entry."""
+    said = {item["name"]: item.get("hold", False) for item in items}
+    return {
+        name: text("put on hold", name, now, host) if hold else None for name, hold in said.items() if hold is not False
+    }
 
 
 def hold(store: OwnerStore, name: str, why: str, now: float, host: str) -> str:

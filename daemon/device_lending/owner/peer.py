@@ -16,7 +16,8 @@ from device_lending.links import Peering
 from device_lending.mailbox import protocol
 from device_lending.mailbox.endpoint import Endpoint
 from device_lending.mailbox.protocol import Envelope, PeerError
-from device_lending.owner.service import Notifier, Owner
+from device_lending.owner.notifier import Notifier
+from device_lending.owner.service import Owner
 from device_lending.store.owner import Lease
 
 # Leaves room in a message for the envelope (id, host, re) around a page of offers.
@@ -42,18 +43,18 @@ def _serve(owner: Owner, link: int, envelope: Envelope) -> dict[str, Any] | None
     if envelope.kind == "hello":
         return versions()
     if envelope.kind == "offers.list":
-        owner.identify(link, host)
+        owner.lending.identify(link, host)
         cursor = protocol.integer(body, "cursor", 0, 100000) if "cursor" in body else 0
-        return page(owner.offers(host), cursor)
+        return page(owner.views.offers(host), cursor)
     if envelope.kind == "lease.request":
-        lease, lent = owner.request(protocol.lease_name(body), link, host)
+        lease, lent = owner.lending.request(protocol.lease_name(body), link, host)
         return {"handle": lent.id, "epoch": lease.epoch, "address": lease.address, "ttl": owner.config.lease_ttl}
     if envelope.kind == "lease.release":
-        owner.release(protocol.lease_name(body), protocol.epoch(body), link, host)
+        owner.lending.release(protocol.lease_name(body), protocol.epoch(body), link, host)
         return {}
     if envelope.kind == "lease.status":
         protocol.lease_name(body)  # a label: the lease is known by its epoch
-        return {**owner.status(protocol.epoch(body), link, host), "ttl": owner.config.lease_ttl}
+        return {**owner.lending.status(protocol.epoch(body), link, host), "ttl": owner.config.lease_ttl}
     raise PeerError("unknown_kind", f"this owner does not know {envelope.kind}")
 
 

@@ -20,6 +20,7 @@ from device_lending.owner.telling import Telling
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
 from device_lending.store.owner import Grant, Lease, OwnerStore
+from device_lending.troubles import Troubles
 
 log = logging.getLogger("device_lending.reconcile")
 
@@ -43,8 +44,10 @@ class Reconciler:
         clock: Clock,
         telling: Telling,
         keeps: Callable[[str], bool],
+        troubles: Troubles,
     ) -> None:
         self._keeps = keeps
+        self._troubles = troubles
         self._store = store
         self._leasing = leasing
         self._config = config
@@ -136,39 +139,54 @@ class Reconciler:
         for lease in leases:
             if not lease.live or not quiet(lease.address):
                 continue
-            lent = by_address.get(lease.address)
-            if lent is not None and lent.leased and lent.epoch != lease.epoch:
-                # The store comes from a backup, say.
-                self._leasing.forget(lease, lent.epoch)
-                continue
-            outcome = machine.observe(lease, self.life(lease), now, self._config.lease_ttl, lent, links.get(lease.link))
-            self._live(lease, outcome.life)
-            if outcome.end:
-                if lease.state != "returning":  # at once, so that nobody is given it until its end has begun
-                    self._store.set_lease(lease.address, "returning", outcome.end)
-                    if outcome.cause:
-                        self._telling.over(lease, outcome.cause, outcome.end)
-                due.ends.append((lease, outcome.end))
-            elif drained and lease.state != "returning":
-                self.recall(lease, drained)
-            elif _is_revoked(lease, granted.get(lease.name)):
-                self.recall(lease, "its grant was revoked or changed")
-            elif outcome.state != lease.state:
-                self._store.set_lease(lease.address, outcome.state, "")
-                log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
-                         lease.borrower, lease.epoch)  # fmt: skip
-                self._telling.seen(lease, outcome.state)
+            with self._troubles.of(lease.address, f"lease {lease.name} could not be judged"):
+                link, grant = links.get(lease.link), granted.get(lease.name)
+                self._judge(lease, by_address.get(lease.address), link, grant, now, drained, due)
         known = {lease.address: lease for lease in self._store.leases()}
         for lent in lents:
             if functions is None or not quiet(lent.address):
                 continue
-            if lent.address not in known:
-                self._unknown(lent, peerings, functions, due)
-            elif found.is_name(known[lent.address].name):
-                self._name(known[lent.address], functions)
+            with self._troubles.of(lent.address, "what the kernel lends could not be taken over"):
+                if lent.address not in known:
+                    self._unknown(lent, peerings, functions, due)
+                elif found.is_name(known[lent.address].name):
+                    self._name(known[lent.address], functions)
         epochs = {lease.epoch for lease in self._store.leases()}
         self._lives = {epoch: life for epoch, life in self._lives.items() if epoch in epochs}
         return due
+
+    def _judge(
+        self,
+        lease: Lease,
+        lent: Lent | None,
+        link: kernel.Link | None,
+        grant: Grant | None,
+        now: float,
+        drained: str,
+        due: Due,
+    ) -> None:
+        """One lease, with what the kernel has of its device and its link, and the grant of its name."""
+        if lent is not None and lent.leased and lent.epoch != lease.epoch:
+            # The store comes from a backup, say.
+            self._leasing.forget(lease, lent.epoch)
+            return
+        outcome = machine.observe(lease, self.life(lease), now, self._config.lease_ttl, lent, link)
+        self._live(lease, outcome.life)
+        if outcome.end:
+            if lease.state != "returning":  # at once, so that nobody is given it until its end has begun
+                self._store.set_lease(lease.address, "returning", outcome.end)
+                if outcome.cause:
+                    self._telling.over(lease, outcome.cause, outcome.end)
+            due.ends.append((lease, outcome.end))
+        elif drained and lease.state != "returning":
+            self.recall(lease, drained)
+        elif _is_revoked(lease, grant):
+            self.recall(lease, "its grant was revoked or changed")
+        elif outcome.state != lease.state:
+            self._store.set_lease(lease.address, outcome.state, "")
+            log.info("lease %s: %s, device %s, borrower %s, epoch %d", lease.name, outcome.state, lease.address,
+                     lease.borrower, lease.epoch)  # fmt: skip
+            self._telling.seen(lease, outcome.state)
 
     def _settle(self, functions: Sequence[Function] | None) -> None:
         """Once: devices may have other addresses after a boot, and a quarantine is the device's."""

@@ -22,6 +22,8 @@ log = logging.getLogger("device_lending.reserving")
 
 # Seconds until a device that could not be had is looked at again: that opens its disks for a moment.
 AGAIN = 60.0
+# What is said of a function that `is_swapped` or `is_other`.
+OTHER = "another device than the one that was reserved; revoke the grant, and grant it anew"
 
 
 class Reserving:

@@ -34,7 +34,7 @@ def wait_for_initramfs(owner: Host, *, holds: bool) -> None:
     """Wait until the initramfs is made anew."""
     test = f"grep -q '[0-9]' {HELD}" if holds else f"test -e {HELD} && ! grep -q . {HELD}"
     command = f"! systemctl is-active -q {REBUILDS} && {test}"
-    fabric.until(lambda: owner.run(command).rc == 0, 300, "the initramfs is made anew")
+    fabric.until(lambda: owner.run(command).rc == 0, 900, "the initramfs is made anew")
 
 
 def in_initramfs(owner: Host) -> list[str]:

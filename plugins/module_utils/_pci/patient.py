@@ -8,6 +8,7 @@ for a reset. A driver that hangs must not hide all the other functions.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter, deque
@@ -16,6 +17,14 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+# What is entered, with a function's address and what fails then, in words, where that may be left out.
+Guard = Callable[[str, str], contextlib.AbstractContextManager]
+
+
+def unguarded(address: str, doing: str) -> contextlib.AbstractContextManager[None]:
+    """Leaves out nothing: what is raised comes to who reads."""
+    return contextlib.nullcontext()
+
 
 # Seconds that one function may take before the next one is read beside it: many at once only make each other slow.
 _BESIDE = 0.5
@@ -30,6 +39,7 @@ class _Reading(Generic[T]):
     left: deque[str]
     at: dict[str, int] = field(default_factory=dict)  # the thread that is at it
     found: dict[str, T] = field(default_factory=dict)
+    errors: list[Exception] = field(default_factory=list)
     is_over: bool = False
 
 
@@ -39,18 +49,19 @@ def _processor_time(reading: _Reading[T]) -> float:
 
 
 class Patient(Generic[T]):
-    """Calls `read`, which raises nothing, for functions in threads, until none has come on for `patience` seconds.
+    """Calls `read` for functions in threads, until none has come on for `patience` seconds.
 
     On a busy host none may be through for that long, while all come on: who waits in the kernel uses no processor. A
     function that does not come on is left out until `read` has come back. The others are read again then: what was
-    found of them is old.
+    found of them is old. One for which `read` raises is left out, too, where `guard` lets that end there.
     """
 
-    def __init__(self, read: Callable[[str], T], patience: float = 5.0) -> None:
+    def __init__(self, read: Callable[[str], T], patience: float = 5.0, guard: Guard = unguarded) -> None:
         self._read = read
         self._patience = patience
         self._changed = threading.Condition()
         self._hanging: Counter[str] = Counter()
+        self._guard = guard
 
     def read(self, addresses: Sequence[str]) -> dict[str, T]:
         """What can be read, by address."""
@@ -65,6 +76,8 @@ class Patient(Generic[T]):
             reading.is_over = True
             self._hanging.update(reading.at.keys())
             given_up = bool(reading.at)
+        if reading.errors:
+            raise reading.errors[0]
         return self.read(list(reading.found)) if given_up else reading.found
 
     def _start(self, reading: _Reading[T]) -> bool:
@@ -81,9 +94,9 @@ class Patient(Generic[T]):
 
     def _comes(self, reading: _Reading[T]) -> bool:
         """Wait for one more function to be read; False when all are, or none comes on for too long."""
-        count, used = len(reading.found), _processor_time(reading)
-        return bool(reading.at) and (
-            self._changed.wait_for(lambda: len(reading.found) > count, self._patience)
+        at, used = set(reading.at), _processor_time(reading)
+        return bool(at) and (
+            self._changed.wait_for(lambda: not at <= reading.at.keys(), self._patience)
             or _processor_time(reading) > used + _NOTHING
         )
 
@@ -95,11 +108,18 @@ class Patient(Generic[T]):
                 address = reading.left.popleft()
                 reading.at[address] = threading.get_ident()
                 self._changed.notify_all()
-            value = self._read(address)
+            found: dict[str, T] = {}
+            errors: list[Exception] = []
+            try:
+                with self._guard(address, "it could not be read, and is left out"):
+                    found[address] = self._read(address)
+            except Exception as error:  # for who reads
+                errors.append(error)
             with self._changed:
                 del reading.at[address]
                 if reading.is_over:
                     self._hanging -= Counter([address])
                     return
-                reading.found[address] = value
+                reading.found.update(found)
+                reading.errors += errors
                 self._changed.notify_all()

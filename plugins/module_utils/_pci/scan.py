@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .patient import Patient
+from .patient import Guard, Patient, unguarded
 from .sysfs import Roots, link_name, members, names, text
 
 # Flags in the `resource` attribute (include/linux/ioport.h).
@@ -89,28 +89,34 @@ def bars_of(resource: str) -> tuple[Bar, ...]:
     return tuple(found)
 
 
-def serial_in_config(config: bytes) -> str | None:
-    """The Device Serial Number extended capability, written as lspci writes it; None without one."""
+def serial_in_config(read: Callable[[int, int], bytes]) -> str | None:
+    """The Device Serial Number extended capability, written as lspci writes it; None without one.
+
+    `read` gives so many octets of config space from an offset, fewer where it ends. It is asked for no more than the
+    headers: each four octets of a borrowed device are a question to its owner.
+    """
     offset, seen = 0x100, set()
-    while 0x100 <= offset <= len(config) - 12 and offset not in seen:
+    while offset >= 0x100 and offset not in seen:
         seen.add(offset)
-        header = struct.unpack_from("<I", config, offset)[0]
+        octets = read(offset, 4)
+        header = struct.unpack("<I", octets)[0] if len(octets) == 4 else 0
         if header in (0, 0xFFFFFFFF):
             return None
         if header & 0xFFFF == _DSN:
-            low, high = struct.unpack_from("<II", config, offset + 4)
-            return int(high << 32 | low).to_bytes(8, "big").hex("-")
+            number = read(offset + 4, 8)
+            return number[::-1].hex("-") if len(number) == 8 else None
         offset = header >> 20 & 0xFFC
     return None
 
 
 class Scanner:
-    """Scans the functions; remembers serial numbers from config space, which never change."""
+    """Scans the functions; remembers serial numbers from config space, which never change. `guard`: see Patient."""
 
-    def __init__(self, roots: Roots) -> None:
+    def __init__(self, roots: Roots, guard: Guard = unguarded) -> None:
         self._roots = roots
+        self._guard = guard
         self._serials: dict[tuple[str, int], str | None] = {}
-        self._patient = Patient(self._guarded)
+        self._patient = Patient(self._guarded, guard=guard)
 
     def scan(self, known_serials: Mapping[str, str | None] | None = None) -> list[Function]:
         """All functions, by address.
@@ -123,7 +129,9 @@ class Scanner:
         addresses = names(self._roots.sys / "bus/pci/devices")
         guarded = self._patient.read(addresses)
         for address in addresses:
-            found = self._function(address, slots.get(address.rpartition(".")[0]), guarded.get(address))
+            found = None
+            with self._guard(address, "what it is could not be read; it is left out"):
+                found = self._function(address, slots.get(address.rpartition(".")[0]), guarded.get(address))
             if found is None:
                 continue
             known = (known_serials or {}).get(address)
@@ -186,7 +194,8 @@ class Scanner:
             return None
         if key not in self._serials:
             try:
-                self._serials[key] = serial_in_config((path / "config").read_bytes())
+                with open(path / "config", "rb", buffering=0) as config:
+                    self._serials[key] = serial_in_config(lambda at, count: os.pread(config.fileno(), count, at))
             except OSError:
                 self._serials[key] = None
         return self._serials[key]

@@ -126,7 +126,7 @@ def test_a_host_whose_name_was_lost_is_banned_alone(fabric):
     said = owner.ownerd.client.call("POST", f"/v1/leases/{name}/recall", {"ban": True}, 30)["message"]
     assert said.startswith(f"0000:01:00.0 is banned, and {ADDRESS} taken back")
     assert [row["address"] for row in owner.leases()] == ["0000:04:00.0"]
-    owner.ownerd.parts.stop.__self__.reconcile()
+    owner.ownerd.parts.stop.__self__.looks.look()
     assert [link.banned for link in owner.kernel.link_table.values()] == [True, False]
 
 
@@ -148,8 +148,8 @@ def test_a_ban_that_the_kernel_refuses_holds_up_no_lease(fabric, monkeypatch, ca
         return ban(link, banned)
 
     monkeypatch.setattr(owner.kernel, "ban", refuses)
-    service._store.add_ban(Ban("node-c", 0.0))
-    service.reconcile()
+    service.ground.store.add_ban(Ban("node-c", 0.0))
+    service.looks.look()
     owner.kernel.lents[ADDRESS] = replace(owner.kernel.lents[ADDRESS], state="lent")
     until(lambda: owner.lease("scratch")["state"] == "granted")
     text = "link 1 to node-c is not kept down, although that is banned: the bridge does not answer"

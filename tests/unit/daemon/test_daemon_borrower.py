@@ -20,8 +20,8 @@ from device_lending.borrower import renewals, service, strays
 from device_lending.client import Failed, Unreachable
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import Envelope, PeerError, Status
+from device_lending.owner.lending import Lending
 from device_lending.owner.peer import MailboxNotifier
-from device_lending.owner.service import Owner
 
 
 def lose_store(borrower):
@@ -124,7 +124,7 @@ def test_who_has_forgotten_a_live_lease_is_told_of_it_although_it_is_on_hold(fab
 def answer_status(monkeypatch, state):
     """Have owners say this of every lease; the list of epochs that they were asked for."""
     asked = []
-    monkeypatch.setattr(Owner, "status", lambda owner, epoch, link, host: asked.append(epoch) or {"state": state})
+    monkeypatch.setattr(Lending, "status", lambda owner, epoch, link, host: asked.append(epoch) or {"state": state})
     return asked
 
 

@@ -14,6 +14,7 @@ from device_lending.clock import Clock
 from device_lending.errors import LendingError
 from device_lending.latency import Latencies
 from device_lending.store.borrower import BorrowerStore, Holding
+from device_lending.troubles import Troubles
 
 ADDRESS = DEVICE["address"]
 
@@ -80,7 +81,7 @@ def test_a_device_that_is_here_stands_in_the_way(pair, capsys):
 def test_a_release_under_way_is_not_forgotten(tmp_path):
     store = BorrowerStore(str(tmp_path / "b.sqlite3"))
     store.release(Holding("scratch", "node-a", 7, 1, 0, ADDRESS))
-    pending = Releases(store, None, None, Clock(), lambda: None, Latencies({}, Clock()))
+    pending = Releases(store, None, None, Clock(), lambda: None, Latencies({}, Clock()), Troubles())
     pending._busy.add(("node-a", "scratch", 7))
     with pytest.raises(LendingError, match="node-b is telling node-a just now"):
         pending.forget("node-a", None, "node-b")

@@ -85,12 +85,12 @@ def test_a_hold_leaves_a_live_lease_alone(pair, capsys):
     borrower.put_attachments(("scratch", "node-a"), wait=10)
     code, out, _err = devlend(capsys, owner, "hold", "scratch")
     assert code == 0 and f"{ADDRESS} stays lent to node-b" in out
-    owner.ownerd.parts.stop.__self__.reconcile()
+    owner.ownerd.parts.stop.__self__.looks.look()
     assert owner.lease("scratch")["state"] == "active"
     assert owner.grant("scratch")["state"] == "leased" and "on hold" in owner.grant("scratch")["message"]
     epoch = owner.lease("scratch")["epoch"]
     for _look in range(3):
-        owner.ownerd.parts.stop.__self__.reconcile()
+        owner.ownerd.parts.stop.__self__.looks.look()
     lease = owner.lease("scratch")
     assert (lease["state"], lease["epoch"]) == ("active", epoch)
     borrower.put_attachments(purge=True)

@@ -28,9 +28,10 @@ from device_lending.config import Config
 from device_lending.drain import Drain
 from device_lending.errors import LendingError
 from device_lending.links import Announcements
+from device_lending.owner.notifier import Notifier
 from device_lending.owner.reserved import Reserved
 from device_lending.owner.reserving import AGAIN
-from device_lending.owner.service import Notifier, Owner
+from device_lending.owner.service import Owner
 from device_lending.owner.turns import Turns
 from device_lending.store.owner import OwnerStore
 
@@ -65,7 +66,7 @@ class Borrower(Notifier):
 
     def recall(self, lease, grace):
         self.model.detach(lease.address)
-        self.model.owner.release(lease.name, lease.epoch, lease.link, lease.borrower)
+        self.model.owner.lending.release(lease.name, lease.epoch, lease.link, lease.borrower)
         return True
 
     def offers_changed(self, borrower):
@@ -127,7 +128,7 @@ class OwnerModel(RuleBasedStateMachine):
         """A device that takes its time holds up nothing else."""
 
         def checked(*arguments):
-            assert not self.owner._lock.locked(), f"{operation.__name__} under the owner's lock"
+            assert not self.owner.ground.lock.locked(), f"{operation.__name__} under the owner's lock"
             return operation(*arguments)
 
         return checked
@@ -188,7 +189,7 @@ class OwnerModel(RuleBasedStateMachine):
         if killed:
             self.kernel.fail[killed] = [Killed()]
         done = self.carried_out(
-            lambda: self.owner.put_grants(items, purge=True, force=True, dry_run=False, notify=Borrower(self))
+            lambda: self.owner.changes.put(items, purge=True, force=True, dry_run=False, notify=Borrower(self))
         )
         if not done and not killed:
             self.asked = before  # refused: nothing has changed
@@ -247,7 +248,7 @@ class OwnerModel(RuleBasedStateMachine):
             self.kernel.fail[killed] = [Killed()]
         # A lease that is asked for anew may have been given to what that host was before.
         self.ask_for(lent for lent in before.values() if not self.is_seen(lent) and self.borrower_of(lent) == host)
-        self.carried_out(lambda: self.owner.request(name, BORROWERS[host], host))
+        self.carried_out(lambda: self.owner.lending.request(name, BORROWERS[host], host))
         for epoch, lent in self.live().items():
             if epoch not in before:
                 assert grant is not None and not grant.held
@@ -264,10 +265,10 @@ class OwnerModel(RuleBasedStateMachine):
             raise Killed
 
         if killed:
-            setattr(self.owner._reserving._reserved, killed, kill)
+            setattr(self.owner.ground.reserving._reserved, killed, kill)
         self.put_grants({row.name: (row.device, row.borrower) for row in self.store.grants()}, "")
         self.look()
-        self.owner._reserving._reserved.__dict__.pop(killed, None)
+        self.owner.ground.reserving._reserved.__dict__.pop(killed, None)
 
     @rule(address=st.sampled_from(sorted(DEVICES)))
     def attach(self, address):
@@ -287,7 +288,7 @@ class OwnerModel(RuleBasedStateMachine):
         lent = self.kernel.lents.get(address)
         if lent and lent.leased and self.kernel.link_table[lent.link].ready and lent.epoch not in self.asked:
             self.look()
-            told = self.owner.status(lent.epoch, lent.link, self.borrower_of(lent))
+            told = self.owner.lending.status(lent.epoch, lent.link, self.borrower_of(lent))
             assert told["state"] in ("granted", "active")
 
     @rule(address=st.sampled_from(sorted(DEVICES)), older=st.booleans())
@@ -296,18 +297,18 @@ class OwnerModel(RuleBasedStateMachine):
         if lent and lent.leased:
             epoch = lent.epoch - older
             self.asked.add(epoch)
-            self.carried_out(lambda: self.owner.release("scratch", epoch, lent.link, self.borrower_of(lent)))
+            self.carried_out(lambda: self.owner.lending.release("scratch", epoch, lent.link, self.borrower_of(lent)))
 
     @rule(name=st.sampled_from(NAMES))
     def recall(self, name):
         self.look()
         rows = [row for row in self.store.leases() if row.live and row.name == name]
         self.asked |= {row.epoch for row in rows}
-        self.carried_out(lambda: self.owner.recall(name, True, Borrower(self)))
+        self.carried_out(lambda: self.owner.recalls.recall(name, True, Borrower(self)))
 
     @rule()
     def look(self):
-        self.carried_out(self.owner.reconcile)
+        self.carried_out(self.owner.looks.look)
 
     @rule(operation=st.sampled_from(["links", "lent", "unlend"]))
     def fail_to_look(self, operation):

@@ -85,9 +85,20 @@ def test_a_lent_nvme_keeps_the_serial_it_had(tree):
     assert scan(tree, known_serials={NVME: "OLD"})[NVME].serial == "SER-1"
 
 
+def reading(config, asked=None):
+    """What serial_in_config is given to read a configuration space; `asked` has how many octets it has read."""
+
+    def read(offset, count):
+        if asked is not None:
+            asked.append(count)
+        return bytes(config[offset : offset + count])
+
+    return read
+
+
 @given(st.binary(max_size=4096))
 def test_no_configuration_space_breaks_the_serial_scan(config):
-    found = serial_in_config(config)
+    found = serial_in_config(reading(config))
     assert found is None or len(found) == 23
 
 
@@ -96,7 +107,16 @@ def test_capability_loops_end(offset, following):
     config = bytearray(4096)
     for position in range(0x100, 4092, 4):
         struct.pack_into("<I", config, position, 0x0001 | (following & 0xFFC) << 20)
-    assert serial_in_config(bytes(config)) is None
+    assert serial_in_config(reading(config)) is None
+
+
+def test_of_a_configuration_space_only_headers_are_read():
+    config = bytearray(4096)
+    struct.pack_into("<I", config, 0x100, 0x0001 | 0x2C0 << 20)
+    struct.pack_into("<III", config, 0x2C0, 0x0003, 0x03020100, 0x07060504)
+    asked = []
+    assert serial_in_config(reading(config, asked)) == "07-06-05-04-03-02-01-00"
+    assert asked == [4, 4, 8]
 
 
 def test_bars_show_size_and_kind():

@@ -259,9 +259,9 @@ def test_the_grace_of_a_grant_can_change_while_it_is_leased_and_outlives_it(fabr
     owner.stop_owner()
     owner.start_owner()
     until(lambda: seconds_left(borrower) is not None)
-    reconciler = owner.ownerd.parts.stop.__self__._reconciler
-    (lease,) = owner.ownerd.parts.stop.__self__._store.leases()
-    left = reconciler.life(lease).due - owner.ownerd.parts.stop.__self__._clock.monotonic()
+    reconciler = owner.ownerd.parts.stop.__self__.ground.reconciler
+    (lease,) = owner.ownerd.parts.stop.__self__.ground.store.leases()
+    left = reconciler.life(lease).due - owner.ownerd.parts.stop.__self__.ground.clock.monotonic()
     assert lease.epoch == epoch and 500 < left <= 600
     borrower.tree.unmount()
     until(lambda: owner.leases() == [])

@@ -111,7 +111,7 @@ def test_it_is_named_once_and_comes_back_when_it_ends(scene, where, caplog):
         owner.recall("scratch")
     assert failure.value.code == "device_stuck"
     for _look in range(2):
-        owner.ownerd.parts.stop.__self__.reconcile()
+        owner.ownerd.parts.stop.__self__.looks.look()
     named = [record.message for record in caplog.records if f"device {STUCK}: {text}" in record.message]
     assert len(named) == 1
     end.set()
@@ -205,7 +205,7 @@ def test_one_end_is_begun_of_a_device_that_hangs(scene, monkeypatch):
     owner.kernel.lents[STUCK] = replace(owner.kernel.lents[STUCK], state="lent", message="the borrower is lost")
     until(lambda: asked)
     for _look in range(3):
-        owner.ownerd.parts.stop.__self__.reconcile()
+        owner.ownerd.parts.stop.__self__.looks.look()
     end.set()
     until(lambda: owner.tree.driver_of(STUCK) == "nvme" or owner.lease("scratch")["epoch"] != asked[0][1])
     assert len(asked) == 1

@@ -33,7 +33,7 @@ def scene(fabric, monkeypatch):
 
 def waits(owner, count):
     """Until so many requests wait for a turn."""
-    turns = owner.ownerd.parts.stop.__self__._turns
+    turns = owner.ownerd.parts.stop.__self__.ground.turns
     until(lambda: len(turns.changed._waiting) >= count, 60)
 
 
@@ -120,7 +120,7 @@ def test_a_request_whose_client_has_gone_is_done_all_the_same(scene):
     sock = ask(owner, "ownerd", "POST", "/v1/leases/scratch/recall", {"force": True})
     waits(owner, 1)
     sock.close()
-    turns = owner.ownerd.parts.stop.__self__._turns
+    turns = owner.ownerd.parts.stop.__self__.ground.turns
     until(lambda: not turns.changed._waiting)
     end.set()
     until(lambda: owner.tree.driver_of(STUCK) == "nvme")
@@ -140,7 +140,7 @@ def test_who_waits_without_a_thread_hears_that_it_hangs_although_nothing_comes_a
 
 def test_registers_that_do_not_come_hold_up_nobody(scene):
     owner = scene.owner
-    owner.ownerd.parts.stop.__self__._config_spaces._patience = 1.0
+    owner.ownerd.parts.stop.__self__.config_spaces._patience = 1.0
     config = owner.tree.function(STUCK) / "config"
     config.unlink(missing_ok=True)
     os.mkfifo(config)  # who opens it waits for a writer

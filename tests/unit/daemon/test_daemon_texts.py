@@ -49,3 +49,14 @@ def test_the_commands_of_devlend_that_texts_name_exist(text):
 
 def test_texts_do_name_some():
     assert any("devlend recall" in file.read_text(encoding="utf-8") for file in files())
+
+
+def test_the_tests_that_keep_faults_away_exist():
+    text = (CHECKOUT / "docs/development/daemon-faults.md").read_text(encoding="utf-8")
+    rows = re.findall(r"`((?:molecule/boot/tests/)?test_\w+\.py)`: ((?:`test_\w+`(?:, )?)+)", text)
+    named = {(file, test) for file, tests in rows for test in re.findall(r"test_\w+", tests)}
+    assert len(named) > 90
+    assert {test for _file, test in named} == set(re.findall(r"`(test_\w+)`", text))
+    for file, test in sorted(named):
+        place = CHECKOUT / file if "/" in file else CHECKOUT / "tests/unit/daemon" / file
+        assert f"def {test}(" in place.read_text(encoding="utf-8"), f"{file} has no {test}"

@@ -35,6 +35,20 @@ def test_the_ticker_goes_on_where_it_is_not_known_when(monkeypatch):
     made.stop()
 
 
+def test_a_look_that_fails_again_and_again_is_said_once(caplog):
+    looks = []
+
+    def look():
+        looks.append(1)
+        raise RuntimeError("odd" if len(looks) < 4 else "other")
+
+    made = Ticker(look, lambda: 0.0, list)
+    made.start()
+    until(lambda: len(looks) > 6)
+    made.stop()
+    assert [row.exc_info[1].args[0] for row in caplog.records] == ["odd", "other"]
+
+
 def test_a_ticker_that_is_woken_all_the_time_rests_as_long_as_it_looks():
     looks = []
 

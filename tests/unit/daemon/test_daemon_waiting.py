@@ -67,7 +67,7 @@ def test_recalls_that_wait_hold_up_no_other_and_go_on_without_their_clients(pair
     owner.put_grants(GRANT)
     borrower.put_attachments(("scratch", "node-a"), wait=20)
     borrower.kernel.drivers_let_go.clear()
-    going = owner.ownerd.parts.stop.__self__._withdrawals
+    going = owner.ownerd.parts.stop.__self__.recalls._withdrawals
     body = {"grants": [], "purge": True, "force": True}
     socks = [ask(owner, "ownerd", "PUT", "/v1/grants", body)]
     until(lambda: waiting(going._changed) == 1)

@@ -123,7 +123,7 @@ class Seat:
 
     def _watched(self, owner) -> None:
         """What an owner answers is compared with what is true."""
-        truth, module, request, status = self.module.truth, self.module, owner.request, owner.status
+        truth, module, request, status = self.module.truth, self.module, owner.lending.request, owner.lending.status
 
         def requested(*arguments):
             lease, lent = request(*arguments)
@@ -134,7 +134,7 @@ class Seat:
             truth.heard(module, epoch)
             return status(epoch, *arguments)
 
-        owner.request, owner.status = requested, asked
+        owner.lending.request, owner.lending.status = requested, asked
 
     def kill(self) -> None:
         """Kill what runs; it is not started again by itself."""
@@ -257,7 +257,7 @@ class FullDisk(Disk):
 class _Patient:
     """Reads without a thread."""
 
-    def __init__(self, read) -> None:
+    def __init__(self, read, guard) -> None:
         self._read = read
 
     def read(self, addresses):

@@ -329,6 +329,23 @@ class History:
         if self.chance(0.5):
             self.people.release(name)
 
+    def a_recall_that_nobody_hears(self) -> None:
+        """It ends in time although its owner is started anew in the midst of it."""
+        for host in BORROWERS:
+            self.people.use(host, True)
+            self.kill(self.people.borrower(host))
+        name = self.lent()
+        self.people.recall(name)
+        self.pause(self.some([0.0, 5.0]))
+        self.kill(self.owner)
+        self.pause(self.some([0.0, 5.0, 20.0]))
+        self.start(self.owner)
+        self.pause(self.some([1.0, 2 * GRACE]))
+        for seat in self.seats.values():
+            self.start(seat)
+        if self.chance(0.5):
+            self.people.release(name)
+
     def a_revocation(self) -> None:
         name = self.lent()
         if self.chance(0.7):
@@ -569,7 +586,7 @@ class History:
     def _lends_nothing(self) -> None:
         """What a drained host had lent is back once its borrowers have had their time."""
         live = self.truth.live(self.owner.module)
-        if live and self.owner.daemon is not None and self.owner.api.service._drain.state() is not None:
+        if live and self.owner.daemon is not None and self.owner.api.service.ground.drain.state() is not None:
             raise Broken(f"the owner is drained, and has lent {sorted(record.name for record in live.values())}")
 
     def another_module(self) -> None:
@@ -705,7 +722,7 @@ class _Handler(logging.Handler):
 EPISODES = (
     History.an_old_store, History.an_old_store, History.a_lost_store, History.a_lost_store, History.a_clock_that_jumps,
     History.a_recall, History.a_recall, History.a_revocation, History.a_revocation, History.killed_at_work,
-    History.killed_at_work, History.a_lost_store_and_nothing_lent,
+    History.killed_at_work, History.a_recall_that_nobody_hears, History.a_lost_store_and_nothing_lent,
     History.a_stranger, History.other_cables, History.a_dead_link, History.bad_messages, History.a_full_disk,
     History.a_device_that_goes, History.sick_devices, History.an_answer_that_is_lost, History.a_slow_driver,
     History.two_at_once, History.a_ban, History.a_drain, History.another_module,

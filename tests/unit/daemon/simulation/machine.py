@@ -115,7 +115,7 @@ class Binder:
 class Devices:
     """In the place of owner/devices.py: no files are read, and what is judged is whether a device is mounted."""
 
-    def __init__(self, roots, _port, _config, _stuck, _serials) -> None:
+    def __init__(self, roots, _port, _config, _stuck, _serials, _troubles) -> None:
         self._machine = roots
 
     def scan(self, leases):

@@ -84,8 +84,7 @@ class Module(FakeKernel):
 
     def _may_take_long(self, operation: str) -> None:
         """Whoever waits for a device holds up nothing else."""
-        lock = getattr(self.world.who.parts.app.service, "_lock", None)
-        if lock is not None and lock.locked():
+        if self.world.who.parts.app.service.ground.lock.locked():
             raise Broken(f"{operation} under the owner's lock")
 
     def lend(self, address, link, epoch):

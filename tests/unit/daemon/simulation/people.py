@@ -90,7 +90,7 @@ class People:
         items = [{"name": name, "device": device, "borrower": to} for name, (device, to) in sorted(change.items())]
         done = self._asked(
             f"put grants {sorted(change)}, remove {sorted(removed)}, purge {purge}", seat,
-            lambda: seat.api.service.put_grants(
+            lambda: seat.api.service.changes.put(
                 items, removed=removed, purge=purge, force=True, dry_run=False, notify=seat.api.notifier
             ), ending, GRACE, never=never,
         )  # fmt: skip
@@ -109,44 +109,47 @@ class People:
         seat = self.owner
         return self._asked(
             f"recall {name}, force {force}", seat,
-            lambda: seat.api.service.recall(name, force, seat.api.notifier),
+            lambda: seat.api.service.recalls.recall(name, force, seat.api.notifier),
             self._named(name), 0.0 if force else GRACE, never=("store_unwritable",),
         )  # fmt: skip
 
     def hold(self, name) -> bool:
-        return self._asked(f"hold {name}", self.owner, lambda: self.owner.api.service.hold(name, "why not"))
+        return self._asked(f"hold {name}", self.owner, lambda: self.owner.api.service.changes.hold(name, "why not"))
 
     def release(self, name) -> bool:
         api = self.owner.api if self.owner.daemon else None
-        return self._asked(f"release {name}", self.owner, lambda: api.service.release_hold(name, api.notifier))
+        return self._asked(f"release {name}", self.owner, lambda: api.service.changes.release_hold(name, api.notifier))
 
     def clear(self, name) -> bool:
         api = self.owner.api if self.owner.daemon else None
-        return self._asked(f"clear {name}", self.owner, lambda: api.service.clear(name, api.notifier))
+        return self._asked(f"clear {name}", self.owner, lambda: api.service.recalls.clear(name, api.notifier))
 
     def ban(self, name) -> bool:
         module = self.owner.module
         hosts = {self.truth.records[module.host, epoch].borrower for module, epoch in self._named(name)}
         live = self.truth.live(module).items()
         ending = [(module, epoch) for epoch, record in live if record.borrower in hosts]
-        return self._asked(f"ban who has {name}", self.owner, lambda: self.owner.api.service.ban(name), ending)
+        return self._asked(f"ban who has {name}", self.owner, lambda: self.owner.api.service.recalls.ban(name), ending)
 
     def unban_all(self) -> None:
         seat = self.owner
         if seat.daemon is not None:
             for ban in seat.daemon.store.bans():
-                self._asked(f"unban {ban.host}", seat, lambda ban=ban: seat.api.service.unban(ban.host))
+                self._asked(f"unban {ban.host}", seat, lambda ban=ban: seat.api.service.recalls.unban(ban.host))
 
     def drain_owner(self) -> bool:
         module = self.owner.module
         ending = [(module, epoch) for epoch in self.truth.live(module)]
         api = self.owner.api if self.owner.daemon else None
-        return self._asked("drain the owner", self.owner, lambda: api.service.drain(False, api.notifier), ending, GRACE)
+        drain = lambda: api.service.recalls.drain(False, api.notifier)  # noqa: E731
+        return self._asked("drain the owner", self.owner, drain, ending, GRACE)
 
     def undrain(self, seat) -> bool:
-        arguments = (seat.api.notifier,) if seat.daemon and seat.role == "ownerd" else ()
-        return self._asked(f"undrain {seat.role} of {seat.machine.name}", seat,
-                           lambda: seat.api.service.undrain(*arguments))  # fmt: skip
+        def undrain():
+            service = seat.api.service
+            return service.recalls.undrain(seat.api.notifier) if seat.role == "ownerd" else service.undrain()
+
+        return self._asked(f"undrain {seat.role} of {seat.machine.name}", seat, undrain)
 
     def trust(self, seat, ntb, host) -> None:
         self._asked(f"trust {ntb} {host}", seat, lambda: seat.api.trust.put(ntb, host))

@@ -15,6 +15,8 @@ from .world import Broken, World
 SLACK = 1.0
 # Seconds after which a borrower that could hear of it has given back what it was asked for: half of what it was told.
 HEARS = 7.0
+# Seconds after which an owner that runs has ended a lease whose time to be given back is over: a look, and a bit.
+ENDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,22 @@ class Truth:
             raise Broken(f"{what}: nobody has asked for that ({record.excuses})")
         if is_reachable and all(self.world.now < excuse.due - SLACK for excuse in found):
             raise Broken(f"{what}: before the time is over that it has ({found})")
+        if self._is_late(owner, lent, found):
+            raise Broken(f"{what}: long after the time was over that it had ({found})")
         heard = min(self._calm(owner, lent, record), self.world.now - min(excuse.since for excuse in found))
         if is_reachable and heard > HEARS and not any(excuse.is_forced for excuse in found):
             raise Broken(f"{what}: its borrower was there all the time, and was not told")
+
+    def _is_late(self, owner, lent, found: list[Excuse]) -> bool:
+        """Whether its owner could have ended it before. What is on disk goes by the clock on the wall, which may be set."""
+        daemon, now = owner.seats["ownerd"].daemon, self.world.now
+        rows = [] if daemon is None else daemon.store.leases()
+        due = next((row.due for row in rows if row.epoch == lent.epoch), None)
+        if daemon is None or due is None:
+            return False
+        over = due - owner.machine.clock.wall() + now
+        is_it = any(abs(excuse.due - over) < SLACK for excuse in found)
+        return is_it and now - max(over, daemon.started, owner.calm_since) > ENDS
 
     def _calm(self, owner, lent, record: Record) -> float:
         """For how many seconds owner and borrower could talk to each other without trouble."""
