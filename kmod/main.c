@@ -17,7 +17,7 @@
  *   borrower_place borrower                          their attachments
  *   trust owner_page owner_irq lent owner_place      lent devices,
  *   lease owner_serve owner                          their leases
- *   attributes netlink main
+ *   attributes jobs netlink main
  *
  * Locks, the outer ones first. Whoever holds one takes none above it:
  *
