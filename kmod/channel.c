@@ -46,6 +46,16 @@ LEND_PARAM_UINT(server_poll_us, 0, 1000,
 #define LEND_SERVED_PER_S	20000
 #define LEND_SERVED_AT_ONCE	5000
 
+/*
+ * And how long that may take: one half of all time, and at once what as many requests
+ * may have at that rate. A device that answers slowly costs more than one that does not.
+ */
+#define LEND_BUSY_SHARE		2
+#define LEND_BUSY_AT_ONCE	(LEND_SERVED_AT_ONCE * (NSEC_PER_SEC / LEND_SERVED_PER_S))
+
+/* After so long others come first, whatever is still to be served. */
+#define LEND_TURN_NS	NSEC_PER_MSEC
+
 /* How long a server that should be polling may take before its doorbell is rung. */
 #define LEND_QUIET_NS	(20 * NSEC_PER_USEC)
 
@@ -234,9 +244,10 @@ static bool lend_serve_slot(struct lend_channel *channel, int slot, bool wait)
 	return any;
 }
 
-/* Context as lend_serve_slot(). How many were answered. */
-static int lend_serve_all(struct lend_channel *channel, bool wait)
+/* Context as lend_serve_slot(). How many were answered: all, or those of one turn. */
+static int lend_serve_turn(struct lend_channel *channel, bool wait)
 {
+	u64 start = ktime_get_mono_fast_ns();
 	int slot, served = 0;
 
 	for (slot = 0; slot < LEND_SLOTS; slot++) {
@@ -244,6 +255,8 @@ static int lend_serve_all(struct lend_channel *channel, bool wait)
 			break;
 		served += lend_serve_slot(channel, slot, wait);
 		lend_channel_leave(channel);
+		if (served && ktime_get_mono_fast_ns() - start > LEND_TURN_NS)
+			break;
 	}
 	return served;
 }
@@ -265,7 +278,7 @@ static void lend_serve_while_waiting(void)
 	preempt_disable();
 	rcu_read_lock();
 	list_for_each_entry_rcu(channel, &lend_channels, node)
-		lend_serve_all(channel, false);
+		lend_serve_turn(channel, false);
 	rcu_read_unlock();
 	preempt_enable();
 }
@@ -448,26 +461,29 @@ bool lend_channel_is_stuck(struct lend_channel *channel)
 }
 
 /*
- * The server, after @served requests. Another host's processor spins until it has
- * answered, so it comes first; but not for a peer that asks without end.
+ * The server, after @served requests, which took @taken ns. Another host's processor
+ * spins until it has answered, so it comes first; but not for a peer that asks without
+ * end, or for what takes long.
  */
-static void lend_server_choose_priority(struct lend_channel *channel, int served)
+static void lend_server_choose_priority(struct lend_channel *channel, int served, u64 taken)
 {
 	u64 now = ktime_get_mono_fast_ns();
-	bool within = true;
+	bool within;
 
-	if (!channel->realtime) {
-		if (!lend_budget_rested(&channel->served, now))
-			within = false;
-		else
-			sched_set_fifo_low(current);
+	if (!channel->realtime && lend_budget_rested(&channel->served, now) &&
+	    lend_budget_rested(&channel->busy, now)) {
+		sched_set_fifo_low(current);
+		channel->realtime = true;
 	}
+	within = channel->realtime;
 	while (served--)
 		within &= lend_budget_take(&channel->served, now, LEND_SERVED_PER_S,
 					   LEND_SERVED_AT_ONCE);
+	within &= lend_budget_spend(&channel->busy, now, taken, LEND_BUSY_SHARE,
+				    LEND_BUSY_AT_ONCE);
 	if (channel->realtime && !within) {
 		sched_set_normal(current, 0);
-		pr_info_ratelimited("ntb_lend: link %u: the peer asks more than %u times a second\n",
+		pr_info_ratelimited("ntb_lend: link %u: the peer asks more than %u times a second, or for what takes half of all time\n",
 				    channel->id, LEND_SERVED_PER_S);
 	}
 	channel->realtime = within;
@@ -477,17 +493,18 @@ static void lend_server_choose_priority(struct lend_channel *channel, int served
 static int lend_server(void *data)
 {
 	struct lend_channel *channel = data;
-	u64 idle_since = ktime_get_mono_fast_ns();
+	u64 idle_since = ktime_get_mono_fast_ns(), start;
 	int served;
 
 	while (!kthread_should_stop()) {
 		atomic_set(&channel->server_kick, 0);
 		/* The kick is cleared before the slots are looked at. */
 		smp_mb();
-		served = lend_serve_all(channel, true);
+		start = ktime_get_mono_fast_ns();
+		served = lend_serve_turn(channel, true);
 		if (served) {
 			idle_since = ktime_get_mono_fast_ns();
-			lend_server_choose_priority(channel, served);
+			lend_server_choose_priority(channel, served, idle_since - start);
 			cond_resched();
 			continue;
 		}
