@@ -33,8 +33,11 @@ static unsigned int server_poll_us = 50;
 LEND_PARAM_UINT(server_poll_us, 0, 1000,
 		"How long to poll for the next request before sleeping, in us, up to 1000 (default 50)");
 
-/* What makes the owner set something up may take it a while; nobody spins for that with a lock. */
+/* What makes the owner set something up may take it a while; nobody spins for that. */
 #define LEND_SETUP_NS	(2 * NSEC_PER_SEC)
+
+/* But for so long, in which a server that polls answers. */
+#define LEND_SPIN_NS	(100 * NSEC_PER_USEC)
 
 /* First repetition of a request and its doorbell; the interval doubles each time. */
 #define LEND_REPEAT_NS	(2 * NSEC_PER_MSEC)
@@ -283,10 +286,30 @@ static void lend_serve_while_waiting(void)
 	preempt_enable();
 }
 
-/* Any context. Returns a slot, or -EBUSY when none comes free by @deadline. */
-static int lend_slot_get(struct lend_channel *channel, u64 deadline)
+/* Any context. Is it a register's access, which may be made with interrupts off? */
+static bool lend_call_is_access(const struct lend_call *call)
+{
+	return call->op == LEND_OP_CONFIG_READ || call->op == LEND_OP_CONFIG_WRITE;
+}
+
+/* Context as @call. Between two looks, @waited ns after the first. */
+static void lend_call_wait(const struct lend_call *call, u64 waited)
+{
+	if (waited > LEND_SPIN_NS && !lend_call_is_access(call)) {
+		usleep_range(50, 100);
+		return;
+	}
+	if (waited > LEND_QUIET_NS)
+		lend_serve_while_waiting();
+	cpu_relax();
+}
+
+/* Context as @call. Returns a slot, or -EBUSY when none comes free by @deadline. */
+static int lend_slot_get(struct lend_channel *channel, const struct lend_call *call, u64 start,
+			 u64 deadline)
 {
 	unsigned long slot;
+	u64 now;
 
 	for (;;) {
 		lend_slots_reclaim(channel);
@@ -296,10 +319,10 @@ static int lend_slot_get(struct lend_channel *channel, u64 deadline)
 				return slot;
 			continue;
 		}
-		if (READ_ONCE(channel->dead) || ktime_get_mono_fast_ns() > deadline)
+		now = ktime_get_mono_fast_ns();
+		if (READ_ONCE(channel->dead) || now > deadline)
 			return -EBUSY;
-		lend_serve_while_waiting();
-		cpu_relax();
+		lend_call_wait(call, now - start);
 	}
 }
 
@@ -360,7 +383,7 @@ static u64 lend_call_limit(const struct lend_call *call)
 {
 	u64 limit = (u64)READ_ONCE(request_timeout_ms) * NSEC_PER_MSEC;
 
-	if (call->op == LEND_OP_CONFIG_READ || call->op == LEND_OP_CONFIG_WRITE)
+	if (lend_call_is_access(call))
 		return limit;
 	return max_t(u64, limit, LEND_SETUP_NS);
 }
@@ -370,11 +393,13 @@ static u64 lend_call_limit(const struct lend_call *call)
  * @channel: the channel
  * @call: the request; its answer is put into @call->val
  *
- * Spins until the answer is there or the limit is over: request_timeout_ms for
- * registers of a device, LEND_SETUP_NS for what is done in process context. Serves
- * reads of registers meanwhile. Repeats the request, which is served once.
+ * Waits until the answer is there or the limit is over: request_timeout_ms for
+ * registers of a device, for which it spins, and serves reads of registers meanwhile;
+ * LEND_SETUP_NS for all else, for which it sleeps. Repeats the request, which is
+ * served once.
  *
- * Context: any, with interrupts on or off. Takes no lock.
+ * Context: any for registers of a device, with interrupts on or off; process for all
+ * else. Takes no lock.
  * Return: 0; -ENODEV the link is not ready or was lost; -ETIMEDOUT no answer in
  * time; -ESTALE the lease is over; -EPERM refused by the owner; -EIO the device
  * did not answer; -EBUSY no free slot in time, or attached already.
@@ -388,10 +413,11 @@ int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 	int slot, ret;
 	u32 seq;
 
+	might_sleep_if(!lend_call_is_access(call));
 	if (!lend_channel_enter(channel))
 		return -ENODEV;
 
-	slot = lend_slot_get(channel, deadline);
+	slot = lend_slot_get(channel, call, start, deadline);
 	if (slot < 0) {
 		ret = slot;
 		goto leave;
@@ -430,9 +456,7 @@ int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 			pause *= 2;
 			next = now + pause;
 		}
-		if (now - start > LEND_QUIET_NS)
-			lend_serve_while_waiting();
-		cpu_relax();
+		lend_call_wait(call, now - start);
 	}
 
 	clear_bit_unlock(slot, &channel->slots_busy);
