@@ -212,19 +212,6 @@ void lend_source_forget(struct lend_source *source)
 }
 
 /**
- * lend_source_remove() - relay an interrupt no longer
- * @source: the interrupt; nothing raises it any more
- *
- * Context: process; sleeps until nobody uses it.
- */
-void lend_source_remove(struct lend_source *source)
-{
-	lend_source_hide(source);
-	synchronize_rcu();
-	lend_source_forget(source);
-}
-
-/**
  * lend_source_raise() - raise an interrupt at the peer
  * @source: the interrupt
  *

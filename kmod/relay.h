@@ -93,7 +93,6 @@ void lend_relay_repeat(struct lend_relay *relay);
 int lend_source_add(struct lend_source *source);
 void lend_source_hide(struct lend_source *source);
 void lend_source_forget(struct lend_source *source);
-void lend_source_remove(struct lend_source *source);
 void lend_source_raise(struct lend_source *source);
 bool lend_source_is_within(struct lend_source *source, u32 rate);
 
