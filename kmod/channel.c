@@ -78,6 +78,8 @@ static int lend_status_to_errno(u32 status)
 		return -EIO;
 	case LEND_ERR_BUSY:
 		return -EBUSY;
+	case LEND_ERR_SPACE:
+		return -ENOSPC;
 	default:
 		return -EPROTO;
 	}
@@ -402,7 +404,8 @@ static u64 lend_call_limit(const struct lend_call *call)
  * else. Takes no lock.
  * Return: 0; -ENODEV the link is not ready or was lost; -ETIMEDOUT no answer in
  * time; -ESTALE the lease is over; -EPERM refused by the owner; -EIO the device
- * did not answer; -EBUSY no free slot in time, or attached already.
+ * did not answer; -EBUSY no free slot in time, or attached already; -ENOSPC this host
+ * has as many interrupts relayed as it may have.
  */
 int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 {

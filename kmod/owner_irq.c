@@ -42,6 +42,11 @@ static unsigned int interrupts_per_s = 200000;
 LEND_PARAM_UINT(interrupts_per_s, 100, 10000000,
 		"Relayed interrupts above this rate wait for the clock, for each peer, from 100 on (default 200000)");
 
+/* A processor has about two hundred, for all that this host does itself, too. */
+static unsigned int vectors_per_link = 128;
+LEND_PARAM_UINT(vectors_per_link, 1, LEND_RELAYS,
+		"Vectors of processors that relayed interrupts take for each peer, from 1 to 256 (default 128)");
+
 /**
  * struct owner_source - an interrupt that the borrower listens to
  * @owner: interrupts of the device
@@ -394,6 +399,25 @@ static void owner_vectors_free(struct owner_irq *irq)
 		free_irq(intx->line, irq);
 }
 
+/* Process context, the lent device's lock held. Is there one more for the peer? */
+static bool owner_vector_take(struct owner_irq *irq)
+{
+	unsigned int most = READ_ONCE(vectors_per_link);
+
+	if (atomic_inc_return(&irq->relay->vectors) <= most)
+		return true;
+	atomic_dec(&irq->relay->vectors);
+	pci_info_ratelimited(irq->pdev, "an interrupt is refused: what the peer borrows takes %u vectors already, see vectors_per_link\n",
+			     most);
+	return false;
+}
+
+/* Process context, the lent device's lock held; the interrupt is freed. */
+static void owner_vector_give(struct owner_irq *irq)
+{
+	atomic_dec(&irq->relay->vectors);
+}
+
 /* Process context, the lent device's lock held. @closed: see owner_irq_open(). */
 static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u32 index,
 			      struct owner_source **out, struct list_head *closed)
@@ -408,9 +432,13 @@ static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u3
 		return -ENOSPC;
 	if (xa_load(&irq->vectors.open, index))
 		return -EBUSY;
+	if (!owner_vector_take(irq))
+		return -ENOSPC;
 	s = owner_source_open(irq, NULL);
-	if (IS_ERR(s))
-		return PTR_ERR(s);
+	if (IS_ERR(s)) {
+		ret = PTR_ERR(s);
+		goto give;
+	}
 	ret = xa_err(xa_store(&irq->vectors.open, index, s, GFP_KERNEL));
 	if (ret)
 		goto close;
@@ -423,6 +451,8 @@ erase:
 	xa_erase(&irq->vectors.open, index);
 close:
 	owner_source_close(s, closed);
+give:
+	owner_vector_give(irq);
 	return ret;
 }
 
@@ -434,6 +464,7 @@ static void owner_vector_stop(struct owner_irq *irq, u32 index, struct list_head
 	if (!s)
 		return;
 	free_irq(pci_irq_vector(irq->pdev, index), s);
+	owner_vector_give(irq);
 	owner_source_close(s, closed);
 }
 
@@ -608,6 +639,8 @@ static enum lend_status owner_irq_status(int ret)
 		return LEND_ERR_BUSY;
 	case -EINVAL:
 		return LEND_ERR_INVALID;
+	case -ENOSPC:
+		return LEND_ERR_SPACE;
 	default:
 		return LEND_ERR_DEVICE;
 	}
