@@ -2,8 +2,8 @@
 /*
  * Channel: requests are posted writes into the peer's memory, answers are
  * posted writes back; each side polls its own memory only. Transport alone: what
- * a request means is known to who asks and to @serve. Used by link.c, mailbox.c,
- * relay.c and whoever asks the peer.
+ * a request means is known to who asks and to @serve. Used by ntb_client.c, link.c,
+ * mailbox.c, relay.c and whoever asks the peer.
  *
  * Locks: lend_channels_lock for the list of channels, which is read under RCU.
  * None on the way of a request.

@@ -3,7 +3,7 @@
  * Interrupts relayed by doorbell. The owner counts in the borrower's memory
  * and rings; the borrower answers level-triggered ones the same way. Doorbells
  * only say "look": what counts is in the tables, and heartbeats look too. Used by
- * link.c for its life, by owner_irq.c (sources) and irq.c (sinks).
+ * link.c and ntb_client.c for its life, by owner_irq.c (sources) and irq.c (sinks).
  *
  * Locks: lend_source.lock, lend_sink.lock and lend_relay.lock, innermost, in any
  * context.
