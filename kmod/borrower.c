@@ -15,6 +15,7 @@
 #include <linux/module.h>
 #include <linux/netlink.h>
 #include <linux/pci.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
@@ -667,7 +668,7 @@ int borrower_register(void)
 }
 
 /**
- * borrower_unregister() - wait until nobody holds a borrowed device
+ * borrower_unregister() - wait until nobody holds a borrowed device, or lets go of one
  *
  * Context: process; all are detached.
  */
@@ -675,4 +676,9 @@ void borrower_unregister(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &borrower_nb);
 	wait_var_event(&borrower_alive, !atomic_read(&borrower_alive));
+	/*
+	 * Who has put the last one, from whatever context a bus or a device is let go in, may
+	 * not have returned from here yet. It does not sleep on its way.
+	 */
+	synchronize_rcu_tasks();
 }

@@ -3,7 +3,7 @@
  * What bridges and their drivers differ in: docs/bridges.md says which family is
  * covered by what.
  *
- * Used by link.c, window.c and owner_place.c. Locks: none.
+ * Used by ntb_client.c, window.c and owner_place.c. Locks: none.
  */
 
 #include <linux/module.h>

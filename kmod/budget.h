@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How often a peer may have something done here. Pure logic.
+ * How often a peer may have something done here, and how long. Pure logic.
  *
  * A budget is the time until which it is spent: each use moves that on by an
- * interval, and it may be ahead of the clock by what is allowed at once.
+ * interval, or by what it has taken, and it may be ahead of the clock by what is
+ * allowed at once.
  */
 #ifndef LEND_BUDGET_H
 #define LEND_BUDGET_H
@@ -51,6 +52,29 @@ static inline bool lend_budget_take(struct lend_budget *budget, u64 now, u32 rat
 		return false;
 	budget->spent = max(budget->spent, now) + NSEC_PER_SEC / rate;
 	return true;
+}
+
+/**
+ * lend_budget_spend() - count what something has taken
+ * @budget: of who had it done; zeroed at first
+ * @now: the time, in ns, after it was done
+ * @taken: how long that took, in ns
+ * @share: of which part of all time it may take: one in so many
+ * @burst: how long it may go on at once, after a rest, in ns
+ *
+ * It is done already, so it counts whatever it was. Who is over it is so for
+ * @share * @burst at most after the last time.
+ *
+ * Context: any; caller serialises.
+ * Return: false when it has taken too long.
+ */
+static inline bool lend_budget_spend(struct lend_budget *budget, u64 now, u64 taken, u32 share,
+				     u64 burst)
+{
+	u64 ahead = max(budget->spent, now) - now + taken * share;
+
+	budget->spent = now + min(ahead, burst * share);
+	return ahead <= burst * share;
 }
 
 /**

@@ -83,12 +83,61 @@ static void who_floods_does_not_rest(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, lend_budget_rested(&budget, now));
 }
 
+#define SHARE	2
+#define LONG	(100 * NSEC_PER_MSEC)
+
+/* For how long somebody who does it again and again is within the budget. */
+static u64 within(struct lend_budget *budget, u64 *now, u64 taken, u64 pause, u64 limit)
+{
+	u64 start = *now;
+
+	do {
+		*now += pause + taken;
+	} while (lend_budget_spend(budget, *now, taken, SHARE, LONG) && *now - start < limit);
+	return *now - start;
+}
+
+static void who_takes_all_time_has_the_burst_twice(struct kunit *test)
+{
+	struct lend_budget budget = {};
+	u64 now = NSEC_PER_SEC, lasted;
+
+	/* Half of all time is given back as it goes on. */
+	lasted = within(&budget, &now, NSEC_PER_MSEC, 0, NSEC_PER_SEC);
+	KUNIT_EXPECT_GE(test, lasted, 2 * LONG - NSEC_PER_MSEC);
+	KUNIT_EXPECT_LE(test, lasted, 2 * LONG + NSEC_PER_MSEC);
+}
+
+static void who_takes_its_share_goes_on(struct kunit *test)
+{
+	struct lend_budget budget = {};
+	u64 now = NSEC_PER_SEC;
+
+	KUNIT_EXPECT_GE(test, within(&budget, &now, NSEC_PER_MSEC, NSEC_PER_MSEC, NSEC_PER_SEC),
+			NSEC_PER_SEC);
+}
+
+static void one_that_takes_long_is_over_it_by_itself(struct kunit *test)
+{
+	struct lend_budget budget = {};
+	u64 now = NSEC_PER_SEC;
+
+	KUNIT_EXPECT_FALSE(test, lend_budget_spend(&budget, now, LONG + 1, SHARE, LONG));
+	/* However long it took, the rest has an end. */
+	KUNIT_EXPECT_FALSE(test, lend_budget_spend(&budget, now, 100 * LONG, SHARE, LONG));
+	KUNIT_EXPECT_FALSE(test, lend_budget_rested(&budget, now + SHARE * LONG - 1));
+	KUNIT_EXPECT_TRUE(test, lend_budget_rested(&budget, now + SHARE * LONG));
+}
+
 static struct kunit_case lend_budget_cases[] = {
 	KUNIT_CASE(a_burst_is_allowed_after_a_rest),
 	KUNIT_CASE(who_asks_what_is_left_takes_nothing),
 	KUNIT_CASE(a_flood_gets_the_rate),
 	KUNIT_CASE(who_stays_below_the_rate_is_never_refused),
 	KUNIT_CASE(who_floods_does_not_rest),
+	KUNIT_CASE(who_takes_all_time_has_the_burst_twice),
+	KUNIT_CASE(who_takes_its_share_goes_on),
+	KUNIT_CASE(one_that_takes_long_is_over_it_by_itself),
 	{ }
 };
 

@@ -2,8 +2,8 @@
 /*
  * Channel: requests are posted writes into the peer's memory, answers are
  * posted writes back; each side polls its own memory only. Transport alone: what
- * a request means is known to who asks and to @serve. Used by link.c, mailbox.c,
- * relay.c and whoever asks the peer.
+ * a request means is known to who asks and to @serve. Used by ntb_client.c, link.c,
+ * mailbox.c, relay.c and whoever asks the peer.
  *
  * Locks: lend_channels_lock for the list of channels, which is read under RCU.
  * None on the way of a request.
@@ -33,8 +33,11 @@ static unsigned int server_poll_us = 50;
 LEND_PARAM_UINT(server_poll_us, 0, 1000,
 		"How long to poll for the next request before sleeping, in us, up to 1000 (default 50)");
 
-/* What makes the owner set something up may take it a while; nobody spins for that with a lock. */
+/* What makes the owner set something up may take it a while; nobody spins for that. */
 #define LEND_SETUP_NS	(2 * NSEC_PER_SEC)
+
+/* But for so long, in which a server that polls answers. */
+#define LEND_SPIN_NS	(100 * NSEC_PER_USEC)
 
 /* First repetition of a request and its doorbell; the interval doubles each time. */
 #define LEND_REPEAT_NS	(2 * NSEC_PER_MSEC)
@@ -45,6 +48,16 @@ LEND_PARAM_UINT(server_poll_us, 0, 1000,
  */
 #define LEND_SERVED_PER_S	20000
 #define LEND_SERVED_AT_ONCE	5000
+
+/*
+ * And how long that may take: one half of all time, and at once what as many requests
+ * may have at that rate. A device that answers slowly costs more than one that does not.
+ */
+#define LEND_BUSY_SHARE		2
+#define LEND_BUSY_AT_ONCE	(LEND_SERVED_AT_ONCE * (NSEC_PER_SEC / LEND_SERVED_PER_S))
+
+/* After so long others come first, whatever is still to be served. */
+#define LEND_TURN_NS	NSEC_PER_MSEC
 
 /* How long a server that should be polling may take before its doorbell is rung. */
 #define LEND_QUIET_NS	(20 * NSEC_PER_USEC)
@@ -65,6 +78,8 @@ static int lend_status_to_errno(u32 status)
 		return -EIO;
 	case LEND_ERR_BUSY:
 		return -EBUSY;
+	case LEND_ERR_SPACE:
+		return -ENOSPC;
 	default:
 		return -EPROTO;
 	}
@@ -234,9 +249,10 @@ static bool lend_serve_slot(struct lend_channel *channel, int slot, bool wait)
 	return any;
 }
 
-/* Context as lend_serve_slot(). How many were answered. */
-static int lend_serve_all(struct lend_channel *channel, bool wait)
+/* Context as lend_serve_slot(). How many were answered: all, or those of one turn. */
+static int lend_serve_turn(struct lend_channel *channel, bool wait)
 {
+	u64 start = ktime_get_mono_fast_ns();
 	int slot, served = 0;
 
 	for (slot = 0; slot < LEND_SLOTS; slot++) {
@@ -244,6 +260,8 @@ static int lend_serve_all(struct lend_channel *channel, bool wait)
 			break;
 		served += lend_serve_slot(channel, slot, wait);
 		lend_channel_leave(channel);
+		if (served && ktime_get_mono_fast_ns() - start > LEND_TURN_NS)
+			break;
 	}
 	return served;
 }
@@ -265,15 +283,35 @@ static void lend_serve_while_waiting(void)
 	preempt_disable();
 	rcu_read_lock();
 	list_for_each_entry_rcu(channel, &lend_channels, node)
-		lend_serve_all(channel, false);
+		lend_serve_turn(channel, false);
 	rcu_read_unlock();
 	preempt_enable();
 }
 
-/* Any context. Returns a slot, or -EBUSY when none comes free by @deadline. */
-static int lend_slot_get(struct lend_channel *channel, u64 deadline)
+/* Any context. Is it a register's access, which may be made with interrupts off? */
+static bool lend_call_is_access(const struct lend_call *call)
+{
+	return call->op == LEND_OP_CONFIG_READ || call->op == LEND_OP_CONFIG_WRITE;
+}
+
+/* Context as @call. Between two looks, @waited ns after the first. */
+static void lend_call_wait(const struct lend_call *call, u64 waited)
+{
+	if (waited > LEND_SPIN_NS && !lend_call_is_access(call)) {
+		usleep_range(50, 100);
+		return;
+	}
+	if (waited > LEND_QUIET_NS)
+		lend_serve_while_waiting();
+	cpu_relax();
+}
+
+/* Context as @call. Returns a slot, or -EBUSY when none comes free by @deadline. */
+static int lend_slot_get(struct lend_channel *channel, const struct lend_call *call, u64 start,
+			 u64 deadline)
 {
 	unsigned long slot;
+	u64 now;
 
 	for (;;) {
 		lend_slots_reclaim(channel);
@@ -283,10 +321,10 @@ static int lend_slot_get(struct lend_channel *channel, u64 deadline)
 				return slot;
 			continue;
 		}
-		if (READ_ONCE(channel->dead) || ktime_get_mono_fast_ns() > deadline)
+		now = ktime_get_mono_fast_ns();
+		if (READ_ONCE(channel->dead) || now > deadline)
 			return -EBUSY;
-		lend_serve_while_waiting();
-		cpu_relax();
+		lend_call_wait(call, now - start);
 	}
 }
 
@@ -347,7 +385,7 @@ static u64 lend_call_limit(const struct lend_call *call)
 {
 	u64 limit = (u64)READ_ONCE(request_timeout_ms) * NSEC_PER_MSEC;
 
-	if (call->op == LEND_OP_CONFIG_READ || call->op == LEND_OP_CONFIG_WRITE)
+	if (lend_call_is_access(call))
 		return limit;
 	return max_t(u64, limit, LEND_SETUP_NS);
 }
@@ -357,14 +395,17 @@ static u64 lend_call_limit(const struct lend_call *call)
  * @channel: the channel
  * @call: the request; its answer is put into @call->val
  *
- * Spins until the answer is there or the limit is over: request_timeout_ms for
- * registers of a device, LEND_SETUP_NS for what is done in process context. Serves
- * reads of registers meanwhile. Repeats the request, which is served once.
+ * Waits until the answer is there or the limit is over: request_timeout_ms for
+ * registers of a device, for which it spins, and serves reads of registers meanwhile;
+ * LEND_SETUP_NS for all else, for which it sleeps. Repeats the request, which is
+ * served once.
  *
- * Context: any, with interrupts on or off. Takes no lock.
+ * Context: any for registers of a device, with interrupts on or off; process for all
+ * else. Takes no lock.
  * Return: 0; -ENODEV the link is not ready or was lost; -ETIMEDOUT no answer in
  * time; -ESTALE the lease is over; -EPERM refused by the owner; -EIO the device
- * did not answer; -EBUSY no free slot in time, or attached already.
+ * did not answer; -EBUSY no free slot in time, or attached already; -ENOSPC this host
+ * has as many interrupts relayed as it may have.
  */
 int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 {
@@ -375,10 +416,11 @@ int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 	int slot, ret;
 	u32 seq;
 
+	might_sleep_if(!lend_call_is_access(call));
 	if (!lend_channel_enter(channel))
 		return -ENODEV;
 
-	slot = lend_slot_get(channel, deadline);
+	slot = lend_slot_get(channel, call, start, deadline);
 	if (slot < 0) {
 		ret = slot;
 		goto leave;
@@ -417,9 +459,7 @@ int lend_channel_call(struct lend_channel *channel, struct lend_call *call)
 			pause *= 2;
 			next = now + pause;
 		}
-		if (now - start > LEND_QUIET_NS)
-			lend_serve_while_waiting();
-		cpu_relax();
+		lend_call_wait(call, now - start);
 	}
 
 	clear_bit_unlock(slot, &channel->slots_busy);
@@ -448,26 +488,29 @@ bool lend_channel_is_stuck(struct lend_channel *channel)
 }
 
 /*
- * The server, after @served requests. Another host's processor spins until it has
- * answered, so it comes first; but not for a peer that asks without end.
+ * The server, after @served requests, which took @taken ns. Another host's processor
+ * spins until it has answered, so it comes first; but not for a peer that asks without
+ * end, or for what takes long.
  */
-static void lend_server_choose_priority(struct lend_channel *channel, int served)
+static void lend_server_choose_priority(struct lend_channel *channel, int served, u64 taken)
 {
 	u64 now = ktime_get_mono_fast_ns();
-	bool within = true;
+	bool within;
 
-	if (!channel->realtime) {
-		if (!lend_budget_rested(&channel->served, now))
-			within = false;
-		else
-			sched_set_fifo_low(current);
+	if (!channel->realtime && lend_budget_rested(&channel->served, now) &&
+	    lend_budget_rested(&channel->busy, now)) {
+		sched_set_fifo_low(current);
+		channel->realtime = true;
 	}
+	within = channel->realtime;
 	while (served--)
 		within &= lend_budget_take(&channel->served, now, LEND_SERVED_PER_S,
 					   LEND_SERVED_AT_ONCE);
+	within &= lend_budget_spend(&channel->busy, now, taken, LEND_BUSY_SHARE,
+				    LEND_BUSY_AT_ONCE);
 	if (channel->realtime && !within) {
 		sched_set_normal(current, 0);
-		pr_info_ratelimited("ntb_lend: link %u: the peer asks more than %u times a second\n",
+		pr_info_ratelimited("ntb_lend: link %u: the peer asks more than %u times a second, or for what takes half of all time\n",
 				    channel->id, LEND_SERVED_PER_S);
 	}
 	channel->realtime = within;
@@ -477,17 +520,18 @@ static void lend_server_choose_priority(struct lend_channel *channel, int served
 static int lend_server(void *data)
 {
 	struct lend_channel *channel = data;
-	u64 idle_since = ktime_get_mono_fast_ns();
+	u64 idle_since = ktime_get_mono_fast_ns(), start;
 	int served;
 
 	while (!kthread_should_stop()) {
 		atomic_set(&channel->server_kick, 0);
 		/* The kick is cleared before the slots are looked at. */
 		smp_mb();
-		served = lend_serve_all(channel, true);
+		start = ktime_get_mono_fast_ns();
+		served = lend_serve_turn(channel, true);
 		if (served) {
 			idle_since = ktime_get_mono_fast_ns();
-			lend_server_choose_priority(channel, served);
+			lend_server_choose_priority(channel, served, idle_since - start);
 			cond_resched();
 			continue;
 		}

@@ -62,6 +62,7 @@ typedef enum lend_status lend_channel_serve(struct lend_channel *channel,
  * @answers: to its last requests, by slot; belongs to who serves the slot
  * @attempts: how often it had sent each of them when it was answered; as @answers
  * @served: how often, the server's
+ * @busy: how long the server took for that
  * @realtime: the server goes before others
  * @server: thread that serves the peer's requests
  * @server_wait: where it sleeps
@@ -91,6 +92,7 @@ struct lend_channel {
 	struct lend_response answers[LEND_SLOTS];
 	__le16 attempts[LEND_SLOTS];
 	struct lend_budget served;
+	struct lend_budget busy;
 	bool realtime;
 	struct task_struct *server;
 	wait_queue_head_t server_wait;

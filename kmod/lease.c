@@ -431,10 +431,13 @@ static void lease_revoke(struct lent_device *lent, struct lend_link *link, u64 e
  */
 static void lease_stop_irq(struct lent_device *lent, u64 epoch)
 {
+	LIST_HEAD(closed);
+
 	mutex_lock(&lent->lock);
 	if (lent->lease && lent->lease->epoch == epoch)
-		owner_irq_stop(&lent->irq);
+		owner_irq_stop(&lent->irq, &closed);
 	mutex_unlock(&lent->lock);
+	owner_irq_release(&closed);
 }
 
 /*
@@ -630,11 +633,13 @@ void lease_link_dead(struct lend_link *link)
 static int lease_stop_irq_on(struct lend_object *object, void *arg)
 {
 	struct lent_device *lent = container_of(object, struct lent_device, object);
+	LIST_HEAD(closed);
 
 	mutex_lock(&lent->lock);
 	if (lent->lease && lent->lease->link == arg)
-		owner_irq_stop(&lent->irq);
+		owner_irq_stop(&lent->irq, &closed);
 	mutex_unlock(&lent->lock);
+	owner_irq_release(&closed);
 	return 0;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Links: a client of the NTB API for each peer port, the handshake over
- * scratchpads, heartbeats, and the loss of a link.
+ * Links: the handshake over scratchpads, heartbeats, and the loss of a link.
  *
  * The handshake: both sides say in scratchpads who they are and where their
  * channel memory is, then each proves that its writes arrive there. The second
@@ -19,12 +18,10 @@
  * of the peer end, and this side takes a new epoch. Leaving handshake does not
  * change the epoch: two sides that both did would chase each other for ever.
  *
- * Called by the NTB core; what is above hears of it by struct lend_link_hooks.
- * Locks: see main.c.
+ * Called by ntb_client.c for its life; what is above hears of it by struct
+ * lend_link_hooks. Locks: see main.c.
  */
 
-#include <linux/delay.h>
-#include <linux/dma-mapping.h>
 #include <linux/io.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -32,7 +29,6 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 
-#include "bridge.h"
 #include "channel.h"
 #include "hello.h"
 #include "link.h"
@@ -66,21 +62,11 @@ LEND_PARAM_UINT(heartbeat_timeout_ms, 100, 600000,
 #define LEND_SESSIONS_PER_S	1
 #define LEND_SESSIONS_AT_ONCE	10
 
-/*
- * How often doorbells interrupt at most. Devices whose interrupts are relayed ring
- * a hundred thousand times a second; above this rate they are looked at each tick.
- */
-static unsigned int doorbells_per_s = 200000;
-LEND_PARAM_UINT(doorbells_per_s, 100, 10000000,
-		"A peer that rings more often is looked at by the clock, from 100 on (default 200000)");
-
 /* How often the state machine looks when nothing rings. */
 #define LEND_TICK	(HZ / 4)
 
 /* After so many looks at it a window is not slow any more, but broken. */
 #define LEND_PROOFS	12
-
-static const struct lend_link_hooks *lend_hooks;
 
 static void lend_link_release(struct lend_object *object)
 {
@@ -226,7 +212,7 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	 * What the peer's devices still send ends at this bridge, before anybody gives
 	 * memory back that they were told to write to.
 	 */
-	lend_hooks->dead(link);
+	link->hooks->dead(link);
 	lend_link_set_state(link, NTB_LEND_LINK_STATE_DOWN, why);
 	if (was_ready)
 		dev_warn(&link->ntb->dev, "link %u lost: %s\n", link->object.id, why);
@@ -234,7 +220,7 @@ static void lend_link_end_session(struct lend_link *link, const char *why)
 	cancel_delayed_work_sync(&link->heartbeat.work);
 	lend_mailbox_stop(&link->mailbox);
 	lend_channel_quiesce(&link->channel);
-	lend_hooks->lost(link);
+	link->hooks->lost(link);
 	lend_windows_unclaim(&link->windows);
 	if (link->channel.peer)
 		iounmap(link->channel.peer);
@@ -469,11 +455,16 @@ static void lend_link_shake_hands(struct lend_link *link)
 	}
 }
 
-/*
- * Process context; takes the lease lock. Once all windows are closed, none opens any
- * more, and the work is queued by itself alone, for who removes the link to cancel.
+/**
+ * lend_link_retire() - have the link begin nothing any more
+ * @link: the link
+ *
+ * Once all windows are closed, none opens any more, and the work is queued by itself
+ * alone, for who removes the link to cancel.
+ *
+ * Context: process; takes the lease lock.
  */
-static void lend_link_retire(struct lend_link *link)
+void lend_link_retire(struct lend_link *link)
 {
 	mutex_lock(&link->lease_lock);
 	WRITE_ONCE(link->removed, true);
@@ -502,7 +493,7 @@ static void lend_link_queue(struct lend_link *link)
 void lend_link_lose(struct lend_link *link, const char *why)
 {
 	lend_link_mark_dead(link, why);
-	lend_hooks->dead(link);
+	link->hooks->dead(link);
 	lend_link_queue(link);
 }
 
@@ -516,7 +507,7 @@ static void lend_link_heartbeat(struct work_struct *work)
 
 	if (READ_ONCE(link->channel.dead)) {
 		/* lend_link_work() may be waiting for the lock that a driver's probe holds. */
-		lend_hooks->dead(link);
+		link->hooks->dead(link);
 		return;
 	}
 	if (!lend_channel_enter(&link->channel))
@@ -568,7 +559,7 @@ static void lend_link_work(struct work_struct *work)
 	if (READ_ONCE(link->channel.dead) || !up) {
 		lend_link_mark_dead(link, LEND_LINK_DOWN);
 		/* Before the lock: a probe that holds it ends sooner this way. */
-		lend_hooks->dead(link);
+		link->hooks->dead(link);
 	}
 
 	mutex_lock(&link->lock);
@@ -583,7 +574,7 @@ static void lend_link_work(struct work_struct *work)
 	if (!up)
 		goto requeue;
 
-	why = READ_ONCE(link->banned) ? LEND_LINK_BANNED : lend_hooks->distrust(link);
+	why = READ_ONCE(link->banned) ? LEND_LINK_BANNED : link->hooks->distrust(link);
 	if (why) {
 		lend_link_refuse(link, why, ended);
 		goto requeue;
@@ -605,76 +596,33 @@ unlock:
 	mutex_unlock(&link->lock);
 }
 
-/* Any context. Has the state machine look: now, or with its next tick. */
-static void lend_link_look(struct lend_link *link)
+/**
+ * lend_link_look() - have the state machine look: now, or with its next tick
+ * @link: the link
+ *
+ * Context: any.
+ */
+void lend_link_look(struct lend_link *link)
 {
 	if (lend_budget_take(&link->hellos, ktime_get_mono_fast_ns(), LEND_HELLOS_PER_S,
 			     LEND_HELLOS_AT_ONCE))
 		mod_delayed_work(link->wq, &link->work, 0);
 }
 
-/* Interrupt context, under the NTB core's ctx_lock. */
-static void lend_link_event(void *ctx)
+/**
+ * lend_link_event() - the bridge says that its link has changed
+ * @link: the link
+ *
+ * Context: any.
+ */
+void lend_link_event(struct lend_link *link)
 {
-	struct lend_link *link = ctx;
-
 	if (!ntb_link_is_up(link->ntb, NULL, NULL)) {
 		lend_link_mark_dead(link, LEND_LINK_DOWN);
 		mod_delayed_work(system_highpri_wq, &link->heartbeat.work, 0);
 	}
 	lend_link_look(link);
 }
-
-/* Any context. Looks at the doorbells that have rung; false: none. */
-static bool lend_link_take_doorbells(struct lend_link *link)
-{
-	u64 bits = ntb_db_read(link->ntb) & LEND_ALL_DB;
-
-	if (!bits)
-		return false;
-	ntb_db_clear(link->ntb, bits);
-	atomic64_inc(&link->channel.counters.db_received);
-	if (bits & BIT_ULL(LEND_DB_REQUEST))
-		lend_channel_kick(&link->channel);
-	if (bits & BIT_ULL(LEND_DB_MAILBOX))
-		lend_mailbox_kick(&link->mailbox);
-	if (bits & BIT_ULL(LEND_DB_RELAY))
-		lend_relay_kick(link->relay);
-	if (bits & BIT_ULL(LEND_DB_HELLO))
-		lend_link_look(link);
-	return true;
-}
-
-/* Interrupt context, under the NTB core's ctx_lock. */
-static void lend_db_event(void *ctx, int vector)
-{
-	struct lend_link *link = ctx;
-	unsigned int rate = READ_ONCE(doorbells_per_s);
-
-	if (!lend_link_take_doorbells(link) ||
-	    lend_budget_take(&link->doorbells, ktime_get_mono_fast_ns(), rate, rate / 10))
-		return;
-	if (!ntb_db_set_mask(link->ntb, LEND_ALL_DB))
-		queue_delayed_work(system_highpri_wq, &link->calm, 1);
-}
-
-/* Work item: the peer has rung too often, and its doorbells are masked. */
-static void lend_link_calm(struct work_struct *work)
-{
-	struct lend_link *link = container_of(to_delayed_work(work), struct lend_link, calm);
-
-	dev_info_ratelimited(&link->ntb->dev,
-			     "link %u: the peer rings more than %u times a second\n",
-			     link->object.id, READ_ONCE(doorbells_per_s));
-	ntb_db_clear_mask(link->ntb, LEND_ALL_DB);
-	/* Those that have rung meanwhile do not all interrupt now. */
-	lend_link_take_doorbells(link);
-}
-
-static const struct ntb_ctx_ops lend_ctx_ops = {
-	.link_event = lend_link_event,
-	.db_event = lend_db_event,
-};
 
 /**
  * lend_link_ban() - keep a link down, or let it come up again
@@ -690,35 +638,20 @@ void lend_link_ban(struct lend_link *link, bool banned)
 	WRITE_ONCE(link->banned, banned);
 	if (banned) {
 		lend_link_mark_dead(link, LEND_LINK_BANNED);
-		lend_hooks->dead(link);
+		link->hooks->dead(link);
 	}
 	lend_link_queue(link);
 }
 
-/* Process context. Where the DMA window does not show all memory, mappings need copies. */
-static int lend_link_make_pool(struct lend_link *link)
-{
-	if (!link->windows.partial)
-		return 0;
-	link->pool = lend_pool_create();
-	return link->pool ? 0 : -ENOMEM;
-}
-
-/* Process context. As low as can be: a window that ends with it shows less then. */
-static int lend_link_alloc_channel(struct lend_link *link)
-{
-	struct device *dev = &link->pdev->dev;
-	int ret = -ENOMEM;
-
-	if (link->windows.narrows && !dma_set_coherent_mask(dev, DMA_BIT_MASK(24))) {
-		ret = lend_channel_alloc(&link->channel, dev);
-		dma_set_coherent_mask(dev, dma_get_mask(dev));
-	}
-	return ret ? lend_channel_alloc(&link->channel, dev) : 0;
-}
-
-/* Process context. A link with its number, without anything of the bridge yet. */
-static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
+/**
+ * lend_link_alloc() - a link with its number, without anything of the bridge yet
+ * @ntb: the NTB device
+ * @hooks: what happens above it
+ *
+ * Context: process.
+ * Return: the link with a reference, or an error.
+ */
+struct lend_link *lend_link_alloc(struct ntb_dev *ntb, const struct lend_link_hooks *hooks)
 {
 	struct lend_link *link = kzalloc(sizeof(*link), GFP_KERNEL);
 	int ret;
@@ -735,7 +668,7 @@ static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 	INIT_LIST_HEAD(&link->leases);
 	INIT_DELAYED_WORK(&link->work, lend_link_work);
 	INIT_DELAYED_WORK(&link->heartbeat.work, lend_link_heartbeat);
-	INIT_DELAYED_WORK(&link->calm, lend_link_calm);
+	link->hooks = hooks;
 	link->ntb = ntb;
 	link->pdev = pci_dev_get(ntb->pdev);
 	link->bridge = ntb->pdev->driver->driver.owner;
@@ -747,8 +680,8 @@ static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 	link->windows.pidx = NTB_DEF_PEER_IDX;
 	link->channel.ntb = ntb;
 	link->channel.id = link->object.id;
-	link->channel.serve = lend_hooks->serve;
-	lend_mailbox_init(&link->mailbox, &link->channel, lend_hooks->deliver);
+	link->channel.serve = hooks->serve;
+	lend_mailbox_init(&link->mailbox, &link->channel, hooks->deliver);
 	lend_link_new_epoch(link);
 	link->relay = lend_relay_alloc(&link->channel);
 	if (!link->relay) {
@@ -758,22 +691,17 @@ static struct lend_link *lend_link_alloc(struct ntb_dev *ntb)
 	return link;
 }
 
-/* Process context. No doorbell is heard afterwards. */
-static void lend_link_stop_listening(struct lend_link *link)
+/**
+ * lend_link_shut() - tell the peer, and have the link's work do nothing any more
+ * @link: the link, whose doorbells nobody hears any more
+ *
+ * Context: process; takes the link's lock; ends the session.
+ */
+void lend_link_shut(struct lend_link *link)
 {
-	ntb_clear_ctx(link->ntb);
-	/* It clears the mask. */
-	cancel_delayed_work_sync(&link->calm);
-	ntb_db_set_mask(link->ntb, ntb_db_valid_mask(link->ntb));
-}
-
-/* Process context. The peer is told, and the link's work does nothing any more. */
-static void lend_link_shut(struct lend_link *link)
-{
-	lend_link_stop_listening(link);
 	lend_link_retire(link);
 	lend_link_mark_dead(link, LEND_LINK_UNLOADED);
-	lend_hooks->dead(link);
+	link->hooks->dead(link);
 	mutex_lock(&link->lock);
 	lend_link_end_session(link, LEND_LINK_UNLOADED);
 	if (ntb_link_is_up(link->ntb, NULL, NULL))
@@ -781,143 +709,24 @@ static void lend_link_shut(struct lend_link *link)
 	mutex_unlock(&link->lock);
 }
 
-static int lend_link_probe(struct ntb_client *client, struct ntb_dev *ntb)
-{
-	struct lend_windows *w;
-	struct lend_link *link;
-	int ret;
-
-	ret = lend_bridge_check(ntb);
-	if (ret)
-		return ret;
-	if (ntb_peer_port_count(ntb) > 1)
-		dev_warn(&ntb->dev, "%d peer ports, only the first is used\n",
-			 ntb_peer_port_count(ntb));
-
-	link = lend_link_alloc(ntb);
-	if (IS_ERR(link))
-		return PTR_ERR(link);
-	w = &link->windows;
-	ret = lend_windows_probe(w);
-	if (ret)
-		goto put;
-	ret = lend_link_make_pool(link);
-	if (ret)
-		goto windows;
-	ret = lend_link_alloc_channel(link);
-	if (ret) {
-		dev_err(&ntb->dev, "nothing free below %llu MiB, and the window shows no more: make it larger\n",
-			(u64)w->win[w->dma].size >> 20);
-		goto windows;
-	}
-	link->wq = alloc_ordered_workqueue("ntb_lend_link%u", WQ_HIGHPRI, link->object.id);
-	if (!link->wq) {
-		ret = -ENOMEM;
-		goto channel;
-	}
-	ret = lend_channel_start(&link->channel);
-	if (ret)
-		goto wq;
-	lend_registry_add(&lend_links, &link->object);
-
-	ntb_db_set_mask(ntb, ntb_db_valid_mask(ntb));
-	ret = ntb_set_ctx(ntb, link, &lend_ctx_ops);
-	if (ret)
-		goto remove;
-	/* Bits that an earlier client left behind are not for us. */
-	ntb_db_clear(ntb, ntb_db_valid_mask(ntb));
-	ntb_db_clear_mask(ntb, LEND_ALL_DB);
-	ret = lend_bridge_enable_link(ntb);
-	if (ret)
-		goto clear_ctx;
-	queue_delayed_work(link->wq, &link->work, 0);
-	dev_info(&ntb->dev, "link %u: window %d for DMA and interrupts, %s%d for BARs\n",
-		 link->object.id, w->dma, w->bar == w->dma ? "also " : "", w->bar);
-	return 0;
-
-clear_ctx:
-	lend_link_shut(link);
-remove:
-	lend_registry_remove(&lend_links, &link->object);
-	/* Who has found it there may have wanted to ban the peer. */
-	lend_link_retire(link);
-	cancel_delayed_work_sync(&link->work);
-	lend_channel_stop(&link->channel);
-	lend_relay_stop(link->relay);
-wq:
-	destroy_workqueue(link->wq);
-channel:
-	lend_channel_free(&link->channel, &link->pdev->dev);
-windows:
-	lend_windows_remove(w);
-put:
-	lend_link_put(link);
-	return ret;
-}
-
-static void lend_link_remove(struct ntb_client *client, struct ntb_dev *ntb)
-{
-	struct lend_link *link = ntb->ctx;
-
-	lend_registry_remove(&lend_links, &link->object);
-	lend_link_shut(link);
-	cancel_delayed_work_sync(&link->work);
-	destroy_workqueue(link->wq);
-	lend_channel_stop(&link->channel);
-	lend_relay_stop(link->relay);
-	ntb_link_disable(ntb);
-	lend_channel_free(&link->channel, &link->pdev->dev);
-	lend_windows_remove(&link->windows);
-	lend_link_put(link);
-}
-
-/*
+/**
+ * lend_link_shutdown() - this host is shut down
+ * @link: the link
+ *
  * Borrowed devices were shut down by their drivers before. What comes after this
  * kernel, by kexec, finds no window open.
+ *
+ * Context: process; takes the lease lock.
  */
-static void lend_link_shutdown(struct device *dev)
+void lend_link_shutdown(struct lend_link *link)
 {
-	struct ntb_dev *ntb = dev_ntb(dev);
-	struct lend_link *link = ntb->ctx;
-
 	lend_link_retire(link);
 	lend_link_mark_dead(link, "this host is shut down");
-	lend_hooks->dead(link);
+	link->hooks->dead(link);
 	/* A driver's probe may hold it: then the peer misses the heartbeat. */
 	if (!mutex_trylock(&link->lock))
 		return;
-	if (ntb_link_is_up(ntb, NULL, NULL))
+	if (ntb_link_is_up(link->ntb, NULL, NULL))
 		lend_link_publish(link, LEND_HELLO_NONE);
 	mutex_unlock(&link->lock);
-}
-
-static struct ntb_client lend_client = {
-	.drv.shutdown = lend_link_shutdown,
-	.ops = {
-		.probe = lend_link_probe,
-		.remove = lend_link_remove,
-	},
-};
-
-/**
- * lend_link_register() - become the client of every NTB device
- * @hooks: what happens above links
- *
- * Context: process.
- * Return: 0 or a negative errno.
- */
-int lend_link_register(const struct lend_link_hooks *hooks)
-{
-	lend_hooks = hooks;
-	return ntb_register_client(&lend_client);
-}
-
-/**
- * lend_link_unregister() - let go of every NTB device
- *
- * Context: process; ends all sessions.
- */
-void lend_link_unregister(void)
-{
-	ntb_unregister_client(&lend_client);
 }

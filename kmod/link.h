@@ -71,6 +71,7 @@ struct lend_heartbeat {
 /**
  * struct lend_link - one peer port of one NTB function
  * @object: its number, and who uses it
+ * @hooks: what happens above it
  * @ntb: the NTB device
  * @pdev: its PCI function
  * @bridge: the bridge driver's module, see lend_link_hold_bridge()
@@ -90,7 +91,7 @@ struct lend_heartbeat {
  *	@lease_lock
  * @wq: ordered queue of @work
  * @work: runs the state machine in process context
- * @calm: looks at doorbells that are masked since they ring too often
+ * @calm: looks at doorbells that are masked since they ring too often; the client's
  * @doorbells: how often they have interrupted; in interrupts
  * @hellos: how often the state machine looked because the peer rang, or its link
  *	changed; as @doorbells
@@ -108,6 +109,7 @@ struct lend_heartbeat {
  */
 struct lend_link {
 	struct lend_object object;
+	const struct lend_link_hooks *hooks;
 	struct ntb_dev *ntb;
 	struct pci_dev *pdev;
 	struct module *bridge;
@@ -146,8 +148,12 @@ extern struct lend_registry lend_links;
 #define lend_link_info(link, fmt, ...)					\
 	pr_info("ntb_lend %s: " fmt, pci_name((link)->pdev), ##__VA_ARGS__)
 
-int lend_link_register(const struct lend_link_hooks *hooks);
-void lend_link_unregister(void);
+struct lend_link *lend_link_alloc(struct ntb_dev *ntb, const struct lend_link_hooks *hooks);
+void lend_link_event(struct lend_link *link);
+void lend_link_look(struct lend_link *link);
+void lend_link_retire(struct lend_link *link);
+void lend_link_shut(struct lend_link *link);
+void lend_link_shutdown(struct lend_link *link);
 
 struct lend_link *lend_link_get(u32 id);
 void lend_link_hold(struct lend_link *link);

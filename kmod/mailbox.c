@@ -2,7 +2,8 @@
 /*
  * Mailbox: one message at a time per direction, written into the peer's
  * memory and acknowledged once the peer's kernel has handed it to the daemon.
- * Used by link.c for its life, and by netlink.c to send.
+ * Used by link.c for its life, by ntb_client.c for its doorbell, and by netlink.c to
+ * send.
  *
  * Locks: lend_mailbox.lock, taken by senders under no other lock.
  */

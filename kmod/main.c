@@ -12,12 +12,12 @@
  *   trace                                            trace points
  *   registry bridge window channel                   objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
- *   link                                             handshake, heartbeat, loss
+ *   link ntb_client                                  handshake, heartbeat, loss; probe
  *   borrowed irq dma borrower_config                 borrowed devices,
  *   borrower_place borrower                          their attachments
  *   trust owner_page owner_irq lent owner_place      lent devices,
  *   lease owner_serve owner                          their leases
- *   attributes netlink main
+ *   attributes jobs netlink main
  *
  * Locks, the outer ones first. Whoever holds one takes none above it:
  *
@@ -50,6 +50,7 @@
 #include "lent.h"
 #include "link.h"
 #include "netlink.h"
+#include "ntb_client.h"
 #include "owner.h"
 #include "owner_serve.h"
 #include "trust.h"
@@ -127,7 +128,7 @@ static int __init lend_init(void)
 	ret = lend_netlink_register();
 	if (ret)
 		goto owner;
-	ret = lend_link_register(&lend_hooks);
+	ret = lend_client_register(&lend_hooks);
 	if (ret)
 		goto netlink;
 	return 0;
@@ -144,7 +145,7 @@ module_init(lend_init);
 
 static void __exit lend_exit(void)
 {
-	lend_link_unregister();
+	lend_client_unregister();
 	lend_netlink_unregister();
 	owner_unregister();
 	borrower_unregister();

@@ -8,6 +8,7 @@
 #include "borrowed.h"
 #include "borrower.h"
 #include "compat.h"
+#include "jobs.h"
 #include "lease.h"
 #include "lent.h"
 #include "link.h"
@@ -173,14 +174,26 @@ static int lend_put_message(struct sk_buff *skb, u32 portid, u32 seq, int flags,
 	return 0;
 }
 
+/* What may take long is done, and answered, by a job. */
+#define LEND_AS_JOB	1
+
 /*
  * Process context. The reply of each operation is allocated before it: what has been done
  * must not be told as an error.
  */
 static int lend_pre_doit(const LEND_GENL_OPS *ops, struct sk_buff *skb, struct genl_info *info)
 {
+	int ret = 0;
+
 	info->user_ptr[0] = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
-	return info->user_ptr[0] ? 0 : -ENOMEM;
+	if (!info->user_ptr[0])
+		return -ENOMEM;
+	if (ops->internal_flags & LEND_AS_JOB)
+		ret = lend_job_begin(ops->doit, info);
+	/* Then nothing comes after it. */
+	if (ret)
+		nlmsg_free(info->user_ptr[0]);
+	return ret;
 }
 
 /* Process context. */
@@ -585,18 +598,22 @@ static const struct genl_ops lend_ops[] = {
 	}, {
 		.cmd = NTB_LEND_CMD_LEND,
 		.flags = GENL_ADMIN_PERM,
+		.internal_flags = LEND_AS_JOB,
 		.doit = lend_nl_lend,
 	}, {
 		.cmd = NTB_LEND_CMD_UNLEND,
 		.flags = GENL_ADMIN_PERM,
+		.internal_flags = LEND_AS_JOB,
 		.doit = lend_nl_unlend,
 	}, {
 		.cmd = NTB_LEND_CMD_ATTACH,
 		.flags = GENL_ADMIN_PERM,
+		.internal_flags = LEND_AS_JOB,
 		.doit = lend_nl_attach,
 	}, {
 		.cmd = NTB_LEND_CMD_DETACH,
 		.flags = GENL_ADMIN_PERM,
+		.internal_flags = LEND_AS_JOB,
 		.doit = lend_nl_detach,
 	}, {
 		.cmd = NTB_LEND_CMD_MAILBOX_BIND,
@@ -605,6 +622,7 @@ static const struct genl_ops lend_ops[] = {
 	}, {
 		.cmd = NTB_LEND_CMD_MAILBOX_SEND,
 		.flags = GENL_ADMIN_PERM,
+		.internal_flags = LEND_AS_JOB,
 		.doit = lend_nl_mailbox_send,
 	}, {
 		.cmd = NTB_LEND_CMD_BAN,
@@ -648,15 +666,22 @@ int lend_netlink_register(void)
 
 	if (ret)
 		return ret;
+	ret = lend_jobs_start();
+	if (ret)
+		goto notifier;
 	ret = genl_register_family(&lend_family);
-	if (ret) {
-		netlink_unregister_notifier(&lend_netlink_nb);
-		return ret;
-	}
+	if (ret)
+		goto jobs;
 	WRITE_ONCE(lend_links.changed, lend_link_changed);
 	WRITE_ONCE(lent_devices.changed, lend_lent_changed);
 	WRITE_ONCE(borrower_borrowed.changed, lend_borrowed_changed);
 	return 0;
+
+jobs:
+	lend_jobs_stop();
+notifier:
+	netlink_unregister_notifier(&lend_netlink_nb);
+	return ret;
 }
 
 /**
@@ -670,5 +695,6 @@ void lend_netlink_unregister(void)
 	WRITE_ONCE(lent_devices.changed, NULL);
 	WRITE_ONCE(borrower_borrowed.changed, NULL);
 	genl_unregister_family(&lend_family);
+	lend_jobs_stop();
 	netlink_unregister_notifier(&lend_netlink_nb);
 }

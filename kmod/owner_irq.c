@@ -42,6 +42,55 @@ static unsigned int interrupts_per_s = 200000;
 LEND_PARAM_UINT(interrupts_per_s, 100, 10000000,
 		"Relayed interrupts above this rate wait for the clock, for each peer, from 100 on (default 200000)");
 
+/* A processor has about two hundred, for all that this host does itself, too. */
+static unsigned int vectors_per_link = 128;
+LEND_PARAM_UINT(vectors_per_link, 1, LEND_RELAYS,
+		"Vectors of processors that relayed interrupts take for each peer, from 1 to 256 (default 128)");
+
+/**
+ * struct owner_source - an interrupt that the borrower listens to
+ * @owner: interrupts of the device
+ * @source: what is raised at the borrower
+ * @closed: on a list of those that are to be freed
+ */
+struct owner_source {
+	struct owner_irq *owner;
+	struct lend_source source;
+	struct list_head closed;
+};
+
+/* Process context, the lent device's lock held. */
+static struct owner_source *owner_source_open(struct owner_irq *irq,
+					      void (*handled)(struct lend_source *source,
+							      u32 count))
+{
+	struct owner_source *s = kzalloc(sizeof(*s), GFP_KERNEL);
+	int ret;
+
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+	s->owner = irq;
+	s->source.relay = irq->relay;
+	s->source.tag = irq->tag;
+	s->source.handled = handled;
+	ret = lend_source_add(&s->source);
+	if (ret) {
+		kfree(s);
+		return ERR_PTR(ret);
+	}
+	return s;
+}
+
+/*
+ * Process context, the lent device's lock held; nothing raises it any more. It goes to
+ * @closed, for owner_irq_release().
+ */
+static void owner_source_close(struct owner_source *s, struct list_head *closed)
+{
+	lend_source_hide(&s->source);
+	list_add(&s->closed, closed);
+}
+
 /*
  * Any context. @source was raised: was it once too often? Then the device is masked,
  * and owner_irq_hold() called after that: a tick may be over at any time.
@@ -76,8 +125,8 @@ static void owner_intx_mask(struct owner_intx *intx)
 static void owner_intx_raise(struct owner_intx *intx)
 {
 	intx->level.waiting = true;
-	lend_source_raise(&intx->source);
-	if (!owner_source_floods(&intx->source))
+	lend_source_raise(&intx->source->source);
+	if (!owner_source_floods(&intx->source->source))
 		return;
 	intx->level.held = true;
 	owner_irq_hold(container_of(intx, struct owner_irq, intx));
@@ -125,19 +174,23 @@ static irqreturn_t owner_intx_handler(int irq, void *data)
 /* Interrupt context: what the borrower says, which may be anything. */
 static void owner_intx_handled(struct lend_source *source, u32 count)
 {
-	struct owner_intx *intx = container_of(source, struct owner_intx, source);
+	struct owner_source *s = container_of(source, struct owner_source, source);
+	struct owner_intx *intx = &s->owner->intx;
 	unsigned long flags;
 
 	spin_lock_irqsave(&intx->lock, flags);
-	if (lend_level_handled(&intx->level, source->count, count))
+	/* It may have been closed meanwhile, and another opened. */
+	if (intx->source == s && lend_level_handled(&intx->level, source->count, count))
 		owner_intx_unmask(intx);
 	spin_unlock_irqrestore(&intx->lock, flags);
 }
 
-/* Process context, the lent device's lock held. */
-static int owner_intx_start(struct owner_irq *irq)
+/* Process context, the lent device's lock held. @closed: see owner_irq_open(). */
+static int owner_intx_start(struct owner_irq *irq, struct owner_source **out,
+			    struct list_head *closed)
 {
 	struct owner_intx *intx = &irq->intx;
+	struct owner_source *s;
 	int ret;
 
 	if (intx->level.active)
@@ -146,12 +199,9 @@ static int owner_intx_start(struct owner_irq *irq)
 		return -ENODEV;
 	if (intx->refused)
 		return intx->refused;
-	intx->source.relay = irq->relay;
-	intx->source.tag = irq->tag;
-	intx->source.handled = owner_intx_handled;
-	ret = lend_source_add(&intx->source);
-	if (ret)
-		return ret;
+	s = owner_source_open(irq, owner_intx_handled);
+	if (IS_ERR(s))
+		return PTR_ERR(s);
 
 	/* A line that is ours alone stays off until the borrower says "handled". */
 	intx->line_off = !intx->maskable;
@@ -162,33 +212,36 @@ static int owner_intx_start(struct owner_irq *irq)
 		pci_warn(irq->pdev, "cannot relay INTx: %d%s\n", ret,
 			 intx->maskable ? "" : ": it cannot be masked, and the line is shared");
 		intx->refused = ret;
-		lend_source_remove(&intx->source);
+		owner_source_close(s, closed);
 		return ret;
 	}
 	spin_lock_irq(&intx->lock);
+	intx->source = s;
 	intx->level.waiting = true;
 	intx->level.held = false;
 	intx->level.active = true;
 	spin_unlock_irq(&intx->lock);
+	*out = s;
 	return 0;
 }
 
-/* Process context, the lent device's lock held. */
-static void owner_intx_stop(struct owner_irq *irq)
+/* Process context, the lent device's lock held. @closed: see owner_irq_open(). */
+static void owner_intx_stop(struct owner_irq *irq, struct list_head *closed)
 {
 	struct owner_intx *intx = &irq->intx;
-	bool active;
+	struct owner_source *s;
 
 	spin_lock_irq(&intx->lock);
-	active = intx->level.active;
-	if (active)
+	s = intx->source;
+	if (s)
 		owner_intx_mask(intx);
+	intx->source = NULL;
 	intx->level.active = false;
 	spin_unlock_irq(&intx->lock);
-	if (!active)
+	if (!s)
 		return;
 	free_irq(intx->line, intx);
-	lend_source_remove(&intx->source);
+	owner_source_close(s, closed);
 }
 
 /* Process context. A tick has passed. Returns whether it was held. */
@@ -203,18 +256,6 @@ static bool owner_intx_resume(struct owner_intx *intx)
 	spin_unlock_irq(&intx->lock);
 	return held;
 }
-
-/**
- * struct owner_vector - a message that the borrower listens to
- * @owner: interrupts of the device
- * @source: what is raised at the borrower
- * @closed: on a list of those that are to be freed
- */
-struct owner_vector {
-	struct owner_irq *owner;
-	struct lend_source source;
-	struct list_head closed;
-};
 
 /*
  * Any context, owner_vectors.lock held. Has the device send its messages, or keep
@@ -241,12 +282,12 @@ static bool owner_vectors_switch(struct owner_irq *irq, bool on)
 /* Hard interrupt. */
 static irqreturn_t owner_vector_handler(int irq, void *data)
 {
-	struct owner_vector *vector = data;
-	struct owner_irq *owner = vector->owner;
+	struct owner_source *s = data;
+	struct owner_irq *owner = s->owner;
 	unsigned long flags;
 
-	lend_source_raise(&vector->source);
-	if (owner_source_floods(&vector->source)) {
+	lend_source_raise(&s->source);
+	if (owner_source_floods(&s->source)) {
 		spin_lock_irqsave(&owner->vectors.lock, flags);
 		owner_vectors_switch(owner, false);
 		owner->vectors.held = true;
@@ -262,7 +303,7 @@ static irqreturn_t owner_vector_handler(int irq, void *data)
  */
 static bool owner_vectors_resume(struct owner_irq *irq)
 {
-	struct owner_vector *vector;
+	struct owner_source *s;
 	unsigned long index;
 	bool held, msi;
 
@@ -275,8 +316,8 @@ static bool owner_vectors_resume(struct owner_irq *irq)
 		return held;
 	/* What it had to say meanwhile it need not say now. */
 	rcu_read_lock();
-	xa_for_each(&irq->vectors.open, index, vector)
-		lend_source_raise(&vector->source);
+	xa_for_each(&irq->vectors.open, index, s)
+		lend_source_raise(&s->source);
 	rcu_read_unlock();
 	return held;
 }
@@ -358,11 +399,30 @@ static void owner_vectors_free(struct owner_irq *irq)
 		free_irq(intx->line, irq);
 }
 
-/* Process context, the lent device's lock held. */
-static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u32 index,
-			      struct lend_source **out)
+/* Process context, the lent device's lock held. Is there one more for the peer? */
+static bool owner_vector_take(struct owner_irq *irq)
 {
-	struct owner_vector *vector;
+	unsigned int most = READ_ONCE(vectors_per_link);
+
+	if (atomic_inc_return(&irq->relay->vectors) <= most)
+		return true;
+	atomic_dec(&irq->relay->vectors);
+	pci_info_ratelimited(irq->pdev, "an interrupt is refused: what the peer borrows takes %u vectors already, see vectors_per_link\n",
+			     most);
+	return false;
+}
+
+/* Process context, the lent device's lock held; the interrupt is freed. */
+static void owner_vector_give(struct owner_irq *irq)
+{
+	atomic_dec(&irq->relay->vectors);
+}
+
+/* Process context, the lent device's lock held. @closed: see owner_irq_open(). */
+static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u32 index,
+			      struct owner_source **out, struct list_head *closed)
+{
+	struct owner_source *s;
 	int ret;
 
 	ret = owner_vectors_alloc(irq, kind);
@@ -372,73 +432,51 @@ static int owner_vector_start(struct owner_irq *irq, enum lend_irq_kind kind, u3
 		return -ENOSPC;
 	if (xa_load(&irq->vectors.open, index))
 		return -EBUSY;
-	vector = kzalloc(sizeof(*vector), GFP_KERNEL);
-	if (!vector)
-		return -ENOMEM;
-	vector->owner = irq;
-	vector->source.relay = irq->relay;
-	vector->source.tag = irq->tag;
-	ret = lend_source_add(&vector->source);
+	if (!owner_vector_take(irq))
+		return -ENOSPC;
+	s = owner_source_open(irq, NULL);
+	if (IS_ERR(s)) {
+		ret = PTR_ERR(s);
+		goto give;
+	}
+	ret = xa_err(xa_store(&irq->vectors.open, index, s, GFP_KERNEL));
 	if (ret)
-		goto free;
-	ret = xa_err(xa_store(&irq->vectors.open, index, vector, GFP_KERNEL));
-	if (ret)
-		goto remove;
-	ret = request_irq(pci_irq_vector(irq->pdev, index), owner_vector_handler, 0, "ntb_lend",
-			  vector);
+		goto close;
+	ret = request_irq(pci_irq_vector(irq->pdev, index), owner_vector_handler, 0, "ntb_lend", s);
 	if (ret)
 		goto erase;
-	*out = &vector->source;
+	*out = s;
 	return 0;
 erase:
 	xa_erase(&irq->vectors.open, index);
-remove:
-	lend_source_remove(&vector->source);
-free:
-	kfree(vector);
+close:
+	owner_source_close(s, closed);
+give:
+	owner_vector_give(irq);
 	return ret;
 }
 
-/*
- * Process context, the lent device's lock held. Nothing raises it
- * afterwards; it goes to @closed, for owner_vectors_release().
- */
+/* Process context, the lent device's lock held. @closed: see owner_irq_open(). */
 static void owner_vector_stop(struct owner_irq *irq, u32 index, struct list_head *closed)
 {
-	struct owner_vector *vector = xa_erase(&irq->vectors.open, index);
+	struct owner_source *s = xa_erase(&irq->vectors.open, index);
 
-	if (!vector)
+	if (!s)
 		return;
-	free_irq(pci_irq_vector(irq->pdev, index), vector);
-	lend_source_hide(&vector->source);
-	list_add(&vector->closed, closed);
+	free_irq(pci_irq_vector(irq->pdev, index), s);
+	owner_vector_give(irq);
+	owner_source_close(s, closed);
 }
 
-/* Process context. Waits once, however many they are: a fence may want the lock. */
-static void owner_vectors_release(struct list_head *closed)
+/* Process context, the lent device's lock held. @closed: see owner_irq_open(). */
+static void owner_vectors_stop(struct owner_irq *irq, struct list_head *closed)
 {
-	struct owner_vector *vector, *next;
-
-	if (list_empty(closed))
-		return;
-	synchronize_rcu();
-	list_for_each_entry_safe(vector, next, closed, closed) {
-		lend_source_forget(&vector->source);
-		kfree(vector);
-	}
-}
-
-/* Process context, the lent device's lock held. */
-static void owner_vectors_stop(struct owner_irq *irq)
-{
-	struct owner_vector *vector;
+	struct owner_source *s;
 	unsigned long index;
-	LIST_HEAD(closed);
 
-	xa_for_each(&irq->vectors.open, index, vector)
-		owner_vector_stop(irq, index, &closed);
+	xa_for_each(&irq->vectors.open, index, s)
+		owner_vector_stop(irq, index, closed);
 	owner_vectors_free(irq);
-	owner_vectors_release(&closed);
 }
 
 /**
@@ -601,6 +639,8 @@ static enum lend_status owner_irq_status(int ret)
 		return LEND_ERR_BUSY;
 	case -EINVAL:
 		return LEND_ERR_INVALID;
+	case -ENOSPC:
+		return LEND_ERR_SPACE;
 	default:
 		return LEND_ERR_DEVICE;
 	}
@@ -611,26 +651,28 @@ static enum lend_status owner_irq_status(int ret)
  * @irq: its interrupts
  * @arg: LEND_IRQ() of which; nothing in it is trusted
  * @resp: val is filled in
+ * @closed: gets what is for owner_irq_release()
  *
  * Context: process; caller holds the lent device's lock.
  * Return: what to answer.
  */
-enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_response *resp)
+enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_response *resp,
+				struct list_head *closed)
 {
 	u32 kind = LEND_IRQ_KIND(arg), index = LEND_IRQ_INDEX(arg);
-	struct lend_source *source = &irq->intx.source;
+	struct owner_source *s;
 	int ret;
 
 	if (kind >= LEND_IRQ_KINDS)
 		return LEND_ERR_INVALID;
 	if (kind != LEND_IRQ_INTX)
-		ret = owner_vector_start(irq, kind, index, &source);
+		ret = owner_vector_start(irq, kind, index, &s, closed);
 	else
-		ret = index ? -EINVAL : owner_intx_start(irq);
+		ret = index ? -EINVAL : owner_intx_start(irq, &s, closed);
 	if (ret)
 		return owner_irq_status(ret);
-	resp->val[LEND_IRQ_SLOT] = cpu_to_le64(source->slot);
-	resp->val[LEND_IRQ_COUNT] = cpu_to_le64(source->start);
+	resp->val[LEND_IRQ_SLOT] = cpu_to_le64(s->source.slot);
+	resp->val[LEND_IRQ_COUNT] = cpu_to_le64(s->source.start);
 	return LEND_OK;
 }
 
@@ -638,25 +680,47 @@ enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_resp
  * owner_irq_close() - the borrower listens to an interrupt no longer
  * @irq: its interrupts
  * @arg: LEND_IRQ() of which; nothing in it is trusted
+ * @closed: gets what is for owner_irq_release()
  *
  * Context: process; caller holds the lent device's lock.
  * Return: what to answer.
  */
-enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg)
+enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg, struct list_head *closed)
 {
 	u32 kind = LEND_IRQ_KIND(arg);
-	LIST_HEAD(closed);
 
 	if (kind >= LEND_IRQ_KINDS)
 		return LEND_ERR_INVALID;
 	if (kind == LEND_IRQ_INTX)
-		owner_intx_stop(irq);
+		owner_intx_stop(irq, closed);
 	else if (kind == irq->vectors.kind)
-		owner_vector_stop(irq, LEND_IRQ_INDEX(arg), &closed);
+		owner_vector_stop(irq, LEND_IRQ_INDEX(arg), closed);
 	if (xa_empty(&irq->vectors.open))
 		owner_vectors_free(irq);
-	owner_vectors_release(&closed);
 	return LEND_OK;
+}
+
+/**
+ * owner_irq_release() - free what is closed
+ * @closed: a list of it; empty afterwards
+ *
+ * Waits once, however many there are, until nobody looks at them any more: not under
+ * the lent device's lock, which a fence may want.
+ *
+ * Context: process; caller has a reference to the lent device, and to the link.
+ */
+void owner_irq_release(struct list_head *closed)
+{
+	struct owner_source *s, *next;
+
+	if (list_empty(closed))
+		return;
+	synchronize_rcu();
+	list_for_each_entry_safe(s, next, closed, closed) {
+		lend_source_forget(&s->source);
+		kfree(s);
+	}
+	INIT_LIST_HEAD(closed);
 }
 
 /**
@@ -714,13 +778,14 @@ void owner_irq_begin(struct owner_irq *irq, struct lend_relay *relay, u64 epoch)
 /**
  * owner_irq_stop() - relay nothing any more
  * @irq: its interrupts
+ * @closed: gets what is for owner_irq_release()
  *
  * Context: process; caller holds the lent device's lock.
  */
-void owner_irq_stop(struct owner_irq *irq)
+void owner_irq_stop(struct owner_irq *irq, struct list_head *closed)
 {
-	owner_intx_stop(irq);
-	owner_vectors_stop(irq);
+	owner_intx_stop(irq, closed);
+	owner_vectors_stop(irq, closed);
 	/* Nothing is left that would queue it. */
 	cancel_delayed_work_sync(&irq->calm);
 }

@@ -3,6 +3,7 @@
 #ifndef LEND_OWNER_IRQ_H
 #define LEND_OWNER_IRQ_H
 
+#include <linux/list.h>
 #include <linux/pci.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
@@ -13,13 +14,14 @@
 #include "sequence.h"
 
 struct lend_filter;
+struct owner_source;
 
 /**
  * struct owner_intx - the INTx of a lent device
- * @source: what is raised at the borrower
+ * @source: what is raised at the borrower while it listens, or NULL
  * @pdev: the function
  * @line: its interrupt line; 0: none
- * @lock: protects @level, and the function's command register while it may interrupt
+ * @lock: protects @level, @source, and the function's command register while it may interrupt
  * @level: the state
  * @maskable: the function has a working INTx disable bit; else the whole line
  *	is disabled
@@ -27,10 +29,10 @@ struct lend_filter;
  * @refused: why this host does not listen to it under this lease, or 0
  */
 struct owner_intx {
-	struct lend_source source;
+	struct owner_source *source;
 	struct pci_dev *pdev;
 	unsigned int line;
-	spinlock_t lock; /* level, command register */
+	spinlock_t lock; /* level, source, command register */
 	struct lend_level level;
 	bool maskable;
 	bool line_off;
@@ -43,7 +45,7 @@ struct owner_intx {
  * @kind: which of the two
  * @count: vectors allocated; 0 when the borrower takes its messages itself
  * @held: the device had to keep them since the last tick
- * @open: &struct owner_vector of those that the borrower listens to, by index
+ * @open: &struct owner_source of those that the borrower listens to, by index
  */
 struct owner_vectors {
 	spinlock_t lock; /* count, held, on or off */
@@ -76,9 +78,11 @@ struct owner_irq {
 void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct lend_filter *filter);
 void owner_irq_exit(struct owner_irq *irq);
 void owner_irq_begin(struct owner_irq *irq, struct lend_relay *relay, u64 epoch);
-void owner_irq_stop(struct owner_irq *irq);
-enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_response *resp);
-enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg);
+void owner_irq_stop(struct owner_irq *irq, struct list_head *closed);
+enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_response *resp,
+				struct list_head *closed);
+enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg, struct list_head *closed);
+void owner_irq_release(struct list_head *closed);
 
 int owner_config_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw);
 u32 owner_filter_read(void *ctx, u32 where, u32 size);

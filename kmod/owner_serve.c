@@ -11,6 +11,7 @@
  */
 
 #include <linux/io.h>
+#include <linux/list.h>
 #include <linux/pci.h>
 #include <linux/timekeeping.h>
 
@@ -178,9 +179,9 @@ static enum lend_status owner_serve_write(struct lease *lease, const struct lend
 	return ret ? LEND_ERR_DEVICE : LEND_OK;
 }
 
-/* Process context, the lent lock held. */
+/* Process context, the lent lock held. @closed: gets what is for owner_irq_release(). */
 static enum lend_status owner_serve_lease(struct lease *lease, const struct lend_request *req,
-					  struct lend_response *resp)
+					  struct lend_response *resp, struct list_head *closed)
 {
 	struct owner_irq *irq = &lease->lent->irq;
 
@@ -196,15 +197,15 @@ static enum lend_status owner_serve_lease(struct lease *lease, const struct lend
 					  resp);
 	case LEND_OP_CLOSE:
 		lease_stop_dma(lease);
-		owner_irq_stop(irq);
+		owner_irq_stop(irq, closed);
 		WRITE_ONCE(lease->state, LEASE_LENT);
 		return LEND_OK;
 	case LEND_OP_CONFIG_WRITE:
 		return owner_serve_write(lease, req);
 	case LEND_OP_IRQ_OPEN:
-		return owner_irq_open(irq, le32_to_cpu(req->arg), resp);
+		return owner_irq_open(irq, le32_to_cpu(req->arg), resp, closed);
 	case LEND_OP_IRQ_CLOSE:
-		return owner_irq_close(irq, le32_to_cpu(req->arg));
+		return owner_irq_close(irq, le32_to_cpu(req->arg), closed);
 	default:
 		return LEND_ERR_INVALID;
 	}
@@ -227,6 +228,7 @@ static enum lend_status owner_serve_handle(struct lend_link *link, const struct 
 	struct lent_device *lent = lent_get(le32_to_cpu(req->handle));
 	enum lend_status status = LEND_ERR_STALE;
 	struct lease *lease;
+	LIST_HEAD(closed);
 
 	if (!lent)
 		return status;
@@ -234,8 +236,9 @@ static enum lend_status owner_serve_handle(struct lend_link *link, const struct 
 	lease = lent->lease;
 	if (lease_is_open(lease) && lease->link == link &&
 	    lease->epoch == le64_to_cpu(req->epoch))
-		status = owner_serve_lease(lease, req, resp);
+		status = owner_serve_lease(lease, req, resp, &closed);
 	mutex_unlock(&lent->lock);
+	owner_irq_release(&closed);
 	if (!status && (req->op == LEND_OP_OPEN || req->op == LEND_OP_CLOSE))
 		owner_serve_tell(link, lent);
 	lent_put(lent);

@@ -5,8 +5,9 @@
  * when little is left, and gives idle chunks back. At the end: the copies that are
  * made in it of memory that no window shows.
  *
- * Used by link.c for its life, dma.c and borrower.c. Locks: lend_pool.lock to grow
- * and shrink, in process context; lend_chunk.lock, innermost, in any.
+ * Used by ntb_client.c and link.c for its life, by dma.c and by borrower.c. Locks:
+ * lend_pool.lock to grow and shrink, in process context; lend_chunk.lock, innermost,
+ * in any.
  */
 
 #include <linux/dma-mapping.h>

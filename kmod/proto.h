@@ -100,6 +100,7 @@ enum lend_status {
 	LEND_ERR_DENIED,	/* the filter refuses this */
 	LEND_ERR_DEVICE,	/* the device did not answer */
 	LEND_ERR_BUSY,		/* attached already */
+	LEND_ERR_SPACE,		/* no more of it is left for the borrower */
 };
 
 /* In lend_chan.heartbeat: the peer's one has arrived. */

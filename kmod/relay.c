@@ -3,7 +3,7 @@
  * Interrupts relayed by doorbell. The owner counts in the borrower's memory
  * and rings; the borrower answers level-triggered ones the same way. Doorbells
  * only say "look": what counts is in the tables, and heartbeats look too. Used by
- * link.c for its life, by owner_irq.c (sources) and irq.c (sinks).
+ * link.c and ntb_client.c for its life, by owner_irq.c (sources) and irq.c (sinks).
  *
  * Locks: lend_source.lock, lend_sink.lock and lend_relay.lock, innermost, in any
  * context.
@@ -209,19 +209,6 @@ void lend_source_forget(struct lend_source *source)
 	/* The count is kept before another may have the slot. */
 	smp_mb__before_atomic();
 	clear_bit(source->slot, relay->sources);
-}
-
-/**
- * lend_source_remove() - relay an interrupt no longer
- * @source: the interrupt; nothing raises it any more
- *
- * Context: process; sleeps until nobody uses it.
- */
-void lend_source_remove(struct lend_source *source)
-{
-	lend_source_hide(source);
-	synchronize_rcu();
-	lend_source_forget(source);
 }
 
 /**

@@ -6,6 +6,7 @@
 #ifndef LEND_RELAY_H
 #define LEND_RELAY_H
 
+#include <linux/atomic.h>
 #include <linux/bitmap.h>
 #include <linux/irq_work.h>
 #include <linux/spinlock.h>
@@ -72,6 +73,7 @@ struct lend_sink {
  * @last: where the counter of a slot stood; it only grows within a session
  * @lock: protects @raised
  * @raised: how often all sources together were
+ * @vectors: of this host's processors that sources take
  */
 struct lend_relay {
 	struct lend_channel *channel;
@@ -83,6 +85,7 @@ struct lend_relay {
 	u32 last[LEND_RELAYS];
 	spinlock_t lock; /* raised */
 	struct lend_budget raised;
+	atomic_t vectors;
 };
 
 struct lend_relay *lend_relay_alloc(struct lend_channel *channel);
@@ -93,7 +96,6 @@ void lend_relay_repeat(struct lend_relay *relay);
 int lend_source_add(struct lend_source *source);
 void lend_source_hide(struct lend_source *source);
 void lend_source_forget(struct lend_source *source);
-void lend_source_remove(struct lend_source *source);
 void lend_source_raise(struct lend_source *source);
 bool lend_source_is_within(struct lend_source *source, u32 rate);
 

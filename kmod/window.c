@@ -11,8 +11,8 @@
  * the channel while no device is borrowed: as far as the bridge can move that end
  * under traffic.
  *
- * Used by link.c to open and close, by owner.c for BARs, by borrower.c for the
- * regions of root buses.
+ * Used by ntb_client.c for its life, by link.c to open and close, by owner.c for
+ * BARs, by borrower.c for the regions of root buses.
  *
  * Locks: none of its own; the link's lock for what is outbound, the lease lock
  * for what is inbound.

@@ -19,12 +19,13 @@ ORDERS = [
     ("lease.c", "lease_stop_dma", ["owner_command_stop(", "pci_read_config_dword(", "lend_channel_flush("]),
     ("lease.c", "lease_fence", ["lease_stop_dma(", "LEASE_OVER", "percpu_ref_kill(", "owner_unplace("]),
     # Whoever opens windows at that time finds that none may, or its own closed.
-    ("link.c", "lend_link_shut", ["lend_link_stop_listening(", "lend_link_retire(", "->dead("]),
+    ("ntb_client.c", "lend_client_remove", ["lend_client_stop_listening(", "lend_link_shut(", "lend_channel_stop("]),
+    ("link.c", "lend_link_shut", ["lend_link_retire(", "->dead("]),
     ("link.c", "lend_link_shutdown", ["lend_link_retire(", "->dead(", "mutex_trylock("]),
     ("link.c", "lend_link_open_windows", ["mutex_lock(&link->lease_lock)", "link->removed", "lend_windows_open("]),
     # What a kernel that has crashed left open is closed before the peer hears of this one.
     ("window.c", "lend_windows_probe", ["lend_windows_clear(", "lend_windows_limit_dma("]),
-    ("link.c", "lend_link_probe", ["lend_windows_probe(", "ntb_set_ctx(", "lend_bridge_enable_link("]),
+    ("ntb_client.c", "lend_client_probe", ["lend_windows_probe(", "ntb_set_ctx(", "lend_bridge_enable_link("]),
     # Devices and windows first, whatever ends the session: what follows waits for what the peer has begun.
     (
         "link.c",
@@ -37,6 +38,10 @@ ORDERS = [
     # A device without a reset asserts INTx for nobody, and has no messages of its last user.
     ("owner.c", "owner_probe", ["pci_enable_device_mem(", "pci_intx(pdev, 0)", "pci_save_state("]),
     ("lent.c", "lent_reset", ["__pci_reset_function_locked(", "pci_restore_state(", "lent_silence("]),
+    # A grace period is not waited for under a lock that a fence may want.
+    ("owner_serve.c", "owner_serve_handle", ["mutex_unlock(&lent->lock)", "owner_irq_release("]),
+    ("lease.c", "lease_stop_irq", ["mutex_unlock(&lent->lock)", "owner_irq_release("]),
+    ("lease.c", "lease_stop_irq_on", ["mutex_unlock(&lent->lock)", "owner_irq_release("]),
     # What is listed but not attached yet has nothing that could be taken down.
     ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "percpu_ref_is_dying(", "borrower_quiesce("]),
 ]
