@@ -50,7 +50,9 @@ def play_fixture(tmp_path):
 DRAIN = ROOT / "playbooks" / "drain.yml"
 
 
-def test_nobody_is_drained_when_nobody_said_who(play):
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_nobody_is_drained_when_nobody_said_who(play, monkeypatch, strategy):
+    monkeypatch.setenv("ANSIBLE_STRATEGY", strategy)
     status, printed = play(DRAIN, "--check")
     assert status != 0
     assert "Say which with --limit" in printed
