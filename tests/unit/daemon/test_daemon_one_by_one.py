@@ -7,7 +7,6 @@ from __future__ import annotations
 import pytest
 from daemon_hosts import ask, until
 from daemon_kernel import FakeKernel
-from test_daemon_others_trouble import lent  # noqa: F401 - a fixture
 
 from device_lending import kernel, policy
 from device_lending.borrower import service as borrowing
@@ -98,7 +97,7 @@ def detached(owner, address):
     lents[address] = kernel.Lent(**{**vars(lents[address]), "state": "lent"})
 
 
-def test_each_lease_is_judged(lent, monkeypatch, caplog):  # noqa: F811
+def test_each_lease_is_judged(lent, monkeypatch, caplog):
     owner, *_borrowers = lent
     failing_for(monkeypatch, Reconciler, "_judge", lambda _at, lease, *_rest: lease.name == "b")
     text = "lease b could not be judged"
@@ -110,7 +109,7 @@ def test_each_lease_is_judged(lent, monkeypatch, caplog):  # noqa: F811
     until(lambda: owner.lease("b")["message"] == "")
 
 
-def test_each_device_of_the_kernel_is_taken_over(lent, monkeypatch):  # noqa: F811
+def test_each_device_of_the_kernel_is_taken_over(lent, monkeypatch):
     owner, *_borrowers = lent
     owner.stop_owner()
     for file in owner.base.glob("ownerd.sqlite3*"):
@@ -122,7 +121,7 @@ def test_each_device_of_the_kernel_is_taken_over(lent, monkeypatch):  # noqa: F8
     until(lambda: len(owner.leases()) == 2)
 
 
-def test_each_link_is_banned_and_leases_are_judged_all_the_same(lent, monkeypatch):  # noqa: F811
+def test_each_link_is_banned_and_leases_are_judged_all_the_same(lent, monkeypatch):
     owner, *_borrowers = lent
     service = owner.ownerd.parts.stop.__self__
     failing_for(monkeypatch, Bans, "_enforce", lambda _at, row, *_rest: row.link.id == 0)
@@ -134,7 +133,7 @@ def test_each_link_is_banned_and_leases_are_judged_all_the_same(lent, monkeypatc
 
 
 @pytest.mark.parametrize(("place", "name"), [(Bans, "enforce"), (Reserving, "withdraw")])
-def test_leases_are_judged_whatever_else_goes_wrong(lent, monkeypatch, place, name):  # noqa: F811
+def test_leases_are_judged_whatever_else_goes_wrong(lent, monkeypatch, place, name):
     owner, *_borrowers = lent
     failing_for(monkeypatch, place, name, lambda *_arguments: True)
     detached(owner, "0000:04:00.0")
@@ -152,13 +151,13 @@ def test_each_device_is_reserved(fabric, monkeypatch):
     until(lambda: "its device could not be reserved: RuntimeError: odd" in owner.grant("a")["message"])
 
 
-def test_a_look_goes_on_although_nothing_can_be_reserved(lent, monkeypatch):  # noqa: F811
+def test_a_look_goes_on_although_nothing_can_be_reserved(lent, monkeypatch):
     owner, *_borrowers = lent
     failing_for(monkeypatch, Reserving, "due", lambda *_arguments: True)
     assert len(owner.ownerd.parts.stop.__self__.looks.look()) == 2
 
 
-def test_each_borrower_is_told(lent, caplog):  # noqa: F811
+def test_each_borrower_is_told(lent, caplog):
     owner, *borrowers = lent
     for name, borrower in zip("bc", borrowers, strict=True):
         borrower.tree.mount(borrower.tree.disks[borrower.attachment(name)["address"]][1], "/data")

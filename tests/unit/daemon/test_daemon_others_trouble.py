@@ -327,25 +327,6 @@ def test_silent_owners_are_asked_at_the_same_time(fabric, monkeypatch):
 # -- slow borrowers ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def lent(fabric):
-    """node-a lends a device to node-b over link 0 and one to node-c over link 1."""
-    owner = fabric.host("node-a", recall_grace=600, lease_ttl=600)
-    borrowers = []
-    for number, name in enumerate(("node-b", "node-c")):
-        owner.tree.add_nvme(f"0000:0{number + 3}:00.0", f"SER-{number}", f"nvme{number}n1", f"259:{number}")
-        borrower = fabric.host(name, lease_ttl=600)
-        borrower.kernel.boot = 2000 + number
-        join(owner.kernel, number, borrower.kernel, 0)
-        borrower.start_borrower()
-        borrowers.append(borrower)
-    owner.start_owner()
-    owner.put_grants(("b", {"serial": "SER-0"}, "node-b"), ("c", {"serial": "SER-1"}, "node-c"))
-    for name, borrower in zip("bc", borrowers, strict=True):
-        borrower.put_attachments((name, "node-a"), wait=20)
-    return owner, *borrowers
-
-
 @pytest.mark.parametrize("slow", [0, 1])
 def test_a_borrower_that_is_slow_to_listen_holds_up_no_other_recall(lent, slow):
     owner, *borrowers = lent

@@ -141,7 +141,10 @@ class People:
         module = self.owner.module
         ending = [(module, epoch) for epoch in self.truth.live(module)]
         api = self.owner.api if self.owner.daemon else None
-        drain = lambda: api.service.recalls.drain(False, api.notifier)  # noqa: E731
+
+        def drain():
+            return api.service.recalls.drain(False, api.notifier)
+
         return self._asked("drain the owner", self.owner, drain, ending, GRACE)
 
     def undrain(self, seat) -> bool:
