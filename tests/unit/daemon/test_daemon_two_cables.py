@@ -65,7 +65,7 @@ def test_a_lease_is_renewed_over_its_own_link(pair):
     asked.look()
     until(lambda: asked._store.holdings()[0].renewed > time.time() - 3600)
     assert borrower.attachment("scratch")["message"] == ""
-    given = service(owner.ownerd)
+    given = service(owner.ownerd).lending
     with pytest.raises(LendingError, match="stands over link 1 of host node-a") as refusal:
         given.status(seen.epoch, 0, "node-b")
     assert refusal.value.code == "leased_elsewhere"

@@ -183,20 +183,20 @@ def cleared(printed):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "by"),
+    ("arguments", "times"),
     [
-        ((), ["node-a"]),
-        (("--limit", "fabric"), []),
-        (("-e", "device_lending_build_host=node-b"), []),
+        ((), 1),
+        (("--limit", "fabric"), 0),
+        (("-e", "device_lending_build_host=node-b"), 0),
     ],
 )
-def test_the_build_host_is_cleared_once_and_only_when_nobody_needs_it(play, tmp_path, staging, arguments, by):
+def test_the_build_host_is_cleared_once_and_only_when_nobody_needs_it(play, tmp_path, staging, arguments, times):
     inventory = {"all": {"children": {"fabric": {"hosts": dict.fromkeys(("node-a", "node-b"))}}}}
     (tmp_path / "fabric.yml").write_text(yaml.safe_dump(inventory))
     extra = ("--check", "-i", str(tmp_path / "fabric.yml"), *arguments)
     status, printed = play(REMOVE, *extra, hosts=("builder", "node-a", "node-b"), **staging)
     assert status == 0, printed
-    assert cleared(printed) == by
+    assert len(cleared(printed)) == times
     for host in ("node-a", "node-b"):
         removed = [name for name in os.listdir(tmp_path / "staging")
                    if f"changed: [{host}] => (item={tmp_path / 'staging' / name})" in printed]  # fmt: skip
