@@ -25,7 +25,7 @@ from device_lending.store.borrower import BorrowerStore
 from device_lending.store.owner import OwnerStore
 
 
-def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+def until(condition: Callable[[], object], timeout: float = 60.0) -> None:
     """Wait for something; the test fails when it does not come."""
     deadline = time.monotonic() + timeout
     while True:
