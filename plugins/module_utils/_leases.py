@@ -129,11 +129,16 @@ def apply_attachments(
 
 def canonical(items: t.Iterable[Item]) -> list[Item]:
     """Sort by name, drop what says nothing, and refuse names that are there twice."""
-    result = sorted((_said(item) for item in items), key=lambda item: item["name"])
+    result = sorted((said(item, item) for item in items), key=lambda item: item["name"])
     for first, second in zip(result, result[1:]):
         if first["name"] == second["name"]:
             raise ApiError(f"Two entries are named '{first['name']}'; a name stands for one lease.")
     return result
+
+
+def said(item: t.Mapping[str, t.Any], keys: t.Iterable[str]) -> Item:
+    """Return what is given of some keys of a lease and is not as it is without a word."""
+    return {key: item[key] for key in keys if key in item and (key not in _USUAL or item[key] != _USUAL[key])}
 
 
 def compact(selector: Item) -> Item:
@@ -152,12 +157,12 @@ def _key(item: Item) -> tuple[str, str]:
 
 
 def _as_granted(item: Item) -> Item:
-    form = {key: item[key] for key in ("name", "borrower", "grace", "reserve") if key in item}
-    return _said({**form, "device": compact(item["device"]), "hold": None})
+    form = said(item, ("name", "borrower", "grace", "reserve"))
+    return {**form, "device": compact(item["device"]), "hold": None}
 
 
 def _as_wanted(item: Item) -> Item:
-    return _said({key: item[key] for key in ("name", "owner", "grace", "on_loss", "attach_again") if key in item})
+    return said(item, ("name", "owner", "grace", "on_loss", "attach_again"))
 
 
 def _unattached(daemon: Daemon, wanted: list[Item]) -> dict[str, str]:
@@ -169,10 +174,6 @@ def _unattached(daemon: Daemon, wanted: list[Item]) -> dict[str, str]:
         for name, item in states
         if item.get("state") != "attached"
     }
-
-
-def _said(item: Item) -> Item:
-    return {key: value for key, value in item.items() if key not in _USUAL or value != _USUAL[key]}
 
 
 def _result(answer: dict[str, t.Any], refused: dict[str, str], warn: Warn) -> dict[str, t.Any]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import said
+
 Plan = t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]
 Findings = t.Sequence[t.Mapping[str, t.Any]]
 Reasons = t.Dict[str, str]
 
-# What differs from this in a lease is said; the daemons leave out what does not.
-_USUAL = {"grace": None, "reserve": False, "on_loss": "detach", "attach_again": "always"}
 _NOT_GRANTED = ("unresolved", "quarantined")
 
 
@@ -170,7 +170,7 @@ def steps(plan: Plan, probe: t.Mapping[str, t.Any], virtual_functions: t.Sequenc
     here = {(found["name"], found["owner"]): found for found in attachments or ()}
     keys = ("grace", "on_loss", "attach_again")
     if any(
-        here.get(key, {}).get("state") != "attached" or _said(here[key], keys) != _said(borrow, keys)
+        here.get(key, {}).get("state") != "attached" or said(here[key], keys) != said(borrow, keys)
         for key, borrow in wanted.items()
     ):
         due.append("attach")
@@ -179,15 +179,10 @@ def steps(plan: Plan, probe: t.Mapping[str, t.Any], virtual_functions: t.Sequenc
 
 def _all_granted(plan: Plan, grants: t.Sequence[t.Mapping[str, t.Any]]) -> bool:
     keys = ("name", "device", "borrower", "grace", "reserve")
-    found = {grant["name"]: _said(grant, keys) for grant in grants}
+    found = {grant["name"]: said(grant, keys) for grant in grants}
     if any(grant.get("state") in _NOT_GRANTED for grant in grants):
         return False
     held = {grant["name"]: grant.get("state") == "held" for grant in grants}
-    return found == {grant["name"]: _said(grant, keys) for grant in plan["grants"]} and all(
+    return found == {grant["name"]: said(grant, keys) for grant in plan["grants"]} and all(
         grant.get("hold") in (None, held[grant["name"]]) for grant in plan["grants"]
     )
-
-
-def _said(item: t.Mapping[str, t.Any], keys: t.Iterable[str]) -> dict[str, t.Any]:
-    """What is given of some keys of a lease and is not as usual."""
-    return {key: item[key] for key in keys if key in item and item[key] != _USUAL.get(key, object)}
