@@ -50,15 +50,20 @@ use_tools() {
   unset VIRTUAL_ENV PYTHONPATH
 }
 
-# Copy what git knows or would add to where ansible-test wants it; only what differs is written.
+# The files that git knows or would add and that are there, each with a zero octet after it, of these paths.
+list_tree() {
+  git ls-files --cached --others --exclude-standard -z -- "$@" |
+    while IFS= read -r -d '' path; do [ ! -e "$path" ] || printf '%s\0' "$path"; done
+}
+
+# Copy them to where ansible-test wants them; only what differs is written.
 copy_tree() {
   mkdir -p "$TREE"
   (
     exec 9>"$BUILD/tree.lock"
     flock 9
     cd "$ROOT" || exit
-    git ls-files --cached --others --exclude-standard -z |
-      while IFS= read -r -d '' path; do [ ! -e "$path" ] || printf '%s\0' "$path"; done >"$BUILD/tree.list"
+    list_tree . >"$BUILD/tree.list"
     rsync --archive --checksum --force --from0 --files-from="$BUILD/tree.list" ./ "$TREE/"
     # What has gone from the checkout goes from the copy.
     cd "$TREE" || exit
