@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from roles_hosts import NAMES, Hosts
 
@@ -21,8 +19,7 @@ LEASES = [AB, BA, CD]
 CALLS = 4
 TASKS = 26
 QUICK = ("--skip-tags", "kmod,daemon")
-# Each playbook for four hosts takes ten seconds of a processor.
-in_long_tier = pytest.mark.skipif("DEVICE_LENDING_LONG" not in os.environ, reason="in the long tier")
+# What is marked as long: each playbook for four hosts takes ten seconds of a processor.
 
 
 @pytest.fixture(name="hosts")
@@ -64,7 +61,7 @@ def test_what_is_healthy_converges_and_the_rest_heals_when_it_is_back(hosts):
     assert max(counts["ok"] for counts in again.recap.values()) <= TASKS, again.recap
 
 
-@in_long_tier
+@pytest.mark.long
 def test_a_lease_without_its_device_is_not_made_and_all_others_are(hosts):
     hosts.drives("node-c", present=False)
     foreseen = hosts.run("site.yml", *QUICK, "--check", device_lending_leases=LEASES)
@@ -88,7 +85,7 @@ def test_a_lease_that_goes_on_as_it_is_fails_nothing(hosts):
     assert "has no PCI function serial SER-node-c" in ended.printed
 
 
-@in_long_tier
+@pytest.mark.long
 def test_what_is_in_use_is_not_given_back_and_all_else_is(hosts):
     hosts.lend(LEASES)
     borrower = hosts.hosts["node-b"]
@@ -104,11 +101,11 @@ def test_what_is_in_use_is_not_given_back_and_all_else_is(hosts):
 @pytest.mark.parametrize(
     ("limit", "status", "granted", "attached"),
     [
-        pytest.param("node-a", 2, [["ab"], [], []], [], marks=in_long_tier),
+        pytest.param("node-a", 2, [["ab"], [], []], [], marks=pytest.mark.long),
         ("node-a,node-b", 0, [["ab"], ["ba"], []], ["ab", "ba"]),
-        pytest.param("all:!node-d", 0, [["ab"], ["ba"], ["cd"]], ["ab", "ba"], marks=in_long_tier),
-        pytest.param("node-c", 0, [[], [], ["cd"]], [], marks=in_long_tier),
-        pytest.param("node-d", 2, [[], [], []], [], marks=in_long_tier),
+        pytest.param("all:!node-d", 0, [["ab"], ["ba"], ["cd"]], ["ab", "ba"], marks=pytest.mark.long),
+        pytest.param("node-c", 0, [[], [], ["cd"]], [], marks=pytest.mark.long),
+        pytest.param("node-d", 2, [[], [], []], [], marks=pytest.mark.long),
     ],
 )
 def test_each_host_of_a_limit_does_its_part(hosts, limit, status, granted, attached):
@@ -134,7 +131,7 @@ def test_a_host_that_dies_during_the_run_is_told_and_keeps_nobody(hosts):
     assert hosts.granted("node-c") == ["cd"]
 
 
-@in_long_tier
+@pytest.mark.long
 def test_a_host_at_a_time_goes_past_one_that_is_off_and_one_that_fails(hosts):
     hosts.power("node-a", on=False)
     hosts.file("node-b", "fail-kmod").write_text("no room for the modules")
@@ -154,7 +151,7 @@ def test_the_strategy_free_has_the_modules_before_it_installs_them(hosts):
     assert [hosts.state(*where) for where in (("node-b", "ab"), ("node-a", "ba"), ("node-d", "cd"))] == ["attached"] * 3
 
 
-@in_long_tier
+@pytest.mark.long
 def test_a_build_host_that_is_off_stops_those_who_need_it(hosts):
     hosts.power("node-a", on=False)
     ended = hosts.run("site.yml", "--limit", "node-c,node-d", device_lending_leases=LEASES)
@@ -163,7 +160,7 @@ def test_a_build_host_that_is_off_stops_those_who_need_it(hosts):
     assert "host node-d: the build host node-a cannot be reached" in ended.printed
 
 
-@pytest.mark.parametrize("key", ["", pytest.param("/etc/key", marks=in_long_tier)], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("key", ["", pytest.param("/etc/key", marks=pytest.mark.long)], ids=["unsigned", "signed"])
 def test_what_was_built_for_this_very_kernel_needs_no_build_host(hosts, key):
     """Also where the build host is asked as long as it answers, since its certificate may be another one."""
     variables = {
@@ -188,7 +185,7 @@ def test_what_was_built_for_this_very_kernel_needs_no_build_host(hosts, key):
     assert "host node-d: the build host node-a cannot be reached" in ended.printed
 
 
-@in_long_tier
+@pytest.mark.long
 def test_others_give_back_what_they_have_when_one_host_does_not_answer(hosts):
     hosts.lend(LEASES)
     hosts.power("node-d", on=False)
