@@ -11,6 +11,7 @@ from collections.abc import Callable
 from device_lending import kernel
 from device_lending.borrower.attachment import (
     Action,
+    Appeared,
     Ask,
     Attach,
     AttachFailed,
@@ -21,7 +22,6 @@ from device_lending.borrower.attachment import (
     DetachFailed,
     Given,
     Release,
-    Seen,
 )
 from device_lending.borrower.table import Table
 from device_lending.clock import Clock
@@ -145,7 +145,7 @@ class Actions:
             text = f"{attachment.remote_address} of {attachment.owner} could not be attached: {error}"
             self._apply(attachment.key, AttachFailed(self._now(), text, fatal, self._may_be_present(action)))
             return
-        self._apply(attachment.key, Seen(self._now(), found.id, found.state == "gone", found.address))
+        self._apply(attachment.key, Appeared(self._now(), found.id, found.state == "gone", found.address))
 
     def _present(self, action: Attach) -> kernel.Borrowed | None:
         """The borrowed device when it is attached already: the request before a crash, or a lost store."""

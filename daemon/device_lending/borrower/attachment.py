@@ -175,8 +175,7 @@ class Seen:
     """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more.
 
     `complete` says that the driver has made what the device's users wait for, as far as one can tell. `unanswered` is
-    the attachment's own, as it was before the kernel was asked. `lease` is the one that was looked for; None for what
-    the kernel answers to an attach.
+    the attachment's own, as it was before the kernel was asked. `lease` is the one that was looked for.
     """
 
     now: float
@@ -189,6 +188,16 @@ class Seen:
     missing: int | None = None
     unanswered: bool = False
     lease: Lease | None = None
+
+
+@dataclass(frozen=True)
+class Appeared:
+    """The kernel answers to an attach that it has the device; what its driver made of it is for looks to see."""
+
+    now: float
+    id: int
+    gone: bool
+    address: str | None
 
 
 @dataclass(frozen=True)
@@ -302,7 +311,7 @@ class Claimed:
 
 FromOwner = Given | Renewed | Denied | Recall | Ended | Offered
 FromPeople = Want | Unwant | Claimed | Leave | Stay
-Event = Look | Seen | AttachFailed | Detached | DetachFailed | FromOwner | FromPeople
+Event = Look | Seen | Appeared | AttachFailed | Detached | DetachFailed | FromOwner | FromPeople
 
 
 # Actions
@@ -385,6 +394,10 @@ def _step(old: Attachment, event: Event) -> Result:
             return _look(old, event)
         case Seen():
             return _seen(old, event)
+        case Appeared():
+            # A look may have been quicker, and has seen its driver, too.
+            known = old.borrowed == event.id and not event.gone
+            return (old, ()) if known else _seen(old, Seen(event.now, event.id, event.gone, event.address))
         case Given() if old.state == "requesting":
             given = replace(
                 old,

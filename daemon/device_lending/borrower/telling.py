@@ -45,7 +45,7 @@ def changes(old: Attachment, event: machine.Event, new: Attachment) -> list[Chan
 
 def _cause(old: Attachment, event: machine.Event, new: Attachment) -> list[Change]:
     """Why a device goes by itself, if it does."""
-    if isinstance(event, machine.Seen | machine.Ended):
+    if isinstance(event, machine.Seen | machine.Appeared | machine.Ended):
         return [("lost", new.message)] if new.message and old.state != "detaching" else []
     if isinstance(event, machine.Look) and old.gives_up_at is not None and new.state == "detaching":
         is_expired = not event.served and event.now >= old.gives_up_at

@@ -64,10 +64,12 @@ FITTING = {
     "attaching": st.one_of(
         st.builds(borrowing.Seen, NOW, st.integers(1, 2), st.just(False), st.just("1ff00:00:00.0"), st.just("nvme"),
                   st.just(("/dev/nvme0n1",))),
+        st.builds(borrowing.Appeared, NOW, st.integers(1, 2), st.booleans(), st.just("1ff00:00:00.0")),
         st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans(), st.booleans()),
     ),
     "attached": st.one_of(
         st.builds(borrowing.Seen, NOW, st.just(1), st.just(True)),
+        st.builds(borrowing.Appeared, NOW, st.integers(1, 2), st.booleans(), st.just("1ff00:00:00.0")),
         st.builds(borrowing.Seen, NOW, st.none(), missing=st.integers(1, 2) | st.none()),
         st.builds(borrowing.Recall, NOW, EPOCH, st.floats(0, 60)),
         st.builds(borrowing.Ended, EPOCH, st.booleans()),
@@ -156,7 +158,7 @@ def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(data):
             number += 1
             state, _actions = borrowing.step(state, borrowing.Given(0, 1, number, "0000:03:00.0"))
         if state.state == "attaching" and state.borrowed is None:
-            state, _actions = borrowing.step(state, borrowing.Seen(now, 9, False, "1ff00:00:00.0"))
+            state, _actions = borrowing.step(state, borrowing.Appeared(now, 9, False, "1ff00:00:00.0"))
         if state.state == "detaching":
             state, _actions = borrowing.step(state, borrowing.Detached(now))
     raise AssertionError(f"never attached: {state}")
@@ -185,7 +187,7 @@ def test_a_stray_in_use_is_kept_unless_it_goes_is_recalled_or_returned_by_a_pers
         after, actions = borrowing.step(state, event)
         if after.state != "attached":
             recalled = isinstance(event, borrowing.Look) and state.recall_by is not None
-            gone = isinstance(event, borrowing.Seen) and (event.gone or event.id is None)
+            gone = isinstance(event, borrowing.Seen | borrowing.Appeared) and (event.gone or event.id is None)
             assert recalled or gone or isinstance(event, (borrowing.Unwant, borrowing.Ended))
             return
         assert not actions or isinstance(event, borrowing.Claimed)
@@ -330,6 +332,15 @@ def test_it_is_attached_when_its_nodes_are_complete_or_take_too_long():
     assert borrowing.step(state, whole)[0].state == "attached"
     late = borrowing.Seen(1.0 + borrowing.NODES_AFTER_DRIVER, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0",))
     assert borrowing.step(state, late)[0].state == "attached"
+
+
+def test_the_answer_to_an_attach_may_come_after_a_look_that_saw_its_driver():
+    state = Attachment("scratch", "node-a", state="attaching", epoch=7)
+    seen = borrowing.Seen(1.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1", "/dev/nvme0"), True)
+    attached, _actions = borrowing.step(state, seen)
+    assert borrowing.step(attached, borrowing.Appeared(1.0, 9, False, "1ff00:00:00.0")) == (attached, ())
+    lost, _actions = borrowing.step(attached, borrowing.Appeared(1.0, 9, True, "1ff00:00:00.0"))
+    assert lost.state == "detaching"
 
 
 @given(st.text(max_size=5), st.integers(0, 10**6))
