@@ -65,6 +65,8 @@ def unescape(field: str) -> str:
 def mounts(roots: Roots, devices: Iterable[BlockDevice], process: str = "self") -> list[tuple[str, BlockDevice]]:
     """(mount point, device) for each mount of one of `devices`, as a process sees it."""
     known = list(devices)
+    if not known:
+        return []  # as for most functions; a host may have thousands of mounts
     by_number = {device.number: device for device in known if device.number}
     by_name = {device.name: device for device in known}
     found = []

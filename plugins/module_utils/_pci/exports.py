@@ -16,6 +16,8 @@ def uses(roots: Roots, address: str, devices: Sequence[BlockDevice]) -> list[str
     """What uses the function's block devices in this way, in words."""
     named = {device.name for device in devices}
     controllers = set(members(roots, "class/nvme", address))
+    if not named | controllers:
+        return []
     return _nvmet(roots, named | controllers) + _loops(roots, named) + _btrfs(roots, named)
 
 

@@ -49,10 +49,8 @@ def names(path: Path) -> list[str]:
 
 def link_name(path: Path) -> str | None:
     """The last component a symbolic link points to, None when there is no link."""
-    try:
-        return os.path.basename(os.readlink(path))
-    except OSError:
-        return None
+    target = _link(str(path))
+    return os.path.basename(target) if target else None
 
 
 def real(path: Path | str) -> str:
@@ -71,8 +69,19 @@ def members(roots: Roots, group: str, address: str, behind: bool = False) -> lis
 
     What belongs to a function behind it does only if `behind`: a root port has neither a drive nor a serial number.
     """
-    home = real(roots.device(address))
     base = roots.sys / group
-    paths = {name: real(base / name) for name in names(base)}
-    below = {name: path[len(home) :] for name, path in paths.items() if path.startswith(home + "/")}
-    return [name for name, path in below.items() if behind or not _FUNCTION.search(path)]
+    found = []
+    for name in names(base):
+        # Each is a link whose text has all devices that it is below: to follow it would cost a call for each of them.
+        _above, function, below = _link(f"{base}/{name}").partition(f"/{address}/")
+        if function and (behind or not _FUNCTION.search(f"/{below}")):
+            found.append(name)
+    return found
+
+
+def _link(path: str) -> str:
+    """What a symbolic link says, "" when there is none."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

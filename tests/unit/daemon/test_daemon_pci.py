@@ -479,6 +479,7 @@ def test_a_device_that_vanishes_while_it_is_looked_at(tree, monkeypatch):
         raise FileNotFoundError(errno.ENOENT, "gone", str(path))
 
     monkeypatch.setattr(os.path, "realpath", vanish)
+    monkeypatch.setattr(os, "readlink", vanish)
     nodes(tree.roots, NVME)
     assert blocks.disks(tree.roots, NVME) == busy.reasons(tree.roots, NVME) == []
     assert scan(tree)[NVME].serial is None
