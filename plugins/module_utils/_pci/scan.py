@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from .patient import Guard, Patient, unguarded
-from .sysfs import Roots, link_name, members, names, text
+from .sysfs import Roots, functions_of, link_name, names, text
 
 # Flags in the `resource` attribute (include/linux/ioport.h).
 _IO, _MEM, _PREFETCH, _MEM_64, _UNSET = 0x100, 0x200, 0x2000, 0x100000, 0x20000000
@@ -109,13 +108,30 @@ def serial_in_config(read: Callable[[int, int], bytes]) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Fixed:
+    """What of a function never changes while it is there; see Function."""
+
+    vendor: str
+    device: str
+    class_code: str
+    boot_vga: bool
+    physical_function: str | None
+    virtual_index: int | None
+
+
+# A function as long as it is there: one that is plugged in later at the same address has another inode in sysfs.
+_Presence = tuple[str, int]
+
+
 class Scanner:
-    """Scans the functions; remembers serial numbers from config space, which never change. `guard`: see Patient."""
+    """Scans the functions; remembers of those that stay what never changes. `guard`: see Patient."""
 
     def __init__(self, roots: Roots, guard: Guard = unguarded) -> None:
         self._roots = roots
         self._guard = guard
-        self._serials: dict[tuple[str, int], str | None] = {}
+        self._serials: dict[_Presence, str | None] = {}
+        self._fixed: dict[_Presence, _Fixed] = {}
         self._patient = Patient(self._guarded, guard=guard)
 
     def scan(self, known_serials: Mapping[str, str | None] | None = None) -> list[Function]:
@@ -126,12 +142,14 @@ class Scanner:
         """
         functions = []
         slots = self._slots()
-        addresses = names(self._roots.sys / "bus/pci/devices")
+        drives = functions_of(self._roots, "class/nvme")
+        addresses = names(f"{self._roots.sys}/bus/pci/devices")
         guarded = self._patient.read(addresses)
         for address in addresses:
             found = None
             with self._guard(address, "what it is could not be read; it is left out"):
-                found = self._function(address, slots.get(address.rpartition(".")[0]), guarded.get(address))
+                slot, controllers = slots.get(address.rpartition(".")[0]), drives.get(address, ())
+                found = self._function(address, slot, controllers, guarded.get(address))
             if found is None:
                 continue
             known = (known_serials or {}).get(address)
@@ -141,61 +159,84 @@ class Scanner:
 
     def _slots(self) -> dict[str, str]:
         """The names of physical slots by the domain, bus and device that is in each."""
-        path = self._roots.sys / "bus/pci/slots"
-        return {text(path / name / "address"): name for name in names(path)}
+        path = f"{self._roots.sys}/bus/pci/slots"
+        return {text(f"{path}/{name}/address"): name for name in names(path)}
 
     def _guarded(self, address: str) -> tuple[str, str | None]:
         """What the kernel may make a reader wait for: driver_override, and the serial number in config space."""
-        path = self._roots.device(address)
-        return text(path / "driver_override"), self._config_serial(address, path)
+        home = str(self._roots.device(address))
+        return text(f"{home}/driver_override"), self._config_serial(address, home)
 
-    def _function(self, address: str, slot: str | None, guarded: tuple[str, str | None] | None) -> Function | None:
-        path = self._roots.device(address)
-        vendor = text(path / "vendor")
-        if not vendor:
+    def _function(
+        self, address: str, slot: str | None, controllers: Iterable[str], guarded: tuple[str, str | None] | None
+    ) -> Function | None:
+        home = str(self._roots.device(address))
+        fixed = self._fixed_of(address, home)
+        if fixed is None:
             return None  # removed while scanning
         override, serial = guarded or ("", None)
-        physical = link_name(path / "physfn")
         return Function(
             address=address,
-            vendor=vendor.removeprefix("0x"),
-            device=text(path / "device").removeprefix("0x"),
-            class_code=text(path / "class").removeprefix("0x").zfill(6),
-            serial=self._nvme_serial(address) or serial,
-            driver=link_name(path / "driver"),
+            vendor=fixed.vendor,
+            device=fixed.device,
+            class_code=fixed.class_code,
+            serial=self._nvme_serial(controllers) or serial,
+            driver=link_name(f"{home}/driver"),
             override=None if override in ("", "(null)") else override,
-            bars=bars_of(text(path / "resource")),
-            boot_vga=text(path / "boot_vga") == "1",
-            physical_function=physical,
-            virtual_index=self._virtual_index(physical, address) if physical else None,
+            bars=bars_of(text(f"{home}/resource")),
+            boot_vga=fixed.boot_vga,
+            physical_function=fixed.physical_function,
+            virtual_index=fixed.virtual_index,
             slot=slot,
             hangs=guarded is None,
             number=serial,
         )
 
+    def _fixed_of(self, address: str, home: str) -> _Fixed | None:
+        key = _presence(address, home)
+        if key is None:
+            return None
+        if key not in self._fixed:
+            vendor = text(f"{home}/vendor")
+            if not vendor:
+                return None
+            physical = link_name(f"{home}/physfn")
+            self._fixed[key] = _Fixed(
+                vendor=vendor.removeprefix("0x"),
+                device=text(f"{home}/device").removeprefix("0x"),
+                class_code=text(f"{home}/class").removeprefix("0x").zfill(6),
+                boot_vga=text(f"{home}/boot_vga") == "1",
+                physical_function=physical,
+                virtual_index=self._virtual_index(physical, address) if physical else None,
+            )
+        return self._fixed[key]
+
     def _virtual_index(self, physical: str, address: str) -> int | None:
-        path = self._roots.device(physical)
-        for name in names(path):
-            if name.startswith("virtfn") and link_name(path / name) == address:
+        home = str(self._roots.device(physical))
+        for name in names(home):
+            if name.startswith("virtfn") and link_name(f"{home}/{name}") == address:
                 return int(name.removeprefix("virtfn"))
         return None
 
-    def _nvme_serial(self, address: str) -> str | None:
-        for name in members(self._roots, "class/nvme", address):
-            serial = text(self._roots.sys / "class/nvme" / name / "serial")
-            if serial:
-                return serial
-        return None
+    def _nvme_serial(self, controllers: Iterable[str]) -> str | None:
+        serials = (text(f"{self._roots.sys}/class/nvme/{name}/serial") for name in controllers)
+        return next(filter(None, serials), None)
 
-    def _config_serial(self, address: str, path: Path) -> str | None:
-        try:
-            key = (address, os.stat(path).st_ino)  # a hot-plugged successor has another inode
-        except OSError:
+    def _config_serial(self, address: str, home: str) -> str | None:
+        key = _presence(address, home)
+        if key is None:
             return None
         if key not in self._serials:
             try:
-                with open(path / "config", "rb", buffering=0) as config:
+                with open(f"{home}/config", "rb", buffering=0) as config:
                     self._serials[key] = serial_in_config(lambda at, count: os.pread(config.fileno(), count, at))
             except OSError:
                 self._serials[key] = None
         return self._serials[key]
+
+
+def _presence(address: str, home: str) -> _Presence | None:
+    try:
+        return address, os.stat(home).st_ino
+    except OSError:
+        return None

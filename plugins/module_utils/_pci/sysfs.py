@@ -23,23 +23,26 @@ class Roots:
         return self.sys / "bus/pci/devices" / address
 
 
-def text(path: Path) -> str:
-    """The stripped content of a sysfs attribute, "" when it cannot be read."""
+def _read(path: Path | str) -> str:
+    """The content of a file, "" when it cannot be read. Daemons read thousands of them: without layers in between."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
+        with open(path, "rb", buffering=0) as file:
+            return file.read().decode("utf-8", "replace")
     except OSError:
         return ""
 
 
-def lines(path: Path) -> list[str]:
+def text(path: Path | str) -> str:
+    """The stripped content of a sysfs attribute, "" when it cannot be read."""
+    return _read(path).strip()
+
+
+def lines(path: Path | str) -> list[str]:
     """The lines of a proc file, [] when it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    return _read(path).splitlines()
 
 
-def names(path: Path) -> list[str]:
+def names(path: Path | str) -> list[str]:
     """Sorted entries of a directory, [] when there is none."""
     try:
         return sorted(os.listdir(path))
@@ -47,9 +50,9 @@ def names(path: Path) -> list[str]:
         return []
 
 
-def link_name(path: Path) -> str | None:
+def link_name(path: Path | str) -> str | None:
     """The last component a symbolic link points to, None when there is no link."""
-    target = _link(str(path))
+    target = _link(path)
     return os.path.basename(target) if target else None
 
 
@@ -61,7 +64,7 @@ def real(path: Path | str) -> str:
         return str(path)
 
 
-_FUNCTION = re.compile(r"/[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/")
+_FUNCTION = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)")
 
 
 def members(roots: Roots, group: str, address: str, behind: bool = False) -> list[str]:
@@ -69,7 +72,7 @@ def members(roots: Roots, group: str, address: str, behind: bool = False) -> lis
 
     What belongs to a function behind it does only if `behind`: a root port has neither a drive nor a serial number.
     """
-    base = roots.sys / group
+    base = f"{roots.sys}/{group}"
     found = []
     for name in names(base):
         # Each is a link whose text has all devices that it is below: to follow it would cost a call for each of them.
@@ -79,7 +82,18 @@ def members(roots: Roots, group: str, address: str, behind: bool = False) -> lis
     return found
 
 
-def _link(path: str) -> str:
+def functions_of(roots: Roots, group: str) -> dict[str, list[str]]:
+    """The members of a class directory by the PCI function that each belongs to."""
+    base = f"{roots.sys}/{group}"
+    found: dict[str, list[str]] = {}
+    for name in names(base):
+        above = _FUNCTION.findall(_link(f"{base}/{name}"))
+        if above:
+            found.setdefault(above[-1], []).append(name)
+    return found
+
+
+def _link(path: Path | str) -> str:
     """What a symbolic link says, "" when there is none."""
     try:
         return os.readlink(path)
