@@ -33,6 +33,10 @@ def character_numbers(roots: Roots, address: str) -> set[int]:
     return {node.number for node in _made(roots, address) if not node.is_block}
 
 
+# Directories of sysfs that have no device below them, most of all that there are: Documentation/ABI.
+_NO_DEVICES = frozenset(("power", "msi_irqs", "queue", "mq", "queues", "statistics", "integrity", "trace"))
+
+
 class _Node(NamedTuple):
     path: str
     is_block: bool
@@ -41,7 +45,8 @@ class _Node(NamedTuple):
 
 def _made(roots: Roots, address: str) -> Iterator[_Node]:
     """The device nodes below a function in sysfs."""
-    for directory, _subdirectories, files in os.walk(real(roots.device(address))):
+    for directory, subdirectories, files in os.walk(real(roots.device(address))):
+        subdirectories[:] = [name for name in subdirectories if name not in _NO_DEVICES]
         if "dev" not in files or "uevent" not in files:
             continue
         uevent = dict(line.split("=", 1) for line in lines(roots.sys / directory / "uevent") if "=" in line)
