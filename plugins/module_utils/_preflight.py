@@ -22,6 +22,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._pci import (
     bridges,
     iommu,
     lendable,
+    opened,
     security,
     selector,
 )
@@ -83,6 +84,7 @@ def look(
     borrowerd = daemon(host, "borrowerd", runtime_directory, ("status", "links", "attachments"), ask)
     functions = Scanner(host.roots).scan(_known_serials(ownerd))
     units = iommu.read(host.roots, functions)
+    processes = opened.Processes(host.roots)
     there = {bridge.address: bridge for bridge in bridges.bridges(host.roots, functions)}
     wanted = {function.address for item in selectors for function in selector.matching(item, functions)}
     wanted |= set(_virtual_at_stake(host, functions, virtual_functions))
@@ -99,7 +101,7 @@ def look(
         "security": _security(host),
         "iommu": {"units": list(units.units)},
         "functions": [
-            document(host, function, units, there.get(function.address), function.address in wanted)
+            document(host, function, units, there.get(function.address), function.address in wanted, processes)
             for function in functions
         ],
         "missing_packages": _surroundings.missing_packages(host, packages),
@@ -131,7 +133,12 @@ def look_for_builds(
 
 
 def document(
-    host: Host, function: Function, units: iommu.Iommu, bridge: bridges.Bridge | None, is_wanted: bool
+    host: Host,
+    function: Function,
+    units: iommu.Iommu,
+    bridge: bridges.Bridge | None,
+    is_wanted: bool,
+    processes: opened.Processes,
 ) -> Found:
     """A function in the form of the module preflight_info; one that is wanted with what keeps it from being lent."""
     roots, address = host.roots, function.address
@@ -168,7 +175,7 @@ def document(
     if is_wanted or bridge is not None:
         found["uncontained"] = units.wrong(address, "the bridge" if bridge else "the device")
     if is_wanted or found["borrowed"]:
-        found["busy"] = [] if found.get("never") else lendable.now(roots, function, True)
+        found["busy"] = [] if found.get("never") else lendable.now(roots, function, True, processes)
     return found
 
 

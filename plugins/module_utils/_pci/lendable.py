@@ -9,6 +9,7 @@ from collections.abc import Collection
 from . import busy
 from .identifiers import CANONICAL
 from .ntb import window_bars
+from .opened import Processes
 from .scan import Function
 from .sizes import words
 from .sysfs import Roots, names, real, text
@@ -40,11 +41,11 @@ def reasons(roots: Roots, function: Function, ntbs: Collection[str] = (), borrow
     return found
 
 
-def now(roots: Roots, function: Function, probe: bool) -> list[str]:
+def now(roots: Roots, function: Function, probe: bool, processes: Processes | None = None) -> list[str]:
     """Why the function is in use just now, in words; nothing uses one that is bound to ntb_lend. See busy.reasons."""
     if function.hangs:
         return ["a driver or a reset of it does not end; see the kernel log"]
-    return [] if function.driver == _OWN_DRIVER else busy.reasons(roots, function.address, probe)
+    return [] if function.driver == _OWN_DRIVER else busy.reasons(roots, function.address, probe, processes)
 
 
 def is_bridge(function: Function) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,19 @@ from .sysfs import Roots, lines, link_name, names, real, text
 _NVIDIA_MAJOR = 195
 
 
-def uses(roots: Roots, address: str) -> list[str]:
+class Processes:
+    """All processes, looked at when they are first asked for; to be used at once, for as many functions as there are."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+
+    @functools.cached_property
+    def files(self) -> list[tuple[str, str, int]]:
+        """(process, path, device number or 0) of open device nodes and files of sysfs."""
+        return list(_files(self._roots))
+
+
+def uses(roots: Roots, address: str, processes: Processes) -> list[str]:
     """Who has a character device of the function, its registers or its VFIO group open, in words.
 
     Block devices are not looked at: who means to keep them opens them exclusively, and udev looks into each.
@@ -29,7 +42,7 @@ def uses(roots: Roots, address: str) -> list[str]:
     numbers = character_numbers(roots, address) | _nvidia(roots, address)
     registers = f"{real(roots.device(address))}/resource"
     found = _vfio(roots, address)
-    for process, path, number in _files(roots):
+    for process, path, number in processes.files:
         if number in numbers:
             found.append(f"{path} is open in {_called(roots, process)}")
         elif path.startswith(registers):
@@ -66,15 +79,14 @@ def _called(roots: Roots, process: str) -> str:
 
 
 def _files(roots: Roots) -> Iterator[tuple[str, str, int]]:
-    """(process, path, device number or 0) of open device nodes and files of sysfs."""
     places = (f"{roots.dev}/", f"{roots.sys}/")
     for process in _processes(roots):
-        directory = roots.proc / process / "fd"
+        directory = f"{roots.proc}/{process}/fd"
         for name in names(directory):
             with contextlib.suppress(OSError):  # closed meanwhile
-                path = os.readlink(directory / name)
+                path = os.readlink(f"{directory}/{name}")
                 if path.startswith(places):
-                    yield process, path, os.stat(directory / name).st_rdev
+                    yield process, path, os.stat(f"{directory}/{name}").st_rdev
 
 
 def _nvidia(roots: Roots, address: str) -> set[int]:

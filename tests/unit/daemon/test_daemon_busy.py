@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from device_lending.pci import busy
+from device_lending.pci import busy, opened
 
 NVME, GPU, CARD = "0000:03:00.0", "0000:05:00.0", "0000:06:00.0"
 
@@ -123,6 +123,22 @@ def test_registers_that_a_process_has_open(drive):
     resource.write_text("")
     process(drive, 71, "dpdk", resource)
     assert busy.reasons(drive.roots, NVME) == ["its registers are open in process 71 (dpdk)"]
+
+
+def test_many_functions_are_judged_by_one_look_at_the_processes(drive, monkeypatch):
+    other = "0000:04:00.0"
+    drive.add_nvme(other, "T", disk="nvme1n1", number="259:1")
+    files = [drive.function(address) / "resource0" for address in (NVME, other)]
+    for file in files:
+        file.write_text("")
+    process(drive, 12, "tool", *files)
+    listed = []
+    names = opened.names
+    monkeypatch.setattr(opened, "names", lambda path: listed.append(str(path)) or names(path))
+    processes = opened.Processes(drive.roots)
+    for address in (NVME, other):
+        assert busy.reasons(drive.roots, address, True, processes) == ["its registers are open in process 12 (tool)"]
+    assert listed.count(f"{drive.roots.proc}/12/fd") == 1
 
 
 def test_a_virtual_machine_has_the_group(tree, monkeypatch):
