@@ -34,3 +34,21 @@ notes:
   - Talks HTTP and JSON to the daemon of this host over its UNIX socket, so it needs to run as root
     or as a member of the group C(device-lending). Nothing is sent over a network.
 """
+
+    # Modules that are given a list of leases.
+    LEASES = r"""
+options:
+  keep:
+    description:
+      - Names of leases that are left as they are, whatever is declared of them, also where they are not there.
+    type: list
+    elements: str
+    default: []
+  tolerant:
+    description:
+      - Whether one lease that the daemon refuses keeps the others from being done. With V(true) it is left as it is, and told in
+        RV(refused), and the module does not fail.
+      - What is about no one lease, such as a daemon that does not answer, fails all the same.
+    type: bool
+    default: false
+"""

@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - pcie.device_lending._attributes
   - pcie.device_lending._daemon_api
+  - pcie.device_lending._daemon_api.leases
 options:
   attachments:
     description:
@@ -90,19 +91,6 @@ options:
       - With V(0) it does not wait.
     type: int
     default: 60
-  keep:
-    description:
-      - Names of leases that are left as they are, whatever O(attachments) says of them, also where they are not there.
-    type: list
-    elements: str
-    default: []
-  tolerant:
-    description:
-      - Whether one lease that the daemon refuses keeps the others from being done. With V(true) it is left as it is, and told in
-        RV(refused), and the module does not fail.
-      - What is about no one lease, such as a daemon that does not answer, fails all the same.
-    type: bool
-    default: false
   unawaited:
     description:
       - Names of attachments that are wanted like all others, but not waited for, since it is known that their devices will not

@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - pcie.device_lending._attributes
   - pcie.device_lending._daemon_api.plain
+  - pcie.device_lending._daemon_api.leases
 attributes:
   check_mode:
     details:
@@ -94,19 +95,6 @@ options:
     description:
       - Whether a device may be taken back, and reset, while its borrower still uses it. Data in flight is lost.
       - Without it, the module fails and changes nothing where a grant that would go or change has a live lease.
-    type: bool
-    default: false
-  keep:
-    description:
-      - Names of leases that are left as they are, whatever O(grants) says of them, also where they are not there.
-    type: list
-    elements: str
-    default: []
-  tolerant:
-    description:
-      - Whether one lease that the daemon refuses keeps the others from being done. With V(true) it is left as it is, and told in
-        RV(refused), and the module does not fail.
-      - What is about no one lease, such as a daemon that does not answer, fails all the same.
     type: bool
     default: false
   socket:

@@ -35,6 +35,6 @@ def together():
                 yield path.name, play["name"], play.get("strategy")
 
 
-@pytest.mark.parametrize(("playbook", "play", "strategy"), together())
+@pytest.mark.parametrize(("playbook", "play", "strategy"), list(together()))
 def test_plays_in_which_hosts_wait_for_each_other_are_linear(playbook, play, strategy):
     assert strategy == "linear"
