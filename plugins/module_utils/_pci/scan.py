@@ -115,7 +115,6 @@ class _Fixed:
     vendor: str
     device: str
     class_code: str
-    boot_vga: bool
     physical_function: str | None
     virtual_index: int | None
 
@@ -184,7 +183,7 @@ class Scanner:
             driver=link_name(f"{home}/driver"),
             override=None if override in ("", "(null)") else override,
             bars=bars_of(text(f"{home}/resource")),
-            boot_vga=fixed.boot_vga,
+            boot_vga=text(f"{home}/boot_vga") == "1",
             physical_function=fixed.physical_function,
             virtual_index=fixed.virtual_index,
             slot=slot,
@@ -205,7 +204,6 @@ class Scanner:
                 vendor=vendor.removeprefix("0x"),
                 device=text(f"{home}/device").removeprefix("0x"),
                 class_code=text(f"{home}/class").removeprefix("0x").zfill(6),
-                boot_vga=text(f"{home}/boot_vga") == "1",
                 physical_function=physical,
                 virtual_index=self._virtual_index(physical, address) if physical else None,
             )
