@@ -79,6 +79,14 @@ def outside(host: str, hosts: t.Iterable[str]) -> PlanError:
     )
 
 
+def stranger(where: str, host: str, hosts: t.Iterable[str]) -> str:
+    """Say that ``host``, which is named at ``where``, is none of the fabric's, and what to do."""
+    return (
+        f"{where} '{host}' is not one of the fabric's hosts ({_listing(hosts)}){_near(host, hosts)}. "
+        "Use the host's inventory name, and make sure it is in the group."
+    )
+
+
 def plan_for_host(leases: t.Any, host: str, hosts: t.Any) -> Plan:
     """Return ``{"grants": [...], "borrows": [...]}`` of ``host`` alone, both sorted by name."""
     return Plans(leases, hosts).of(host)
@@ -160,10 +168,7 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         if not isinstance(peer, str):
             raise PlanError(f"{where}: {role} is {kind(peer)}; it must be the inventory name of a host.")
         if peer not in known:
-            raise PlanError(
-                f"{where}: {role} '{peer}' is not one of the fabric's hosts ({_listing(known)})"
-                f"{_near(peer, known)}. Use the host's inventory name, and make sure it is in the group."
-            )
+            raise PlanError(stranger(f"{where}: {role}", peer, known))
     if item["owner"] == item["borrower"]:
         raise PlanError(
             f"{where}: owner and borrower are both '{item['owner']}'. "

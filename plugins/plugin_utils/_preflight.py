@@ -16,6 +16,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._pci import se
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import LEAST_WINDOW
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sizes import words as size_words
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._links import peer_fault
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_host import (
     check_build,
     check_kernel,
@@ -142,14 +143,9 @@ def check_links(findings, probe, plan, hosts, links):
                 "which is no NTB function" if there else "which is not there",
                 ", ".join(sorted(ntbs)) or "none",
             )
-        if link.get("peer") not in hosts:
-            findings.error(
-                "device_lending_links names the peer %s, which is not a host of the group. Hosts: %s.",
-                link.get("peer"),
-                ", ".join(sorted(hosts)),
-            )
-        elif link.get("peer") == findings.host:
-            findings.error("device_lending_links names the host itself as the peer of %s.", link.get("ntb"))
+        fault = peer_fault(link, findings.host, hosts)
+        if fault:
+            findings.error("%s", fault)
     if not links:
         return
     peers = {link.get("peer") for link in links}
