@@ -59,7 +59,7 @@ seealso:
 
 EXAMPLES = r"""
 ---
-# fabric.device_lending.yml: ansible -i hosts.yml -i fabric.device_lending.yml borrowers -m ansible.builtin.ping
+# fabric.device_lending.yml: ansible -i inventory.yml -i fabric.device_lending.yml borrowers -m ansible.builtin.ping
 plugin: pcie.device_lending.fabric
 ---
 # Hosts in a group of another name, groups such as lending_owners, and nothing left out.
