@@ -76,9 +76,10 @@ def mounts(roots: Roots, devices: Iterable[BlockDevice], process: str = "self") 
         if len(fields) < 5:
             continue
         device = by_number.get(fields[2])
-        if device is None and fields[2].startswith("0:") and len(source) > 1 and source[1].startswith("/"):
-            # btrfs and others mount under an anonymous number; the source tells the device.
-            device = by_name.get(os.path.basename(real(unescape(source[1]))))
+        if device is None and fields[2].startswith("0:") and len(source) > 1:
+            # btrfs and others mount under an anonymous number; the source tells the device. Most are no path to be followed.
+            path = unescape(source[1])
+            device = by_name.get(os.path.basename(real(path) if "/" in path else path))
         if device is not None:
             found.append((unescape(fields[4]), device))
     return found

@@ -108,17 +108,6 @@ def serial_in_config(read: Callable[[int, int], bytes]) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Fixed:
-    """What of a function never changes while it is there; see Function."""
-
-    vendor: str
-    device: str
-    class_code: str
-    physical_function: str | None
-    virtual_index: int | None
-
-
 # A function as long as it is there: one that is plugged in later at the same address has another inode in sysfs.
 _Presence = tuple[str, int]
 
@@ -130,7 +119,7 @@ class Scanner:
         self._roots = roots
         self._guard = guard
         self._serials: dict[_Presence, str | None] = {}
-        self._fixed: dict[_Presence, _Fixed] = {}
+        self._identities: dict[_Presence, Function] = {}
         self._patient = Patient(self._guarded, guard=guard)
 
     def scan(self, known_serials: Mapping[str, str | None] | None = None) -> list[Function]:
@@ -170,44 +159,39 @@ class Scanner:
         self, address: str, slot: str | None, controllers: Iterable[str], guarded: tuple[str, str | None] | None
     ) -> Function | None:
         home = str(self._roots.device(address))
-        fixed = self._fixed_of(address, home)
-        if fixed is None:
+        identity = self._identity(address, home)
+        if identity is None:
             return None  # removed while scanning
         override, serial = guarded or ("", None)
-        return Function(
-            address=address,
-            vendor=fixed.vendor,
-            device=fixed.device,
-            class_code=fixed.class_code,
+        # These links are made after a function has appeared.
+        physical = link_name(f"{home}/physfn")
+        return replace(
+            identity,
             serial=self._nvme_serial(controllers) or serial,
             driver=link_name(f"{home}/driver"),
             override=None if override in ("", "(null)") else override,
             bars=bars_of(text(f"{home}/resource")),
             boot_vga=text(f"{home}/boot_vga") == "1",
-            physical_function=fixed.physical_function,
-            virtual_index=fixed.virtual_index,
+            physical_function=physical,
+            virtual_index=self._virtual_index(physical, address) if physical else None,
             slot=slot,
             hangs=guarded is None,
             number=serial,
         )
 
-    def _fixed_of(self, address: str, home: str) -> _Fixed | None:
+    def _identity(self, address: str, home: str) -> Function | None:
+        """The function with nothing but what identifies it, which never changes; None where there is none."""
         key = _presence(address, home)
         if key is None:
             return None
-        if key not in self._fixed:
-            vendor = text(f"{home}/vendor")
+        if key not in self._identities:
+            vendor, device, class_code = (
+                text(f"{home}/{name}").removeprefix("0x") for name in ("vendor", "device", "class")
+            )
             if not vendor:
                 return None
-            physical = link_name(f"{home}/physfn")
-            self._fixed[key] = _Fixed(
-                vendor=vendor.removeprefix("0x"),
-                device=text(f"{home}/device").removeprefix("0x"),
-                class_code=text(f"{home}/class").removeprefix("0x").zfill(6),
-                physical_function=physical,
-                virtual_index=self._virtual_index(physical, address) if physical else None,
-            )
-        return self._fixed[key]
+            self._identities[key] = Function(address, vendor, device, class_code.zfill(6))
+        return self._identities[key]
 
     def _virtual_index(self, physical: str, address: str) -> int | None:
         home = str(self._roots.device(physical))

@@ -216,6 +216,17 @@ def with_virtual_functions(tree, count=2):
     return Scanner(tree.roots).scan()
 
 
+def test_a_function_may_be_seen_before_the_links_that_make_it_a_virtual_one(tree):
+    physical = tree.add_function("0000:03:00.0", vendor="8086", device="10c9", class_code="020000", driver="igb")
+    virtual = tree.add_function("0000:03:10.2", vendor="8086", device="10ca", class_code="020000")
+    scanner = Scanner(tree.roots)
+    assert [found.virtual_index for found in scanner.scan()] == [None, None]
+    (physical / "virtfn1").symlink_to(virtual)
+    (virtual / "physfn").symlink_to(physical)
+    found = {function.address: function for function in scanner.scan()}["0000:03:10.2"]
+    assert (found.physical_function, found.virtual_index) == ("0000:03:00.0", 1)
+
+
 @pytest.mark.parametrize("physical", [{"address": "0000:03:00.0"}, {"vendor": "8086", "device": "10c9"}])
 def test_a_virtual_function_is_selected_by_its_number(tree, physical):
     functions = with_virtual_functions(tree)
@@ -288,9 +299,10 @@ def test_a_mounted_disk_names_the_mount_point(tree):
     assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is mounted at /mnt/with space"]
 
 
-def test_a_btrfs_mount_is_found_by_its_source(tree):
+@pytest.mark.parametrize("source", ["/dev/nvme0n1", "nvme0n1"])
+def test_a_btrfs_mount_is_found_by_its_source(tree, source):
     tree.add_nvme(NVME, "S")
-    tree.mount("0:42", "/mnt/b", "/dev/nvme0n1")
+    tree.mount("0:42", "/mnt/b", source)
     assert busy.reasons(tree.roots, NVME) == ["nvme0n1 is mounted at /mnt/b"]
 
 
