@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,25 +73,26 @@ def members(roots: Roots, group: str, address: str, behind: bool = False) -> lis
 
     What belongs to a function behind it does only if `behind`: a root port has neither a drive nor a serial number.
     """
-    base = f"{roots.sys}/{group}"
-    found = []
-    for name in names(base):
-        # Each is a link whose text has all devices that it is below: to follow it would cost a call for each of them.
-        _above, function, below = _link(f"{base}/{name}").partition(f"/{address}/")
-        if function and (behind or not _FUNCTION.search(f"/{below}")):
-            found.append(name)
-    return found
+    above = _above(roots, group)
+    return [name for name, path in above if (address in path if behind else path[-1] == address)]
 
 
 def functions_of(roots: Roots, group: str) -> dict[str, list[str]]:
     """The members of a class directory by the PCI function that each belongs to."""
-    base = f"{roots.sys}/{group}"
     found: dict[str, list[str]] = {}
-    for name in names(base):
-        above = _FUNCTION.findall(_link(f"{base}/{name}"))
-        if above:
-            found.setdefault(above[-1], []).append(name)
+    for name, path in _above(roots, group):
+        found.setdefault(path[-1], []).append(name)
     return found
+
+
+def _above(roots: Roots, group: str) -> Iterator[tuple[str, list[str]]]:
+    """The entries of a class directory that are below PCI functions, each with these, the outermost first."""
+    base = f"{roots.sys}/{group}"
+    for name in names(base):
+        # A link whose text has all devices that it is below: to follow it would cost a call for each of them.
+        path = _FUNCTION.findall(_link(f"{base}/{name}"))
+        if path:
+            yield name, path
 
 
 def _link(path: Path | str) -> str:
