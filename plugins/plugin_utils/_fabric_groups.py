@@ -20,6 +20,7 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import (
     PlanError,
     Plans,
     differences,
+    judged,
     stranger,
 )
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan_file import unset
@@ -62,12 +63,8 @@ def _seen(text: str | None, known: t.Collection[str], group: str) -> tuple[Plans
     if text is None:
         return None, unset(group)
     leases = json.loads(text)
-    try:
-        # A host that is not there is no reason to have no groups of the others.
-        plans = Plans(leases, {*known, *_mentioned(leases)})
-    except PlanError as exc:
-        return None, {"error": str(exc), "digest": text, "leases": 0}
-    return plans, {"error": None, "digest": plans.digest(), "leases": len(plans.leases)}
+    # A host that is not there is no reason to have no groups of the others.
+    return judged(leases, {*known, *_mentioned(leases)}, text)
 
 
 def _mentioned(leases: t.Any) -> set[str]:

@@ -92,6 +92,18 @@ def plan_for_host(leases: t.Any, host: str, hosts: t.Any) -> Plan:
     return Plans(leases, hosts).of(host)
 
 
+def judged(leases: t.Any, hosts: t.Any, instead: str) -> tuple[Plans | None, dict[str, t.Any]]:
+    """Return the plans of a list, None where it is wrong, and ``{"error", "digest", "leases": number}`` of it.
+
+    instead: the digest of a list that is wrong, so that hosts with another one see that theirs is another.
+    """
+    try:
+        plans = Plans(leases, hosts)
+    except PlanError as exc:
+        return None, {"error": str(exc), "digest": instead, "leases": 0}
+    return plans, {"error": None, "digest": plans.digest(), "leases": len(plans.leases)}
+
+
 def differences(plans: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
     """Say which hosts see which list, or why there is no plan for one, or nothing where all see the same.
 

@@ -19,7 +19,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import VARIABLE, PlanError, Plans, outside
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import VARIABLE, judged, outside
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 
@@ -62,16 +62,11 @@ def planned(directory: str, text: str, host: str, hosts: t.Sequence[str]) -> dic
 
 
 def _contents(text: str, hosts: t.Sequence[str], key: str) -> bytes:
-    try:
-        plans = Plans(json.loads(text), hosts)
-    except PlanError as exc:
-        # Hosts with another list shall see that theirs is another one, whatever is wrong with this one.
-        head: dict[str, t.Any] = {"error": str(exc), "digest": key, "leases": 0, "hosts": {}}
-        return json.dumps(head).encode() + b"\n"
-    head = {"error": None, "digest": plans.digest(), "leases": len(plans.leases), "hosts": {}}
+    plans, head = judged(json.loads(text), hosts, key)
+    head["hosts"] = {}
     parts = []
     offset = 0
-    for host, plan in plans.by_host.items():
+    for host, plan in plans.by_host.items() if plans else ():
         parts.append(json.dumps(plan).encode())
         head["hosts"][host] = [offset, len(parts[-1])]
         offset += len(parts[-1])

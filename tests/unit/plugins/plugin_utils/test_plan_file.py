@@ -12,7 +12,7 @@ import multiprocessing
 import pytest
 
 from ansible_collections.pcie.device_lending.plugins.plugin_utils import _plan_file
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import Plans
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import Plans, judged
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan_file import as_text, planned
 
 HOSTS = ["node-a", "node-b", "node-ü"]
@@ -29,9 +29,9 @@ def made_fixture(monkeypatch):
 
     def plans(*arguments):
         times.append(arguments)
-        return Plans(*arguments)
+        return judged(*arguments)
 
-    monkeypatch.setattr(_plan_file, "Plans", plans)
+    monkeypatch.setattr(_plan_file, "judged", plans)
     return times
 
 
@@ -72,9 +72,9 @@ def _ask(directory, barrier, another, answers):
         another.release()
         for _number in range(2):
             another.acquire(timeout=1)
-        return Plans(*arguments)
+        return judged(*arguments)
 
-    _plan_file.Plans = plans
+    _plan_file.judged = plans
     barrier.wait()
     found = planned(directory, as_text(LEASES), "node-a", HOSTS)
     answers.put((found["error"], len(found["grants"]), len(made)))
