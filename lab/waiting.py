@@ -14,6 +14,7 @@ from .topology import BUILDER
 
 BOOT_TIMEOUT = 900.0
 REMINDER = 20.0
+PANIC = b"Kernel panic - not syncing"
 
 
 def why(directory: Path, name: str) -> str:
@@ -34,11 +35,25 @@ def check_alive(directory: Path, processes: dict[str, dict[str, int]]) -> None:
             raise LabError(f"{name} has died; {why(directory, name)}")
 
 
+def _panicked(console: Path, begin: int) -> bool:
+    """Whether a kernel has given up since its console had this many octets."""
+    if not console.exists():
+        return False
+    with console.open("rb") as file:
+        file.seek(begin)
+        return PANIC in file.read()
+
+
 def wait_for_ssh(
     directory: Path, ports: dict[str, int], processes: dict[str, dict[str, int]], progress: Callable[[str], None]
 ) -> None:
-    """Wait until the hosts at these ports answer. Raises LabError if one does not, or if a process dies meanwhile."""
+    """Wait until the hosts at these ports answer.
+
+    Raises LabError if one does not or its kernel gives up, or if a process dies meanwhile.
+    """
     waiting = dict(ports)
+    consoles = {name: directory / name / "console.log" for name in waiting}
+    said = {name: log.stat().st_size if log.exists() else 0 for name, log in consoles.items()}
     progress(f"waiting for ssh on {', '.join(waiting)}")
     begin = reminded = time.monotonic()
     while waiting:
@@ -47,6 +62,8 @@ def wait_for_ssh(
             if access.answers(directory, name, port):
                 del waiting[name]
                 progress(f"{name} answers")
+            elif _panicked(consoles[name], said[name]):
+                raise LabError(f"the kernel of {name} has given up; {why(directory, name)}")
         now = time.monotonic()
         if waiting and now > begin + BOOT_TIMEOUT:
             name = next(iter(waiting))
