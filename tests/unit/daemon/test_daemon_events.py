@@ -306,8 +306,9 @@ def test_events_come_as_they_happen_and_from_now_on_or_from_a_number(fabric):
     owner, _borrower = fabric.pair()
     before = told(owner, "ownerd")
     assert before[0]["kind"] == "started"
-    new, old = Reader(owner, "ownerd"), Reader(owner, "ownerd", f"?since={before[0]['id']}")
     journal = journal_of(owner, "ownerd")
+    journal.tell(Event("lost", name="earlier"))
+    new, old = Reader(owner, "ownerd"), Reader(owner, "ownerd", f"?since={before[0]['id']}")
     until(lambda: waiting(journal.changed) == 2)
     journal.tell(Event("lost", name="x"))
     for reader in (new, old):
