@@ -14,14 +14,14 @@ from .keys import Keys
 from .topology import Topology
 
 
-def write(directory: Path, topology: Topology, ports: dict[str, int], pair: Keys) -> None:
-    """Write what ssh and Ansible need to reach the hosts at these ports of the loopback interface."""
+def write(directory: Path, topology: Topology, ports: dict[str, int], pair: Keys, kernel: str) -> None:
+    """Write what ssh and Ansible need to reach the hosts of a lab with a kernel at these ports of the loopback interface."""
     shutil.copy(pair.user, directory / "id_ed25519")
     (directory / "id_ed25519").chmod(0o600)
     for name, text in (
         ("known_hosts", inventory.known_hosts(ports, pair.host_public)),
         ("ssh_config", inventory.ssh_config(directory, ports)),
-        ("inventory.yml", inventory.inventory(topology, directory, ports)),
+        ("inventory.yml", inventory.inventory(topology, directory, ports, kernel)),
     ):
         (directory / name).write_text(text, encoding="utf-8")
 

@@ -53,5 +53,5 @@ def start(root: Path, directory: Path, port: int) -> dict[str, int]:
     for name in ("root", "upper", "work"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     command = ["unshare", "--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child"]
-    command += ["sh", "-c", "hostname builder\n" + script(root, directory, port, compiled())]
+    command += ["sh", "-c", f"hostname {directory.name}\n" + script(root, directory, port, compiled())]
     return process.spawn(command, directory / "sshd.log", directory)

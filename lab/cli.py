@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     ordering.add_argument("mode", choices=("strict", "weak"), help="what to do")
     ordering.add_argument("--link", metavar="NAME", help="which bridge; may be left out if there is only one")
     ssh = add("ssh", "run a command on a host, or open a shell")
-    ssh.add_argument("host", help="a host of the topology, or 'builder'")
+    ssh.add_argument("host", help="a host of the topology, or a build host as 'status' shows it")
     ssh.add_argument("remote", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run; a shell if left out")
     build = add("build", "make the roots and the image without starting anything")
     build.add_argument(
@@ -133,7 +133,7 @@ def _status(instance: Instance) -> dict[str, Any]:
     running = instance.processes()
     hosts = {
         name: {"running": running.get(name, False), "ssh_port": instance.data["ports"][name]}
-        for name in [*(host.name for host in wanted.hosts), "builder"]
+        for name in [*(host.name for host in wanted.hosts), *instance.builders]
     }
     links: dict[str, Any] = {}
     for link in wanted.links:
@@ -149,7 +149,7 @@ def _status(instance: Instance) -> dict[str, Any]:
         "topology": wanted.name,
         **{name: value for name, value in instance.data["options"].items() if name in ("window", "ordering", "accel")},
         "series": instance.data["options"]["kernel"],
-        "kernel": instance.data["kernel"],
+        "kernels": instance.data["kernels"],
         "state": str(instance.path),
         "hosts": hosts,
         "links": links,
@@ -160,8 +160,9 @@ def _print_status(status: dict[str, Any]) -> None:
     if not status["hosts"]:
         print("The lab is not up.")
         return
+    releases = ", ".join(sorted(set(status["kernels"].values())))
     print(
-        f"{status['topology']}: {'up' if status['up'] else 'NOT UP'}, Linux {status['kernel']}, "
+        f"{status['topology']}: {'up' if status['up'] else 'NOT UP'}, Linux {releases}, "
         f"window {status['window']}, ordering {status['ordering']}"
     )
     for name, host in status["hosts"].items():

@@ -25,7 +25,7 @@ from .ntb import control
 from .ntb.families import FAMILIES
 from .parts import Parts, prepare
 from .progress import Progress
-from .topology import BUILDER, Host, Link, Topology
+from .topology import Host, Link, Topology
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PLUG_TIMEOUT = 60.0  # seconds until a guest has found what was plugged in
@@ -81,6 +81,15 @@ class Instance:
             raise LabError("the lab is not up: start it with 'python3 -m lab up'")
         return topology.parse(self.data["topology"], self.data["topology_file"])
 
+    @property
+    def builders(self) -> list[str]:
+        """The build hosts of the topology that is up."""
+        return list(self.topology.builders(self.data["options"]["kernel"]))
+
+    def series(self, host: str) -> str:
+        """The series of a host's kernel."""
+        return self.topology.host(host).series(self.data["options"]["kernel"])
+
     def processes(self) -> dict[str, bool]:
         """Every process of the lab by what it is, and whether it runs."""
         return {name: process.alive(identity) for name, identity in self.data.get("processes", {}).items()}
@@ -105,15 +114,16 @@ class Instance:
         self.down()
         _require_memory(sum(host.memory for host in wanted.hosts))
         begun = time.time()
-        parts = prepare(progress, options["kernel"])
-        names = [host.name for host in wanted.hosts]
-        numbers = dict(zip([*names, BUILDER, "lan"], ports.free(len(names) + 2), strict=True))
+        builders = wanted.builders(options["kernel"])
+        parts = {series: prepare(progress, series) for series in dict.fromkeys(builders.values())}
+        names = [*(host.name for host in wanted.hosts), *builders, "lan"]
+        numbers = dict(zip(names, ports.free(len(names)), strict=True))
         self.data = {
             "topology": raw,
             "topology_file": str(path),
             "options": options,
             "ports": numbers,
-            "kernel": parts.image.release,
+            "kernels": {host.name: parts[host.series(options["kernel"])].image.release for host in wanted.hosts},
             "processes": {},
             "begun": begun,
             "up": False,
@@ -129,43 +139,48 @@ class Instance:
         self._save()
         return True
 
-    def _start(self, wanted: Topology, parts: Parts, progress: Progress) -> list[Host]:
-        """Start all; returns the hosts that go on from a saved state, and do not know yet who they are."""
+    def _start(self, wanted: Topology, parts: dict[str, Parts], progress: Progress) -> list[Host]:
+        """Start all, of parts for each kernel; returns the hosts that go on from a saved state, and do not know yet who
+        they are."""
         self._save()
-        numbers = self.data["ports"]
+        numbers, chosen = self.data["ports"], self.data["options"]["kernel"]
         states = self._saved_states(wanted, parts, progress)
-        access.write(self.path, wanted, {name: numbers[name] for name in numbers if name != "lan"}, parts.keys)
-        progress("starting the build host")
-        self._run(BUILDER, builder.start(parts.builder, self.path / BUILDER, numbers[BUILDER]))
+        reached = {name: numbers[name] for name in numbers if name != "lan"}
+        access.write(self.path, wanted, reached, next(iter(parts.values())).keys, chosen)
+        for name, series in wanted.builders(chosen).items():
+            progress(f"starting the build host {name}")
+            self._run(name, builder.start(parts[series].builder, self.path / name, numbers[name]))
         (self.path / "links").mkdir(exist_ok=True)
         for link in wanted.links:
             progress(f"starting the bridge {link.name} ({link.primary} - {link.secondary})")
             self._start_link(wanted, link)
-        product = saved.installed(parts, progress).disk if self.data["options"]["installed"] else parts.image.disk
         for host in wanted.hosts:
+            its = parts[host.series(chosen)]
             state = states.get(host.name)
-            self._make_disks(host, parts, state.disk if state else product)
             if state:
                 progress(f"letting {host.name} go on from a saved state")
-                self._resume_host(wanted, host, parts, state)
+                self._make_disks(host, its, state.disk)
+                self._resume_host(wanted, host, its, state)
             else:
+                product = saved.installed(its, progress).disk if self.data["options"]["installed"] else its.image.disk
                 progress(f"starting {host.name}")
-                self._start_host(wanted, host, parts)
+                self._make_disks(host, its, product)
+                self._start_host(wanted, host, its)
         resumed = [host for host in wanted.hosts if host.name in states]
         if resumed:
             progress(f"plugging in what {', '.join(host.name for host in resumed)} shall have")
             self._plug(wanted, resumed)
         return resumed
 
-    def _saved_states(self, wanted: Topology, parts: Parts, progress: Progress) -> dict[str, saved.Saved]:
+    def _saved_states(self, wanted: Topology, parts: dict[str, Parts], progress: Progress) -> dict[str, saved.Saved]:
         """The states that hosts go on from, made first where they are not in the cache; the other hosts have to boot."""
         options = self.data["options"]
         if options["cold"] or options["accel"] != "tcg" or options["kernel_image"]:
             return {}
-        shapes = {host.name: qemu.pluggable_shape(wanted, host) for host in wanted.hosts}
+        shapes = [(host, qemu.pluggable_shape(wanted, host)) for host in wanted.hosts]
         return {
-            name: saved.ensure(parts, shape, bool(options["installed"]), progress)
-            for name, shape in shapes.items()
+            host.name: saved.ensure(parts[host.series(options["kernel"])], shape, bool(options["installed"]), progress)
+            for host, shape in shapes
             if shape is not None
         }
 
@@ -239,7 +254,7 @@ class Instance:
             time.sleep(0.05)
 
     def _wait(self, wanted: Topology, resumed: list[Host], progress: Progress) -> None:
-        self._wait_for_ssh([BUILDER, *(host.name for host in wanted.hosts)], progress)
+        self._wait_for_ssh([*self.builders, *(host.name for host in wanted.hosts)], progress)
         _each(resumed, lambda host: identity.tell(self.path, wanted, host))
         _each(wanted.hosts, lambda host: self._check_host(wanted, host))
 
@@ -265,15 +280,15 @@ class Instance:
                 raise LabError(f"{host.name} should have its bridges at {expected}, and has {found}")
             time.sleep(0.5)
         if self.data["options"]["kernel_image"]:
-            self.data["kernel"] = release
-        elif release != self.data["kernel"]:
-            raise LabError(f"{host.name} runs kernel {release} but was made with {self.data['kernel']}")
+            self.data["kernels"][host.name] = release
+        elif release != self.data["kernels"][host.name]:
+            raise LabError(f"{host.name} runs kernel {release} but was made with {self.data['kernels'][host.name]}")
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
     def ssh(self, host: str, command: list[str], capture: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command on a host (none: a shell), by ssh."""
-        if host != BUILDER:
+        if host not in self.builders:
             self.topology.host(host)
         return access.ssh(self.path, host, command, capture)
 
@@ -296,7 +311,7 @@ class Instance:
                     f"{name} cannot come back while its peers map the memory it had: use 'host reset' instead of "
                     "'host kill', or a lab with --window message"
                 )
-            self._start_host(self.topology, host, prepare(progress, self.data["options"]["kernel"]))
+            self._start_host(self.topology, host, prepare(progress, self.series(host.name)))
             self._wait_for_ssh([name], progress)
             return
         if not running:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from .topology import BUILDER, Topology
+from .topology import Topology
 
 # Emulated hosts stand still for seconds when the machine below them is busy, which is no reason to lose a peer.
 PATIENCE = {
@@ -73,8 +73,8 @@ def ssh_config(state: Path, ports: dict[str, int]) -> str:
     return "\n".join(blocks)
 
 
-def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
-    """The Ansible inventory: the hosts in the group ntb_fabric, the build host outside it."""
+def inventory(topology: Topology, state: Path, ports: dict[str, int], kernel: str) -> str:
+    """The Ansible inventory of a lab with a kernel: the hosts in the group ntb_fabric, the build hosts outside it."""
 
     def connection(name: str) -> dict[str, Any]:
         return {"ansible_host": "127.0.0.1", "ansible_port": ports[name]}
@@ -85,7 +85,11 @@ def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
             {"ntb": topology.ntb_address(host.name, link), "peer": link.peer(host.name)}
             for link in topology.links_of(host.name)
         ]
-        own = {"ansible_python_interpreter": PYTHON, "device_lending_links": links}
+        own = {
+            "ansible_python_interpreter": PYTHON,
+            "device_lending_build_host": host.builder(kernel),
+            "device_lending_links": links,
+        }
         hosts[host.name] = {**connection(host.name), **own, **host.variables}
     data = {
         "all": {
@@ -95,12 +99,11 @@ def inventory(topology: Topology, state: Path, ports: dict[str, int]) -> str:
                 "ansible_ssh_common_args": ssh_options(state),
                 "ansible_python_interpreter": "/usr/bin/python3",
             },
-            "hosts": {BUILDER: connection(BUILDER)},
+            "hosts": {name: connection(name) for name in topology.builders(kernel)},
             "children": {
                 "ntb_fabric": {
                     "hosts": hosts,
                     "vars": {
-                        "device_lending_build_host": BUILDER,
                         "device_lending_leases": list(topology.leases),
                         **PATIENCE,
                     },

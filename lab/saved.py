@@ -141,7 +141,7 @@ def _seed(parts: Parts, shape: Shape, directory: Path, disk: Path, state: Path |
     (directory / SEED).mkdir()
     numbers = dict(zip((SEED, BUILDER, "lan"), ports.free(3), strict=True))
     lone = _topology(shape)
-    access.write(directory, lone, {name: numbers[name] for name in (SEED, BUILDER)}, parts.keys)
+    access.write(directory, lone, {name: numbers[name] for name in (SEED, BUILDER)}, parts.keys, kernel="")
     machine.make_disk(parts.qemu, directory / SEED / "disk.qcow2", disk)
     args = _arguments(shape, parts.image, numbers[SEED], numbers["lan"])
     if state is None:

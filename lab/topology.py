@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from . import devices
+from . import devices, kernels
 from .checker import Checker
 from .errors import LabError
 from .ntb.families import DEFAULT, FAMILIES
@@ -36,7 +36,10 @@ class Nvme:
 
 @dataclass(frozen=True)
 class Host:
-    """One machine; memory in MiB; what its inventory says of it beside the lab's own."""
+    """One machine; memory in MiB; what its inventory says of it beside the lab's own.
+
+    `kernel`: the series of its kernel, if that is not the lab's.
+    """
 
     name: str
     index: int
@@ -46,6 +49,15 @@ class Host:
     devices: tuple[devices.Slot, ...] = ()
     iommu: str = "none"
     variables: dict[str, Any] = field(default_factory=dict)
+    kernel: str = ""
+
+    def series(self, chosen: str) -> str:
+        """The series of its kernel in a lab with this one."""
+        return self.kernel or chosen
+
+    def builder(self, chosen: str) -> str:
+        """The build host for its kernel in a lab with this one."""
+        return BUILDER if self.series(chosen) == chosen else f"{BUILDER}-{self.kernel}"
 
     @property
     def address(self) -> str:
@@ -97,6 +109,10 @@ class Topology:
         named = {name for slot in slots for device in slot.functions for name in device.networks()}
         return (devices.LAN, *sorted(named - {devices.LAN}))
 
+    def builders(self, chosen: str) -> dict[str, str]:
+        """The build hosts, each with the series of the kernels that it builds for, in a lab with this one."""
+        return {host.builder(chosen): host.series(chosen) for host in self.hosts}
+
     def links_of(self, host: str) -> list[Link]:
         """The links of a host in the order in which their bridge functions appear in it."""
         return [link for link in self.links if link.side(host) is not None]
@@ -128,7 +144,7 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     check.name(name, key)
     if name == BUILDER:
         raise check.fail(key, "is the name of the build host; choose another")
-    fields = check.mapping(value, key, ("memory", "cpus", "iommu", "nvme", "devices", "variables"))
+    fields = check.mapping(value, key, ("memory", "cpus", "iommu", "kernel", "nvme", "devices", "variables"))
     drives = []
     for number, item in enumerate(check.sequence(fields.get("nvme"), f"{key}.nvme")):
         where = f"{key}.nvme[{number}]"
@@ -140,9 +156,10 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     memory = check.number(fields.get("memory", MEMORY_DEFAULT), f"{key}.memory", 512, MEMORY_MAX)
     cpus = check.number(fields.get("cpus", CPUS_DEFAULT), f"{key}.cpus", 1, 64)
     iommu = check.choice(fields.get("iommu", "none"), f"{key}.iommu", IOMMUS)
+    kernel = check.choice(fields.get("kernel", ""), f"{key}.kernel", ("", *kernels.SERIES))
     slots = devices.parse(check, fields.get("devices"), f"{key}.devices")
     variables = check.mapping(fields.get("variables"), f"{key}.variables", ())
-    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables)
+    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, kernel)
 
 
 def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Link:

@@ -21,8 +21,8 @@ def why(directory: Path, name: str) -> str:
     """Where to look, and what is there, when a host or a bridge ("link NAME") does not work."""
     if name.startswith("link "):
         logs = [directory / "links" / f"{name.removeprefix('link ')}.log"]
-    elif name == BUILDER:
-        logs = [directory / BUILDER / "sshd.log"]
+    elif name.startswith(BUILDER):
+        logs = [directory / name / "sshd.log"]
     else:
         logs = [directory / name / "qemu.log", directory / name / "console.log"]
     return "\n".join(f"{log} ends with:\n{process.tail(log)}" for log in logs if log.exists())

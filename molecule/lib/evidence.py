@@ -24,7 +24,7 @@ class Record:
 
     scenario: str
     device: str
-    kernel: str  # the series
+    kernel: str  # the series of the borrower's, where the driver runs
     release: str
     bridge: str
     owner_iommu: str
@@ -78,8 +78,8 @@ def record(lease_name: str, device: str) -> None:
     entry = Record(
         scenario=scenario,
         device=device,
-        kernel=lab.data["options"]["kernel"],
-        release=lab.data["kernel"],
+        kernel=lab.series(borrower),
+        release=lab.data["kernels"][borrower],
         bridge=bridge_kind(link_between(topology, owner, borrower, link["ntb"])),
         owner_iommu=topology.host(owner).iommu,
         borrower_iommu=topology.host(borrower).iommu,

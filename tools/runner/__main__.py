@@ -5,7 +5,7 @@
 Usage: tools/run GROUP | STEP...
 
 Groups: test, test-long, test-turn (the part of test-long that was seen longest ago), long-PART (one of its parts), lint,
-molecule-labs, molecule-kernels. The environment variable LIMITS="STEPS LABS LABS_BESIDE_SHORT" says how many steps run
+molecule-labs. The environment variable LIMITS="STEPS LABS LABS_BESIDE_SHORT" says how many steps run
 side by side, how many of them with a lab, and how many with a lab as long as there are short steps to run.
 
 A step is a script in tools/steps. Its output goes to .build/logs; the end of it is shown when the step fails. Below the

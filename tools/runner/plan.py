@@ -62,7 +62,7 @@ class Step(NamedTuple):
 
 SHORT = (
     Step("kunit"),
-    # On the other kernels the labs build the module; what their compilers warn of is seen by the long tier.
+    # For the other kernels a lab builds the module; what their compilers warn of is seen by the long tier.
     Step("kernel", environment=((kernels.VARIABLE, kernels.chosen()),)),
     Step("sanity"),
     Step("unit"),
@@ -95,16 +95,6 @@ def own_lab(name: str) -> Step:
     return _lab(f"molecule-{name}", "molecule-own", name)
 
 
-def kernel_lab(series: str) -> Step:
-    """The step of the scenario `kernels` on a kernel series."""
-    return _lab(f"molecule-kernels-{series}", "molecule-kernel", series)
-
-
-def other_kernels() -> list[str]:
-    """The kernel series that only the scenario `kernels` runs on."""
-    return [name for name in kernels.DEBIAN if name != kernels.chosen()]
-
-
 def suite(known: dict[str, str], wanted: list[str] | None = None) -> list[Step]:
     """One step for each lab of the suite on one kernel: of all scenarios of the short tier, or of those that are wanted."""
     shared = scenarios.chosen("shared", known, wanted or ())
@@ -117,25 +107,24 @@ def with_matrix(steps: list[Step]) -> list[Step]:
     return [*steps, Step("matrix", after=tuple(step.name for step in steps if step.lab))]
 
 
-def kernel_labs(known: dict[str, str], wanted: list[str]) -> list[Step]:
-    """The short suite on each of the other kernels."""
-    return [kernel_lab(series) for _name in scenarios.chosen("kernels", known, wanted) for series in other_kernels()]
+def other_kernels(known: dict[str, str], wanted: list[str]) -> list[Step]:
+    """The short suite on the other kernels."""
+    return [own_lab(name) for name in scenarios.chosen("kernels", known, wanted)]
 
 
 def test() -> list[Step]:
     """What `make test` runs: everything that a change can break."""
     known, wanted = scenarios.every(), scenarios.named()
-    others = kernel_labs(known, wanted)
-    series = [kernels.chosen(), *(other_kernels() if others else ())]
-    return [lab_build(*series), *SHORT, *with_matrix(suite(known, wanted) + others)]
+    others = scenarios.chosen("kernels", known, wanted)
+    series = dict.fromkeys([kernels.chosen(), *(its for name in others for its in scenarios.series(name))])
+    return [lab_build(*series), *SHORT, *with_matrix(suite(known, wanted) + other_kernels(known, wanted))]
 
 
 def catalogue() -> dict[str, Step]:
     """Each step that has arguments, by its name."""
     known = scenarios.every()
     steps = [shared_lab(scenarios.chosen("shared", known, scenarios.named()))]
-    steps += [own_lab(name) for name, kind in known.items() if kind == "own"]
-    steps += [kernel_lab(series) for series in other_kernels()]
+    steps += [own_lab(name) for name, kind in known.items() if kind != "shared"]
     return {step.name: step for step in steps}
 
 
@@ -145,5 +134,4 @@ def groups() -> dict[str, list[Step]]:
     return {
         "lint": [Step(name) for name in LINT],
         "molecule-labs": [step for step in suite(known, wanted) if step.name != "molecule"],
-        "molecule-kernels": kernel_labs(known, wanted),
     }

@@ -42,7 +42,7 @@ def labs(records: Sequence[Mapping[str, Any]]) -> list[str]:
     for record in records:
         cpu: Mapping[str, float] = record["cpu"]
         bridges = sum(seconds for name, seconds in cpu.items() if name.startswith("link "))
-        builder = cpu.get("builder", 0.0)
+        builder = sum(seconds for name, seconds in cpu.items() if name.startswith("builder"))
         total = sum(cpu.values())
         shares = f"{total:8.1f} {total - bridges - builder:9.1f} {bridges:8.1f} {builder:8.1f}"
         lines.append(f"{record['lab']:22} {record['up']:7.1f} {record['wall']:8.1f} {shares}")

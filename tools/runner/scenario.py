@@ -20,10 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab import kernels
 from tools.matrix import kept, revision
 
-from . import times
+from . import scenarios, times
 
 ROOT = Path(__file__).resolve().parents[2]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -151,15 +150,17 @@ def main(names: list[str]) -> int:
     os.environ["MOLECULE_GLOB"] = "molecule/*/molecule.yml"
     failed = False
     for name in names:
-        kernel = os.environ.get("OTHER_KERNEL", "") if name == "kernels" else kernels.chosen()
-        forget(f"{name}-{kernel}" if name == "kernels" else name)
-        kept.begin(ROOT / ".build" / "matrix", name, kernel, revision.commit(ROOT), revision.today())
-        record = run(name, ["molecule", "test", "--scenario-name", name], kernel)
+        series = scenarios.series(name, ROOT)
+        forget(name)
+        for kernel in series:
+            kept.begin(ROOT / ".build" / "matrix", name, kernel, revision.commit(ROOT), revision.today())
+        record = run(name, ["molecule", "test", "--scenario-name", name], " ".join(series))
         if path := os.environ.get(times.SCENARIOS):
             with open(path, "a", encoding="utf-8") as handle:
                 handle.write(json.dumps(record) + "\n")
         if record["ok"]:
-            kept.end(ROOT / ".build" / "matrix", name, kernel)
+            for kernel in series:
+                kept.end(ROOT / ".build" / "matrix", name, kernel)
         failed = failed or not record["ok"]
     return int(failed)
 

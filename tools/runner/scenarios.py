@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which Molecule scenarios there are, which lab each runs on, and in which order.
+"""Which Molecule scenarios there are, which lab and which kernels each runs on, and in which order.
 
 Usage: python -m tools.runner.scenarios KIND
 
-Prints those of a kind: `shared` use one lab, `own` have one each, `kernels` has one for each kernel series.
+Prints those of a kind: `shared` use one lab, `own` have one each, and so has `kernels`, whose hosts run other kernels than
+the one that is asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+import yaml
+
+from lab import kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("shared", "own", "kernels")
@@ -32,9 +37,20 @@ def every(root: Path = ROOT) -> dict[str, str]:
     return {name: _kind(root, name) for name in names}
 
 
+def series(name: str, root: Path = ROOT) -> list[str]:
+    """The kernel series that a scenario runs on: those that its lab asks for, or else the one that everything does."""
+    return _asked_for(root, name) or [kernels.chosen()]
+
+
+def _asked_for(root: Path, name: str) -> list[str]:
+    lab = root / "molecule" / name / "lab.yml"
+    hosts = yaml.safe_load(lab.read_text(encoding="utf-8"))["hosts"] if lab.exists() else {}
+    return sorted({host["kernel"] for host in hosts.values() if "kernel" in host})
+
+
 def _kind(root: Path, name: str) -> str:
     create = root / "molecule" / name / "create.yml"
-    if name == "kernels":
+    if _asked_for(root, name):
         return "kernels"
     own = create.exists() and "own_lab.yml" in create.read_text(encoding="utf-8")
     return "own" if own else "shared"

@@ -43,6 +43,7 @@ def test_defaults():
         ({"colour": 1}, "colour"),
         ({"hosts": {}}, "hosts"),
         ({"hosts": {"A b": None}}, "hosts.A b"),
+        ({"hosts": {"a": {"kernel": "5.10"}}}, "hosts.a.kernel"),
         ({"hosts": {"builder": None}}, "hosts.builder"),
         ({"hosts": {"a": {"memory": 16384}, "b": None}}, "hosts.a.memory"),
         ({"hosts": {"a": {"ram": 1}, "b": None}}, "hosts.a.ram"),
@@ -151,10 +152,10 @@ def test_versions_of_qemu():
 def test_inventory():
     two = topology.load(LAB / "two-hosts.yml")
     ports = {"node-a": 1, "node-b": 2, "builder": 3}
-    data = yaml.safe_load(inventory.inventory(two, Path("/s"), ports))["all"]
+    data = yaml.safe_load(inventory.inventory(two, Path("/s"), ports, "6.12"))["all"]
     group = data["children"]["ntb_fabric"]
     assert group["hosts"]["node-b"]["device_lending_links"] == [{"ntb": "0000:01:00.0", "peer": "node-a"}]
-    assert group["vars"]["device_lending_build_host"] == "builder"
+    assert {host["device_lending_build_host"] for host in group["hosts"].values()} == {"builder"}
     assert group["vars"]["device_lending_kmod_parameters"]["heartbeat_timeout_ms"] > 5000
     assert group["vars"]["device_lending_leases"][0]["borrower"] == "node-b"
     assert data["hosts"]["builder"]["ansible_port"] == 3
@@ -163,11 +164,23 @@ def test_inventory():
     assert "Host node-a\n" in inventory.ssh_config(Path("/s"), ports)
 
 
+def test_each_kernel_of_a_lab_has_a_build_host():
+    hosts = {"a": {"kernel": "6.1"}, "b": None, "c": {"kernel": "7.2"}}
+    three = topology.parse({"hosts": hosts}, "three.yml")
+    assert [host.series("7.2") for host in three.hosts] == ["6.1", "7.2", "7.2"]
+    assert three.builders("7.2") == {"builder-6.1": "6.1", "builder": "7.2"}
+    ports = {"a": 1, "b": 2, "c": 3, "builder": 4, "builder-6.1": 5}
+    data = yaml.safe_load(inventory.inventory(three, Path("/s"), ports, "7.2"))["all"]
+    found = {name: host["device_lending_build_host"] for name, host in data["children"]["ntb_fabric"]["hosts"].items()}
+    assert found == {"a": "builder-6.1", "b": "builder", "c": "builder"}
+    assert {name: host["ansible_port"] for name, host in data["hosts"].items()} == {"builder": 4, "builder-6.1": 5}
+
+
 def test_variables_of_a_host_are_in_the_inventory():
     functions = [{"device": {"address": "0000:02:00.0"}, "count": 2}]
     hosts = {"a": {"variables": {"device_lending_virtual_functions": functions}}, "b": None}
     two = topology.parse({"hosts": hosts, "links": [{"between": ["a", "b"]}]}, "two.yml")
-    data = yaml.safe_load(inventory.inventory(two, Path("/s"), {"a": 1, "b": 2, "builder": 3}))["all"]
+    data = yaml.safe_load(inventory.inventory(two, Path("/s"), {"a": 1, "b": 2, "builder": 3}, "6.12"))["all"]
     group = data["children"]["ntb_fabric"]["hosts"]
     assert group["a"]["device_lending_virtual_functions"] == functions
     assert "device_lending_virtual_functions" not in group["b"]
@@ -175,7 +188,7 @@ def test_variables_of_a_host_are_in_the_inventory():
 
 def test_a_host_has_an_interpreter_that_the_build_host_has_not_whatever_group_it_is_in():
     two = topology.parse({"hosts": {"a": None, "b": None}, "links": [{"between": ["a", "b"]}]}, "two.yml")
-    data = yaml.safe_load(inventory.inventory(two, Path("/s"), {"a": 1, "b": 2, "builder": 3}))["all"]
+    data = yaml.safe_load(inventory.inventory(two, Path("/s"), {"a": 1, "b": 2, "builder": 3}, "6.12"))["all"]
     group = data["children"]["ntb_fabric"]
     assert {host["ansible_python_interpreter"] for host in group["hosts"].values()} == {inventory.PYTHON}
     assert "ansible_python_interpreter" not in {**group["vars"], **data["hosts"]["builder"]}

@@ -69,6 +69,7 @@ def test_a_file_must_be_named(hosts):
     assert "device_lending_adopt_file does not say to which file" in ended.printed
 
 
+@pytest.mark.long
 def test_a_file_is_replaced_only_with_consent(hosts, tmp_path):
     hosts.lend([AB])
     file = tmp_path / "leases.yml"

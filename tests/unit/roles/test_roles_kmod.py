@@ -186,8 +186,8 @@ def cleared(printed):
     ("arguments", "times"),
     [
         ((), 1),
-        (("--limit", "fabric"), 0),
-        (("-e", "device_lending_build_host=node-b"), 0),
+        pytest.param(("--limit", "fabric"), 0, marks=pytest.mark.long),
+        pytest.param(("-e", "device_lending_build_host=node-b"), 0, marks=pytest.mark.long),
     ],
 )
 def test_the_build_host_is_cleared_once_and_only_when_nobody_needs_it(play, tmp_path, staging, arguments, times):

@@ -63,6 +63,7 @@ def test_what_is_healthy_converges_and_the_rest_heals_when_it_is_back(hosts):
     assert max(counts["ok"] for counts in again.recap.values()) <= TASKS, again.recap
 
 
+@pytest.mark.long
 def test_a_lease_without_its_device_is_not_made_and_all_others_are(hosts):
     hosts.drives("node-c", present=False)
     foreseen = hosts.run("site.yml", *QUICK, "--check", device_lending_leases=LEASES)
@@ -78,6 +79,7 @@ def test_a_lease_without_its_device_is_not_made_and_all_others_are(hosts):
     assert [hosts.state(*where) for where in (("node-b", "ab"), ("node-a", "ba"))] == ["attached"] * 2
 
 
+@pytest.mark.long
 def test_a_lease_that_goes_on_as_it_is_fails_nothing(hosts):
     hosts.lend(LEASES)
     hosts.drives("node-c", present=False)
@@ -198,6 +200,7 @@ def test_others_give_back_what_they_have_when_one_host_does_not_answer(hosts):
     assert {name: hosts.granted(name) for name in NAMES[:3]} == {"node-a": [], "node-b": [], "node-c": ["cd"]}
 
 
+@pytest.mark.long
 def test_what_a_person_has_recalled_stays_on_hold_until_the_list_says_that_it_is_present(hosts):
     hosts.lend(LEASES)
     hosts.hosts["node-c"].recall("cd")

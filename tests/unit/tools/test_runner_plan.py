@@ -23,7 +23,7 @@ SCENARIOS = {file.parent.name for file in (ROOT / "molecule").glob("*/molecule.y
 @pytest.fixture(autouse=True)
 def environment_fixture(monkeypatch):
     """Neither a kernel nor scenarios are chosen by who runs the tests."""
-    for name in ("KERNEL", "SCENARIOS", "OTHER_KERNEL"):
+    for name in ("KERNEL", "SCENARIOS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -38,8 +38,6 @@ def words(steps):
         script, *arguments = step.words or (step.name,)
         if script in ("molecule", "molecule-own"):
             found += arguments
-        elif script == "molecule-kernel":
-            found.append("kernels")
     return found
 
 
@@ -60,9 +58,8 @@ def test_each_scenario_is_in_one_tier():
     # Its tests that are marked as long run there.
     assert set(short) & set(long) == {"devices"}
     # And what runs on the debug kernel, runs elsewhere as well, but for what only that can do.
-    again = {"devices", "kernels", "hostile", "failures"}
+    again = {"devices", "hostile", "failures"}
     assert {name for name, times in (short + long).items() if times > 1} == again
-    assert short["kernels"] == len(kernels.DEBIAN) - 1
 
 
 def test_what_is_long_is_there():
@@ -77,6 +74,14 @@ def test_kinds():
     assert {name for name, kind in known.items() if kind == "shared"} == set(scenarios.ORDER)
     own = {name for name, kind in known.items() if kind == "own"}
     assert own == SCENARIOS - {"kernels", *scenarios.ORDER}
+
+
+def test_each_kernel_is_that_of_some_scenario(monkeypatch):
+    assert scenarios.series("kernels") == [name for name in kernels.DEBIAN if name != kernels.DEFAULT]
+    assert scenarios.series("default") == scenarios.series("iommu") == [kernels.DEFAULT]
+    monkeypatch.setenv("KERNEL", "6.1")
+    assert scenarios.series("default") == ["6.1"]
+    assert scenarios.series("kernels") == ["6.1", "7.2"]
 
 
 def test_kinds_are_told_from_how_the_lab_is_made(tmp_path):
@@ -128,7 +133,6 @@ def test_labs_of_scenarios_are_where_an_interrupted_run_looks_for_them():
             text = (ROOT / "molecule" / name / "create.yml").read_text()
             state = re.search(r"own_lab_state:.*default\('([^']+)'", text)
             assert state and Path(state[1]).parent == Path(".build"), name
-    assert "LAB_KERNELS_STATE=$BUILD/kernels-$1\n" in (ROOT / "tools" / "steps" / "molecule-kernel").read_text()
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------
@@ -174,7 +178,6 @@ def test_how_long_steps_take():
 def test_what_a_step_runs():
     assert Step("unit").command(Path("/x")) == ["/x/tools/steps/unit"]
     assert plan.own_lab("iommu").command(Path("/x")) == ["/x/tools/steps/molecule-own", "iommu"]
-    assert plan.kernel_lab("6.1").command(Path("/x")) == ["/x/tools/steps/molecule-kernel", "6.1"]
     assert plan.shared_lab(["a", "b"]).command(Path("/x")) == ["/x/tools/steps/molecule", "a", "b"]
 
 
@@ -198,15 +201,15 @@ def test_labs_wait_until_what_they_are_made_of_is_there():
 
 
 def test_all_kernels_are_made_that_labs_need():
-    assert plan.test()[0].words == ("lab-build", kernels.DEFAULT, *plan.other_kernels())
-    assert {kernels.DEFAULT, *plan.other_kernels()} == set(kernels.DEBIAN)
+    script, *series = plan.test()[0].words
+    assert (script, series[0]) == ("lab-build", kernels.DEFAULT)
+    assert sorted(series) == sorted(kernels.DEBIAN)
 
 
 def test_on_another_kernel(monkeypatch):
     monkeypatch.setenv("KERNEL", "6.1")
-    assert plan.test()[0].words == ("lab-build", "6.1", *plan.other_kernels())
-    assert plan.other_kernels() == [name for name in kernels.DEBIAN if name != "6.1"]
-    assert f"molecule-kernels-{kernels.DEFAULT}" in names(plan.test())
+    assert plan.test()[0].words == ("lab-build", "6.1", "7.2")
+    assert "molecule-kernels" in names(plan.test())
 
 
 @pytest.mark.parametrize("steps", [plan.test, *(lambda part=part: long_tier.steps(part) for part in long_tier.IN_TURN)])
@@ -273,11 +276,9 @@ def test_a_step_that_is_named_twice_runs_once():
 def test_labs_by_their_names():
     known = plan.catalogue()
     own = [name for name, kind in scenarios.every().items() if kind == "own"]
-    others = [f"molecule-kernels-{series}" for series in plan.other_kernels()]
-    assert set(known) == {"molecule", *(f"molecule-{name}" for name in own), *others}
+    assert set(known) == {"molecule", "molecule-kernels", *(f"molecule-{name}" for name in own)}
     groups = plan.groups()
-    assert set(groups) == {"lint", "molecule-labs", "molecule-kernels"}
-    assert names(groups["molecule-kernels"]) == others
+    assert set(groups) == {"lint", "molecule-labs"}
     assert set(names(groups["molecule-labs"])) == {f"molecule-{name}" for name in own if name not in scenarios.LONG}
 
 
@@ -342,7 +343,7 @@ def test_the_parts_of_other_kernels(series):
     steps = long_tier.steps(series)
     assert all(dict(step.environment) == {"KERNEL": series, "DEVICE_LENDING_LONG": "1"} for step in steps)
     assert steps[0].words == ("lab-build", series)
-    suite = [step for step in plan.test() if step.lab and not step.name.startswith("molecule-kernels-")]
+    suite = [step for step in plan.test() if step.lab and step.name != "molecule-kernels"]
     assert sorted(step.words for step in steps if step.lab) == sorted(step.words for step in suite)
 
 

@@ -107,7 +107,6 @@ def checkout_fixture(tmp_path, monkeypatch):
     monkeypatch.setenv("SCENARIO_TIMES", str(tmp_path / "times"))
     monkeypatch.setenv("MOLECULE_GLOB", "elsewhere")
     monkeypatch.delenv("KERNEL", raising=False)
-    monkeypatch.delenv("OTHER_KERNEL", raising=False)
     monkeypatch.setenv("MOLECULE_EPHEMERAL_DIRECTORY", "elsewhere")
     return tmp_path
 
@@ -137,8 +136,6 @@ def test_molecule_knows_nothing_of_a_run_before(checkout):
     molecule.write_text('#!/bin/sh\necho "$MOLECULE_EPHEMERAL_DIRECTORY" >where\ntest ! -e "$(cat where)/state.yml"\n')
     assert scenario.main(["good"]) == 0
     assert (checkout / "where").read_text().strip() == str(left.parent)
-    scenario.main(["kernels"])
-    assert (checkout / "where").read_text().strip().startswith(f"{left.parent.parent}/kernels-")
 
 
 def test_the_status_of_scenarios_that_pass(checkout):
@@ -157,13 +154,17 @@ def test_its_records_say_when_it_began(checkout):
     assert len((records.parent / "bad.jsonl").read_text().splitlines()) == 1
 
 
-def test_the_scenario_of_other_kernels(checkout, monkeypatch):
-    monkeypatch.setenv("OTHER_KERNEL", "7.2")
-    monkeypatch.setenv("KERNEL", "6.1")
-    scenario.main(["kernels", "good"])
-    assert [json.loads(line)["kernel"] for line in (checkout / "times").read_text().splitlines()] == ["7.2", "6.1"]
-    lines = (checkout / ".build" / "matrix" / "kernels.jsonl").read_text().splitlines()
-    assert {json.loads(line)["kernel"] for line in lines} == {"7.2"}
+def test_a_scenario_whose_hosts_have_other_kernels(checkout, monkeypatch):
+    (checkout / "molecule" / "good").mkdir(parents=True)
+    hosts = {"a": {"kernel": "7.2"}, "b": {"kernel": "6.1"}, "c": {}}
+    (checkout / "molecule" / "good" / "lab.yml").write_text(json.dumps({"hosts": hosts}))
+    monkeypatch.setenv("KERNEL", "debug")
+    scenario.main(["good", "bad"])
+    said = [json.loads(line)["kernel"] for line in (checkout / "times").read_text().splitlines()]
+    assert said == ["6.1 7.2", "debug"]
+    lines = map(json.loads, (checkout / ".build" / "matrix" / "good.jsonl").read_text().splitlines())
+    found = [(next(iter(line)), line["kernel"]) for line in lines]
+    assert found == [("begins", "6.1"), ("begins", "7.2"), ("ends", "6.1"), ("ends", "7.2")]
 
 
 def test_nobody_has_to_want_the_times(checkout, monkeypatch):

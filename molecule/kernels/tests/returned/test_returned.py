@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""The owner has its drive back, and on it what the borrower wrote."""
+"""Each owner has its drive back, and on it what the borrower wrote."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from typing import Any
 
 import fabric
 import pattern
+import pytest
 import written
 from testinfra.host import Host
+
+
+@pytest.fixture(scope="session", params=fabric.leases(), ids=lambda lease: lease["name"])
+def lease(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Each lease of the lab."""
+    return request.param
 
 
 def test_the_owner_has_its_drive_and_the_data(owner: Host, lease: dict[str, Any]) -> None:
