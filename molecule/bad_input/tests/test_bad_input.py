@@ -108,6 +108,7 @@ def test_bad_input(case: Case) -> None:
         assert word in printed, f"no {word!r} in:\n{printed}"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("untouched")
 def test_check_mode_says_the_same() -> None:
     variables = {"device_lending_leases": [*fabric.leases(), lease()]}

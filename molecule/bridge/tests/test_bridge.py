@@ -152,6 +152,7 @@ def selftest(bound: None) -> str:
     return script
 
 
+@pytest.mark.long
 def test_kernels_selftest(selftest: str) -> None:
     """ntb_test.sh: ntb_tool, ntb_pingpong and ntb_perf.
 

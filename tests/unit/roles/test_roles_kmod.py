@@ -80,6 +80,7 @@ def given(builds):
     return "-e", json.dumps({"__kmod_mine": [], "__kmod_builds": builds})
 
 
+@pytest.mark.long
 def test_a_host_says_why_there_are_no_modules_for_its_kernel(play, tmp_path):
     (tmp_path / "staging").mkdir()
     status, printed = play(ROLE, **seen(tmp_path))
@@ -88,6 +89,7 @@ def test_a_host_says_why_there_are_no_modules_for_its_kernel(play, tmp_path):
     assert f"install linux-headers-{RUNNING}" in printed
 
 
+@pytest.mark.long
 def test_each_kernel_is_built_for_once(play, tmp_path):
     """Three hosts with the same two kernels and one build host."""
     (tmp_path / "staging").mkdir()

@@ -56,9 +56,9 @@ def test_each_scenario_is_in_one_tier():
     long = Counter(words([step for part in ("fabrics", "failures", "load", "debug") for step in long_tier.steps(part)]))
     assert set(short) | set(long) == SCENARIOS
     # Its tests that are marked as long run there.
-    assert set(short) & set(long) == {"devices"}
+    assert set(short) & set(long) == {"devices", "bridge"}
     # And what runs on the debug kernel, runs elsewhere as well, but for what only that can do.
-    again = {"devices", "hostile", "failures"}
+    again = {"bridge", "devices", "hostile", "failures"}
     assert {name for name, times in (short + long).items() if times > 1} == again
 
 
@@ -329,7 +329,8 @@ def test_the_part_under_load():
     assert steps["models@load"].words == ("models",)
     assert steps["fuzz@load"].words == ("fuzz",)
     assert steps["molecule@load"].words == ("molecule", "commands", "boot", "endurance")
-    assert dict(steps["molecule-devices@load"].environment) == {"DEVICE_LENDING_LONG": "1"}
+    for name in ("devices", "bridge"):
+        assert dict(steps[f"molecule-{name}@load"].environment) == {"DEVICE_LENDING_LONG": "1"}
     seconds = dict(steps["molecule@load"].environment)["DEVICE_LENDING_ENDURANCE_SECONDS"]
     assert 300 <= int(seconds) < long_tier.LIMIT
     tests = (ROOT / "molecule" / "endurance").rglob("*")

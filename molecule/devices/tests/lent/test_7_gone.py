@@ -118,6 +118,7 @@ def test_a_drive_goes_while_it_is_read(hosts: dict[str, Host], name: str, go: Pu
     fabric.output(borrower, f"dd if={found['nodes'][0]} of=/dev/null bs=64k count=4 iflag=direct status=none")
 
 
+@pytest.mark.long
 def test_a_device_goes_before_it_is_lent(hosts: dict[str, Host]) -> None:
     lease = lease_of("edu")
     owner, borrower = hosts[lease["owner"]], hosts[lease["borrower"]]
