@@ -47,8 +47,8 @@ def _failures() -> list[Step]:
 
 
 def _load() -> list[Step]:
-    """Those that use the shared lab, for longer; beside them all tests of `devices` and `bridge`, a fabric of which a part is
-    out, the models of the unit tests, with many histories, and the fuzzers."""
+    """Those that use the shared lab, for longer; beside them all tests of `devices` and `bridge`, a fabric of which a part
+    is out, the models of the unit tests, with many histories, and the fuzzers."""
     lab = shared_lab(scenarios.chosen("shared", scenarios.every(), long=True))
     labs = [lab._replace(environment=ENDURANCE), own_lab("partial")]
     labs += [own_lab(name)._replace(environment=ALL) for name in ("devices", "bridge")]
