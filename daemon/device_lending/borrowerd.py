@@ -48,9 +48,9 @@ def assemble(
     events = LinkEvents(borrower.telling.journal)
 
     def interval() -> float:
-        if borrower.settling():
+        if borrower.looks.settling():
             return _LOOK_SETTLING
-        due = borrower.next_due()
+        due = borrower.looks.next_due()
         return _LOOK if due is None else min(_LOOK, max(0.2, due - clock.monotonic()))
 
     troubles = Troubles()
@@ -58,7 +58,7 @@ def assemble(
     def look() -> None:
         store.save()
         drain.save()
-        links = borrower.look()
+        links = borrower.looks.look()
         with troubles.of("links", "their changes could not be told"):
             events.see(announcements.peerings(config, links))
         greeter.greet(links)

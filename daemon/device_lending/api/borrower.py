@@ -27,12 +27,12 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
     """The application; `store` is asked for its troubles alone."""
 
     def attachments() -> dict[str, Any]:
-        return {"attachments": borrower.attachments()}
+        return {"attachments": borrower.views.attachments()}
 
     def put_attachments(body: bodies.AttachmentsIn) -> Answer | Pending:
         common.limit(body.attachments, "attachments")
         items = [{"name": item.name, "owner": item.owner, "policy": _policy(item)} for item in body.attachments]
-        return borrower.put_attachments(
+        return borrower.changes.put(
             items,
             purge=body.purge,
             force=body.force,
@@ -42,7 +42,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
         )
 
     def put_attachment(name: str, body: bodies.NamedAttachmentIn) -> Answer | Pending:
-        return borrower.put_attachments(
+        return borrower.changes.put(
             [{"name": name, "owner": body.owner, "policy": _policy(body)}],
             purge=False,
             force=body.force,
@@ -52,7 +52,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
         )
 
     def delete_attachment(name: str, body: bodies.DeleteAttachmentIn) -> Answer | Pending:
-        return borrower.put_attachments(
+        return borrower.changes.put(
             [],
             removed=[name],
             purge=False,
@@ -63,27 +63,29 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
         )
 
     def begin_drain(body: bodies.DrainBorrowerIn) -> Answer | Pending:
-        return borrower.drain(until_boot=body.until_boot, force=body.force, wait=body.wait)
+        return borrower.draining.begin(until_boot=body.until_boot, force=body.force, wait=body.wait)
 
     def releases() -> dict[str, Any]:
-        return {"releases": borrower.releases()}
+        return {"releases": borrower.views.releases()}
 
     def forget(owner: str) -> dict[str, Any]:
-        return {"message": borrower.forget(owner)}
+        return {"message": borrower.changes.forget(owner)}
 
     def forget_release(owner: str, name: str) -> dict[str, Any]:
-        return {"message": borrower.forget(owner, name)}
+        return {"message": borrower.changes.forget(owner, name)}
 
     path, one = "/v1/attachments", "/v1/attachments/{name}"
     operations = [
-        Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", borrower.offers),
+        Operation("GET", "/v1/offers", "What the owners offer to this host", "Offers", borrower.views.offers),
         Operation("GET", path, "What this host borrows or waits for", "Attachments", attachments),
         Operation("PUT", path, "Set what is wanted, all or nothing", "Change", put_attachments, bodies.AttachmentsIn),
         Operation("PUT", one, "Want one attachment", "Change", put_attachment, bodies.NamedAttachmentIn),
         Operation("DELETE", one, "Return one attachment", "Change", delete_attachment, bodies.DeleteAttachmentIn),
         Operation("PUT", common.DRAIN, "Return all, and attach nothing", "Done", begin_drain, bodies.DrainBorrowerIn),
-        Operation("DELETE", common.DRAIN, "Attach again", "Done", lambda: {"message": borrower.undrain()}),
-        Operation("GET", f"{one}/config", "A device's registers as seen here", "ConfigSpace", borrower.config_space),
+        Operation("DELETE", common.DRAIN, "Attach again", "Done", lambda: {"message": borrower.draining.end()}),
+        Operation(
+            "GET", f"{one}/config", "A device's registers as seen here", "ConfigSpace", borrower.views.config_space
+        ),
         Operation("GET", "/v1/releases", "What owners have not acknowledged", "Releases", releases),
         Operation("DELETE", "/v1/owners/{owner}", "Forget an owner", "Done", forget),
         Operation("DELETE", "/v1/owners/{owner}/releases/{name}", "Forget one release", "Done", forget_release),
@@ -99,7 +101,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
         trust,
         borrower.telling.journal,
         lambda: [
-            *metrics.of_attachments(borrower.attachments(), borrower.pending_releases()),
+            *metrics.of_attachments(borrower.views.attachments(), borrower.views.pending_releases()),
             *metrics.of_latencies("borrowerd", borrower.telling.latencies),
         ],
         operations,

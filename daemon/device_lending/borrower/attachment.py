@@ -45,6 +45,8 @@ STRAY = 30.0
 HANGS_AFTER = 60.0
 MARGIN = 1 / 6
 MARGIN_LEAST = 0.5
+# A time, of the monotonic clock, that does not come.
+NEVER = float("inf")
 DRAINED = "this host is drained"
 # What an owner refuses until one of its people changes something; all else passes, or may.
 FINAL = frozenset({"not_granted", "held", "quarantined", "device_not_lendable", "device_ambiguous"})

@@ -16,7 +16,8 @@ from daemon_hosts import until
 from test_daemon_end_to_end import BORROW, DEVICE, GRANT, lend
 
 from device_lending import kernel
-from device_lending.borrower import renewals, service, strays
+from device_lending.borrower import looks as looking
+from device_lending.borrower import owners, renewals, strays
 from device_lending.client import Failed, Unreachable
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import Envelope, PeerError, Status
@@ -146,7 +147,8 @@ def test_a_device_out_of_askedgoes_when_its_owner_calls_the_lease_over(fabric, m
     _owner, borrower = lend(fabric, lease_ttl=60)
     monkeypatch.setattr(renewals, "_MOST", 0.2)
     answer_status(monkeypatch, "ended")
-    monkeypatch.setattr(service, "served", lambda item, row, link: False)
+    for module in (looking, owners):
+        monkeypatch.setattr(module, "served", lambda item, row, link: False)
     epoch = borrower.attachment("scratch")["epoch"]
     until(lambda: borrower.attachment("scratch")["epoch"] != epoch)
 
@@ -204,10 +206,10 @@ def test_a_lease_in_askedoutlives_a_restart_of_borrowerd_however_long_that_took(
 @pytest.mark.parametrize("ttl", [3, 60, 1000])
 def test_borrowerd_looks_again_when_a_renewal_is_due(fabric, ttl):
     _owner, borrower = lend(fabric, lease_ttl=ttl)
-    daemon = borrower.borrowerd.parts.watch._on_message.__self__._handler.__self__
+    looks = borrower.borrowerd.parts.stop.__self__.looks
 
     def due_in_time():
-        left = daemon.next_due() - time.monotonic()
+        left = looks.next_due() - time.monotonic()
         return 0 < left <= renewals.interval(ttl)
 
     until(due_in_time)
@@ -326,19 +328,19 @@ def test_a_return_before_the_first_look_takes_nothing_that_is_in_use(fabric, is_
     what = {"purge": False, "force": False, "wait_returned": 0.0, "wait": 0.0, "dry_run": False}
     if is_used:
         with pytest.raises(LendingError, match="/data"):
-            asked.put_attachments([], removed=["scratch"], **what)
+            asked.changes.put([], removed=["scratch"], **what)
         assert len(borrower.kernel.borrows) == 1
     else:
-        asked.put_attachments([], removed=["scratch"], **what)
-        until(lambda: (asked.look(), owner.leases())[1] == [])
+        asked.changes.put([], removed=["scratch"], **what)
+        until(lambda: (asked.looks.look(), owner.leases())[1] == [])
     assert all(row.state == "attached" for row in borrower.kernel.borrows.values())
 
 
 def test_what_is_unwanted_before_the_first_look_is_detached_before_it_is_released(fabric, caplog):
     owner, borrower = lend(fabric)
     asked = unseen(borrower)
-    asked.put_attachments([], removed=["scratch"], purge=False, force=True, wait_returned=0.0, wait=0.0, dry_run=False)
-    until(lambda: (asked.look(), owner.leases())[1] == [])
+    asked.changes.put([], removed=["scratch"], purge=False, force=True, wait_returned=0.0, wait=0.0, dry_run=False)
+    until(lambda: (asked.looks.look(), owner.leases())[1] == [])
     assert borrower.kernel.borrows == {} and "cut off" not in caplog.text
 
 
@@ -353,7 +355,7 @@ def unknown(fabric):
     def recall(epoch=epoch, grace=600.0):
         body = {"name": "scratch", "epoch": epoch, "grace": grace}
         envelope = Envelope("1", "lease.recall", "node-a", None, body)
-        served._serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
+        served.owners.serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
 
     return served, recall
 
@@ -361,15 +363,15 @@ def unknown(fabric):
 def test_a_recall_finds_a_device_that_no_look_has_found_yet(fabric, monkeypatch):
     served, recall = unknown(fabric)
     recall()
-    assert served._table.all() == []  # it is the next look that finds it
+    assert served.ground.table.all() == []  # it is the next look that finds it
     woken = []
-    monkeypatch.setattr(served, "_wake", lambda: woken.append(True))
+    monkeypatch.setattr(served.looks, "_ground", replace(served.ground, wake=lambda: woken.append(True)))
     with monkeypatch.context() as patch:
-        patch.setattr(served._kernel, "borrowed", lambda: 1 / 0)
+        patch.setattr(served.ground.kernel, "borrowed", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            served.look()
-    served.look()
-    (item,) = served._table.all()
+            served.looks.look()
+    served.looks.look()
+    (item,) = served.ground.table.all()
     assert item.recall_why == "recalled by node-a" and woken
 
 
@@ -377,11 +379,11 @@ def test_recalls_of_what_is_not_here_are_kept_for_their_time_and_not_without_end
     served, recall = unknown(fabric)
     for epoch in range(1, 1000):
         recall(epoch, grace=0.0)
-    assert sum(len(rows) for rows in served._unmet._recalls.values()) == 64
+    assert sum(len(rows) for rows in served.owners._unmet._recalls.values()) == 64
     recall()
-    served.look()
-    (item,) = served._table.all()
-    assert item.recall_why == "recalled by node-a" and served._unmet._recalls == {}
+    served.looks.look()
+    (item,) = served.ground.table.all()
+    assert item.recall_why == "recalled by node-a" and served.owners._unmet._recalls == {}
 
 
 @pytest.mark.parametrize("kind", ["lease.recall", "offers.changed", "of nothing here"])
@@ -390,18 +392,18 @@ def test_notices_have_a_look_taken_and_take_none_however_many_they_are(fabric, k
     borrower.put_attachments(("other", "node-a"))
     served, epoch = borrower.borrowerd.parts.stop.__self__, borrower.attachment("scratch")["epoch"]
     borrower.borrowerd.parts.ticker.stop()
-    until(lambda: served._table.get(("node-a", "other")).state == "waiting")
+    until(lambda: served.ground.table.get(("node-a", "other")).state == "waiting")
     looks, woken = [], []
-    monkeypatch.setattr(served, "_look", lambda in_use: looks.append(1))
-    monkeypatch.setattr(served, "_wake", lambda: woken.append(1))
+    monkeypatch.setattr(served.looks, "_look", lambda in_use: looks.append(1))
+    monkeypatch.setattr(borrower.borrowerd.parts.ticker, "wake", lambda: woken.append(1))
     name = "offers.changed" if kind == "offers.changed" else "lease.recall"
     for number in range(400):
         body = {"name": "scratch", "epoch": epoch + (1 + number if kind == "of nothing here" else 0), "grace": 600.0}
         envelope = Envelope(f"n{number}", name, "node-a", None, body)
-        served._serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
+        served.owners.serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
     assert looks == [] and woken
     assert kind != "lease.recall" or len(woken) == 1  # what is known already is no news
-    served._told(("node-a", "scratch"), epoch, time.monotonic(), Status("returning", 60.0, 600.0))
+    served.owners.answered(("node-a", "scratch"), epoch, time.monotonic(), Status("returning", 60.0, 600.0))
     assert looks == []
 
 
@@ -415,10 +417,10 @@ def test_a_recall_has_the_next_look_taken_at_once(fabric, monkeypatch):
     monkeypatch.setattr(borrower.borrowerd.parts.ticker, "wake", lambda: woken.append(True))
     body = {"name": "scratch", "epoch": epoch, "grace": 600.0}
     envelope = Envelope("1", "lease.recall", "node-a", None, body)
-    served._serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
+    served.owners.serve(0, borrower.kernel.link_table[0].peer_epoch, envelope)
     assert woken
     woken.clear()
-    served._told(("node-a", "scratch"), epoch, time.monotonic(), Status("returning", 60.0, 600.0))
+    served.owners.answered(("node-a", "scratch"), epoch, time.monotonic(), Status("returning", 60.0, 600.0))
     assert woken
 
 
@@ -434,10 +436,10 @@ def test_a_notice_that_comes_when_the_kernel_cannot_be_asked_is_answered_so(fabr
     with monkeypatch.context() as patch:
         patch.setattr(asked, "links", fails)
         with pytest.raises(PeerError, match="the dump was interrupted"):
-            served._serve(0, asked.link_table[0].peer_epoch, envelope)
+            served.owners.serve(0, asked.link_table[0].peer_epoch, envelope)
     # What the kernel has of devices is for the look that follows, which may be the next one.
     with monkeypatch.context() as patch:
         patch.setattr(asked, "borrowed", fails)
-        served._serve(0, asked.link_table[0].peer_epoch, envelope)
-        (item,) = served._table.all()
+        served.owners.serve(0, asked.link_table[0].peer_epoch, envelope)
+        (item,) = served.ground.table.all()
         assert item.recall_why == "recalled by node-a"

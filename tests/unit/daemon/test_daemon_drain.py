@@ -115,11 +115,11 @@ def test_a_recall_in_the_midst_of_a_look_takes_nothing_that_is_in_use(pair, monk
     undecided = strays.undecided
 
     def meanwhile(items):
-        asked._table.apply(("node-a", "scratch"), Recall(asked._clock.monotonic(), item["epoch"], 600))
+        asked.ground.table.apply(("node-a", "scratch"), Recall(asked.ground.clock.monotonic(), item["epoch"], 600))
         return undecided(items)
 
     monkeypatch.setattr(strays, "undecided", meanwhile)
-    asked.look()
+    asked.looks.look()
     found = borrower.attachment("scratch")
     assert (found["state"], found["leaving"], found["address"]) == ("attached", True, item["address"])
 

@@ -66,10 +66,10 @@ def test_what_the_kernel_is_still_attaching_is_given_back_when_it_has_been_detac
     borrower.start_borrower()
     service = borrower.borrowerd.parts.stop.__self__
     for _look in range(3):
-        service.look()
-    assert [holding.releasing for holding in service._store.holdings()] == [False]
+        service.looks.look()
+    assert [holding.releasing for holding in service.ground.store.holdings()] == [False]
     borrower.kernel.borrows[7] = replace(row, state="attached")
-    until(lambda: service._store.holdings() == [] and service._table.all() == [])
+    until(lambda: service.ground.store.holdings() == [] and service.ground.table.all() == [])
     assert borrower.kernel.borrows == {}
 
 
@@ -81,8 +81,8 @@ def test_what_was_attached_after_the_look_is_asked_for_in_the_kernel(fabric, mon
     borrower.kernel.borrows[row.id] = replace(row, state="attaching")
     borrower.start_borrower()
     service = borrower.borrowerd.parts.stop.__self__
-    until(lambda: service._has_looked)
-    monkeypatch.setattr(service, "look", list)
+    until(lambda: service.looks._has_looked)
+    monkeypatch.setattr(service.looks, "look", list)
     borrower.kernel.borrows[row.id] = row
     borrower.tree.mount(borrower.tree.disks[address][1], "/data")
     assert refused(borrower, "PUT", "/v1/attachments", {"attachments": [], "purge": True}) == (409, "device_busy")

@@ -141,7 +141,7 @@ def test_a_connection_that_says_nothing_ends_and_one_that_is_served_does_not(pai
     owner.stop_owner()  # so that the request waits
     monkeypatch.setattr(connections, "_IDLE_TIME", 0.2)
     waits = ask(borrower, "borrowerd", "PUT", "/v1/attachments/x", {"owner": "node-a", "wait": 3600})
-    changed = borrower.borrowerd.parts.stop.__self__._table.changed
+    changed = borrower.borrowerd.parts.stop.__self__.ground.table.changed
     until(lambda: waiting(changed) == 1)
     for text in (b"", b"GET /v1/st", b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"):
         with connect(borrower, "borrowerd") as sock:

@@ -147,7 +147,7 @@ def test_a_borrower_that_has_missed_the_recall_is_told_how_long_it_has(fabric):
     borrower.start_borrower()
     until(lambda: borrower.attachment("scratch")["leaving"], 60)
     # Not as it is told, in whole seconds.
-    left = borrower.borrowerd.parts.stop.__self__._table.get(("node-a", "scratch")).recall_by - time.monotonic()
+    left = borrower.borrowerd.parts.stop.__self__.ground.table.get(("node-a", "scratch")).recall_by - time.monotonic()
     assert 200 < left <= 300  # half of it
     assert borrower.attachment("scratch")["recall_deadline"] is not None
     borrower.tree.unmount()

@@ -49,7 +49,7 @@ def test_what_gets_no_thread_at_a_device_is_refused_and_holds_up_nothing_after_i
 def test_what_gets_no_thread_for_an_attachment_is_tried_again(fabric, lane, monkeypatch):
     owner, borrower = fabric.pair(lease_ttl=60)
     owner.put_grants(GRANT)
-    lanes = borrower.borrowerd.parts.stop.__self__._lanes
+    lanes = borrower.borrowerd.parts.stop.__self__.lanes
     submit, refused = lanes.submit, []
 
     def scarce(key, job):

@@ -80,7 +80,7 @@ def stays_away(owner, borrower):
     owner.put_grants(GRANT)
     owner.ownerd.client.call("DELETE", "/v1/grants/scratch/hold", None, 30)  # tells the borrower
     for _time in range(3):
-        borrowing(borrower).look()
+        borrowing(borrower).looks.look()
     item = borrower.attachment("scratch")
     assert (item["state"], item["spent"], item["next_attempt"]) == ("waiting", True, None)
     assert "devlend borrow scratch attaches it again" in item["message"]
@@ -187,11 +187,11 @@ def test_a_restart_in_the_midst_of_a_recall_ends_as_the_recall_does(fabric):
 
 def test_the_end_of_a_drain_brings_it_back_and_a_boot_does_not(fabric):
     owner, borrower = lend(fabric, NEVER)
-    borrowing(borrower).drain(until_boot=True, force=False, wait=0)
+    borrowing(borrower).draining.begin(until_boot=True, force=False, wait=0)
     until(lambda: borrower.attachment("scratch")["state"] == "waiting")
     borrower.borrowerd.client.call("DELETE", "/v1/drain", None, 30)
     until(lambda: is_attached(borrower))
-    borrowing(borrower).drain(until_boot=True, force=False, wait=0)
+    borrowing(borrower).draining.begin(until_boot=True, force=False, wait=0)
     until(lambda: borrower.attachment("scratch")["state"] == "waiting")
     borrower.stop_borrower()
     shutil.rmtree(borrower.base / "run")
@@ -211,8 +211,8 @@ def begin_recall(owner):
 def seconds_left(borrower):
     """Seconds until the device goes even if it is in use."""
     asked = borrowing(borrower)
-    item = asked._table.get(("node-a", "scratch"))
-    return None if item is None or item.recall_by is None else item.recall_by - asked._clock.monotonic()
+    item = asked.ground.table.get(("node-a", "scratch"))
+    return None if item is None or item.recall_by is None else item.recall_by - asked.ground.clock.monotonic()
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_who_waits_for_a_lost_device_goes_when_the_host_is_drained(fabric, stayi
     _seen, ended = staying(borrower)
     set_link(owner.kernel, 0, False)
     until(lambda: borrower.attachment("scratch")["state"] == "waiting")
-    borrowing(borrower).drain(until_boot=False, force=False, wait=0)
+    borrowing(borrower).draining.begin(until_boot=False, force=False, wait=0)
     until(lambda: ended)
 
 

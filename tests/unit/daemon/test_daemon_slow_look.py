@@ -13,6 +13,7 @@ from test_daemon_end_to_end import BORROW, GRANT, lend
 
 from device_lending.borrower import attachment as borrowing
 from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.ground import Ground
 from device_lending.pci import busy
 
 OLD, NEW = (0, 1, 7), (0, 1, 8)
@@ -39,18 +40,19 @@ def test_what_a_look_saw_of_a_lease_says_nothing_of_the_next(state, event):
 def test_a_look_reads_what_takes_long_before_it_asks_the_kernel(fabric, monkeypatch):
     owner, borrower = lend(fabric, lease_ttl=600, recall_grace=600)
     service = borrower.borrowerd.parts.stop.__self__
-    mine, done, present = threading.get_ident(), [], service._present
+    mine, done, present = threading.get_ident(), [], Ground.present
 
     def noted(what, found):
         if threading.get_ident() == mine:
             done.append(what)
         return found
 
-    monkeypatch.setattr(service, "_uses", lambda addresses: noted("disks", {address: ["in use"] for address in addresses}))
-    monkeypatch.setattr(service, "_present", lambda: noted("kernel", present()))
+    in_use = lambda ground, addresses: noted("disks", {address: ["in use"] for address in addresses})  # noqa: E731
+    monkeypatch.setattr(Ground, "uses", in_use)
+    monkeypatch.setattr(Ground, "present", lambda ground: noted("kernel", present(ground)))
     epoch = owner.lease("scratch")["epoch"]
-    service._table.apply(("node-a", "scratch"), borrowing.Recall(service._clock.monotonic(), epoch, 600))
-    service.look()
+    service.ground.table.apply(("node-a", "scratch"), borrowing.Recall(service.ground.clock.monotonic(), epoch, 600))
+    service.looks.look()
     assert done[:2] == ["disks", "kernel"]
 
 
@@ -61,7 +63,7 @@ def test_disks_of_several_devices_are_waited_for_together(fabric, monkeypatch, h
     owner.put_grants(GRANT, ("other", {"address": "0000:04:00.0"}, "node-b"))
     borrower.put_attachments(BORROW, ("other", "node-a"), wait=20)
     service = borrower.borrowerd.parts.stop.__self__
-    service._patient._patience = 60.0
+    service.ground.patient._patience = 60.0
     both = threading.Barrier(2)
 
     def reasons(*_arguments):
@@ -72,10 +74,10 @@ def test_disks_of_several_devices_are_waited_for_together(fabric, monkeypatch, h
     if how == "return":
         borrower.put_attachments(purge=True)
     else:
-        with service._look_lock:
+        with service.looks._lock:
             for name in ("scratch", "other"):
                 epoch = owner.lease(name)["epoch"]
-                service._table.apply(("node-a", name), borrowing.Recall(service._clock.monotonic(), epoch, 600))
+                service.ground.table.apply(("node-a", name), borrowing.Recall(service.ground.clock.monotonic(), epoch, 600))
     until(lambda: borrower.kernel.borrows == {})
 
 
@@ -83,7 +85,7 @@ def test_a_look_from_before_an_undrain_has_nothing_leave(fabric, monkeypatch):
     _owner, borrower = lend(fabric, lease_ttl=600, recall_grace=600)
     service = borrower.borrowerd.parts.stop.__self__
     reads, go_on, ended = threading.Event(), threading.Event(), threading.Event()
-    mine, see = [], service._see
+    mine, see = [], service.looks._see
 
     def slow(item, present):
         if threading.current_thread() in mine:
@@ -91,16 +93,16 @@ def test_a_look_from_before_an_undrain_has_nothing_leave(fabric, monkeypatch):
             go_on.wait()
         see(item, present)
 
-    monkeypatch.setattr(service, "_see", slow)
-    monkeypatch.setattr(service, "_uses", lambda addresses: {address: ["in use"] for address in addresses})
-    service._drain.begin(False)
+    monkeypatch.setattr(service.looks, "_see", slow)
+    monkeypatch.setattr(Ground, "uses", lambda ground, addresses: {address: ["in use"] for address in addresses})
+    service.ground.drain.begin(False)
     until(lambda: borrower.attachment("scratch")["leaving"])
-    look = threading.Thread(target=service.look)
+    look = threading.Thread(target=service.looks.look)
     mine.append(look)
     look.start()
     assert reads.wait(10)
-    real = service._drain.end
-    monkeypatch.setattr(service._drain, "end", lambda: (real(), ended.set())[0])
+    real = service.ground.drain.end
+    monkeypatch.setattr(service.ground.drain, "end", lambda: (real(), ended.set())[0])
     asked = ask(borrower, "borrowerd", "DELETE", "/v1/drain", {})
     ended.wait(1)  # it waits for the look, or would be over before
     go_on.set()

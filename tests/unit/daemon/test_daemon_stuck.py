@@ -355,7 +355,7 @@ def test_many_that_are_not_let_go_hold_up_no_other(detaching):
 def test_a_borrowed_disk_that_does_not_open_counts_as_in_use_and_holds_up_no_other(scene, monkeypatch):
     scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
     asked = scene.borrower.borrowerd.parts.stop.__self__
-    asked._patient._patience = 0.3
+    asked.ground.patient._patience = 0.3
     disk = scene.borrower.tree.disks[scene.borrower.attachment("scratch")["address"]][0]
     end, exclusive = threading.Event(), busy._exclusive
     monkeypatch.setattr(
@@ -368,7 +368,7 @@ def test_a_borrowed_disk_that_does_not_open_counts_as_in_use_and_holds_up_no_oth
     scene.borrower.put_attachments(("spare", "node-a"), wait=10)
     end.set()
     address = scene.borrower.attachment("scratch")["address"]
-    until(lambda: asked._uses([address]) == {address: []})
+    until(lambda: asked.ground.uses([address]) == {address: []})
     scene.borrower.put_attachments(purge=True)
 
 

@@ -166,7 +166,7 @@ def test_registers_that_do_not_come_hold_up_nobody(scene):
 
 def test_registers_of_a_borrowed_device_that_do_not_come(scene):
     borrower = scene.borrower
-    borrower.borrowerd.parts.stop.__self__._config_spaces._patience = 0.3
+    borrower.borrowerd.parts.stop.__self__.config_spaces._patience = 0.3
     borrower.put_attachments(("scratch", "node-a"), wait=10)
     config = borrower.tree.function(borrower.attachment("scratch")["address"]) / "config"
     config.unlink(missing_ok=True)

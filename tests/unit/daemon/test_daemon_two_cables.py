@@ -59,11 +59,11 @@ def test_a_release_ends_the_lease_also_over_the_other_cable(pair):
 def test_a_lease_is_renewed_over_its_own_link(pair):
     owner, borrower = pair
     asked = service(borrower.borrowerd)
-    seen = asked._table.get(("node-a", "scratch"))
-    asked._store.renew("node-a", "scratch", seen.epoch, 1.0, None)
-    asked._renewals._asked.clear()
-    asked.look()
-    until(lambda: asked._store.holdings()[0].renewed > time.time() - 3600)
+    seen = asked.ground.table.get(("node-a", "scratch"))
+    asked.ground.store.renew("node-a", "scratch", seen.epoch, 1.0, None)
+    asked.looks._renewals._asked.clear()
+    asked.looks.look()
+    until(lambda: asked.ground.store.holdings()[0].renewed > time.time() - 3600)
     assert borrower.attachment("scratch")["message"] == ""
     given = service(owner.ownerd).lending
     with pytest.raises(LendingError, match="stands over link 1 of host node-a") as refusal:

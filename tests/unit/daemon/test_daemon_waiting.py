@@ -26,7 +26,7 @@ def pair(fabric):
 def test_requests_that_wait_hold_up_no_other_and_end_with_their_clients(pair, count):
     owner, borrower = pair
     owner.stop_owner()  # a refusal would be final
-    changed = borrower.borrowerd.parts.stop.__self__._table.changed
+    changed = borrower.borrowerd.parts.stop.__self__.ground.table.changed
     body = {"attachments": [{"name": "x", "owner": "node-a"}], "wait": 3600}
     socks = [ask(borrower, "borrowerd", "PUT", "/v1/attachments", body) for _client in range(count)]
     until(lambda: waiting(changed) == count, 60)
@@ -88,7 +88,7 @@ def test_recalls_that_wait_hold_up_no_other_and_go_on_without_their_clients(pair
 def test_a_daemon_that_stops_ends_the_requests_that_wait(pair):
     owner, borrower = pair
     owner.stop_owner()
-    changed = borrower.borrowerd.parts.stop.__self__._table.changed
+    changed = borrower.borrowerd.parts.stop.__self__.ground.table.changed
     sock = ask(borrower, "borrowerd", "PUT", "/v1/attachments/x", {"owner": "node-a", "wait": 3600})
     until(lambda: waiting(changed) == 1)
     borrower.stop_borrower()

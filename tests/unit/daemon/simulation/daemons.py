@@ -16,6 +16,7 @@ from daemon_disk import Disk
 from device_lending import borrowerd, ownerd
 from device_lending.api import borrower as borrower_api
 from device_lending.api import owner as owner_api
+from device_lending.borrower import looks as borrower_looks
 from device_lending.borrower import service as borrower_service
 from device_lending.config import Config
 from device_lending.drain import Drain
@@ -287,9 +288,9 @@ def stand_ins(world: World) -> list[tuple[object, str, object]]:
         (turns, "_in_a_thread", lambda work: work()),
         (borrower_service, "Patient", _Patient),
         (borrower_service, "busy", SimpleNamespace(reasons=lambda machine, address: machine.uses(address))),
-        (borrower_service, "driver_of", lambda machine, address: machine.driver_of(address)),
-        (borrower_service, "nodes", lambda machine, address: [f"/dev/{address}"]),
-        (borrower_service, "complete", lambda machine, address, made: bool(made)),
+        (borrower_looks, "driver_of", lambda machine, address: machine.driver_of(address)),
+        (borrower_looks, "nodes", lambda machine, address: [f"/dev/{address}"]),
+        (borrower_looks, "complete", lambda machine, address, made: bool(made)),
         (db, "_connect", FullDisk(world).connect),
         (files, "write", written),
     ]

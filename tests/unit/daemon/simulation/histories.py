@@ -694,7 +694,7 @@ class History:
 
     def _missing_at(self, host: str, lents: dict[str, Lent]) -> str:
         seat = self.people.borrower(host)
-        items = {item.name: item for item in seat.api.service._table.all()}
+        items = {item.name: item for item in seat.api.service.ground.table.all()}
         if set(items) != self.people.wanted[host]:
             return f"{host} has {sorted(items)} and not {sorted(self.people.wanted[host])}"
         rows = {row.epoch: row for row in seat.module.borrows.values()}

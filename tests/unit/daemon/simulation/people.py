@@ -150,7 +150,7 @@ class People:
     def undrain(self, seat) -> bool:
         def undrain():
             service = seat.api.service
-            return service.recalls.undrain(seat.api.notifier) if seat.role == "ownerd" else service.undrain()
+            return service.recalls.undrain(seat.api.notifier) if seat.role == "ownerd" else service.draining.end()
 
         return self._asked(f"undrain {seat.role} of {seat.machine.name}", seat, undrain)
 
@@ -172,7 +172,7 @@ class People:
             going |= {row.name for row in seat.daemon.store.wanted()} - set(names)
         done = self._asked(
             f"{host} wants {sorted(names)}, and {sorted(removed)} no more, purge {purge}, force {force}", seat,
-            lambda: seat.api.service.put_attachments(
+            lambda: seat.api.service.changes.put(
                 [{"name": name, "owner": OWNER} for name in names],
                 removed=removed, purge=purge, force=force, wait_returned=1.0, wait=0.0, dry_run=False,
             ), [lease for name in sorted(going) for lease in self.has(host, name)], gentle=not force,
@@ -184,7 +184,7 @@ class People:
     def return_as_a_command(self, host, name, meanwhile) -> None:
         """devlend return, while somebody else wants something of the same host."""
         seat = self.borrower(host)
-        if seat.daemon is None or seat.api.service._table.get((OWNER, name)) is None:
+        if seat.daemon is None or seat.api.service.ground.table.get((OWNER, name)) is None:
             return
         client = _Client(self, seat, host, meanwhile)
         options = argparse.Namespace(name=name, force=False, wait=1.0)
@@ -197,7 +197,7 @@ class People:
     def drain(self, host) -> bool:
         seat = self.borrower(host)
         return self._asked(
-            f"drain {host}", seat, lambda: seat.api.service.drain(until_boot=False, force=False, wait=0.0),
+            f"drain {host}", seat, lambda: seat.api.service.draining.begin(until_boot=False, force=False, wait=0.0),
             self.has(host), gentle=True,
         )  # fmt: skip
 
@@ -222,7 +222,7 @@ class _Client:
 
     def get(self, path, timeout=None):
         assert path == "/v1/attachments", path
-        found = self._seat.api.service.attachments()
+        found = self._seat.api.service.views.attachments()
         self.is_wanted = self._people.put_attachments(self._host, self._meanwhile)
         return {"attachments": found}
 
