@@ -149,7 +149,7 @@ def test_order(steps, tmp_path):
 def test_the_longest_starts_first(steps, tmp_path):
     made = [steps(name, f"echo {name} >>trace") for name in ("ruff", "kernel", "unit")]
     assert run(tmp_path, *made, limits=ONE) == 0
-    assert (tmp_path / "trace").read_text().split() == ["kernel", "unit", "ruff"]
+    assert (tmp_path / "trace").read_text().split() == ["unit", "kernel", "ruff"]
 
 
 def test_side_by_side_as_the_limits_say(steps, tmp_path):
