@@ -128,11 +128,13 @@ def test_the_variable_scenarios(monkeypatch):
 
 
 def test_labs_of_scenarios_are_where_an_interrupted_run_looks_for_them():
+    assert "default('.build/' ~ own_lab_scenario, true)" in (ROOT / "molecule" / "lib" / "own_lab.yml").read_text()
     for name, kind in scenarios.every().items():
+        text = (ROOT / "molecule" / name / "molecule.yml").read_text()
+        states = re.findall(r"\$\{LAB_(\w+)_STATE:-../../.build/(\w+)\}", text)
         if kind != "shared":
-            text = (ROOT / "molecule" / name / "create.yml").read_text()
-            state = re.search(r"own_lab_state:.*default\('([^']+)'", text)
-            assert state and Path(state[1]).parent == Path(".build"), name
+            assert set(states) <= {(name.upper(), name)}, name
+            assert "destroy: ../lib/destroy.yml" in text, name
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------
