@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from device_lending.config import Config
-from device_lending.kernel import Link
+from device_lending.kernel import KernelPort, Link, NotLoaded
 from device_lending.store.peers import Peers
 from device_lending.troubles import Troubles
 
@@ -162,3 +162,12 @@ class Announcements:
                         self._peers.learn(link.ntb, row.peer)
                         log.warning("NTB function %s: %s is taken to be behind it from now on", link.ntb, row.peer)
             return found
+
+
+def peerings(port: KernelPort, announcements: Announcements, config: Config) -> list[Peering]:
+    """The kernel's links with their peers; none when the module is not loaded. Raises KernelError."""
+    try:
+        links = port.links()
+    except NotLoaded:
+        links = []
+    return announcements.peerings(config, links)

@@ -14,7 +14,7 @@ from device_lending.borrower.table import Table, item_of
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
-from device_lending.links import Announcements, Peering
+from device_lending.links import Announcements, Peering, peerings
 from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots
 from device_lending.store.borrower import BorrowerStore
@@ -42,11 +42,7 @@ class Ground:
 
     def peerings(self) -> list[Peering]:
         """The links with their peers; none when the module is not loaded."""
-        try:
-            links = self.kernel.links()
-        except kernel.NotLoaded:
-            links = []
-        return self.announcements.peerings(self.config, links)
+        return peerings(self.kernel, self.announcements, self.config)
 
     def peering(self, link: int) -> Peering | None:
         """One link with its peer; None when there is none of that number."""

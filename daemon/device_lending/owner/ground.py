@@ -13,7 +13,7 @@ from device_lending import kernel
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
-from device_lending.links import Announcements, Peering
+from device_lending.links import Announcements, Peering, peerings
 from device_lending.owner.bans import Bans
 from device_lending.owner.devices import Devices
 from device_lending.owner.leasing import Leasing
@@ -47,11 +47,7 @@ class Ground:
 
     def peerings(self) -> list[Peering]:
         """The links with their peers; none when the module is not loaded."""
-        try:
-            links = self.kernel.links()
-        except kernel.NotLoaded:
-            links = []
-        return self.announcements.peerings(self.config, links)
+        return peerings(self.kernel, self.announcements, self.config)
 
     def live(self, name: str) -> Lease | None:
         """The live lease of a name."""
