@@ -14,7 +14,7 @@ from daemon_hosts import until
 from daemon_kernel import join, set_link
 
 from device_lending import kernel
-from device_lending.borrower import service
+from device_lending.borrower import looks as looking
 from device_lending.client import Failed
 
 DEVICE = {"address": "0000:03:00.0"}
@@ -46,16 +46,16 @@ def test_a_granted_device_is_attached_with_driver_and_nodes(fabric):
 def test_looking_often_does_not_mean_to_look_for_the_nodes_of_what_is_attached(fabric, monkeypatch):
     _owner, borrower = lend(fabric)
     walks = []
-    monkeypatch.setattr(service, "nodes", lambda roots, address: walks.append(address) or ["/dev/new"])
-    monkeypatch.setattr(service, "_NODES_EVERY", 0.6)
+    monkeypatch.setattr(looking, "nodes", lambda roots, address: walks.append(address) or ["/dev/new"])
+    monkeypatch.setattr(looking, "_NODES_EVERY", 0.6)
     looks = []
-    monkeypatch.setattr(service, "driver_of", lambda roots, address: looks.append(address) or "nvme")
+    monkeypatch.setattr(looking, "driver_of", lambda roots, address: looks.append(address) or "nvme")
     until(lambda: len(looks) >= 15)  # every 0.1 s
     assert 1 <= len(walks) <= len(looks) / 3
     assert borrower.attachment("scratch")["nodes"] == ["/dev/new"]
     walked = len(walks)
-    monkeypatch.setattr(service, "_NODES_EVERY", 1000.0)
-    monkeypatch.setattr(service, "driver_of", lambda roots, address: "other")
+    monkeypatch.setattr(looking, "_NODES_EVERY", 1000.0)
+    monkeypatch.setattr(looking, "driver_of", lambda roots, address: "other")
     until(lambda: len(walks) > walked)  # whose driver is another one has other nodes
 
 

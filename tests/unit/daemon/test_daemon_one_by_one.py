@@ -9,8 +9,8 @@ from daemon_hosts import ask, until
 from daemon_kernel import FakeKernel
 
 from device_lending import kernel, policy
-from device_lending.borrower import service as borrowing
 from device_lending.borrower.attachment import Attachment, Release, Remember, Seen
+from device_lending.borrower.looks import Looks as BorrowersLooks
 from device_lending.borrower.releases import Releases
 from device_lending.borrower.table import Table
 from device_lending.borrower.telling import Telling
@@ -263,7 +263,7 @@ def test_each_link_has_its_peer_although_one_cannot_be_noted(tree, monkeypatch):
 
 def test_each_attachment_is_looked_at(fabric, monkeypatch):
     owner, borrower = fabric.pair()
-    failing_for(monkeypatch, borrowing.Borrower, "_see", lambda _at, item, _present: item.name == "odd")
+    failing_for(monkeypatch, BorrowersLooks, "_see", lambda _at, item, _present: item.name == "odd")
     borrower.put_attachments(("odd", "node-a"))
     until(lambda: "it could not be looked at: RuntimeError: odd" in borrower.attachment("odd")["message"])
     owner.put_grants(("scratch", {"serial": "SER-1"}, "node-b"))
