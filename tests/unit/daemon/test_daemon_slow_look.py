@@ -47,8 +47,10 @@ def test_a_look_reads_what_takes_long_before_it_asks_the_kernel(fabric, monkeypa
             done.append(what)
         return found
 
-    in_use = lambda ground, addresses: noted("disks", {address: ["in use"] for address in addresses})  # noqa: E731
-    monkeypatch.setattr(Ground, "uses", in_use)
+    def uses(_ground, addresses):
+        return noted("disks", {address: ["in use"] for address in addresses})
+
+    monkeypatch.setattr(Ground, "uses", uses)
     monkeypatch.setattr(Ground, "present", lambda ground: noted("kernel", present(ground)))
     epoch = owner.lease("scratch")["epoch"]
     service.ground.table.apply(("node-a", "scratch"), borrowing.Recall(service.ground.clock.monotonic(), epoch, 600))
