@@ -171,3 +171,8 @@ def peerings(port: KernelPort, announcements: Announcements, config: Config) -> 
     except NotLoaded:
         links = []
     return announcements.peerings(config, links)
+
+
+def behind(rows: Iterable[Peering], link: int | None) -> Peering | None:
+    """The link of this number with its peer; None when it is not among them."""
+    return next((row for row in rows if row.link.id == link), None)

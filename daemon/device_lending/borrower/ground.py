@@ -14,7 +14,7 @@ from device_lending.borrower.table import Table, item_of
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.drain import Drain
-from device_lending.links import Announcements, Peering, peerings
+from device_lending.links import Announcements, Peering, behind, peerings
 from device_lending.pci.patient import Patient
 from device_lending.pci.sysfs import Roots
 from device_lending.store.borrower import BorrowerStore
@@ -44,9 +44,9 @@ class Ground:
         """The links with their peers; none when the module is not loaded."""
         return peerings(self.kernel, self.announcements, self.config)
 
-    def peering(self, link: int) -> Peering | None:
+    def peering(self, link: int | None) -> Peering | None:
         """One link with its peer; None when there is none of that number."""
-        return next((peering for peering in self.peerings() if peering.link.id == link), None)
+        return behind(self.peerings(), link)
 
     def present(self) -> Present:
         """What the kernel has borrowed. Raises KernelError."""

@@ -121,14 +121,11 @@ class Looks:
         by_link = {peering.link.id: peering for peering in peerings}
         found = []
         for row in unknown:
-            with self._ground.troubles.of(
-                row.address or str(row.id), "what the kernel has borrowed could not be taken over"
-            ):
-                stray = (
-                    strays.adopted(row, by_link.get(row.link), self._ground.clock.monotonic())
-                    if row.id in still
-                    else None
-                )
+            name = row.address or str(row.id)
+            with self._ground.troubles.of(name, "what the kernel has borrowed could not be taken over"):
+                if row.id not in still:
+                    continue
+                stray = strays.adopted(row, by_link.get(row.link), self._ground.clock.monotonic())
                 if stray is not None and self._ground.table.put(stray):
                     log.warning("lease %s: found in the kernel, %s, owner %s, device %s, remote %s, epoch %s",
                                 stray.name, row.state, stray.owner, stray.address, stray.remote_address,

@@ -46,11 +46,11 @@ class Owners:
         if item is None or item.epoch != epoch:
             return
         try:
-            link = next((peering.link for peering in self._ground.peerings() if peering.link.id == item.link), None)
+            peering = self._ground.peering(item.link)
             rows = self._ground.present()
         except kernel.KernelError:
             return
-        ended = Ended(epoch, served(item, rows.get(item.lease), link))
+        ended = Ended(epoch, served(item, rows.get(item.lease), peering.link if peering else None))
         if ended.served and not item.doubt:
             log.warning("lease %s: %s calls it over, but device %s is in service: kept, epoch %d", item.name,
                         item.owner, item.address, epoch)  # fmt: skip

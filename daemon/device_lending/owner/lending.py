@@ -11,7 +11,7 @@ from typing import Any
 from device_lending import selecting
 from device_lending.errors import LendingError
 from device_lending.kernel import Lent
-from device_lending.links import Peering
+from device_lending.links import Peering, behind
 from device_lending.owner import lease as machine
 from device_lending.owner.at_device import AtDevice
 from device_lending.owner.ground import Ground
@@ -174,7 +174,7 @@ class Lending:
 
     def identify(self, link_id: int, host: str) -> Peering:
         """The link a peer's message came over, when `host` is who should be there."""
-        peering = next((row for row in self._ground.peerings() if row.link.id == link_id), None)
+        peering = behind(self._ground.peerings(), link_id)
         if peering is None or not peering.link.ready:
             raise LendingError("link_not_ready", f"link {link_id} of host {self._config.host} is not ready", status=409)
         if peering.problem or peering.peer != host:

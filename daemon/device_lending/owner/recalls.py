@@ -13,6 +13,7 @@ from functools import partial
 from device_lending import kernel
 from device_lending.errors import LendingError
 from device_lending.found import UNKNOWN
+from device_lending.links import behind
 from device_lending.owner import holds, quarantine
 from device_lending.owner.at_device import AtDevice
 from device_lending.owner.ground import Ground
@@ -153,7 +154,7 @@ class Recalls:
         """What a ban of the borrower of a lease is called by: its NTB function where nobody knows its name."""
         if lease.borrower != UNKNOWN:
             return lease.borrower
-        peering = next((row for row in self._ground.peerings() if row.link.id == lease.link), None)
+        peering = behind(self._ground.peerings(), lease.link)
         if peering is None:
             raise LendingError(
                 "link_not_ready",

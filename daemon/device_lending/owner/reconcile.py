@@ -12,7 +12,7 @@ from device_lending import found, kernel
 from device_lending.clock import Clock
 from device_lending.config import Config
 from device_lending.kernel import Lent
-from device_lending.links import Peering
+from device_lending.links import Peering, behind
 from device_lending.owner import grants, quarantine
 from device_lending.owner import lease as machine
 from device_lending.owner.leasing import Leasing
@@ -208,7 +208,7 @@ class Reconciler:
             log.info("device %s: bound to ntb_lend without a lease", lent.address)
             due.frees.append(lent.address)
             return
-        peer = next((peering for peering in peerings if peering.link.id == lent.link), None)
+        peer = behind(peerings, lent.link)
         label = self._store.label(lent.epoch)
         lease = Lease(
             name=found.name(lent.address),
