@@ -108,17 +108,12 @@ def with_matrix(steps: list[Step]) -> list[Step]:
     return [*steps, Step("matrix", after=tuple(step.name for step in steps if step.lab))]
 
 
-def other_kernels(known: dict[str, str], wanted: list[str]) -> list[Step]:
-    """The short suite on the other kernels."""
-    return [own_lab(name) for name in scenarios.chosen("kernels", known, wanted)]
-
-
 def test() -> list[Step]:
     """What `make test` runs: everything that a change can break."""
     known, wanted = scenarios.every(), scenarios.named()
     others = scenarios.chosen("kernels", known, wanted)
     series = dict.fromkeys([kernels.chosen(), *(its for name in others for its in scenarios.series(name))])
-    return [lab_build(*series), *SHORT, *with_matrix(suite(known, wanted) + other_kernels(known, wanted))]
+    return [lab_build(*series), *SHORT, *with_matrix([*suite(known, wanted), *map(own_lab, others)])]
 
 
 def catalogue() -> dict[str, Step]:

@@ -15,9 +15,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
-from lab import kernels
+from lab import kernels, topology
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("shared", "own", "kernels")
@@ -44,8 +42,8 @@ def series(name: str, root: Path = ROOT) -> list[str]:
 
 def _asked_for(root: Path, name: str) -> list[str]:
     lab = root / "molecule" / name / "lab.yml"
-    hosts = yaml.safe_load(lab.read_text(encoding="utf-8"))["hosts"] if lab.exists() else {}
-    return sorted({host["kernel"] for host in hosts.values() if "kernel" in host})
+    hosts = topology.load(lab).hosts if lab.exists() else ()
+    return sorted({host.kernel for host in hosts if host.kernel})
 
 
 def _kind(root: Path, name: str) -> str:
