@@ -10,7 +10,6 @@ from pathlib import Path
 
 from . import access, process
 from .errors import LabError
-from .topology import BUILDER
 
 BOOT_TIMEOUT = 900.0
 REMINDER = 20.0
@@ -21,10 +20,8 @@ def why(directory: Path, name: str) -> str:
     """Where to look, and what is there, when a host or a bridge ("link NAME") does not work."""
     if name.startswith("link "):
         logs = [directory / "links" / f"{name.removeprefix('link ')}.log"]
-    elif name.startswith(BUILDER):
-        logs = [directory / name / "sshd.log"]
     else:
-        logs = [directory / name / "qemu.log", directory / name / "console.log"]
+        logs = [directory / name / log for log in ("sshd.log", "qemu.log", "console.log")]
     return "\n".join(f"{log} ends with:\n{process.tail(log)}" for log in logs if log.exists())
 
 
