@@ -20,12 +20,6 @@ VERIFY = (
 )
 
 
-@pytest.fixture(scope="session", params=fabric.leases(), ids=lambda lease: lease["name"])
-def lease(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Each lease of the lab: its hosts have different kernels."""
-    return request.param
-
-
 @pytest.mark.parametrize("host", TOPOLOGY.hosts, ids=lambda host: host.name)
 def test_each_host_runs_its_kernel(host: Any) -> None:
     assert fabric.output(fabric.connect(host.name), "uname -r").startswith(host.kernel + ".")

@@ -8,15 +8,8 @@ from typing import Any
 
 import fabric
 import pattern
-import pytest
 import written
 from testinfra.host import Host
-
-
-@pytest.fixture(scope="session", params=fabric.leases(), ids=lambda lease: lease["name"])
-def lease(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Each lease of the lab."""
-    return request.param
 
 
 def test_the_owner_has_its_drive_and_the_data(owner: Host, lease: dict[str, Any]) -> None:
