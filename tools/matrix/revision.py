@@ -34,6 +34,12 @@ def commit(root: Path) -> str:
     return head.stdout.strip() + ("+" if changed else "")
 
 
+def is_changed(root: Path, paths: list[str]) -> bool:
+    """Whether some file in `paths` differs from the commit that is checked out; without git that may be."""
+    status = _git(root, "status", "--porcelain", "--", *paths)
+    return status.returncode != 0 or bool(status.stdout.strip())
+
+
 def is_older(root: Path, seen: str, paths: list[str]) -> bool:
     """Whether some file in `paths` was changed by a commit that the one at which something was seen does not have."""
     last = _git(root, "log", "-1", "--format=%H", "--", *paths).stdout.strip()

@@ -47,6 +47,8 @@ def run(planned: Sequence[stages.Stage], limits: schedule.Limits, argv: Sequence
                 break
             if stage.part:
                 print(f"\nPart of the long tier: {stage.part}", flush=True)
+            if stage.note:
+                print(stage.note, flush=True)
             began = time.monotonic()
             ended = Runner(stage.steps, limits, root, times.environment(), stage.seconds).run()
             results += ended

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tools.matrix import revision
 
-from . import long_tier, plan
+from . import emulation, long_tier, plan
 from .plan import ROOT, Step
 
 PART = "long-"  # and the name of a part of the long tier
@@ -23,6 +23,7 @@ class Stage(NamedTuple):
     part: str = ""  # of the long tier
     seconds: float | None = None  # it has to be through by then
     after_failure: bool = True  # it runs even if something has failed before
+    note: str = ""  # what is said before it begins
 
 
 def of_words(words: Sequence[str], root: Path = ROOT) -> list[Stage]:
@@ -33,7 +34,7 @@ def of_words(words: Sequence[str], root: Path = ROOT) -> list[Stage]:
     missing = []
     for word in words:
         if word == "test":
-            stages.append(Stage(plan.test()))
+            stages.append(_test(root))
         elif word == "test-long":
             stages += [_part(name) for name in long_tier.names()]
         elif word == "test-turn":
@@ -50,6 +51,15 @@ def of_words(words: Sequence[str], root: Path = ROOT) -> list[Stage]:
     if missing:
         raise KeyError(", ".join(missing))
     return ([Stage(list(dict.fromkeys(together)))] if together else []) + stages
+
+
+def _test(root: Path) -> Stage:
+    commit = emulation.proven_at(root)
+    if not commit:
+        return Stage(plan.test())
+    name, part = emulation.SCENARIO, emulation.PART
+    note = f"Not run: {name}. What it proves is the same as at {commit}, where the part {part} passed."
+    return Stage(plan.test([name]), note=note)
 
 
 def _part(name: str) -> Stage:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
@@ -105,35 +104,6 @@ def test_a_page_with_this_part_and_without():
 # -- what git says -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(name="git")
-def git_fixture(tmp_path, monkeypatch):
-    """Return a function that changes a file in a repository, and commits that, and returns the commit's id."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    root = tmp_path / "repository"
-    root.mkdir()
-
-    def run(*words):
-        person = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-        command = ["git", "-C", str(root), *person, *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    def commit(path):
-        file = root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a") as handle:
-            handle.write("more\n")
-        run("add", "--all")
-        run("commit", "--quiet", "--message", path)
-        return run("rev-parse", "--short=12", "HEAD")
-
-    run("init", "--quiet", "--initial-branch=main")
-    commit.root, commit.run = root, run
-    return commit
-
-
 def test_the_commit_that_is_checked_out(git):
     first = git("kmod/a.c")
     assert re.fullmatch("[0-9a-f]{12}", first)
@@ -179,6 +149,21 @@ def test_what_was_seen_in_another_history_is_older(git):
     git("kmod/a.c")
     assert revision.is_older(git.root, side, ["kmod"])
     assert not revision.is_older(git.root, side, ["docs/a.md"])
+
+
+def test_what_differs_from_the_commit(git):
+    git("lab/a.py")
+    assert not revision.is_changed(git.root, ["lab"])
+    (git.root / "docs").touch()
+    assert not revision.is_changed(git.root, ["lab"])
+    (git.root / "lab" / "new").touch()
+    assert revision.is_changed(git.root, ["lab"])
+    assert not revision.is_changed(git.root, ["molecule"])
+
+
+def test_without_git_nobody_knows_that_nothing_differs(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert revision.is_changed(tmp_path, ["lab"])
 
 
 def test_the_day_and_the_time():

@@ -227,7 +227,8 @@ def test_the_matrix_is_compared_after_all_labs(steps):
 
 def test_the_group_test():
     (stage,) = stages.of_words(["test"])
-    assert stage == (plan.test(), "", None, True)
+    assert stage.steps in (plan.test(), plan.test(["bridge"]))
+    assert (stage.part, stage.seconds, stage.after_failure) == ("", None, True)
 
 
 def test_the_group_test_long():
@@ -247,7 +248,7 @@ def test_the_group_test_turn(tmp_path):
     ]
     (tmp_path / long_tier.KEPT).write_text("".join(lines))
     (stage,) = stages.of_words(["test-turn"], tmp_path)
-    assert stage == (long_tier.steps(parts[-1]), parts[-1], long_tier.LIMIT, False)
+    assert stage == (long_tier.steps(parts[-1]), parts[-1], long_tier.LIMIT, False, "")
 
 
 def test_test_and_a_turn():
@@ -260,7 +261,7 @@ def test_test_and_a_turn():
 @pytest.mark.parametrize("part", long_tier.names())
 def test_a_part_by_its_name(part):
     (stage,) = stages.of_words([f"long-{part}"])
-    assert stage == (long_tier.steps(part), part, None, True)
+    assert stage == (long_tier.steps(part), part, None, True, "")
 
 
 def test_groups_and_steps_run_side_by_side():
