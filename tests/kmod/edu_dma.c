@@ -8,10 +8,12 @@
  * carries it out; the write fails with what went wrong, which is EILSEQ where
  * data differs. /dev/edu_dma can be mapped: coherent memory of the device.
  * The device takes 0.1 s for each transfer. With several devices, the first is
- * the one that is used.
+ * the one that is used. As long as the parameter hold is set, a probe waits; held
+ * says how many do.
  */
 
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/dmapool.h>
 #include <linux/iopoll.h>
@@ -530,11 +532,37 @@ static struct miscdevice edu_misc = {
 	.fops = &edu_misc_fops,
 };
 
+static bool hold;
+module_param(hold, bool, 0644);
+MODULE_PARM_DESC(hold, "Have probes wait");
+
+static int held;
+module_param(held, int, 0444);
+MODULE_PARM_DESC(held, "Probes that wait");
+
+static DEFINE_MUTEX(edu_held_lock);
+
+static void edu_count_held(int more)
+{
+	mutex_lock(&edu_held_lock);
+	held += more;
+	mutex_unlock(&edu_held_lock);
+}
+
+static void edu_wait(void)
+{
+	edu_count_held(1);
+	while (READ_ONCE(hold))
+		msleep(20);
+	edu_count_held(-1);
+}
+
 static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct edu *edu;
 	int ret;
 
+	edu_wait();
 	edu = devm_kzalloc(&pdev->dev, sizeof(*edu), GFP_KERNEL);
 	if (!edu)
 		return -ENOMEM;
