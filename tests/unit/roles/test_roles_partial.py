@@ -101,14 +101,15 @@ def test_what_is_in_use_is_not_given_back_and_all_else_is(hosts):
     assert {name: hosts.granted(name) for name in NAMES} == {"node-a": ["ab"], "node-b": [], "node-c": [], "node-d": []}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("limit", "status", "granted", "attached"),
     [
-        pytest.param("node-a", 2, [["ab"], [], []], [], marks=pytest.mark.long),
+        ("node-a", 2, [["ab"], [], []], []),
         ("node-a,node-b", 0, [["ab"], ["ba"], []], ["ab", "ba"]),
-        pytest.param("all:!node-d", 0, [["ab"], ["ba"], ["cd"]], ["ab", "ba"], marks=pytest.mark.long),
-        pytest.param("node-c", 0, [[], [], ["cd"]], [], marks=pytest.mark.long),
-        pytest.param("node-d", 2, [[], [], []], [], marks=pytest.mark.long),
+        ("all:!node-d", 0, [["ab"], ["ba"], ["cd"]], ["ab", "ba"]),
+        ("node-c", 0, [[], [], ["cd"]], []),
+        ("node-d", 2, [[], [], []], []),
     ],
 )
 def test_each_host_of_a_limit_does_its_part(hosts, limit, status, granted, attached):

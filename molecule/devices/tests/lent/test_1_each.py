@@ -10,6 +10,7 @@ import evidence
 import fabric
 import interrupts
 import networks
+import pytest
 import written
 from testinfra.host import Host
 
@@ -66,6 +67,7 @@ def test_the_rest_of_a_slot_stays_with_its_owner(hosts: dict[str, Host]) -> None
         fabric.output(owner, f"ip link set {card} up && ethtool --test {card} online")
 
 
+@pytest.mark.long
 def test_an_expansion_rom_can_be_read(hosts: dict[str, Host], addresses: dict[str, str]) -> None:
     """What the owner reads later is compared with it."""
     rom = f"/sys/bus/pci/devices/{addresses['e1000e']}/rom"

@@ -81,6 +81,7 @@ def assert_nothing_is_lent(owner: Host, lease: dict[str, Any]) -> None:
     assert grant["message"].startswith(absence(lease))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "go", "said"),
     [

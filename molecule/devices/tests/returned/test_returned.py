@@ -9,6 +9,7 @@ from typing import Any
 
 import fabric
 import networks
+import pytest
 import written
 from testinfra.host import Host
 
@@ -65,6 +66,7 @@ def test_the_owner_has_its_network_card(hosts: dict[str, Host], card: dict[str, 
     assert networks.interface(owner, place(owner, card["name"]))
 
 
+@pytest.mark.long
 def test_the_owner_reads_the_same_rom(hosts: dict[str, Host]) -> None:
     owner = hosts["node-a"]
     rom = f"/sys/bus/pci/devices/{place(owner, 'e1000e')}/rom"
