@@ -31,6 +31,8 @@
 #define EVIL_EDU_RAISE		0x60
 #define EVIL_EDU_ACK		0x64
 #define EVIL_CALM_MS		500
+/* Of an emulated owner on a busy machine. */
+#define EVIL_HEARD_MS		20000
 /* Within what the peer listens to because it is rung. */
 #define EVIL_GREETING_MS	60
 
@@ -343,7 +345,7 @@ static bool evil_is_heard(struct evil *evil, void __iomem *bar, u32 slot, bool l
 	msleep(EVIL_CALM_MS);
 	before = evil_raised(evil, slot);
 	evil_raise(evil, bar, slot, level);
-	for (ms = 0; ms < EVIL_CALM_MS; ms++) {
+	for (ms = 0; ms < EVIL_HEARD_MS; ms++) {
 		if (evil_raised(evil, slot) != before)
 			return true;
 		usleep_range(1000, 2000);
