@@ -159,7 +159,8 @@ def test_what_is_done_to_a_device_is_measured_in_its_stages(fabric: Fabric):
     assert counted(owner, "ownerd") == {**lending, **taking}
     attaching = dict.fromkeys((("attach", stage) for stage in ("owner", "kernel", "driver")), 1)
     detaching = dict.fromkeys((("detach", stage) for stage in ("kernel", "owner")), 0)
-    assert counted(borrower, "borrowerd") == {**attaching, **detaching}
+    # It is counted right after it is told.
+    until(lambda: counted(borrower, "borrowerd") == {**attaching, **detaching})
     owner.recall("scratch")
     assert counted(owner, "ownerd") == {**lending, **dict.fromkeys(taking, 1)}
     until(lambda: counted(borrower, "borrowerd") == {**attaching, **dict.fromkeys(detaching, 1)})
