@@ -10,18 +10,23 @@ from typing import Any
 
 from device_lending import declaring, names
 from device_lending.asking import SLOW, Command, Daemons, NotFound, Shown, Sub, path, positional
+from device_lending.pci.selector import PARTS
 
 _IDS = re.compile(r"(?:0x)?([0-9a-fA-F]{4}):(?:0x)?([0-9a-fA-F]{4})")
 _VIRTUAL = re.compile(r"(.+)/vf(\d+)")
+_DEVICE = f"PCI address or VENDOR:DEVICE, with /vfN for a virtual function, or KEY=TEXT,… of {', '.join(PARTS)}"
+_PARTS = re.compile(f"(?:^|,)({'|'.join(PARTS)})=")
 
 
 def selector(text: str) -> dict[str, Any]:
-    """A device as people write it: PCI address, VENDOR:DEVICE, serial=TEXT, or DEVICE/vfN for virtual function N.
+    """A device as people write it: PCI address or VENDOR:DEVICE, each with /vfN for the virtual function N of it, or
+    KEY=TEXT,… for what must all be true of it.
 
     The owner's daemon checks it, and says what is wrong with it.
     """
-    if text.startswith("serial="):
-        return {"serial": text.removeprefix("serial=")}
+    if _PARTS.match(text):
+        _before, *pieces = _PARTS.split(text)
+        return dict(zip(pieces[::2], pieces[1::2], strict=True))
     virtual = _VIRTUAL.fullmatch(text)
     if virtual:
         return {"physical_function": selector(virtual[1]), "index": int(virtual[2])}
@@ -33,7 +38,7 @@ def arguments(sub: Sub) -> None:
     """Tell the command line of these commands."""
     grant = sub("grant", "let a host borrow a device of this host")
     positional(grant, "name", "name of the lease, unique on this host", names.grants)
-    positional(grant, "device", "PCI address, VENDOR:DEVICE, serial=TEXT, or DEVICE/vfN", names.lendable)
+    positional(grant, "device", _DEVICE, names.lendable)
     positional(grant, "host", "name of the host that may borrow it", names.peers)
     grant.add_argument("--force", action="store_true", help="recall a live lease of the grant when it changes")
     declaring.owner(grant)

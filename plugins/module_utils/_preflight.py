@@ -150,6 +150,7 @@ def document(
         "device": function.device,
         "class": function.class_code,
         "serial": function.serial,
+        "slot": function.slot,
         "driver": function.driver,
         "borrowed": lendable.is_borrowed(roots, address),
         "bars": [

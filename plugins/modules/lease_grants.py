@@ -40,7 +40,7 @@ options:
         required: true
       device:
         description:
-          - Which device. Give V(address), or V(serial), or V(vendor) and V(device), or V(physical_function) and V(index).
+          - Which device. Give V(physical_function) and V(index), or some of the others, which must all be true of it.
           - Exactly one function of the host must match.
         type: dict
         required: true
@@ -57,8 +57,16 @@ options:
           device:
             description: PCI device id, four hexadecimal digits in quotes.
             type: raw
+          class:
+            description:
+              - Class of the device, V(nvme), V(storage), V(ethernet), V(infiniband), V(network), V(display), V(usb),
+                V(accelerator), or two, four or six hexadecimal digits in quotes.
+            type: raw
+          slot:
+            description: Name of the physical slot, as C(lspci -v) shows it, in quotes if it looks like a number.
+            type: raw
           physical_function:
-            description: Which physical function, by address, serial, or vendor and device. Needs V(index).
+            description: Which physical function, by some of the others. Needs V(index).
             type: dict
           index:
             description: Number of the virtual function of V(physical_function), from 0.
@@ -187,6 +195,8 @@ def main():
         serial=dict(type="raw"),
         vendor=dict(type="raw"),
         device=dict(type="raw"),
+        **{"class": dict(type="raw")},
+        slot=dict(type="raw"),
         physical_function=dict(type="dict"),
         index=dict(type="int"),
     )

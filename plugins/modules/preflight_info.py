@@ -34,8 +34,16 @@ options:
       device:
         description: PCI device ID, four hexadecimal digits in quotes.
         type: raw
+      class:
+        description:
+          - Class of the device, V(nvme), V(storage), V(ethernet), V(infiniband), V(network), V(display), V(usb),
+            V(accelerator), or two, four or six hexadecimal digits in quotes.
+        type: raw
+      slot:
+        description: Name of the physical slot, as C(lspci -v) shows it, in quotes if it looks like a number.
+        type: raw
       physical_function:
-        description: Which physical function, by address, serial, or vendor and device. Needs V(index).
+        description: Which physical function, by some of the others. Needs V(index).
         type: dict
       index:
         description: Number of the virtual function of V(physical_function), from 0.
@@ -49,7 +57,7 @@ options:
     default: []
     suboptions:
       device:
-        description: Which physical function, by address, serial, or vendor and device.
+        description: Which physical function. What is given must all be true of it.
         type: dict
         required: true
       count:
@@ -232,6 +240,8 @@ def main():
                     "serial": {"type": "raw"},
                     "vendor": {"type": "raw"},
                     "device": {"type": "raw"},
+                    "class": {"type": "raw"},
+                    "slot": {"type": "raw"},
                     "physical_function": {"type": "dict"},
                     "index": {"type": "int"},
                 },

@@ -29,7 +29,7 @@ options:
     suboptions:
       device:
         description:
-          - Which physical function. Give V(address), or V(serial), or V(vendor) and V(device).
+          - Which physical function. What is given must all be true of it.
         type: dict
         required: true
         suboptions:
@@ -44,6 +44,14 @@ options:
             type: raw
           device:
             description: PCI device ID, four hexadecimal digits in quotes.
+            type: raw
+          class:
+            description:
+              - Class of the device, V(nvme), V(storage), V(ethernet), V(infiniband), V(network), V(display), V(usb),
+                V(accelerator), or two, four or six hexadecimal digits in quotes.
+            type: raw
+          slot:
+            description: Name of the physical slot, as C(lspci -v) shows it, in quotes if it looks like a number.
             type: raw
       count:
         description: How many virtual functions it has.
@@ -95,6 +103,8 @@ def main():
         serial=dict(type="raw"),
         vendor=dict(type="raw"),
         device=dict(type="raw"),
+        **{"class": dict(type="raw")},
+        slot=dict(type="raw"),
     )
     module = AnsibleModule(
         argument_spec=dict(

@@ -53,6 +53,7 @@ def of(document: t.Mapping[str, t.Any]) -> Function:
         serial=document.get("serial"),
         physical_function=document.get("physical_function"),
         virtual_index=document.get("virtual_index"),
+        slot=document.get("slot"),
     )
 
 

@@ -19,26 +19,38 @@ def _text(*patterns: re.Pattern[str], example: str) -> Schema:
     return {"type": "string", "pattern": f"^(?:{whole})$", "examples": [example]}
 
 
-def _object(**properties: Schema) -> Schema:
+def _object(properties: dict[str, Schema], required: tuple[str, ...]) -> Schema:
     return {
         "type": "object",
         "properties": properties,
-        "required": list(properties),
+        "required": list(required),
         "additionalProperties": False,
-        "examples": [{name: schema["examples"][0] for name, schema in properties.items()}],
+        "minProperties": 1,
+        "examples": [{name: properties[name]["examples"][0] for name in required or list(properties)[:1]}],
     }
 
 
 LEASE = _text(LEASE_NAME, example="scratch")
 HOST = _text(HOST_NAME, example="node-b")
+_PARTS: dict[str, Schema] = {
+    "address": _text(identifiers.ADDRESS, example="0000:03:00.0"),
+    "serial": _text(identifiers.SERIAL, example="S5H2NS0N77"),
+    "vendor": _text(identifiers.ID, example="8086"),
+    "class": _text(identifiers.CLASS, example="nvme"),
+    "slot": _text(identifiers.SLOT, example="4"),
+}
 _ONE = (
-    _object(address=_text(identifiers.ADDRESS, example="0000:03:00.0")),
-    _object(serial=_text(identifiers.SERIAL, example="S5H2NS0N77")),
-    _object(vendor=_text(identifiers.ID, example="8086"), device=_text(identifiers.ID, example="0a54")),
+    _object(_PARTS, ()),
+    # Each vendor has numbers of its own.
+    _object({**_PARTS, "device": _text(identifiers.ID, example="0a54")}, ("vendor", "device")),
 )
 _INDEX = {"type": "integer", "minimum": 0, "maximum": selector.INDEX_MAX, "examples": [0]}
+_VIRTUAL = _object(
+    {"physical_function": {"anyOf": [*_ONE], "examples": _ONE[0]["examples"]}, "index": _INDEX},
+    ("physical_function", "index"),
+)
 DEVICE: Schema = {
-    "anyOf": [*_ONE, _object(physical_function={"anyOf": [*_ONE], "examples": _ONE[0]["examples"]}, index=_INDEX)],
+    "anyOf": [*_ONE, _VIRTUAL],
     "examples": _ONE[0]["examples"],
 }
 # The parts of paths, by name.

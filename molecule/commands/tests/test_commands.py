@@ -240,7 +240,8 @@ def test_a_grant_is_revoked_and_made_anew(owner: Host, borrower: Host, lease: di
     devlend(owner, f"revoke {name} --force")
     devlend(owner, f"wait {name} --for free --timeout 60")
     assert told(owner, "grants")["grants"] == []
-    devlend(owner, f"grant {name} {address} {lease['borrower']} --grace 7")
+    wanted = f"address={address},class=nvme,serial={lease['device']['serial']}"
+    devlend(owner, f"grant {name} {wanted} {lease['borrower']} --grace 7")
     devlend(borrower, f"borrow {name} --owner {lease['owner']}")
     assert told(owner, f"show {name}")["grants"][0]["grace"] == 7
     fabric.put(owner, "ownerd", "grants", [grant], purge=True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Addresses, IDs and serial numbers of PCI functions, as people, YAML and other programs write them. Pure.
+"""Addresses, IDs, classes, slots and serial numbers of PCI functions, as people, YAML and other programs write them. Pure.
 
 All that takes one from outside takes it through here, so that it means the same everywhere.
 """
@@ -15,7 +15,19 @@ CANONICAL = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 # What may be written: without a domain as lspci does, with eight digits of it as NVML does.
 ADDRESS = re.compile(r" *(?:([0-9A-Fa-f]{4,8}):)?([0-9A-Fa-f]{2}:[01][0-9A-Fa-f]\.[0-7]) *")
 ID = re.compile(r" *(?:0[xX])?([0-9A-Fa-f]{4}) *")
-SERIAL = re.compile(r" *([!-~](?:[ -~]{0,62}[!-~])?) *")
+SERIAL = SLOT = re.compile(r" *([!-~](?:[ -~]{0,62}[!-~])?) *")
+# Base class, subclass and programming interface (PCI Code and ID Assignment Specification), from the left as much as counts.
+CLASSES = {
+    "storage": "01",
+    "nvme": "010802",
+    "network": "02",
+    "ethernet": "0200",
+    "infiniband": "0207",
+    "display": "03",
+    "usb": "0c03",
+    "accelerator": "12",
+}
+CLASS = re.compile(r" *(?:0[xX])?((?:[0-9A-Fa-f]{2}){1,3}|" + "|".join(CLASSES) + ") *")
 _NUMBER = re.compile(r"[0-9.]+")
 _LARGEST_ID = 0xFFFF
 
@@ -59,13 +71,33 @@ def pci_id(value: Any, what: str) -> str:
     )
 
 
+def device_class(value: Any, what: str) -> str:
+    """The hexadecimal digits, in lower case, of a class of devices. Raises IdentifierError."""
+    match = CLASS.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        return CLASSES.get(match[1], match[1].lower())
+    raise IdentifierError(
+        f"{what} is {kind(value)}, which is not a class of PCI devices; write one of {', '.join(CLASSES)}, or two, four or "
+        'six hexadecimal digits in quotes, as lspci -n shows them, such as "0108"'
+    )
+
+
 def serial(value: Any, what: str = "serial") -> str:
     """A serial number without the blanks around it. Raises IdentifierError."""
+    return _printable(value, what, "a serial number")
+
+
+def slot(value: Any, what: str) -> str:
+    """The name of a physical slot without the blanks around it. Raises IdentifierError."""
+    return _printable(value, what, "the name of a slot")
+
+
+def _printable(value: Any, what: str, meant: str) -> str:
     match = SERIAL.fullmatch(value) if isinstance(value, str) else None
     if match:
         return match[1]
     advice = "put it in quotes" if isinstance(value, (int, float)) else "write 1 to 64 printable characters of ASCII"
-    raise IdentifierError(f"{what} is {kind(value)}, which is not a serial number; {advice}")
+    raise IdentifierError(f"{what} is {kind(value)}, which is not {meant}; {advice}")
 
 
 def same_serial(left: str | None, right: str | None) -> bool:

@@ -1,20 +1,42 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Device selectors: by address, by serial number, by vendor and device, or as a virtual function. One must match one
+"""Device selectors: what all has to be true of a function, or which virtual function of one it is. Each must mean one
 function. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .identifiers import IdentifierError, address, kind, pci_id, same_serial, serial, serial_key
+from .identifiers import (
+    CLASSES,
+    IdentifierError,
+    address,
+    device_class,
+    kind,
+    pci_id,
+    same_serial,
+    serial,
+    serial_key,
+    slot,
+)
 from .scan import Function
 
 _SHOWN = 6
-_KEYS = ("address", "serial", "vendor", "device", "physical_function", "index")
-_FORMS = "address, or serial, or vendor and device, or physical_function and index"
+# What may be said of a function, in the order in which it is shown, and who knows how it is written.
+_READ: dict[str, Callable[[Any, str], str]] = {
+    "address": address,
+    "serial": serial,
+    "vendor": pci_id,
+    "device": pci_id,
+    "class": device_class,
+    "slot": slot,
+}
+PARTS = tuple(_READ)
+KEYS = (*PARTS, "physical_function", "index")
+_NAMES = {digits: word for word, digits in CLASSES.items()}
+_FORMS = f"some of {', '.join(PARTS)}, which must all be true of it, or physical_function and index"
 
 Selector = dict[str, Any]
 INDEX_MAX = 65535
@@ -32,7 +54,7 @@ def parse(value: Any) -> Selector:
     """The canonical form of a selector. Raises IdentifierError."""
     if not isinstance(value, Mapping):
         raise IdentifierError(f"device is {kind(value)}; write {_FORMS}")
-    unknown = sorted(str(key) for key in value if key not in _KEYS)
+    unknown = sorted(str(key) for key in value if key not in KEYS)
     if unknown:
         raise IdentifierError(f"unknown selector key '{unknown[0]}'; write {_FORMS}")
     keys = set(value)
@@ -41,13 +63,13 @@ def parse(value: Any) -> Selector:
         if "index" in physical:
             raise IdentifierError("device.physical_function is a virtual function, which has none; name a physical one")
         return {"physical_function": physical, "index": index(value["index"])}
-    if keys == {"address"}:
-        return {"address": address(value["address"], "device.address")}
-    if keys == {"serial"}:
-        return {"serial": serial(value["serial"], "device.serial")}
-    if keys == {"vendor", "device"}:
-        return {key: pci_id(value[key], f"device.{key}") for key in ("vendor", "device")}
-    raise IdentifierError(f"device has {', '.join(sorted(keys)) or 'nothing'}; write exactly one of {_FORMS}")
+    if "device" in keys and "vendor" not in keys:
+        raise IdentifierError(
+            "device.device is given without device.vendor; each vendor has numbers of its own: write both"
+        )
+    if keys and keys <= set(PARTS):
+        return {key: read(value[key], f"device.{key}") for key, read in _READ.items() if key in keys}
+    raise IdentifierError(f"device has {', '.join(sorted(keys)) or 'nothing'}; write {_FORMS}")
 
 
 def index(value: Any) -> int:
@@ -61,34 +83,45 @@ def index(value: Any) -> int:
 
 def show(selector: Mapping[str, Any]) -> str:
     """A selector for messages."""
-    if "address" in selector:
-        return str(selector["address"])
-    if "serial" in selector:
-        return f"serial {selector['serial']}"
     if "index" in selector:
         return f"virtual function {selector['index']} of {show(selector['physical_function'])}"
-    return f"{selector['vendor']}:{selector['device']}"
+    words = []
+    for part, value in selector.items():
+        if part == "address":
+            words.append(str(value))
+        elif part == "vendor":
+            words.append(f"{value}:{selector['device']}" if "device" in selector else f"vendor {value}")
+        elif part == "class":
+            words.append(f"class {_NAMES.get(value, value)}")
+        elif part != "device":
+            words.append(f"{part} {value}")
+    return ", ".join(words)
 
 
 def key(selector: Mapping[str, Any]) -> str:
     """What is equal for selectors that are written differently and mean the same."""
     if "index" in selector:
         return f"virtual function {selector['index']} of {key(selector['physical_function'])}"
-    return f"serial {serial_key(selector['serial'])}" if "serial" in selector else show(selector)
+    return show({**selector, "serial": serial_key(selector["serial"])} if "serial" in selector else selector)
 
 
-def _matches_one(selector: Selector, function: Function) -> bool:
-    if "address" in selector:
-        return function.address == selector["address"]
-    if "serial" in selector:
-        return same_serial(function.serial, selector["serial"])
-    return (function.vendor, function.device) == (selector["vendor"], selector["device"])
+def _untrue(selector: Selector, function: Function) -> list[str]:
+    """What is said of a function and is not so."""
+    true = {
+        "address": function.address == selector.get("address"),
+        "serial": same_serial(function.serial, selector.get("serial")),
+        "vendor": function.vendor == selector.get("vendor"),
+        "device": function.device == selector.get("device"),
+        "class": function.class_code.startswith(selector.get("class", "")),
+        "slot": function.slot == selector.get("slot"),
+    }
+    return [part for part in selector if not true[part]]
 
 
 def excludes(selector: Selector, address: str, serial: str | None) -> bool:
     """Whether a selector cannot mean the function of this address and, where it is known, serial number."""
-    if "address" in selector:
-        return bool(selector["address"] != address)
+    if "address" in selector and selector["address"] != address:
+        return True
     return "serial" in selector and serial is not None and not same_serial(serial, selector["serial"])
 
 
@@ -96,7 +129,7 @@ def matching(selector: Selector, functions: Iterable[Function]) -> list[Function
     """The functions that the selector means."""
     functions = list(functions)
     if "index" not in selector:
-        return [function for function in functions if _matches_one(selector, function)]
+        return [function for function in functions if not _untrue(selector, function)]
     physical = {
         function.address
         for function in matching(selector["physical_function"], functions)
@@ -132,6 +165,9 @@ def _near(selector: Selector, functions: list[Function]) -> str:
         if not near:
             return "it has no virtual functions; see device_lending_virtual_functions"
         return f"it has these virtual functions: {', '.join(near[:_SHOWN])}"
+    at_address = [function for function in functions if function.address == selector.get("address")]
+    if at_address:
+        return f"what is there has {_said_of(at_address[0], _untrue(selector, at_address[0]))}"
     if "serial" in selector:
         near = [f"{function.serial} at {function.address}" for function in endpoints if function.serial]
         what = "serial numbers"
@@ -146,3 +182,10 @@ def _near(selector: Selector, functions: list[Function]) -> str:
         return f"it has no {what} that could be lent"
     more = f" and {len(near) - _SHOWN} more" if len(near) > _SHOWN else ""
     return f"it has these {what}: {', '.join(near[:_SHOWN])}{more}"
+
+
+def _said_of(function: Function, parts: Iterable[str]) -> str:
+    """Some of what a selector may say, as it is."""
+    values = {"serial": function.serial, "vendor": function.vendor, "device": function.device, "slot": function.slot}
+    values["class"] = function.class_code
+    return ", ".join(f"{part} {values[part]}" if values[part] else f"no {part}" for part in parts)

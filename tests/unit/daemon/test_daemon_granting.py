@@ -32,6 +32,8 @@ def pair(fabric):
         ("0000:03:00.0", {"address": "0000:03:00.0"}),
         ("8086:0A54", {"vendor": "8086", "device": "0A54"}),
         ("serial=S 1/vf2", {"serial": "S 1/vf2"}),
+        ("class=nvme,slot=4", {"class": "nvme", "slot": "4"}),
+        ("address=03:00.0,serial=S,1", {"address": "03:00.0", "serial": "S,1"}),
         ("03:00.0/vf2", {"physical_function": {"address": "03:00.0"}, "index": 2}),
         ("8086:1572/vf0", {"physical_function": {"vendor": "8086", "device": "1572"}, "index": 0}),
         ("nonsense", {"address": "nonsense"}),

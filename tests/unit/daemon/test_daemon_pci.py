@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from device_lending import selecting
 from device_lending.binding import BindError, DeviceGone
 from device_lending.errors import LendingError
-from device_lending.pci import blocks, busy, lendable
+from device_lending.pci import blocks, busy, lendable, selector
 from device_lending.pci.nodes import complete, nodes
 from device_lending.pci.scan import Bar, Scanner, bars_of, serial_in_config
 
@@ -149,6 +149,10 @@ def test_a_bar_that_nobody_placed_is_told_and_not_lent(tree, line):
         ({"address": "0001FF00:00:00.0"}, {"address": "1ff00:00:00.0"}),
         ({"serial": " S1 "}, {"serial": "S1"}),
         ({"vendor": "0x8086", "device": "0A54"}, {"vendor": "8086", "device": "0a54"}),
+        ({"class": "nvme"}, {"class": "010802"}),
+        ({"class": "0C03"}, {"class": "0c03"}),
+        ({"class": "0x02", "vendor": "8086"}, {"vendor": "8086", "class": "02"}),
+        ({"slot": " 4 ", "serial": "S1", "address": "03:00.0"}, {"address": "0000:03:00.0", "serial": "S1", "slot": "4"}),
     ],
 )
 def test_selectors_have_one_form(value, canonical):
@@ -159,11 +163,16 @@ def test_selectors_have_one_form(value, canonical):
 @pytest.mark.parametrize(
     ("value", "part"),
     [
-        ({}, "device has nothing; write exactly one of"),
+        ({}, "device has nothing; write some of address, serial"),
+        ({"address": "0000:03:00.0", "index": 1}, "device has address, index; write some of"),
+        ({"physical_function": {"address": "0000:03:00.0"}}, "device has physical_function; write some of"),
+        ({"class": "drive"}, "write one of storage, nvme"),
+        ({"class": 264}, "the number 264, which is not a class"),
+        ({"class": "010"}, "two, four or six hexadecimal digits in quotes"),
+        ({"slot": 4}, "not the name of a slot; put it in quotes"),
         ("x", "device is the string 'x'"),
         ({"adress": "x"}, "unknown selector key 'adress'"),
-        ({"address": "0000:03:00.0", "serial": "x"}, "write exactly one of"),
-        ({"vendor": "8086"}, "vendor and device"),
+        ({"device": "0a54"}, "without device.vendor"),
         ({"vendor": 0x10DE, "device": "0a54"}, 'put it in quotes: "10de" for 0x10de or "4318" for 4318'),
         ({"vendor": 0x8086, "device": "0a54"}, 'put it in quotes: "8086" for 0x8086'),
         ({"address": 180.0}, "a number in base 60; put it in quotes"),
@@ -192,6 +201,9 @@ def test_a_missing_device_names_what_there_is(tree):
         ({"address": "0000:09:00.0"}, "0000:04:00.0 (8086:1533)"),
         ({"serial": "SER-9"}, "SER-1 at 0000:03:00.0"),
         ({"vendor": "8086", "device": "ffff"}, "functions of vendor 8086: 8086:1533 at 0000:04:00.0"),
+        ({"address": NVME, "serial": "SER-9"}, f"no PCI function {NVME}, serial SER-9; what is there has serial SER-1"),
+        ({"address": NVME, "class": "02", "slot": "4"}, "class network, slot 4; what is there has class 010802, no slot"),
+        ({"class": "usb"}, "class usb; it has these functions: 0000:03:00.0"),
     ):
         with pytest.raises(LendingError) as failure:
             selecting.resolve(wanted, functions, "node-a", "scratch")
@@ -205,6 +217,45 @@ def test_an_ambiguous_device_names_the_candidates(tree):
     with pytest.raises(LendingError, match="matches 2 functions") as failure:
         selecting.resolve({"vendor": "1b36", "device": "0010"}, scan(tree).values(), "node-a", "n")
     assert NVME in failure.value.message and "0000:04:00.0" in failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"class": "nvme"}, [NVME, "0000:05:00.0"]),
+        ({"class": "storage"}, [NVME, "0000:05:00.0"]),
+        ({"class": "network"}, ["0000:04:00.0"]),
+        ({"vendor": "1b36"}, [NVME, "0000:05:00.0"]),
+        ({"vendor": "1b36", "serial": "ser-1"}, [NVME]),
+        ({"address": NVME, "serial": "SER-1"}, [NVME]),
+        ({"address": NVME, "serial": "SER-2"}, []),
+        ({"address": NVME, "class": "network"}, []),
+        ({"class": "nvme", "slot": "7"}, ["0000:05:00.0"]),
+        ({"slot": "8"}, []),
+    ],
+)
+def test_all_that_is_said_has_to_be_true(tree, wanted, found):
+    tree.add_nvme(NVME, "SER-1")
+    tree.add_function("0000:04:00.0", "8086", "1533", "020000")
+    tree.add_nvme("0000:05:00.0", "SER-2", "nvme1n1", "259:1")
+    slot = tree.roots.sys / "bus/pci/slots/7"
+    slot.mkdir(parents=True)
+    (slot / "address").write_text("0000:05:00\n")
+    functions = scan(tree).values()
+    assert [function.address for function in selector.matching(selecting.parse(wanted, "n"), functions)] == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_excluded"),
+    [
+        ({"address": NVME, "serial": "SER-1"}, False),
+        ({"address": NVME, "serial": "SER-2"}, True),
+        ({"address": "0000:04:00.0", "serial": "SER-1"}, True),
+        ({"class": "02"}, False),
+    ],
+)
+def test_what_cannot_be_meant(wanted, is_excluded):
+    assert selector.excludes(selecting.parse(wanted, "n"), NVME, "SER-1") == is_excluded
 
 
 def with_virtual_functions(tree, count=2):

@@ -127,10 +127,10 @@ def test_duplicate_names_are_refused_before_anything_is_asked():
 
 @pytest.mark.parametrize(
     "selector",
-    [{}, {"vendor": "8086"}, {"address": "0000:03:00.0", "serial": "x"}, {"serial": "x", "vendor": "1", "device": "2"}],
+    [{}, {"index": 1}, {"address": "0000:03:00.0", "index": 1}],
 )
 def test_a_selector_that_could_mean_anything_is_refused(selector):
-    with pytest.raises(ApiError, match="write exactly one of"):
+    with pytest.raises(ApiError, match="write some of"):
         compact(selector)
 
 
