@@ -44,16 +44,16 @@ def _fabrics() -> list[Step]:
 
 
 def _failures() -> list[Step]:
-    """What may fail."""
-    return [lab_build(kernels.chosen()), *with_matrix([own_lab("failures")])]
+    """What may fail; beside it all tests of `devices`."""
+    labs = [own_lab("failures"), own_lab("devices")._replace(environment=ALL)]
+    return [lab_build(kernels.chosen()), *with_matrix(labs)]
 
 
 def _load() -> list[Step]:
-    """Those that use the shared lab, for longer; beside them all tests of `devices` and `bridge`, a fabric of which a part
-    is out, the models of the unit tests, with many histories, and the fuzzers."""
+    """Those that use the shared lab, for longer; beside them all tests of `bridge`, a fabric of which a part is out, the
+    models of the unit tests, with many histories, and the fuzzers."""
     lab = shared_lab(scenarios.chosen("shared", scenarios.every(), long=True))
-    labs = [lab._replace(environment=ENDURANCE), own_lab("partial")]
-    labs += [own_lab(name)._replace(environment=ALL) for name in ("devices", "bridge")]
+    labs = [lab._replace(environment=ENDURANCE), own_lab("partial"), own_lab("bridge")._replace(environment=ALL)]
     return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), *with_matrix(labs)]
 
 

@@ -323,7 +323,8 @@ def test_the_part_on_the_debug_kernel():
 def test_the_part_of_failures():
     steps = {step.name: step for step in long_tier.steps("failures")}
     labs = {name: step.words for name, step in steps.items() if step.lab}
-    assert labs == {"molecule-failures@failures": ("molecule-own", "failures")}
+    assert labs == {f"molecule-{name}@failures": ("molecule-own", name) for name in ("failures", "devices")}
+    assert dict(steps["molecule-devices@failures"].environment) == {"DEVICE_LENDING_LONG": "1"}
 
 
 def test_the_part_under_load():
@@ -331,8 +332,7 @@ def test_the_part_under_load():
     assert steps["models@load"].words == ("models",)
     assert steps["fuzz@load"].words == ("fuzz",)
     assert steps["molecule@load"].words == ("molecule", "commands", "boot", "endurance")
-    for name in ("devices", "bridge"):
-        assert dict(steps[f"molecule-{name}@load"].environment) == {"DEVICE_LENDING_LONG": "1"}
+    assert dict(steps["molecule-bridge@load"].environment) == {"DEVICE_LENDING_LONG": "1"}
     seconds = dict(steps["molecule@load"].environment)["DEVICE_LENDING_ENDURANCE_SECONDS"]
     assert 300 <= int(seconds) < long_tier.LIMIT
     tests = (ROOT / "molecule" / "endurance").rglob("*")
