@@ -192,7 +192,3 @@ def _complain(as_json: bool, message: str, exits: int, code: str, **about: Any) 
     document = {"error": {"code": code, "exit": exits, "message": message, **about}}
     print(json.dumps(document, sort_keys=True) if as_json else f"devlend: {message}", file=sys.stderr)
     return exits
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -62,7 +62,7 @@ BOOT = {
 WRAPPER = """\
 #!/bin/sh
 # Written by pcie.device_lending.daemon; changes here are lost.
-PYTHONPATH=/opt/device-lending/current exec /usr/bin/python3 -m device_lending.cli "$@"
+PYTHONPATH=/opt/device-lending/current exec /usr/bin/python3 -m device_lending.devlend "$@"
 """
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]

@@ -151,12 +151,12 @@ def test_waiting_ends_in_time_and_quietly(owner: Host, borrower: Host, name: str
     devlend(borrower, f"wait {name} --for attached --timeout 5")
     devlend(owner, f"wait {name} --for lent --timeout 5")
     assert complaint(borrower, f"wait {name} --for detached --timeout 1", 5)["code"] == "timed_out"
-    interrupted = borrower.run(f"timeout --preserve-status -s INT 4 devlend wait {name} --for detached")
+    interrupted = borrower.run(f"timeout --preserve-status -s INT 8 devlend wait {name} --for detached")
     assert (interrupted.rc, interrupted.stderr.strip()) == (130, "")
 
 
 def test_the_screen_is_as_large_as_the_terminal(borrower: Host, lease: dict[str, Any], name: str) -> None:
-    watch = "stty cols 60 rows 24; TERM=xterm timeout --foreground -s INT 8 devlend watch"
+    watch = "stty cols 60 rows 24; TERM=xterm timeout --foreground -s INT 20 devlend watch"
     printed = borrower.run(f"script -qc '{watch}' {ELSEWHERE}/screen </dev/null").stdout
     last = printed.rpartition("\x1b[H")[2].partition("\x1b[J")[0]
     rows = [CONTROL.sub("", row).rstrip("\r") for row in last.split("\n")]

@@ -178,6 +178,32 @@ def test_a_daemon_starts_answers_and_stops(daemon, tmp_path):
     assert not (tmp_path / f"{daemon}.sock").exists()
 
 
+# Its command line is not there yet when the interrupt comes.
+EARLY = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_more):
+        if name == "device_lending.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+{}
+sys.meta_path.insert(0, Finder())
+from device_lending import devlend
+sys.argv = ["devlend", "--version"]
+sys.exit(devlend.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "ends"),
+    [("", -signal.SIGINT), ("signal.signal(signal.SIGINT, signal.SIG_IGN)", 0)],
+    ids=["by a person", "not for it"],
+)
+def test_an_interrupt_at_the_start_is_quiet(before, ends):
+    env = {**os.environ, "PYTHONPATH": str(DAEMON)}
+    out = subprocess.run([sys.executable, "-c", EARLY.format(before)], env=env, capture_output=True, text=True, check=False)
+    assert (out.returncode, out.stderr) == (ends, "")
+
+
 def test_a_wrong_configuration_ends_the_start_with_78(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("host: [1]\n")

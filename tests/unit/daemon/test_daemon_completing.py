@@ -44,7 +44,7 @@ def shell(fabric, tmp_path):
     borrower.put_attachments(("scratch", "node-a"))
     command = tmp_path / "bin/devlend"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m device_lending.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m device_lending.devlend "$@"\n')
     command.chmod(0o755)
 
     def complete(host, line):

@@ -45,7 +45,7 @@ class Running:
     def __init__(self, host, *argv):
         # What runs in the background may have SIGINT ignored.
         python = ["env", "--default-signal=INT", sys.executable]
-        command = [*python, "-m", "device_lending.cli", *argv, "--run-dir", str(host.base)]
+        command = [*python, "-m", "device_lending.devlend", *argv, "--run-dir", str(host.base)]
         env = {**os.environ, "PYTHONPATH": str(DAEMON)}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
         self.lines, self.errors = [], []

@@ -76,7 +76,7 @@ class Terminal:
         env |= {"PYTHONPATH": str(DAEMON), "TERM": "xterm"}
         # What runs in the background may have SIGINT ignored.
         python = ["env", "--default-signal=INT", sys.executable]
-        command = [*python, "-m", "device_lending.cli", "watch", "--run-dir", str(host.base)]
+        command = [*python, "-m", "device_lending.devlend", "watch", "--run-dir", str(host.base)]
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env)
         os.close(slave)
         self.text = ""
