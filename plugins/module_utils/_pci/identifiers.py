@@ -27,7 +27,7 @@ CLASSES = {
     "usb": "0c03",
     "accelerator": "12",
 }
-CLASS = re.compile(r" *(?:0[xX])?((?:[0-9A-Fa-f]{2}){1,3}|" + "|".join(CLASSES) + ") *")
+CLASS = re.compile(" *(?:(?:0[xX])?((?:[0-9A-Fa-f]{2}){1,3})|(" + "|".join(CLASSES) + ")) *")
 _NUMBER = re.compile(r"[0-9.]+")
 _LARGEST_ID = 0xFFFF
 
@@ -75,7 +75,7 @@ def device_class(value: Any, what: str) -> str:
     """The hexadecimal digits, in lower case, of a class of devices. Raises IdentifierError."""
     match = CLASS.fullmatch(value) if isinstance(value, str) else None
     if match:
-        return CLASSES.get(match[1], match[1].lower())
+        return match[1].lower() if match[1] else CLASSES[match[2]]
     raise IdentifierError(
         f"{what} is {kind(value)}, which is not a class of PCI devices; write one of {', '.join(CLASSES)}, or two, four or "
         'six hexadecimal digits in quotes, as lspci -n shows them, such as "0108"'

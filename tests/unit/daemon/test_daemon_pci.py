@@ -167,6 +167,7 @@ def test_selectors_have_one_form(value, canonical):
         ({"address": "0000:03:00.0", "index": 1}, "device has address, index; write some of"),
         ({"physical_function": {"address": "0000:03:00.0"}}, "device has physical_function; write some of"),
         ({"class": "drive"}, "write one of storage, nvme"),
+        ({"class": "0xnvme"}, "is not a class"),
         ({"class": 264}, "the number 264, which is not a class"),
         ({"class": "010"}, "two, four or six hexadecimal digits in quotes"),
         ({"slot": 4}, "not the name of a slot; put it in quotes"),
