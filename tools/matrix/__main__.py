@@ -20,7 +20,7 @@ import yaml
 
 from lab import kernels, topology
 from lab.ntb.families import FAMILIES
-from tools.runner import long_tier
+from tools.runner import emulation, long_tier
 
 from . import grid, kept, revision, when
 from .page import page
@@ -64,7 +64,8 @@ def _differ(path: Path, old: str, new: str) -> bool:
 
 def _write(records: Sequence[kept.Record], text: str) -> None:
     parts = long_tier.names()
-    long = kept.newest(kept.parse(_text(LONG_KEPT)) + kept.parse(_text(LONG_RUNS)), parts)
+    noted = [*parts, emulation.SCENARIO]
+    long = kept.newest(kept.parse(_text(LONG_KEPT)) + kept.parse(_text(LONG_RUNS)), noted)
     records = kept.dated(records, revision.today())
     older = functools.partial(revision.is_older, ROOT)
     KEPT.write_text(kept.render(records), encoding="utf-8")

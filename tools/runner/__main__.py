@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tools.matrix import revision
 
-from . import long_tier, report, schedule, signals, stages
+from . import emulation, long_tier, report, schedule, signals, stages
 from .plan import ROOT
 from .running import Interrupted, Runner
 from .times import Times
@@ -52,6 +52,7 @@ def run(planned: Sequence[stages.Stage], limits: schedule.Limits, argv: Sequence
             began = time.monotonic()
             ended = Runner(stage.steps, limits, root, times.environment(), stage.seconds).run()
             results += ended
+            emulation.keep(root, ended, commit)
             if stage.part and all(result.ok for result in ended):
                 seconds = round(time.monotonic() - began)
                 long_tier.keep(root, long_tier.Passed(stage.part, commit, revision.now(), seconds))

@@ -4,23 +4,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tools.matrix import revision
 
 from . import long_tier
+from .report import Result
 
+# Noted like a part of the long tier, among which it runs whatever has changed.
 SCENARIO = "bridge"
-PART = "load"  # of the long tier, which runs the scenario whatever has changed
 CODE = ["lab", "molecule/lib", f"molecule/{SCENARIO}"]
 
 
 def proven_at(root: Path) -> str:
-    """The commit at which the part with the scenario passed, if what it proves is the same since; else "".
+    """The commit at which the scenario passed last, if what it proves is the same since; else "".
 
     Without git, or with a history that lacks that commit, it has to be proved.
     """
-    seen = [record["commit"] for record in long_tier.kept(root) if record["part"] == PART]
-    if not seen or revision.is_older(root, seen[-1], CODE) or revision.is_changed(root, CODE):
-        return ""
-    return str(seen[-1])
+    seen = [record["commit"] for record in long_tier.kept(root) if record["part"] == SCENARIO]
+    commit = str(seen[-1]) if seen else "+"
+    same = not (commit.endswith("+") or revision.is_older(root, commit, CODE) or revision.is_changed(root, CODE))
+    return commit if same else ""
+
+
+def keep(root: Path, results: Iterable[Result], commit: str) -> None:
+    """Note that the scenario has passed, if it has."""
+    for result in results:
+        if result.ok and result.name.partition("@")[0] == f"molecule-{SCENARIO}":
+            long_tier.keep(root, long_tier.Passed(SCENARIO, commit, revision.now(), round(result.seconds)))

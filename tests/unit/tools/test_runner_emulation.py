@@ -11,6 +11,10 @@ import pytest
 from tools.runner import emulation, long_tier, plan, scenarios, stages
 
 
+def names(part):
+    return {step.name for step in long_tier.steps(part)}
+
+
 def passed(git, part, commit):
     """Note in the checkout that a part of the long tier has passed at a commit."""
     path = git.root / long_tier.KEPT
@@ -21,10 +25,10 @@ def passed(git, part, commit):
 
 @pytest.fixture(name="seen")
 def seen_fixture(git):
-    """Return a repository and the commit at which the part was seen, which has all that the scenario proves."""
+    """Return a repository and the commit at which the scenario passed, which has all that the scenario proves."""
     for path in ("lab/ntb/a.py", "molecule/lib/a.yml", "molecule/bridge/molecule.yml"):
         commit = git(path)
-    passed(git, emulation.PART, commit)
+    passed(git, emulation.SCENARIO, commit)
     git("docs/more.md")
     return git, commit
 
@@ -46,20 +50,22 @@ def test_what_was_changed_since_is_not(seen, path):
     assert emulation.proven_at(git.root) == ""
     passed(git, "failures", git("docs/more.md"))
     assert emulation.proven_at(git.root) == ""
-    passed(git, emulation.PART, commit := git("docs/more.md"))
+    passed(git, emulation.SCENARIO, (commit := git("docs/more.md")) + "+")
+    assert emulation.proven_at(git.root) == ""
+    passed(git, emulation.SCENARIO, commit)
     assert emulation.proven_at(git.root) == commit
 
 
 def test_what_was_never_seen_is_not(git):
     git("lab/ntb/a.py")
     assert emulation.proven_at(git.root) == ""
-    passed(git, emulation.PART, "0123456789ab")
+    passed(git, emulation.SCENARIO, "0123456789ab")
     assert emulation.proven_at(git.root) == ""
 
 
-def test_the_part_has_the_scenario():
-    steps = {step.name for step in long_tier.steps(emulation.PART)}
-    assert f"molecule-{emulation.SCENARIO}@{emulation.PART}" in steps
+def test_the_long_tier_has_the_scenario():
+    parts = [part for part in long_tier.IN_TURN if f"molecule-{emulation.SCENARIO}@{part}" in names(part)]
+    assert "load" in parts
 
 
 def test_what_is_proven_is_not_run_unless_it_is_named(seen, monkeypatch):

@@ -256,6 +256,16 @@ def test_parts_that_passed_are_noted(steps, tmp_path, monkeypatch):
     assert second["part"] == "three"
 
 
+def test_the_proof_of_the_emulated_bridge_is_noted(steps, tmp_path, monkeypatch):
+    monkeypatch.setattr(command.revision, "commit", lambda root: "0123")
+    planned = [Stage([steps("molecule-bridge"), steps("molecule-iommu")]), Stage([steps("molecule-bridge@p")], part="p")]
+    assert command.run(planned, LIMITS, [], tmp_path) == 0
+    noted = [json.loads(line) for line in (tmp_path / long_tier.PASSED).read_text().splitlines()]
+    assert [(record["part"], record["commit"]) for record in noted] == [(name, "0123") for name in ("bridge", "bridge", "p")]
+    assert command.run([Stage([steps("molecule-bridge", "false")])], LIMITS, [], tmp_path) == 1
+    assert len((tmp_path / long_tier.PASSED).read_text().splitlines()) == 3
+
+
 def test_a_stage_that_is_not_through_in_time(steps, tmp_path, capsys, lab, monkeypatch):
     late = tmp_path / "pid"
 
