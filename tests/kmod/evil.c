@@ -9,6 +9,8 @@
  * evil/granted tells how many requests of the last attack were granted.
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/io.h>
@@ -24,6 +26,8 @@
 
 #define EVIL_SLOT	(LEND_SLOTS - 1)
 #define EVIL_WAIT_US	200000
+/* Where an answer must come: an emulated host on a busy machine takes seconds at times. */
+#define EVIL_PATIENCE_US	20000000
 /* Nothing that a handshake needs lies above. */
 #define EVIL_WINDOW_FROM	SZ_16M
 #define EVIL_WINDOW_TO		SZ_256M
@@ -89,7 +93,7 @@ static void evil_post(struct evil *evil, int slot, const struct lend_request *re
 }
 
 /* One request that is well-formed, but for what is in it. Its status, or -ETIMEDOUT. */
-static int evil_ask(struct evil *evil, u8 op, u8 size, u32 arg, u32 value)
+static int evil_ask_within(struct evil *evil, u8 op, u8 size, u32 arg, u32 value, int wait_us)
 {
 	struct lend_response *resp = &evil->link->channel.own->resp[EVIL_SLOT];
 	struct lend_request req = {
@@ -106,12 +110,17 @@ static int evil_ask(struct evil *evil, u8 op, u8 size, u32 arg, u32 value)
 
 	evil_post(evil, EVIL_SLOT, &req);
 	evil_ring(evil, BIT_ULL(LEND_DB_REQUEST));
-	for (us = 0; us < EVIL_WAIT_US; us += 20) {
+	for (us = 0; us < wait_us; us += 20) {
 		if (READ_ONCE(resp->seq) == req.seq)
 			return le32_to_cpu(READ_ONCE(resp->status));
 		usleep_range(10, 20);
 	}
 	return -ETIMEDOUT;
+}
+
+static int evil_ask(struct evil *evil, u8 op, u8 size, u32 arg, u32 value)
+{
+	return evil_ask_within(evil, op, size, arg, value, EVIL_WAIT_US);
 }
 
 /* A value of the answer to the last evil_ask(), which was granted. */
@@ -305,7 +314,7 @@ static void __iomem *evil_map(struct evil *evil)
 	u64 size, offset;
 	u32 window;
 
-	if (evil_ask(evil, LEND_OP_BAR, 4, 0, 0))
+	if (evil_ask_within(evil, LEND_OP_BAR, 4, 0, 0, EVIL_PATIENCE_US))
 		return NULL;
 	size = evil_answer(evil, LEND_BAR_SIZE);
 	offset = evil_answer(evil, LEND_BAR_OFFSET);
@@ -364,14 +373,20 @@ static void evil_storms(struct evil *evil)
 	u32 which = level ? LEND_IRQ(LEND_IRQ_INTX, 0) : LEND_IRQ(LEND_IRQ_MSI, 0);
 	void __iomem *bar = evil_map(evil);
 	u32 slot, start, relayed, i;
+	int ret;
 
-	if (!bar)
+	if (!bar) {
+		pr_info("no BAR to have it interrupt\n");
 		return;
-	evil_ask(evil, LEND_OP_CONFIG_WRITE, 2, PCI_COMMAND,
-		 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	}
+	ret = evil_ask_within(evil, LEND_OP_CONFIG_WRITE, 2, PCI_COMMAND,
+			      PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, EVIL_PATIENCE_US);
 	writel(~0U, bar + EVIL_EDU_ACK);
-	if (evil_ask(evil, LEND_OP_IRQ_OPEN, 4, which, 0))
+	ret = ret ?: evil_ask_within(evil, LEND_OP_IRQ_OPEN, 4, which, 0, EVIL_PATIENCE_US);
+	if (ret) {
+		pr_info("its interrupt is not opened: %d\n", ret);
 		goto unmap;
+	}
 	slot = min_t(u64, evil_answer(evil, LEND_IRQ_SLOT), LEND_RELAYS - 1);
 	start = evil_raised(evil, slot);
 	for (i = 0; i < evil->rounds; i++) {
@@ -381,6 +396,8 @@ static void evil_storms(struct evil *evil)
 	relayed = evil_raised(evil, slot) - start;
 	if (evil_is_heard(evil, bar, slot, level))
 		evil_granted = relayed;
+	else
+		pr_info("relayed %u times, and then not heard\n", relayed);
 	writel(~0U, bar + EVIL_EDU_ACK);
 	evil_ask(evil, LEND_OP_IRQ_CLOSE, 4, which, 0);
 unmap:
