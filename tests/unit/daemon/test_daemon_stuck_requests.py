@@ -124,7 +124,7 @@ def test_a_request_whose_client_has_gone_is_done_all_the_same(scene):
     until(lambda: not turns.changed._waiting)
     end.set()
     until(lambda: owner.tree.driver_of(STUCK) == "nvme")
-    assert owner.grant("scratch")["state"] == "held"
+    until(lambda: owner.grant("scratch")["state"] == "held")
 
 
 def test_who_waits_without_a_thread_hears_that_it_hangs_although_nothing_comes_any_more(scene):

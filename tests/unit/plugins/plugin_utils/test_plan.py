@@ -182,7 +182,7 @@ PHYSICAL = {"address": "0000:af:00.0"}
         ({"name": "nvme\n"}, ("letters, digits",)),
         ({"name": 5}, ("entry 1", "quote it")),
         ({"name": "n" * 64}, ("up to 63",)),
-        ({"device": "0000:03:00.0"}, ("device is the string '0000:03:00.0'", "write address")),
+        ({"device": "0000:03:00.0"}, ("device is the string '0000:03:00.0'", "write some of address")),
         ({"device": {}}, ("device has nothing; write some of",)),
         ({"device": {"device": "0a54"}}, ("device.device is given without device.vendor",)),
         ({"device": {"address": "0000:03:00.0", "index": 1}}, ("device has address, index",)),

@@ -99,4 +99,3 @@ def another_module(scene: Scene) -> None:
     for seat in module.seats.values():
         scene.start(seat)
     scene.pause()
-
