@@ -22,10 +22,11 @@ def proven_at(root: Path) -> str:
 
     Without git, or with a history that lacks that commit, it has to be proved.
     """
-    seen = [record["commit"] for record in long_tier.kept(root) if record["part"] == SCENARIO]
-    commit = str(seen[-1]) if seen else "+"
-    same = not (commit.endswith("+") or revision.is_older(root, commit, CODE) or revision.is_changed(root, CODE))
-    return commit if same else ""
+    seen = [str(record["commit"]) for record in long_tier.kept(root) if record["part"] == SCENARIO]
+    if not seen or seen[-1].endswith("+"):  # nobody knows what had been changed then
+        return ""
+    differs = revision.is_older(root, seen[-1], CODE) or revision.is_changed(root, CODE)
+    return "" if differs else seen[-1]
 
 
 def keep(root: Path, results: Iterable[Result], commit: str) -> None:
