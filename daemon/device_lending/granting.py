@@ -10,7 +10,7 @@ from typing import Any
 
 from device_lending import declaring, names
 from device_lending.asking import SLOW, Command, Daemons, NotFound, Shown, Sub, path, positional
-from device_lending.pci.selector import PARTS
+from device_lending.pci.identifiers import PARTS
 
 _IDS = re.compile(r"(?:0x)?([0-9a-fA-F]{4}):(?:0x)?([0-9a-fA-F]{4})")
 _VIRTUAL = re.compile(r"(.+)/vf(\d+)")

@@ -184,22 +184,13 @@ error:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import OWNERD_SOCKET, ApiError, Daemon
 from ansible_collections.pcie.device_lending.plugins.module_utils._leases import apply_grants, diff_of
 
 
 def main():
     """Run the module."""
-    selector = dict(
-        address=dict(type="raw"),
-        serial=dict(type="raw"),
-        vendor=dict(type="raw"),
-        device=dict(type="raw"),
-        **{"class": dict(type="raw")},
-        slot=dict(type="raw"),
-        physical_function=dict(type="dict"),
-        index=dict(type="int"),
-    )
     module = AnsibleModule(
         argument_spec=dict(
             grants=dict(
@@ -208,7 +199,7 @@ def main():
                 required=True,
                 options=dict(
                     name=dict(type="str", required=True),
-                    device=dict(type="dict", required=True, options=selector),
+                    device=dict(type="dict", required=True, options=_selectors.ANY),
                     borrower=dict(type="str", required=True),
                     grace=dict(type="float"),
                     reserve=dict(type="bool", default=False),

@@ -208,6 +208,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse
@@ -235,16 +236,7 @@ def main():
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {
-                    "address": {"type": "raw"},
-                    "serial": {"type": "raw"},
-                    "vendor": {"type": "raw"},
-                    "device": {"type": "raw"},
-                    "class": {"type": "raw"},
-                    "slot": {"type": "raw"},
-                    "physical_function": {"type": "dict"},
-                    "index": {"type": "int"},
-                },
+                "options": _selectors.ANY,
             },
             "virtual_functions": {
                 "type": "list",

@@ -92,20 +92,13 @@ after:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._virtual_functions import VirtualFunctionsError, apply
 
 
 def main():
     """Run the module."""
-    selector = dict(
-        address=dict(type="raw"),
-        serial=dict(type="raw"),
-        vendor=dict(type="raw"),
-        device=dict(type="raw"),
-        **{"class": dict(type="raw")},
-        slot=dict(type="raw"),
-    )
     module = AnsibleModule(
         argument_spec=dict(
             virtual_functions=dict(
@@ -113,7 +106,7 @@ def main():
                 elements="dict",
                 required=True,
                 options=dict(
-                    device=dict(type="dict", required=True, options=selector),
+                    device=dict(type="dict", required=True, options=_selectors.PHYSICAL),
                     count=dict(type="int", required=True),
                 ),
             ),

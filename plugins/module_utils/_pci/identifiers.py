@@ -8,6 +8,7 @@ All that takes one from outside takes it through here, so that it means the same
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 # The form that the kernel has, and everything here behind the parsers.
@@ -123,3 +124,14 @@ def kind(value: Any) -> str:
     if isinstance(value, dict):
         return "a mapping"
     return "a list" if isinstance(value, (list, tuple)) else f"a {type(value).__name__}"
+
+
+# What may be said of a function, in the order in which it is shown, and who reads it.
+PARTS: dict[str, Callable[[Any, str], str]] = {
+    "address": address,
+    "serial": serial,
+    "vendor": pci_id,
+    "device": pci_id,
+    "class": device_class,
+    "slot": slot,
+}

@@ -6,35 +6,17 @@ function. Pure.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .identifiers import (
-    CLASSES,
-    IdentifierError,
-    address,
-    device_class,
-    kind,
-    pci_id,
-    same_serial,
-    serial,
-    serial_key,
-    slot,
-)
+from .identifiers import CLASSES, PARTS, IdentifierError, kind, same_serial, serial_key
 from .scan import Function
 
 _SHOWN = 6
-# What may be said of a function, in the order in which it is shown, and who knows how it is written.
-_READ: dict[str, Callable[[Any, str], str]] = {
-    "address": address,
-    "serial": serial,
-    "vendor": pci_id,
-    "device": pci_id,
-    "class": device_class,
-    "slot": slot,
-}
-PARTS = tuple(_READ)
 KEYS = (*PARTS, "physical_function", "index")
+# How what a function has is compared with what is said of it; all else has to be equal.
+_SAME: dict[str, Callable[[Any, str], bool]] = {"serial": same_serial, "class": str.startswith}
 _NAMES = {digits: word for word, digits in CLASSES.items()}
 _FORMS = f"some of {', '.join(PARTS)}, which must all be true of it, or physical_function and index"
 
@@ -68,7 +50,7 @@ def parse(value: Any) -> Selector:
             "device.device is given without device.vendor; each vendor has numbers of its own: write both"
         )
     if keys and keys <= set(PARTS):
-        return {key: read(value[key], f"device.{key}") for key, read in _READ.items() if key in keys}
+        return {key: read(value[key], f"device.{key}") for key, read in PARTS.items() if key in keys}
     raise IdentifierError(f"device has {', '.join(sorted(keys)) or 'nothing'}; write {_FORMS}")
 
 
@@ -105,17 +87,14 @@ def key(selector: Mapping[str, Any]) -> str:
     return show({**selector, "serial": serial_key(selector["serial"])} if "serial" in selector else selector)
 
 
+def _value(function: Function, part: str) -> str | None:
+    value: str | None = getattr(function, "class_code" if part == "class" else part)
+    return value
+
+
 def _untrue(selector: Selector, function: Function) -> list[str]:
     """What is said of a function and is not so."""
-    true = {
-        "address": function.address == selector.get("address"),
-        "serial": same_serial(function.serial, selector.get("serial")),
-        "vendor": function.vendor == selector.get("vendor"),
-        "device": function.device == selector.get("device"),
-        "class": function.class_code.startswith(selector.get("class", "")),
-        "slot": function.slot == selector.get("slot"),
-    }
-    return [part for part in selector if not true[part]]
+    return [part for part, said in selector.items() if not _SAME.get(part, operator.eq)(_value(function, part), said)]
 
 
 def excludes(selector: Selector, address: str, serial: str | None) -> bool:
@@ -186,6 +165,4 @@ def _near(selector: Selector, functions: list[Function]) -> str:
 
 def _said_of(function: Function, parts: Iterable[str]) -> str:
     """Some of what a selector may say, as it is."""
-    values = {"serial": function.serial, "vendor": function.vendor, "device": function.device, "slot": function.slot}
-    values["class"] = function.class_code
-    return ", ".join(f"{part} {values[part]}" if values[part] else f"no {part}" for part in parts)
+    return ", ".join(f"{part} {_value(function, part)}" if _value(function, part) else f"no {part}" for part in parts)
