@@ -373,6 +373,7 @@ static void evil_storms(struct evil *evil)
 	u32 which = level ? LEND_IRQ(LEND_IRQ_INTX, 0) : LEND_IRQ(LEND_IRQ_MSI, 0);
 	void __iomem *bar = evil_map(evil);
 	u32 slot, start, relayed, i;
+	bool heard;
 	int ret;
 
 	if (!bar) {
@@ -393,8 +394,10 @@ static void evil_storms(struct evil *evil)
 		evil_raise(evil, bar, slot, level);
 		cond_resched();
 	}
+	heard = evil_is_heard(evil, bar, slot, level);
+	/* Here, since the owner may have stood still while there were rounds. */
 	relayed = evil_raised(evil, slot) - start;
-	if (evil_is_heard(evil, bar, slot, level))
+	if (heard)
 		evil_granted = relayed;
 	else
 		pr_info("relayed %u times, and then not heard\n", relayed);
