@@ -272,18 +272,22 @@ def apply_present(
     os.makedirs(host.path(RESERVED), mode=0o755, exist_ok=True)
     _sync_units(host, before["units"], after["units"])
     restart = any(before[key] != after[key] for key in ("release", "config", "units"))
-    touched = []
     # In one go: systemd reads all units again each time.
     disabled = [unit for unit, state in before["services"].items() if not state["enabled"]]
     if disabled:
         _command(host, ["systemctl", "enable", *disabled])
-    for unit, state in before["services"].items():
-        if unit not in AT_BOOT and (restart or not state.get("active", state["enabled"])):
-            # One that is still starting is left to it, unless what it starts with has changed. A unit that has failed too
-            # often refuses both until that is forgotten.
-            host.run(["systemctl", "reset-failed", unit])
-            _command(host, ["systemctl", "restart" if restart else "start", "--no-block", unit])
-            touched.append(unit)
+    elif before["units"] != after["units"]:
+        _command(host, ["systemctl", "daemon-reload"])
+    # One that is still starting is left to it, unless what it starts with has changed.
+    touched = [
+        unit
+        for unit, state in before["services"].items()
+        if unit not in AT_BOOT and (restart or not state.get("active", state["enabled"]))
+    ]
+    if touched:
+        # A unit that has failed too often refuses both until that is forgotten.
+        host.run(["systemctl", "reset-failed", *touched])
+        _command(host, ["systemctl", "restart" if restart else "start", "--no-block", *touched])
     wait_until_served(host, wait)
     _forget_old(host, keep)
     return touched
@@ -293,10 +297,12 @@ def apply_absent(host: Host, before: dict[str, t.Any], purge_store: bool) -> Non
     """Stop and remove everything but, unless asked for, the store."""
     if before["units"]:
         _command(host, ["systemctl", "stop", "device-lending-attached@*.service"])
-    for unit, state in before["services"].items():
-        if any(state.values()):
-            _command(host, ["systemctl", "disable", "--now", unit])
+    running = [unit for unit, state in before["services"].items() if any(state.values())]
+    if running:
+        _command(host, ["systemctl", "disable", "--now", *running])
     _sync_units(host, before["units"], {})
+    if before["units"]:
+        _command(host, ["systemctl", "daemon-reload"])
     shutil.rmtree(host.path(RESERVED), ignore_errors=True)
     if before["boot"][INITRAMFS] is not None:
         # Else the next boot would keep devices for nobody. It does nothing where none were.
@@ -390,8 +396,6 @@ def _forget_old(host: Host, keep: int) -> None:
 def _sync_units(host: Host, before: dict[str, str], after: dict[str, str]) -> None:
     for name in set(before) | set(after):
         sync_text(host.path(UNITS, name), after.get(name))
-    if before != after:
-        _command(host, ["systemctl", "daemon-reload"])
 
 
 def _command(host: Host, command: list[str]) -> None:

@@ -74,9 +74,11 @@ class Scene:
             for unit in command[2:]:
                 self.units.setdefault(unit, set()).add("enabled")
         elif command[:2] in (["systemctl", "restart"], ["systemctl", "start"]):
-            self.units.setdefault(command[-1], set()).add("active")
+            for unit in command[3:]:
+                self.units.setdefault(unit, set()).add("active")
         elif command[:2] == ["systemctl", "disable"]:
-            self.units.pop(command[-1], None)
+            for unit in command[3:]:
+                self.units.pop(unit, None)
 
     def archive(self, changes=None, top="", mtime=0):
         """Pack the daemons."""
@@ -121,7 +123,9 @@ def test_a_fresh_host(scene):
     assert (scene.root / "etc/systemd/system/device-lending-ownerd.service").exists()
     assert os.access(scene.root / "usr/local/bin/devlend", os.X_OK)
     assert ["groupadd", "--system", "device-lending"] in scene.commands.ran
-    assert ["systemctl", "daemon-reload"] in scene.commands.ran
+    # Which of them have systemd read all units again, that it does seldom.
+    told = [command[1] for command in scene.commands.ran if command[0] == "systemctl"]
+    assert told == ["enable", "reset-failed", "restart"]
 
 
 def test_a_second_run_changes_nothing(scene):
@@ -143,6 +147,13 @@ def test_an_upgrade_restarts_and_keeps_one_version_to_go_back_to(scene):
         assert len(scene.converge(release)[1]) == len(_daemon_install.RUN)
         os.utime(scene.root / "opt/device-lending" / release.name, (number, number))
     assert scene.versions() == set(names[1:])
+
+
+def test_units_that_change_are_read_again(scene):
+    scene.converge(scene.archive())
+    unit = "systemd/device-lending-ownerd.service"
+    assert scene.converge(scene.archive({unit: TREE[unit] + "Nice=1\n"}))[0]
+    assert ["systemctl", "daemon-reload"] in scene.commands.ran
 
 
 def test_a_stopped_daemon_is_started_and_the_other_left_alone(scene):
