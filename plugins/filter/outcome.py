@@ -35,9 +35,9 @@ def lease_faults(hostvars, host, plan):
     )
 
 
-def lease_steps(probe, plan, virtual_functions=()):
+def lease_steps(probe, plan, virtual_functions=(), purge="declared"):
     """See the documentation beside this file."""
-    return steps(plan, probe, virtual_functions)
+    return steps(plan, probe, virtual_functions, purge)
 
 
 def lease_verdict(fabric, host, plan, faults=None, refused=(), predicted=False):

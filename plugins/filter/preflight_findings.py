@@ -26,6 +26,7 @@ def preflight_findings(
     require_iommu=False,
     signed=False,
     force=False,
+    purge="declared",
     virtual_functions=None,
 ):
     """See the documentation above."""
@@ -47,6 +48,7 @@ def preflight_findings(
             require_iommu=require_iommu,
             signed=signed,
             force=force,
+            purge=purge,
             virtual_functions=virtual_functions,
         )
     except (KeyError, TypeError, AttributeError) as error:

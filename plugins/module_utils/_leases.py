@@ -21,31 +21,34 @@ Warn = t.Callable[[str], None]
 
 RELEASE, ATTACH, ALL = "release", "attach", "all"
 
+# What is taken away that a list does not hold: nothing, what a list has declared, or what is there by hand as well.
+PURGES = ("none", "declared", "all")
+
 # Seconds that ownerd may take beyond the usual: it gives borrowers their grace, resets devices and waits for drivers.
 _TAKING_BACK = 180
 
 # What may be left out of a lease, as it is without a word; the daemons say only what differs.
-_USUAL = {"grace": None, "reserve": False, "on_loss": "detach", "attach_again": "always"}
+_USUAL = {"grace": None, "reserve": False, "on_loss": "detach", "attach_again": "always", "by_hand": False}
 
 
 def apply_grants(
     daemon: Daemon,
     grants: list[Item],
     *,
-    purge: bool,
+    purge: str,
     force: bool,
     check_mode: bool,
     warn: Warn,
     keep: t.Collection[str] = (),
     tolerant: bool = False,
 ) -> dict[str, t.Any]:
-    """Make the daemon's grants those wanted (or with C(purge) off, at least those), but for the names C(keep)."""
+    """Make the daemon's grants those wanted (and of others those that C(purge) leaves), but for the names C(keep)."""
     # Without a word of it, what a person has put on hold stays so.
     wanted = canonical([{"hold": None, **grant, "device": compact(grant["device"])} for grant in grants])
     standing = Standing(lambda: daemon.get("/v1/grants")["grants"], _as_granted)
 
     def ask(kept: t.Collection[str]) -> dict[str, t.Any]:
-        body = {"grants": standing.instead(wanted, kept), "purge": purge, "force": force, "dry_run": check_mode}
+        body = {"grants": standing.instead(wanted, kept), **_purge(purge), "force": force, "dry_run": check_mode}
         try:
             return daemon.put("/v1/grants", body, extra_time=_TAKING_BACK)
         except ApiError as exc:
@@ -71,7 +74,7 @@ def apply_attachments(
     attachments: list[Item],
     *,
     phase: str,
-    purge: bool,
+    purge: str,
     force: bool,
     wait: int,
     check_mode: bool,
@@ -80,19 +83,21 @@ def apply_attachments(
     unawaited: t.Collection[str] = (),
     tolerant: bool = False,
 ) -> dict[str, t.Any]:
-    """Make the daemon's attachments those wanted but for the names C(keep), or do the half of it that C(phase) names.
+    """Make the daemon's attachments those wanted, and of others those that C(purge) leaves, but for the names C(keep); or
+    do the half of it that C(phase) names.
 
     C(wait) is in seconds, for what goes and, again, for what comes, but for the names C(unawaited).
     """
     wait_returned = wait
     wanted = canonical(attachments)
     standing = Standing(lambda: daemon.get("/v1/attachments")["attachments"], _as_wanted)
-    purge = purge and phase != ATTACH
+    if phase == ATTACH:
+        purge = "none"
 
-    def put(items: list[Item], purged: bool, seconds: int, dry_run: bool) -> dict[str, t.Any]:
+    def put(items: list[Item], purged: str, seconds: int, dry_run: bool) -> dict[str, t.Any]:
         body = {
             "attachments": items,
-            "purge": purged,
+            **_purge(purged),
             "force": force,
             "wait_returned": wait_returned,
             "wait": seconds,
@@ -109,7 +114,10 @@ def apply_attachments(
         split = tolerant or bool(unawaited)
 
         def change(kept: t.Collection[str], dry_run: bool) -> dict[str, t.Any]:
-            items = standing.instead(wanted, kept) if purge else [item for item in wanted if item["name"] not in kept]
+            if purge == "none":
+                items = [item for item in wanted if item["name"] not in kept]
+            else:
+                items = standing.instead(wanted, kept)
             return put(items, purge, 0 if split else wait, dry_run)
 
         # What is refused is found without changing anything, so that the answer says all that is done.
@@ -118,7 +126,7 @@ def apply_attachments(
             refused.update(settle(lambda kept: change(kept, False), {*keep, *refused}, tolerant)[1])
         if split and wait and not check_mode:
             awaited = [item for item in wanted if item["name"] not in {*keep, *refused, *unawaited}]
-            if awaited and settle(lambda dummy: put(awaited, False, wait, False), (), tolerant)[1]:
+            if awaited and settle(lambda dummy: put(awaited, "none", wait, False), (), tolerant)[1]:
                 refused.update(_unattached(daemon, awaited))
     except DaemonAbsent:
         if not check_mode:
@@ -141,6 +149,16 @@ def said(item: t.Mapping[str, t.Any], keys: t.Iterable[str]) -> Item:
     return {key: item[key] for key in keys if key in item and (key not in _USUAL or item[key] != _USUAL[key])}
 
 
+def _purge(purge: str) -> dict[str, bool]:
+    """What a request says of it."""
+    return {"purge": purge != "none", **({"leave_by_hand": True} if purge == "declared" else {})}
+
+
+def is_taken(purge: str, item: t.Mapping[str, t.Any]) -> bool:
+    """Whether a daemon takes something away that a list with this C(purge) does not hold."""
+    return purge == "all" or (purge == "declared" and not item.get("by_hand"))
+
+
 def compact(selector: Item) -> Item:
     """Return a device selector in canonical form, without the keys that are not given; refuse what could mean anything."""
     given = {key: value for key, value in selector.items() if value not in (None, "")}
@@ -157,12 +175,12 @@ def _key(item: Item) -> tuple[str, str]:
 
 
 def _as_granted(item: Item) -> Item:
-    form = said(item, ("name", "borrower", "grace", "reserve"))
+    form = said(item, ("name", "borrower", "grace", "reserve", "by_hand"))
     return {**form, "device": compact(item["device"]), "hold": None}
 
 
 def _as_wanted(item: Item) -> Item:
-    return said(item, ("name", "owner", "grace", "on_loss", "attach_again"))
+    return said(item, ("name", "owner", "grace", "on_loss", "attach_again", "by_hand"))
 
 
 def _unattached(daemon: Daemon, wanted: list[Item]) -> dict[str, str]:

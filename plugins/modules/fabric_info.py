@@ -86,8 +86,8 @@ devices:
   type: list
   elements: dict
 grants:
-  description: What this host lends, with C(name), C(device), C(borrower), C(reserve), C(reserved), C(address), C(state) and
-    C(message).
+  description: What this host lends, with C(name), C(device), C(borrower), C(reserve), C(reserved), C(address), C(state), C(message)
+    and C(by_hand), whether a person has set it alone.
   returned: success
   type: list
   elements: dict
@@ -99,7 +99,7 @@ leases:
 attachments:
   description: What this host borrows, with C(name), C(owner), C(state), C(address), C(driver), C(nodes) and
     C(interrupts), the way its interrupts take (V(msi-x), V(msi), V(msi-relayed), V(intx-relayed) or V(none)); and its
-    policy, with C(grace), C(on_loss) and C(attach_again).
+    policy, with C(grace), C(on_loss) and C(attach_again), and C(by_hand), whether a person has set it alone.
   returned: success
   type: list
   elements: dict

@@ -72,9 +72,14 @@ options:
     default: all
   purge:
     description:
-      - Whether attachments that are not in O(attachments) are detached and released.
-    type: bool
-    default: true
+      - Which attachments that are not in O(attachments) are detached and released.
+      - V(declared) is for those that a list like this one has declared. What a person has set alone, with C(devlend) or by
+        a call of the API, stays.
+      - V(all) is for those as well, V(none) for none at all.
+      - What is in O(attachments) is declared from then on, however it came.
+    type: str
+    choices: [none, declared, all]
+    default: declared
   force:
     description:
       - Whether a device that is in use here, such as a mounted drive, is detached all the same. Data in flight is lost.
@@ -126,7 +131,7 @@ EXAMPLES = r"""
     attachments:
       - name: scratch-nvme
         owner: node-a
-    purge: false
+    purge: none
 
 - name: Borrow a drive that is not attached again by itself once it was over
   pcie.device_lending.lease_attachments:
@@ -134,7 +139,7 @@ EXAMPLES = r"""
       - name: scratch-nvme
         owner: node-a
         attach_again: never
-    purge: false
+    purge: none
 """
 
 RETURN = r"""
@@ -225,7 +230,7 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import BORROWERD_SOCKET, ApiError, Daemon
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import apply_attachments, diff_of
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import PURGES, apply_attachments, diff_of
 
 
 def main():
@@ -245,7 +250,7 @@ def main():
                 ),
             ),
             phase=dict(type="str", choices=["all", "release", "attach"], default="all"),
-            purge=dict(type="bool", default=True),
+            purge=dict(type="str", choices=list(PURGES), default="declared"),
             force=dict(type="bool", default=False),
             wait=dict(type="int", default=60),
             keep=dict(type="list", elements="str", default=[]),

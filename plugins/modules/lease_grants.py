@@ -96,9 +96,14 @@ options:
         type: bool
   purge:
     description:
-      - Whether grants that are not in O(grants) are revoked.
-    type: bool
-    default: true
+      - Which grants that are not in O(grants) are revoked.
+      - V(declared) is for those that a list like this one has declared. What a person has set alone, with C(devlend) or by
+        a call of the API, stays.
+      - V(all) is for those as well, V(none) for none at all.
+      - What is in O(grants) is declared from then on, however it came.
+    type: str
+    choices: [none, declared, all]
+    default: declared
   force:
     description:
       - Whether a device may be taken back, and reset, while its borrower still uses it. Data in flight is lost.
@@ -130,11 +135,12 @@ EXAMPLES = r"""
         device:
           address: "0000:03:00.0"
         borrower: node-b
-    purge: false
+    purge: none
 
 - name: Take everything back, also from borrowers that do not answer
   pcie.device_lending.lease_grants:
     grants: []
+    purge: all
     force: true
 """
 
@@ -186,7 +192,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import OWNERD_SOCKET, ApiError, Daemon
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import apply_grants, diff_of
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import PURGES, apply_grants, diff_of
 
 
 def main():
@@ -206,7 +212,7 @@ def main():
                     hold=dict(type="bool"),
                 ),
             ),
-            purge=dict(type="bool", default=True),
+            purge=dict(type="str", choices=list(PURGES), default="declared"),
             force=dict(type="bool", default=False),
             keep=dict(type="list", elements="str", default=[]),
             tolerant=dict(type="bool", default=False),

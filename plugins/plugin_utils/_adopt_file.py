@@ -14,7 +14,7 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._adopt import 
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import VARIABLE
 
 _HEAD = "# What is lent and borrowed, as the daemons say. Written by pcie.device_lending.adopt."
-_NOT_ALL = "# Not all of it is here, or as it is; pcie.device_lending.site gives back what is not here:"
+_NOT_ALL = "# Not all of it is here, or as it is; pcie.device_lending.site may give back what is not here:"
 
 
 def render(leases: t.Sequence[Lease], notes: t.Sequence[Note], silent: t.Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import said
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import is_taken, said
 
 Plan = t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]
 Findings = t.Sequence[t.Mapping[str, t.Any]]
@@ -151,24 +151,28 @@ def _between(lease: t.Mapping[str, t.Any]) -> str:
     return " (%s to %s)" % (lease["owner"], lease["borrower"]) if lease["owner"] else " (not declared)"
 
 
-def steps(plan: Plan, probe: t.Mapping[str, t.Any], virtual_functions: t.Sequence[t.Any]) -> list[str]:
+def steps(
+    plan: Plan, probe: t.Mapping[str, t.Any], virtual_functions: t.Sequence[t.Any], purge: str = "declared"
+) -> list[str]:
     """Return which of "release", "grant" and "attach" have anything to do, by what the daemons of a host hold.
 
-    probe: what preflight_info gives for the host; virtual_functions: what is declared of them. Where a daemon did not
-    answer, all that it has a part in has.
+    probe: what preflight_info gives for the host; virtual_functions: what is declared of them; purge: what of
+    other leases goes, as for lease_grants. Where a daemon did not answer, all that it has a part in has.
     """
     owner, borrower = probe.get("ownerd") or {}, probe.get("borrowerd") or {}
     due = []
     attachments = borrower.get("attachments")
     wanted = {(borrow["name"], borrow["owner"]): borrow for borrow in plan["borrows"]}
-    if attachments is None or any((found["name"], found["owner"]) not in wanted for found in attachments):
+    if attachments is None or any(
+        (found["name"], found["owner"]) not in wanted and is_taken(purge, found) for found in attachments
+    ):
         due.append("release")
     grants = owner.get("grants")
     virtual = virtual_functions or any(function.get("virtual_functions") for function in probe["functions"])
-    if virtual or grants is None or not _all_granted(plan, grants):
+    if virtual or grants is None or not _all_granted(plan, grants, purge):
         due.append("grant")
     here = {(found["name"], found["owner"]): found for found in attachments or ()}
-    keys = ("grace", "on_loss", "attach_again")
+    keys = ("grace", "on_loss", "attach_again", "by_hand")
     if any(
         here.get(key, {}).get("state") != "attached" or said(here[key], keys) != said(borrow, keys)
         for key, borrow in wanted.items()
@@ -177,8 +181,10 @@ def steps(plan: Plan, probe: t.Mapping[str, t.Any], virtual_functions: t.Sequenc
     return due
 
 
-def _all_granted(plan: Plan, grants: t.Sequence[t.Mapping[str, t.Any]]) -> bool:
-    keys = ("name", "device", "borrower", "grace", "reserve")
+def _all_granted(plan: Plan, grants: t.Sequence[t.Mapping[str, t.Any]], purge: str) -> bool:
+    keys = ("name", "device", "borrower", "grace", "reserve", "by_hand")
+    declared = {grant["name"] for grant in plan["grants"]}
+    grants = [grant for grant in grants if grant["name"] in declared or is_taken(purge, grant)]
     found = {grant["name"]: said(grant, keys) for grant in grants}
     if any(grant.get("state") in _NOT_GRANTED for grant in grants):
         return False

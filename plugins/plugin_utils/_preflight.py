@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import is_taken
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, iommu
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import selector as selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import LEAST_WINDOW
@@ -297,8 +298,19 @@ def live_addresses(probe):
     return found
 
 
-def check_devices(findings, probe, plan, virtual_functions=None):
+def standing_grants(probe, plan, purge):
+    """Address of the device -> grant, of what this owner grants and the list neither holds nor takes away."""
+    declared = {grant["name"] for grant in plan["grants"]}
+    return {
+        grant["address"]: grant["name"]
+        for grant in (probe.get("ownerd") or {}).get("grants") or []
+        if grant.get("address") and grant["name"] not in declared and not is_taken(purge, grant)
+    }
+
+
+def check_devices(findings, probe, plan, virtual_functions=None, purge="declared"):
     """What is wrong with the devices that this host is to lend; gives those that are right by lease."""
+    standing = standing_grants(probe, plan, purge)
     functions = declare(findings, probe["functions"], virtual_functions)
     live = live_addresses(probe)
     by_address = {function["address"]: function for function in functions}
@@ -322,6 +334,17 @@ def check_devices(findings, probe, plan, virtual_functions=None):
             )
             continue
         taken[address] = name
+        if address in standing:
+            findings.error(
+                "lease %s: device %s is granted here already, as %s, which a run leaves. devlend revoke %s on this host "
+                "takes that back, and device_lending_purge=all has a run do so.",
+                name,
+                address,
+                standing[address],
+                standing[address],
+                leases=[name],
+            )
+            continue
         never = function.get("never") or []
         if never:
             findings.error("lease %s: device %s cannot be lent: %s.", name, address, "; ".join(never), leases=[name])
@@ -542,12 +565,12 @@ def check_fit(findings, probe, plan, right, peers):
             taken.append("lease " + name)
 
 
-def check_releases(findings, probe, plan, force):
-    """Whether something that is to be given back is in use here."""
+def check_releases(findings, probe, plan, force, purge):
+    """Whether something that is to be given back is in use here; purge is what is, see lease_attachments."""
     wanted = {(borrow["name"], borrow["owner"]) for borrow in plan["borrows"]}
     functions = {function["address"]: function for function in probe["functions"]}
     for attachment in (probe.get("borrowerd") or {}).get("attachments") or []:
-        if force or (attachment["name"], attachment["owner"]) in wanted:
+        if force or not is_taken(purge, attachment) or (attachment["name"], attachment["owner"]) in wanted:
             continue
         busy = functions.get(attachment.get("address"), {}).get("busy") or []
         if busy:
@@ -588,6 +611,7 @@ def evaluate(
     require_iommu=False,
     signed=False,
     force=False,
+    purge="declared",
     virtual_functions=None,
 ):
     """Everything that will not work on a host, worst first.
@@ -606,10 +630,10 @@ def evaluate(
     right: dict = {}
     if check_daemons(findings, probe):
         check_link_states(findings, probe, plan)
-        right = check_devices(findings, probe, plan, virtual_functions)
+        right = check_devices(findings, probe, plan, virtual_functions, purge)
         check_fit(findings, probe, plan, right, peers or {})
         check_quarantine(findings, probe, plan)
-        check_releases(findings, probe, plan, force)
+        check_releases(findings, probe, plan, force, purge)
     check_iommu(findings, probe, plan, require_iommu, right)
     check_build(findings, probe, build, build_host)
     return sorted(findings.found, key=lambda finding: finding["severity"] != "error")

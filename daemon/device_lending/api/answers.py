@@ -140,6 +140,7 @@ class GrantOut(BaseModel):
     state: str = Field(..., description="unresolved, offered, held, leased or quarantined")
     reserve: bool = Field(..., description="This host is not to use the device itself, nor at its next boot.")
     reserved: bool = Field(..., description="It does not. Where it still does though not meant to, message says why.")
+    by_hand: bool = Field(..., description="A person has set it alone, and a list without it usually leaves it.")
     message: str
 
 
@@ -212,6 +213,7 @@ class AttachmentOut(BaseModel):
     grace: Optional[float] = Field(..., description="As it was put; null for the owner's.")
     on_loss: str = Field(..., description="detach or wait")
     attach_again: str = Field(..., description="always, once or never")
+    by_hand: bool = Field(..., description="A person has set it alone, and a list without it usually leaves it.")
     spent: bool = Field(..., description="It is not attached again until a person puts it again.")
     ended: str = Field(..., description="Why its device went last: loss, recall or drain; empty while it is here.")
     began: Optional[int] = Field(

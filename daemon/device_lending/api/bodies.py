@@ -63,6 +63,10 @@ def _grace(description: str) -> Any:
     return Field(None, ge=0, le=GRACE_MAX, description=description)
 
 
+def _by_hand() -> Any:
+    return Field(False, description="Whether leave_by_hand of a list without it means it; null leaves that as it is.")
+
+
 _LIST = {"maxItems": ITEMS_MAX}
 
 
@@ -73,11 +77,13 @@ class GrantIn(Body):
     grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
     reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
     hold: Optional[StrictBool] = Field(False, description="Whether it is on hold; null leaves that as it is.")
+    by_hand: Optional[StrictBool] = _by_hand()
 
 
 class GrantsIn(Body):
     grants: List[GrantIn] = _checked(_LIST, "What may be borrowed.")
     purge: StrictBool = Field(False, description="Revoke grants that are not in the list.")
+    leave_by_hand: StrictBool = Field(False, description="With purge, what a person has set alone stays.")
     force: StrictBool = Field(False, description="Recall live leases of grants that go or change.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
@@ -114,11 +120,13 @@ class PolicyIn(Body):
 class AttachmentIn(PolicyIn):
     name: StrictStr = _checked(forms.LEASE, "Name of the lease.")
     owner: StrictStr = _checked(forms.HOST, "The host that lends the device.")
+    by_hand: Optional[StrictBool] = _by_hand()
 
 
 class AttachmentsIn(Body):
     attachments: List[AttachmentIn] = _checked(_LIST, "What is wanted.")
     purge: StrictBool = Field(False, description="Return what is not in the list.")
+    leave_by_hand: StrictBool = Field(False, description="With purge, what a person has set alone stays.")
     force: StrictBool = Field(False, description="Return devices even when they are in use here.")
     wait_returned: Seconds = Field(30, ge=0, le=3600, description="Seconds to wait until what goes has been returned.")
     wait: Seconds = Field(0, ge=0, le=3600, description="Seconds to wait then until all in the list are attached.")

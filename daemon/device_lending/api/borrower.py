@@ -15,6 +15,7 @@ from device_lending.drain import Drain
 from device_lending.kernel import KernelPort
 from device_lending.pending import Answer, Pending
 from device_lending.policy import Policy
+from device_lending.purging import NONE, meant
 from device_lending.store.base import Store
 from device_lending.trust import Trust
 
@@ -31,10 +32,13 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
 
     def put_attachments(body: bodies.AttachmentsIn) -> Answer | Pending:
         common.limit(body.attachments, "attachments")
-        items = [{"name": item.name, "owner": item.owner, "policy": _policy(item)} for item in body.attachments]
+        items = [
+            {"name": item.name, "owner": item.owner, "policy": _policy(item), "by_hand": item.by_hand}
+            for item in body.attachments
+        ]
         return borrower.changes.put(
             items,
-            purge=body.purge,
+            purge=meant(body.purge, body.leave_by_hand),
             force=body.force,
             wait_returned=body.wait_returned,
             wait=body.wait,
@@ -43,8 +47,8 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
 
     def put_attachment(name: str, body: bodies.NamedAttachmentIn) -> Answer | Pending:
         return borrower.changes.put(
-            [{"name": name, "owner": body.owner, "policy": _policy(body)}],
-            purge=False,
+            [{"name": name, "owner": body.owner, "policy": _policy(body), "by_hand": None}],
+            purge=NONE,
             force=body.force,
             wait_returned=body.wait_returned,
             wait=body.wait,
@@ -55,7 +59,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
         return borrower.changes.put(
             [],
             removed=[name],
-            purge=False,
+            purge=NONE,
             force=body.force,
             wait_returned=body.wait_returned,
             wait=0,

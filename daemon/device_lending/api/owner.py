@@ -17,11 +17,12 @@ from device_lending.mailbox.endpoint import Ignored
 from device_lending.owner.notifier import Notifier
 from device_lending.owner.service import Owner
 from device_lending.pending import Answer, Pending
+from device_lending.purging import NONE, meant
 from device_lending.store.base import Store
 from device_lending.trust import Trust
 
 
-def _grant(name: str, said: bodies.GrantIn | bodies.NamedGrantIn) -> dict[str, Any]:
+def _grant(name: str, said: bodies.GrantIn | bodies.NamedGrantIn, by_hand: bool | None) -> dict[str, Any]:
     return {
         "name": name,
         "device": said.device,
@@ -29,6 +30,7 @@ def _grant(name: str, said: bodies.GrantIn | bodies.NamedGrantIn) -> dict[str, A
         "grace": said.grace,
         "reserve": said.reserve,
         "hold": said.hold,
+        "by_hand": by_hand,
     }
 
 
@@ -45,15 +47,17 @@ def create(
 
     def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
         common.limit(body.grants, "grants")
-        items = [_grant(item.name, item) for item in body.grants]
-        return owner.changes.put(items, purge=body.purge, force=body.force, dry_run=body.dry_run, notify=notify)
+        items = [_grant(item.name, item, item.by_hand) for item in body.grants]
+        return owner.changes.put(
+            items, purge=meant(body.purge, body.leave_by_hand), force=body.force, dry_run=body.dry_run, notify=notify
+        )
 
     def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:
-        items = [_grant(name, body)]
-        return owner.changes.put(items, purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
+        items = [_grant(name, body, None)]
+        return owner.changes.put(items, purge=NONE, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def delete_grant(name: str, body: bodies.DeleteGrantIn) -> Answer | Pending:
-        return owner.changes.put([], removed=[name], purge=False, force=body.force, dry_run=body.dry_run, notify=notify)
+        return owner.changes.put([], removed=[name], purge=NONE, force=body.force, dry_run=body.dry_run, notify=notify)
 
     def recall(name: str, body: bodies.RecallIn) -> Answer | Pending:
         return owner.recalls.ban(name) if body.ban else owner.recalls.recall(name, body.force, notify)

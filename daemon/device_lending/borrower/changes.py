@@ -18,6 +18,7 @@ from device_lending.borrower.looks import Looks
 from device_lending.borrower.releases import Releases
 from device_lending.errors import LendingError
 from device_lending.pending import Answer, Pending
+from device_lending.purging import Purge
 from device_lending.store.borrower import Wanted
 
 log = logging.getLogger("device_lending.borrower")
@@ -37,13 +38,13 @@ class Changes:
         items: list[dict[str, Any]],
         *,
         removed: Collection[str] = (),
-        purge: bool,
+        purge: Purge,
         force: bool,
         wait_returned: float,
         wait: float,
         dry_run: bool,
     ) -> Answer | Pending:
-        """Want `items`, and the names `removed`, or with `purge` all others, no longer.
+        """Want `items`, and the names `removed`, and what `purge` takes of all others, no longer.
 
         All checks come first; what they refuse has changed nothing. The answer comes when what goes, or was going
         already under a name in `removed`, has been returned, for which it waits `wait_returned` seconds, and then, for
@@ -56,8 +57,7 @@ class Changes:
         with self._lock:
             found = [Wanted(item.name, item.owner) for item in self._ground.table.all() if item.stray_until is not None]
             self._refuse_strays(wanted, found)
-            stopped = [item for item in self._ground.table.all() if item.state == "failed" or item.spent]
-            failed = {Wanted(item.name, item.owner, item.policy) for item in stopped}
+            failed = {item.key for item in self._ground.table.all() if item.state == "failed" or item.spent}
             plan = planning.plan(
                 [*self._ground.store.wanted(), *(item for item in found if item.name in removed)],
                 wanted,

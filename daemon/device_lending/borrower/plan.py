@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from device_lending import purging
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
 from device_lending.policy import USUAL, Policy
+from device_lending.purging import Purge
 from device_lending.store.borrower import Wanted
 
 
@@ -42,7 +44,7 @@ class Plan:
 def parse(
     items: Sequence[dict[str, Any]], host: str, peers: Collection[str] | None, removed: Iterable[str] = ()
 ) -> list[Wanted]:
-    """Check the attachments of a request, each with a Policy or none, and the names `removed`.
+    """Check the attachments of a request, each with a Policy or none and by hand or not, and the names `removed`.
 
     `peers` are the configured ones, None when any may come.
 
@@ -74,39 +76,46 @@ def parse(
             )
         if name in found:
             raise LendingError("duplicate_name", f"attachment {name} is in the list twice; names are unique", name=name)
-        found[name] = Wanted(name, owner, item.get("policy", USUAL))
+        found[name] = Wanted(name, owner, item.get("policy", USUAL), item.get("by_hand", False))
     return list(found.values())
 
 
 def plan(
     current: Sequence[Wanted],
     wanted: Sequence[Wanted],
-    failed: Collection[Wanted],
+    failed: Collection[tuple[str, str]],
     busy: Callable[[Sequence[Wanted]], Mapping[Wanted, tuple[str, list[str]]]],
     host: str,
     *,
     removed: Collection[str] = (),
-    purge: bool,
+    purge: Purge,
     force: bool,
 ) -> Plan:
-    """Merge `wanted` into what is left of `current` without the names `removed`; with `purge` nothing is left of it.
+    """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
-    `failed` are attachments that stopped trying; naming them starts them again. Another policy alone takes no device
-    away. `busy` gives the devices here of some, and the reasons why each is in use. Raises LendingError device_busy;
-    nothing has changed then.
+    `failed` are owner and name of attachments that stopped trying; naming them starts them again. Another policy alone
+    takes no device away. `busy` gives the devices here of some, and the reasons why each is in use. Raises LendingError
+    device_busy; nothing has changed then.
     """
     before = {item.name: item for item in current}
-    after = {name: item for name, item in before.items() if not purge and name not in removed}
-    after.update({item.name: item for item in wanted})
+    after = {
+        name: item for name, item in before.items() if not purging.is_taken(purge, item.by_hand) and name not in removed
+    }
+    for item in wanted:
+        old = before.get(item.name)
+        after[item.name] = replace(item, by_hand=purging.settled(item.by_hand, old.by_hand if old else None))
+    named = {item.name for item in wanted}
     actions, gone = [], []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old == new:
-            if new is not None and new in failed and new in wanted:
+            if new is not None and (new.owner, name) in failed and name in named:
                 actions.append(f"try {name} from {new.owner} again")
             continue
         if old is not None and new is not None and old.owner == new.owner:
-            actions.append(f"change {name} of {new.owner}: {_changes(old.policy, new.policy)}")
+            if old.policy != new.policy:
+                actions.append(f"change {name} of {new.owner}: {_changes(old.policy, new.policy)}")
+            actions += purging.change(name, old.by_hand, new.by_hand)
             continue
         if old is not None:
             gone.append(old)

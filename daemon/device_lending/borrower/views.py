@@ -31,7 +31,14 @@ class Views:
             borrowed: dict[int | None, kernel.Borrowed] = {item.id: item for item in self._ground.kernel.borrowed()}
         except kernel.NotLoaded:
             borrowed = {}
-        return [self._document(item, borrowed.get(item.borrowed)) for item in self._ground.table.all()]
+        wanted = {(item.owner, item.name): item for item in self._ground.store.wanted()}
+        return [
+            {
+                **self._document(item, borrowed.get(item.borrowed)),
+                "by_hand": bool(item.key in wanted and wanted[item.key].by_hand),
+            }
+            for item in self._ground.table.all()
+        ]
 
     def _document(self, item: Attachment, borrowed: kernel.Borrowed | None) -> dict[str, Any]:
         waiting = item.state in ("waiting", "failed") and item.not_before is not None and item.attempt > 0

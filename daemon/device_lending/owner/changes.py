@@ -22,6 +22,7 @@ from device_lending.owner.recalls import Recalls
 from device_lending.owner.turns import Turn
 from device_lending.pci.scan import Function
 from device_lending.pending import Answer, Pending
+from device_lending.purging import Purge
 from device_lending.store.owner import Lease
 
 log = logging.getLogger("device_lending.owner")
@@ -47,13 +48,16 @@ class Changes:
         items: list[dict[str, Any]],
         *,
         removed: Collection[str] = (),
-        purge: bool,
+        purge: Purge,
         force: bool,
         dry_run: bool,
         notify: Notifier,
     ) -> Answer | Pending:
-        """Set `items` and take the names `removed` away, or with `purge` all others. All checks come first; what they
-        refuse has changed nothing. The answer comes when the leases that go have ended."""
+        """Set `items`, and take the names `removed` away and what `purge` takes of all others.
+
+        All checks come first; what they refuse has changed nothing. The answer comes when the leases that go have
+        ended.
+        """
         wanted = grants.parse(items, self._config.host, removed)
         asked_holds = holds.asked(items, self._clock.wall(), self._config.host)
         if not dry_run:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from device_lending import selecting
+from device_lending import purging, selecting
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
 from device_lending.owner.devices import Assessment
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
+from device_lending.purging import Purge
 from device_lending.store.owner import Grant, Lease
 
 Assess = Callable[[Function], Assessment]
@@ -66,7 +67,14 @@ def parse(items: Sequence[dict[str, Any]], host: str, removed: Iterable[str] = (
         if name in grants:
             raise LendingError("duplicate_name", f"grant {name} is in the list twice; names are unique", name=name)
         device = selecting.parse(item["device"], name)
-        grants[name] = Grant(name, device, borrower, grace=item.get("grace"), reserve=item.get("reserve", False))
+        grants[name] = Grant(
+            name,
+            device,
+            borrower,
+            grace=item.get("grace"),
+            reserve=item.get("reserve", False),
+            by_hand=item.get("by_hand", False),
+        )
     return list(grants.values())
 
 
@@ -79,11 +87,11 @@ def plan(
     host: str,
     *,
     removed: Collection[str] = (),
-    purge: bool,
+    purge: Purge,
     force: bool,
     holds: Mapping[str, str | None],
 ) -> Plan:
-    """Merge `wanted` into what is left of `current` without the names `removed`; with `purge` nothing is left of it.
+    """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
     `holds` says by name why one of `wanted` is put on hold, or with None that it stays as it is; without its name it is
     offered. Raises LendingError; nothing has changed then.
@@ -93,11 +101,16 @@ def plan(
     changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
     changed += [grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)]
     addresses = {grant.name: selecting.resolve(grant.device, functions, host, grant.name).address for grant in changed}
-    after = {name: grant for name, grant in before.items() if not purge and name not in removed}
+    after = {
+        name: grant
+        for name, grant in before.items()
+        if not purging.is_taken(purge, grant.by_hand) and name not in removed
+    }
     for grant in wanted:
         old = before.get(grant.name)
         stays = old.held if old and grant.name in holds else ""
-        after[grant.name] = replace(grant, held=stays or holds.get(grant.name) or "")
+        by_hand = purging.settled(grant.by_hand, old.by_hand if old else None)
+        after[grant.name] = replace(grant, held=stays or holds.get(grant.name) or "", by_hand=by_hand)
     _check_devices(after, addresses, functions, host)
 
     live = {lease.name: lease for lease in leases if lease.live}
@@ -107,6 +120,8 @@ def plan(
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         lease = live.get(name)
+        if old is not None and new is not None:
+            actions += purging.change(name, old.by_hand, new.by_hand)
         if new is None:
             actions.append(f"revoke {name}")
         elif old is None:

@@ -73,6 +73,7 @@ class Views:
         found: dict[str, Any] = {
             **grant.document(),
             "grace": grant.grace,
+            "by_hand": bool(grant.by_hand),
             "address": None,
             "state": "unresolved",
             "message": "",

@@ -45,20 +45,27 @@ CREATE TABLE histories (
     PRIMARY KEY (owner, name)
 ) WITHOUT ROWID
 """
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4)
+_SCHEMA_5 = "ALTER TABLE attachments ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A person wants the lease `name` of `owner` attached here, by a policy."""
+    """A person wants the lease `name` of `owner` attached here, by a policy.
+
+    What is `by_hand` (see device_lending.purging) no list takes away unasked; None, which is never stored, stands for
+    as it is.
+    """
 
     name: str
     owner: str
     policy: Policy = USUAL
+    by_hand: bool | None = False
 
     def document(self) -> dict[str, object]:
         """What `before` and `after` of the API hold: of the policy what is not so without a word."""
-        return {"name": self.name, "owner": self.owner, **self.policy.given()}
+        own = {"by_hand": True} if self.by_hand else {}
+        return {"name": self.name, "owner": self.owner, **self.policy.given(), **own}
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,8 @@ class BorrowerStore(Store):
         with self._db.transaction(durable=not set(wanted) <= set(self.wanted())) as connection:
             connection.execute("DELETE FROM attachments")
             connection.executemany(
-                "INSERT INTO attachments VALUES (?, ?, ?, ?, ?)",
-                [(item.name, item.owner, *astuple(item.policy)) for item in wanted],
+                "INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?)",
+                [(item.name, item.owner, *astuple(item.policy), bool(item.by_hand)) for item in wanted],
             )
             connection.execute("DELETE FROM histories WHERE (owner, name) NOT IN (SELECT owner, name FROM attachments)")
 
@@ -171,7 +178,8 @@ def _insert(connection: sqlite3.Connection, holding: Holding) -> None:
 
 
 def _wanted(row: sqlite3.Row) -> Wanted:
-    return Wanted(row["name"], row["owner"], Policy(row["grace"], row["on_loss"], row["attach_again"]))
+    policy = Policy(row["grace"], row["on_loss"], row["attach_again"])
+    return Wanted(row["name"], row["owner"], policy, bool(row["by_hand"]))
 
 
 def _history(row: sqlite3.Row) -> History:

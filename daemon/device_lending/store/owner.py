@@ -51,7 +51,8 @@ _SCHEMA_3 = "ALTER TABLE leases ADD COLUMN place TEXT"
 _SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL; ALTER TABLE leases ADD COLUMN seen REAL"
 _SCHEMA_6 = "ALTER TABLE grants ADD COLUMN grace REAL; ALTER TABLE leases ADD COLUMN grace REAL"
 _SCHEMA_7 = "ALTER TABLE grants ADD COLUMN reserve INTEGER NOT NULL DEFAULT 0"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_6, _SCHEMA_7)
+_SCHEMA_8 = "ALTER TABLE grants ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Grant:
 
     `held` says why it is not lent although granted (a person recalled it); "" when it is offered. `grace` is how many
     seconds the borrower has to hand the device over; None for as many as the configuration gives. With `reserve` this
-    host does not use the device either while nobody borrows it.
+    host does not use the device either while nobody borrows it. What is `by_hand` (see
+    device_lending.purging) no list takes away unasked; None, which is never stored, stands for as it is.
     """
 
     name: str
@@ -69,12 +71,15 @@ class Grant:
     held: str = ""
     grace: float | None = None
     reserve: bool = False
+    by_hand: bool | None = False
 
     def document(self) -> dict[str, object]:
         """What `before` and `after` of the API hold."""
         own: dict[str, object] = {} if self.grace is None else {"grace": self.grace}
         if self.reserve:
             own["reserve"] = True
+        if self.by_hand:
+            own["by_hand"] = True
         return {"name": self.name, "device": self.device, "borrower": self.borrower, **own}
 
 
@@ -143,7 +148,7 @@ class OwnerStore(Store):
         with self._db.transaction(durable=any(grant not in present for grant in grants)) as connection:
             connection.execute("DELETE FROM grants")
             connection.executemany(
-                "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         grant.name,
@@ -152,6 +157,7 @@ class OwnerStore(Store):
                         grant.held,
                         grant.grace,
                         grant.reserve,
+                        bool(grant.by_hand),
                     )
                     for grant in grants
                 ],
@@ -287,7 +293,13 @@ def following_epoch(last: int, now: float, least: int) -> int:
 
 def _grant(row: sqlite3.Row) -> Grant:
     return Grant(
-        row["name"], json.loads(row["device"]), row["borrower"], row["held"], row["grace"], bool(row["reserve"])
+        row["name"],
+        json.loads(row["device"]),
+        row["borrower"],
+        row["held"],
+        row["grace"],
+        bool(row["reserve"]),
+        bool(row["by_hand"]),
     )
 
 

@@ -34,12 +34,12 @@ def check_rest(path: str, recovered: int) -> None:
 
     A crash tears the last change at most: each is on disk before the next is begun.
     """
+    changes = 0
     with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as log:
         header = _header(log)
         if header is None:
             return
         page, salts = header
-        changes = 0
         log.seek(_HEADER.size + recovered * (_FRAME.size + page))
         while len(frame := log.read(_FRAME.size)) == _FRAME.size:
             _number, commit, *frame_salts, _first, _second = _FRAME.unpack(frame)

@@ -109,6 +109,7 @@ def test_grants_read_back(host):
             "device": {"serial": "SER-1"},
             "borrower": "node-b",
             "grace": None,
+            "by_hand": False,
             "address": "0000:03:00.0",
             "state": "offered",
             "reserve": False,
@@ -281,7 +282,7 @@ def test_a_waiting_attachment_says_why(host):
     assert set(item) == {
         "name", "owner", "state", "address", "remote_address", "driver", "nodes", "epoch", "attempt", "next_attempt",
         "leaving", "recall_deadline", "grace", "on_loss", "attach_again", "spent", "ended", "began", "message", "interrupts",
-        "mappings",
+        "mappings", "by_hand",
     }  # fmt: skip
     assert item["state"] in ("waiting", "requesting")
     assert item["interrupts"] is None

@@ -325,7 +325,7 @@ def test_a_return_before_the_first_look_takes_nothing_that_is_in_use(fabric, is_
     if is_used:
         borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/data")
     asked = unseen(borrower)
-    what = {"purge": False, "force": False, "wait_returned": 0.0, "wait": 0.0, "dry_run": False}
+    what = {"purge": "none", "force": False, "wait_returned": 0.0, "wait": 0.0, "dry_run": False}
     if is_used:
         with pytest.raises(LendingError, match="/data"):
             asked.changes.put([], removed=["scratch"], **what)
@@ -339,7 +339,7 @@ def test_a_return_before_the_first_look_takes_nothing_that_is_in_use(fabric, is_
 def test_what_is_unwanted_before_the_first_look_is_detached_before_it_is_released(fabric, caplog):
     owner, borrower = lend(fabric)
     asked = unseen(borrower)
-    asked.changes.put([], removed=["scratch"], purge=False, force=True, wait_returned=0.0, wait=0.0, dry_run=False)
+    asked.changes.put([], removed=["scratch"], purge="none", force=True, wait_returned=0.0, wait=0.0, dry_run=False)
     until(lambda: (asked.looks.look(), owner.leases())[1] == [])
     assert borrower.kernel.borrows == {} and "cut off" not in caplog.text
 

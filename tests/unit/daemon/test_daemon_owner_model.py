@@ -189,7 +189,7 @@ class OwnerModel(RuleBasedStateMachine):
         if killed:
             self.kernel.fail[killed] = [Killed()]
         done = self.carried_out(
-            lambda: self.owner.changes.put(items, purge=True, force=True, dry_run=False, notify=Borrower(self))
+            lambda: self.owner.changes.put(items, purge="all", force=True, dry_run=False, notify=Borrower(self))
         )
         if not done and not killed:
             self.asked = before  # refused: nothing has changed

@@ -316,7 +316,7 @@ def test_another_policy_takes_no_device_away(fabric):
     assert dry["actions"] == ["change scratch of node-a: grace 5 s, on_loss wait, attach_again once"]
     assert borrower.attachment("scratch") == before
     assert put(borrower, **body) == dry
-    assert dry["after"] == [{"name": "scratch", "owner": "node-a", **body}]
+    assert dry["after"] == [{"name": "scratch", "owner": "node-a", **body, "by_hand": True}]
     assert put(borrower, **body)["changed"] is False
     borrower.stop_borrower()
     borrower.start_borrower()
@@ -326,7 +326,7 @@ def test_another_policy_takes_no_device_away(fabric):
     assert put(borrower)["actions"] == [
         "change scratch of node-a: grace as the owner has it, on_loss detach, attach_again always"
     ]
-    assert borrower.put_attachments(BORROW, purge=True)["changed"] is False
+    assert borrower.put_attachments(BORROW, purge=True)["actions"] == ["take scratch, set by hand, into the list"]
 
 
 @pytest.mark.parametrize(

@@ -353,7 +353,7 @@ RESERVED = Grant("a", DEVICE, "node-b", reserve=True)
 def planned(before, after, never=(), now=()):
     return grants.plan(
         [before] if before else [], [], [after], [FREE], lambda _function: (list(never), list(now)), "node-a",
-        purge=True, force=False, holds={},
+        purge="all", force=False, holds={},
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -176,6 +177,19 @@ def test_grants_and_leases_of_an_older_store_have_the_grace_of_the_configuration
     again = OwnerStore(path)
     assert [row.grace for row in again.leases()] == [60.0], "as long as the lease of that grant ends"
     again.close()
+
+
+def test_a_copy_that_sqlite_has_made_without_a_log_is_read(tmp_path):
+    store = BorrowerStore(str(tmp_path / "b"))
+    store.replace_wanted([Wanted("a", "node-a")])
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "b")) as source:
+        source.execute("VACUUM INTO ?", (str(tmp_path / "backup"),))
+    with closing(sqlite3.connect(tmp_path / "backup")) as copy:
+        assert copy.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    restored = BorrowerStore(str(tmp_path / "backup"))
+    assert restored.wanted() == [Wanted("a", "node-a")]
+    restored.close()
 
 
 def test_what_became_of_an_attachment_is_kept_as_long_as_it_is_wanted(tmp_path):

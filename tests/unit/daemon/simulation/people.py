@@ -91,7 +91,7 @@ class People:
         done = self._asked(
             f"put grants {sorted(change)}, remove {sorted(removed)}, purge {purge}", seat,
             lambda: seat.api.service.changes.put(
-                items, removed=removed, purge=purge, force=True, dry_run=False, notify=seat.api.notifier
+                items, removed=removed, purge="all" if purge else "none", force=True, dry_run=False, notify=seat.api.notifier
             ), ending, GRACE, never=never,
         )  # fmt: skip
         if done is not False:  # who has heard nothing asks for the same again
@@ -174,7 +174,7 @@ class People:
             f"{host} wants {sorted(names)}, and {sorted(removed)} no more, purge {purge}, force {force}", seat,
             lambda: seat.api.service.changes.put(
                 [{"name": name, "owner": OWNER} for name in names],
-                removed=removed, purge=purge, force=force, wait_returned=1.0, wait=0.0, dry_run=False,
+                removed=removed, purge="all" if purge else "none", force=force, wait_returned=1.0, wait=0.0, dry_run=False,
             ), [lease for name in sorted(going) for lease in self.has(host, name)], gentle=not force,
         )  # fmt: skip
         if done is not False:
@@ -232,5 +232,5 @@ class _Client:
         else:
             assert (method, path) == ("PUT", "/v1/attachments"), path
             names = [row["name"] for row in body["attachments"]]
-            self._people.put_attachments(self._host, names, purge=body["purge"], force=body["force"])
+            self._people.put_attachments(self._host, names, purge=body["purge"] == "all", force=body["force"])
         return {"changed": True, "actions": []}

@@ -25,13 +25,13 @@ ANSWER = {"changed": True, "before": [], "after": [GRANT], "actions": ["grant nv
 
 def grant(daemon, grants=None, warn=None, **changes):
     """Call apply_grants with its defaults."""
-    options = {"purge": True, "force": False, "check_mode": False, **changes}
+    options = {"purge": "declared", "force": False, "check_mode": False, **changes}
     return apply_grants(daemon, [GRANT] if grants is None else grants, warn=warn or pytest.fail, **options)
 
 
 def attach(daemon, attachments=None, warn=None, **changes):
     """Call apply_attachments with its defaults."""
-    options = {"phase": "all", "purge": True, "force": False, "wait": 60, "check_mode": False, **changes}
+    options = {"phase": "all", "purge": "declared", "force": False, "wait": 60, "check_mode": False, **changes}
     wanted = [ATTACHMENT] if attachments is None else attachments
     return apply_attachments(daemon, wanted, warn=warn or pytest.fail, **options)
 
@@ -50,7 +50,7 @@ def test_grants_are_put_in_canonical_form():
         {"name": "a", "device": {"vendor": "8086", "device": "0a54"}, "borrower": "c", "hold": None},
         {"name": "nvme", "device": {"address": "0000:af:00.0"}, "borrower": "node-b", "hold": None},
     ]
-    assert (body["purge"], body["force"], body["dry_run"]) == (True, False, False)
+    assert (body["purge"], body["leave_by_hand"], body["force"], body["dry_run"]) == (True, True, False, False)
     assert result == {**ANSWER, "refused": [], "daemon_available": True}
 
 
@@ -188,6 +188,23 @@ def test_release_leaves_the_policy_of_what_stays_as_it_is():
     daemon = FakeDaemon({"GET /v1/attachments": {"attachments": current}, "PUT /v1/attachments": ANSWER})
     attach(daemon, [dict(ATTACHMENT, on_loss="detach", attach_again="never")], phase="release")
     assert daemon.requests[-1][2]["attachments"] == [dict(ATTACHMENT, on_loss="wait", attach_again="once")]
+
+
+def test_release_and_what_is_kept_leave_what_is_there_by_hand_so():
+    by_hand = dict(ATTACHMENT, by_hand=True)
+    usual = {"grace": None, "on_loss": "detach", "attach_again": "always"}
+    answers = {"GET /v1/attachments": {"attachments": [{**by_hand, **usual}]}, "PUT /v1/attachments": ANSWER}
+    daemon = FakeDaemon(answers)
+    attach(daemon, [dict(ATTACHMENT, **usual)], phase="release")
+    assert daemon.requests[-1][2]["attachments"] == [by_hand]
+    attach(daemon, [], purge="all", keep=[ATTACHMENT["name"]])
+    assert daemon.requests[-1][2]["attachments"] == [by_hand]
+    attach(daemon, [dict(ATTACHMENT, **usual)])
+    assert daemon.requests[-1][2]["attachments"] == [ATTACHMENT]
+    standing = [dict(GRANT, grace=None, reserve=False, by_hand=True)]
+    owner = FakeDaemon({"GET /v1/grants": {"grants": standing}, "PUT /v1/grants": ANSWER})
+    grant(owner, [], purge="all", keep=[GRANT["name"]])
+    assert owner.requests[-1][2]["grants"] == [dict(GRANT, by_hand=True, hold=None)]
 
 
 def test_attach_detaches_nothing():

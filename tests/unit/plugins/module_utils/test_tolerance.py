@@ -61,13 +61,13 @@ class Picky(FakeDaemon):
 
 def grant(daemon, *grants, **changes):
     """Call apply_grants as the playbook does."""
-    options = {"purge": True, "force": False, "check_mode": False, "tolerant": True, "warn": pytest.fail, **changes}
+    options = {"purge": "declared", "force": False, "check_mode": False, "tolerant": True, "warn": pytest.fail, **changes}
     return apply_grants(daemon, list(grants), **options)
 
 
 def attach(daemon, *attachments, **changes):
     """Call apply_attachments as the playbook does."""
-    options = {"purge": True, "force": False, "wait": 60, "check_mode": False, "tolerant": True, "warn": pytest.fail}
+    options = {"purge": "declared", "force": False, "wait": 60, "check_mode": False, "tolerant": True, "warn": pytest.fail}
     return apply_attachments(daemon, list(attachments), **{**options, **changes})
 
 

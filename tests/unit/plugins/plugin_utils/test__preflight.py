@@ -309,6 +309,20 @@ def test_what_is_to_be_given_back_is_in_use(probe):
     only(run(probe, nothing), "lease data", "mounted on /srv", "device_lending_force")
     assert run(probe, nothing, force=True) == []
     assert run(probe, {"grants": [], "borrows": [{"name": "data", "owner": "node-b"}]}) == []
+    assert run(probe, nothing, purge="none") == []
+    probe["borrowerd"]["attachments"][0]["by_hand"] = True
+    assert run(probe, nothing) == []
+    only(run(probe, nothing, purge="all"), "lease data", "mounted on /srv", "device_lending_force")
+
+
+def test_the_device_is_granted_by_hand_under_another_name(probe):
+    own = {"name": "own", "address": NVME["address"], "state": "offered", "by_hand": True}
+    probe["ownerd"] = {"grants": [own], "links": []}
+    only(run(probe), "lease scratch", NVME["address"], "devlend revoke own", "device_lending_purge")
+    assert run(probe, purge="all") == []
+    assert run(probe, lend(PLAN["grants"][0]["device"], name="own")) == []
+    own["by_hand"] = False
+    assert run(probe) == []
 
 
 def test_no_headers(probe):

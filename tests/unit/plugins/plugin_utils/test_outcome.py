@@ -160,6 +160,10 @@ def probe(**changes):
         ({"borrowerd": {"attachments": [{**ATTACHMENT, "state": "waiting"}]}}, ["attach"]),
         ({"borrowerd": {"attachments": [{**ATTACHMENT, "on_loss": "wait"}]}}, ["attach"]),
         ({"borrowerd": {"attachments": [ATTACHMENT, {**ATTACHMENT, "name": "old"}]}}, ["release"]),
+        ({"ownerd": {"grants": [GRANT, {**GRANT, "name": "own", "by_hand": True, "state": "unresolved"}]}}, []),
+        ({"ownerd": {"grants": [{**GRANT, "by_hand": True}]}}, ["grant"]),
+        ({"borrowerd": {"attachments": [ATTACHMENT, {**ATTACHMENT, "name": "own", "by_hand": True}]}}, []),
+        ({"borrowerd": {"attachments": [{**ATTACHMENT, "by_hand": True}]}}, ["attach"]),
         ({"functions": [{"virtual_functions": 2}]}, ["grant"]),
     ],
 )
@@ -174,6 +178,17 @@ def test_a_hold_is_due_where_the_list_says_another(state, hold, due):
     plan = {"grants": [{**LENT, "hold": hold}], "borrows": []}
     found = probe(ownerd={"grants": [{**GRANT, "state": state}]}, borrowerd={"attachments": []})
     assert steps(plan, found, []) == due
+
+
+@pytest.mark.parametrize(
+    ("purge", "by_hand", "due"),
+    [("none", False, []), ("declared", False, ["release", "grant"]), ("all", True, ["release", "grant"])],
+)
+def test_what_goes_is_due_as_far_as_it_is_to_go(purge, by_hand, due):
+    own = {"name": "own", "by_hand": by_hand}
+    grants, attachments = [GRANT, {**GRANT, **own}], [ATTACHMENT, {**ATTACHMENT, **own}]
+    found = probe(ownerd={"grants": grants}, borrowerd={"attachments": attachments})
+    assert steps(PLAN, found, [], purge) == due
 
 
 def test_virtual_functions_that_are_declared_are_looked_at():
