@@ -51,10 +51,10 @@ def _failures() -> list[Step]:
 
 def _load() -> list[Step]:
     """Those that use the shared lab, for longer; beside them all tests of `bridge`, a fabric of which a part is out, the
-    models of the unit tests, with many histories, and the fuzzers."""
+    models of the unit tests, with many histories, the fuzzers, and what is to be said of the scenarios' playbooks."""
     lab = shared_lab(scenarios.chosen("shared", scenarios.every(), long=True))
     labs = [lab._replace(environment=ENDURANCE), own_lab("partial"), own_lab("bridge")._replace(environment=ALL)]
-    return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), *with_matrix(labs)]
+    return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), Step("ansible-lint"), *with_matrix(labs)]
 
 
 def _on_kernel(series: str) -> list[Step]:

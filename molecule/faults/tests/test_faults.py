@@ -95,6 +95,7 @@ def test_a_refused_lend_changes_nothing(owner: Host, borrower: Host, live: dict[
     assert reader.goes_on(borrower)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("reading")
 def test_daemons_may_be_killed(owner: Host, borrower: Host, lease: dict[str, Any], live: dict[str, Any]) -> None:
     for host in (owner, borrower):

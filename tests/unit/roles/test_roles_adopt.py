@@ -35,6 +35,7 @@ def adopt(hosts, file, *arguments):
     return hosts.run("adopt.yml", "-e", f"device_lending_adopt_file={file}", *arguments)
 
 
+@pytest.mark.long
 def test_what_was_lent_by_hand_is_shown_and_written_as_a_list(hosts, tmp_path):
     lend_by_hand(hosts)
     file = tmp_path / "leases.yml"

@@ -187,7 +187,7 @@ def cleared(printed):
 @pytest.mark.parametrize(
     ("arguments", "times"),
     [
-        ((), 1),
+        pytest.param((), 1, marks=pytest.mark.long),
         pytest.param(("--limit", "fabric"), 0, marks=pytest.mark.long),
         pytest.param(("-e", "device_lending_build_host=node-b"), 0, marks=pytest.mark.long),
     ],

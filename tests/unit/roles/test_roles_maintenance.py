@@ -83,6 +83,7 @@ def test_a_host_without_daemons_cannot_be_drained(play):
     assert status != 0 and "No daemon listens" in printed
 
 
+@pytest.mark.long
 def test_a_host_that_is_not_drained_is_left_alone(play):
     status, printed = play(ROOT / "playbooks" / "undrain.yml", "--check")
     assert status == 0 and printed.count("changed=0 ") == len(HOSTS), printed

@@ -118,6 +118,7 @@ def test_a_host_without_a_plan_gives_nothing_back(play):
     assert "device_lending_leases is not set" in printed
 
 
+@pytest.mark.long
 def test_the_steps_plan_where_nobody_has(play):
     status, printed = play(ROOT / "playbooks" / "site.yml", *STEPS, **DECLARED)
     assert status == 0, printed
