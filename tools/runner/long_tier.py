@@ -44,9 +44,9 @@ def _fabrics() -> list[Step]:
 
 
 def _failures() -> list[Step]:
-    """What may fail; beside it all tests of `devices`."""
+    """What may fail; beside it the collection on other cores of Ansible, and all tests of `devices`."""
     labs = [own_lab("failures"), own_lab("devices")._replace(environment=ALL)]
-    return [lab_build(kernels.chosen()), *with_matrix(labs)]
+    return [lab_build(kernels.chosen()), Step("cores"), *with_matrix(labs)]
 
 
 def _load() -> list[Step]:

@@ -25,6 +25,7 @@ SECONDS = {
     "molecule-failures": 1100,
     "molecule-hostile": 500,
     "fuzz": 200,
+    "cores": 300,
     "molecule-iommu": 250,
     "molecule-kernels": 250,
     "molecule-bridge": 130,
