@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from device_lending.clock import Clock
+from device_lending.kernel import KernelError
 from device_lending.lanes import Lanes
 from device_lending.links import Peering
 from device_lending.mailbox.endpoint import Endpoint, NoAnswer
@@ -81,7 +82,7 @@ class Offers:
                 del self._next[question.link]
         try:
             self._read(question)
-        except (NoAnswer, PeerError, Malformed) as error:
+        except (NoAnswer, PeerError, Malformed, KernelError) as error:
             log.warning("link %d: no offers from %s: %s", question.link, question.whom, error)
         finally:
             question.done = True

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ from device_lending.mailbox.protocol import Envelope, PeerError
 from device_lending.owner.notifier import Notifier
 from device_lending.owner.service import Owner
 from device_lending.store.owner import Lease
+
+log = logging.getLogger("device_lending.owner")
 
 # Leaves room in a message for the envelope (id, host, re) around a page of offers.
 _PAGE_OCTETS = kernel.MAILBOX_MAX - 512
@@ -86,6 +89,11 @@ class MailboxNotifier(Notifier):
         self._lanes.submit(("offers", borrower), lambda: self._tell(borrower))
 
     def _tell(self, borrower: str) -> None:
-        for peering in self._peerings():
+        try:
+            rows = self._peerings()
+        except kernel.KernelError as error:  # borrowers ask from time to time without being told
+            log.warning("%s could not be told that its offers have changed: %s", borrower, error)
+            return
+        for peering in rows:
             if peering.usable and peering.peer == borrower:
                 self._endpoint.notice(peering.link.id, "offers.changed", {})

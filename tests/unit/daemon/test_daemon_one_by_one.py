@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from daemon_hosts import ask, until
 from daemon_kernel import FakeKernel
@@ -11,6 +13,7 @@ from daemon_kernel import FakeKernel
 from device_lending import kernel, policy
 from device_lending.borrower.attachment import Attachment, Release, Remember, Seen
 from device_lending.borrower.looks import Looks as BorrowersLooks
+from device_lending.borrower.offers import Offers
 from device_lending.borrower.releases import Releases
 from device_lending.borrower.table import Table
 from device_lending.borrower.telling import Telling
@@ -24,6 +27,7 @@ from device_lending.links import Announcements
 from device_lending.owner.bans import Bans
 from device_lending.owner.looks import Looks
 from device_lending.owner.notifier import Notifier
+from device_lending.owner.peer import MailboxNotifier
 from device_lending.owner.reconcile import Reconciler
 from device_lending.owner.reminders import Reminders
 from device_lending.owner.reserving import Reserving
@@ -291,6 +295,35 @@ def test_each_action_is_carried_out():
     table.apply(("node-a", "a"), Seen(2.0, None, missing=3))
     assert done == [Release, Remember]
     assert "release could not be carried out: RuntimeError: odd" in troubles.said("lease a of node-a")
+
+
+class AtOnce:
+    """Lanes whose jobs are done by who submits them."""
+
+    def submit(self, _key, job):
+        job()
+        return True
+
+
+def fails():
+    raise kernel.KernelError("no memory")
+
+
+def test_what_the_kernel_does_not_say_costs_a_notice_of_offers_only(caplog):
+    MailboxNotifier(None, AtOnce(), fails).offers_changed("node-b")
+    assert said_once(caplog, "node-b could not be told that its offers have changed: no memory")
+
+
+WORKING = SimpleNamespace(peer="node-1", usable=True)
+
+
+def test_what_the_kernel_does_not_say_of_a_link_costs_its_offers_only(caplog):
+    endpoint = SimpleNamespace(request=lambda *_arguments: {"offers": [], "next": None})
+    owners = [SimpleNamespace(link=SimpleNamespace(id=number), peer=f"node-{number}") for number in range(2)]
+    asked = Offers(endpoint, AtOnce(), Clock(), lambda link: fails() if link == 0 else WORKING)
+    assert asked.ask(owners).outcome() == {"offers": []}
+    assert said_once(caplog, "link 0: no offers from node-0: no memory")
+    assert "link 1" not in caplog.text
 
 
 def test_each_release_is_begun():
