@@ -29,7 +29,10 @@ log = logging.getLogger("device_lending.owner")
 
 
 class Changes:
-    """Raises LendingError. What devices have to be looked at for is decided once that is done."""
+    """Raises LendingError, and KernelError before anything is changed.
+
+    What devices have to be looked at for is decided once that is done.
+    """
 
     def __init__(self, ground: Ground, at: AtDevice, looks: Looks, recalls: Recalls) -> None:
         self._config = ground.config
@@ -60,6 +63,7 @@ class Changes:
         """
         wanted = grants.parse(items, self._config.host, removed)
         asked_holds = holds.asked(items, self._clock.wall(), self._config.host)
+        self._looks.know()
         if not dry_run:
             self._reserving.retry(grant.name for grant in wanted)
 

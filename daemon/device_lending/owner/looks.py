@@ -34,6 +34,15 @@ class Looks:
         self._bans = ground.bans
         self._troubles = ground.troubles
         self._at = at
+        self._has_looked = False
+
+    def know(self) -> None:
+        """What the kernel lends is known, with what a lost store does not tell, from the first look on.
+
+        Raises KernelError.
+        """
+        if not self._has_looked:
+            self.look()
 
     def look(self) -> list[kernel.Link]:
         """Bring the store in line with the kernel, and begin what is due at devices; the links seen.
@@ -53,6 +62,7 @@ class Looks:
         with self._lock:
             quiet = partial(self._turns.quiet_since, mark)
             due = self._reconciler.step(lents, peerings, functions, quiet, self._ground.drained())
+        self._has_looked = True
         for lease, why in due.ends:
             self._at.begin_alone(lease.address, partial(self._at.end_alone, lease, why))
         for address in {*due.frees, *given_up}:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""A borrowerd that was started anew knows its leases, and not yet what the kernel has of them: it gives none back."""
+"""A borrowerd that was started anew knows its leases, and not yet what the kernel has of them: it gives none back. An ownerd
+that has lost its store knows nothing of its leases: it refuses none for that."""
 
 from __future__ import annotations
 
@@ -53,6 +54,29 @@ def test_a_device_in_use_is_not_given_back_before_the_first_look(blind, monkeypa
     until(lambda: blind.attachment("scratch")["state"] == "attached")
     assert refused(blind, "PUT", "/v1/attachments", {"attachments": [], "purge": True}) == (409, "device_busy")
     assert [row.state for row in blind.kernel.borrows.values()] == ["attached"]
+
+
+def test_grants_of_what_is_lent_are_not_judged_before_the_first_look(fabric, monkeypatch):
+    owner, borrower = fabric.pair(lease_ttl=600)
+    grant = ("scratch", {"serial": "SER-1"}, "node-b")
+    owner.put_grants(grant)
+    borrower.put_attachments(BORROW, wait=10)
+    epoch = owner.lease("scratch")["epoch"]
+    owner.stop_owner()
+    for suffix in ("", "-wal", "-shm"):
+        (owner.base / f"ownerd.sqlite3{suffix}").unlink(missing_ok=True)
+
+    def lent():
+        raise kernel.KernelError("out of memory", errno.ENOMEM)
+
+    monkeypatch.setattr(owner.kernel, "lent", lent)
+    owner.start_owner()
+    with pytest.raises(Failed) as failure:
+        owner.put_grants(grant, purge=True)
+    assert (failure.value.status, failure.value.code) == (503, "kernel_error")
+    monkeypatch.undo()
+    owner.put_grants(grant, purge=True)
+    assert owner.lease("scratch")["epoch"] == epoch
 
 
 def test_what_the_kernel_is_still_attaching_is_given_back_when_it_has_been_detached(fabric):
