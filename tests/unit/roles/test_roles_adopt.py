@@ -58,6 +58,9 @@ def test_with_what_was_adopted_nothing_changes_also_when_it_is_adopted_again(hos
     lend_by_hand(hosts)
     file = tmp_path / "leases.yml"
     assert adopt(hosts, file).status == 0
+    # What was there by hand is the list's from then on, and nothing else changes.
+    taken = hosts.run("site.yml", *QUICK, "-e", f"@{file}")
+    assert (taken.status, taken.changed()) == (0, 2), taken.printed
     site = hosts.run("site.yml", *QUICK, "-e", f"@{file}")
     assert (site.status, site.changed()) == (0, 0), site.printed
     again = adopt(hosts, file)
