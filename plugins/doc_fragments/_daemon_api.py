@@ -51,4 +51,14 @@ options:
       - What is about no one lease, such as a daemon that does not answer, fails all the same.
     type: bool
     default: false
+  purge:
+    description:
+      - What is taken away, revoked or returned, that is not in the list.
+      - V(declared) is for what a list like this one has declared. What a person has set alone, with C(devlend) or by a call
+        of the API, stays.
+      - V(all) is for that as well, V(none) for nothing at all.
+      - What is in the list is declared from then on, however it came.
+    type: str
+    choices: [none, declared, all]
+    default: declared
 """

@@ -151,7 +151,7 @@ def said(item: t.Mapping[str, t.Any], keys: t.Iterable[str]) -> Item:
 
 def _purge(purge: str) -> dict[str, bool]:
     """What a request says of it."""
-    return {"purge": purge != "none", **({"leave_by_hand": True} if purge == "declared" else {})}
+    return {"purge": purge != "none", "leave_by_hand": purge == "declared"}
 
 
 def is_taken(purge: str, item: t.Mapping[str, t.Any]) -> bool:

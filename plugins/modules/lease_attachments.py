@@ -70,16 +70,6 @@ options:
     type: str
     choices: [all, release, attach]
     default: all
-  purge:
-    description:
-      - Which attachments that are not in O(attachments) are detached and released.
-      - V(declared) is for those that a list like this one has declared. What a person has set alone, with C(devlend) or by
-        a call of the API, stays.
-      - V(all) is for those as well, V(none) for none at all.
-      - What is in O(attachments) is declared from then on, however it came.
-    type: str
-    choices: [none, declared, all]
-    default: declared
   force:
     description:
       - Whether a device that is in use here, such as a mounted drive, is detached all the same. Data in flight is lost.

@@ -94,16 +94,6 @@ options:
           - With V(false) a grant that a person has put on hold, or whose device a person has recalled, is offered again.
           - By default that stays as it is.
         type: bool
-  purge:
-    description:
-      - Which grants that are not in O(grants) are revoked.
-      - V(declared) is for those that a list like this one has declared. What a person has set alone, with C(devlend) or by
-        a call of the API, stays.
-      - V(all) is for those as well, V(none) for none at all.
-      - What is in O(grants) is declared from then on, however it came.
-    type: str
-    choices: [none, declared, all]
-    default: declared
   force:
     description:
       - Whether a device may be taken back, and reset, while its borrower still uses it. Data in flight is lost.

@@ -31,16 +31,12 @@ class Views:
             borrowed: dict[int | None, kernel.Borrowed] = {item.id: item for item in self._ground.kernel.borrowed()}
         except kernel.NotLoaded:
             borrowed = {}
-        wanted = {(item.owner, item.name): item for item in self._ground.store.wanted()}
+        by_hand = {(item.owner, item.name) for item in self._ground.store.wanted() if item.by_hand}
         return [
-            {
-                **self._document(item, borrowed.get(item.borrowed)),
-                "by_hand": bool(item.key in wanted and wanted[item.key].by_hand),
-            }
-            for item in self._ground.table.all()
+            self._document(item, borrowed.get(item.borrowed), item.key in by_hand) for item in self._ground.table.all()
         ]
 
-    def _document(self, item: Attachment, borrowed: kernel.Borrowed | None) -> dict[str, Any]:
+    def _document(self, item: Attachment, borrowed: kernel.Borrowed | None, by_hand: bool) -> dict[str, Any]:
         waiting = item.state in ("waiting", "failed") and item.not_before is not None and item.attempt > 0
         return {
             "name": item.name,
@@ -56,6 +52,7 @@ class Views:
             "leaving": item.recall_by is not None,
             "recall_deadline": self._ground.clock.at(item.recall_by) if item.recall_by not in (None, NEVER) else None,
             **item.policy.document(),
+            "by_hand": by_hand,
             "spent": item.spent,
             "ended": item.history.ended,
             "began": item.history.began,
