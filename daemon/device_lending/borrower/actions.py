@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from device_lending import kernel
 from device_lending.borrower.attachment import (
@@ -21,6 +21,7 @@ from device_lending.borrower.attachment import (
     Detached,
     DetachFailed,
     Given,
+    InUse,
     Release,
 )
 from device_lending.borrower.table import Table
@@ -49,6 +50,7 @@ class Actions:
         clock: Clock,
         peer_of: Callable[[int], Peering | None],
         table: Table,
+        uses: Callable[[Sequence[str]], Mapping[str, Sequence[str]]],
     ) -> None:
         self._store = store
         self._kernel = port
@@ -56,6 +58,7 @@ class Actions:
         self._clock = clock
         self._peer_of = peer_of
         self._table = table
+        self._uses = uses
         self._apply = table.apply
 
     def run(self, attachment: Attachment, action: Action) -> None:
@@ -162,6 +165,10 @@ class Actions:
             return True
 
     def _detach(self, attachment: Attachment, action: Detach) -> None:
+        # It may have waited for others.
+        if action.idle and attachment.address is not None and self._uses([attachment.address])[attachment.address]:
+            self._apply(attachment.key, InUse(self._now()))
+            return
         try:
             self._kernel.detach(action.borrowed, action.epoch)
         except (kernel.NotFound, kernel.NotLoaded, kernel.Stale):

@@ -9,8 +9,10 @@ attaching  -> attached    the device appeared and its driver made its nodes, or 
 attaching  -> waiting     the kernel could not attach it, or its answer was lost and it shows no device  [Release]
 attaching  -> failed      it cannot work without a person; tried again rarely          [Release]
 attached   -> detaching   no sign of life of the owner for most of the lease's time    [Detach]
-attached   -> detaching   unwanted and, if a stray, not in use; recalled by the owner; or gone  [Detach]
+attached   -> detaching   unwanted and, unless it was returned with force, not in use; recalled by the owner; or
+                          gone                                                 [Detach]
 detaching  -> waiting     detached and still wanted                                    [Release]
+detaching  -> attached    somebody uses it since it was found idle, which is why it was to go
 any        -> (forgotten) no longer wanted and nothing left to undo                    [Forget]
 any        -> (the same)  something happened that its policy goes by                   [Remember]
 
@@ -48,6 +50,7 @@ MARGIN_LEAST = 0.5
 # A time, of the monotonic clock, that does not come.
 NEVER = float("inf")
 DRAINED = "this host is drained"
+RETURNED = "nobody on this host wants it any more"
 # What an owner refuses until one of its people changes something; all else passes, or may.
 FINAL = frozenset({"not_granted", "held", "quarantined", "device_not_lendable", "device_ambiguous"})
 
@@ -68,8 +71,8 @@ class Attachment:
     `stray_until` is set for a device that was found in the kernel, see strays.py, and says how long it is kept for who
     may want it. `recall_by` is set when its device goes as soon as nobody uses it, and is when it goes all the same,
     infinity for never; `recall_why` says what for. `busy_since` is when the kernel was first seen at work on its
-    device, and `hangs` says that this has taken too long. `policy` and `history` say whether it comes back by itself;
-    `not_before` is None while it does not.
+    device, and `hangs` says that this has taken too long. `idle`: it is being detached since nobody uses it. `policy`
+    and `history` say whether it comes back by itself; `not_before` is None while it does not.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Attachment:
     stray_until: float | None = None
     busy_since: float | None = None
     hangs: bool = False
+    idle: bool = False
     message: str = ""
     policy: Policy = USUAL
     history: History = NEW
@@ -256,6 +260,13 @@ class DetachFailed:
 
 
 @dataclass(frozen=True)
+class InUse:
+    """Somebody uses the device that was to be detached since nobody did."""
+
+    now: float
+
+
+@dataclass(frozen=True)
 class Want:
     """A person wants it (again), with another policy unless that is None: no more waiting."""
 
@@ -272,7 +283,12 @@ class Offered:
 
 @dataclass(frozen=True)
 class Unwant:
-    """A person does not want it any more."""
+    """A person does not want it any more: the device goes now if that is known, and else as `Leave` says.
+
+    Whoever returns it without force has seen that nobody uses it; what is seen later is judged again.
+    """
+
+    by: float
 
 
 @dataclass(frozen=True)
@@ -286,7 +302,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Leave:
-    """This host is drained: the device goes as soon as nobody uses it, or `by` then, infinity for never."""
+    """This host is drained: the device goes as soon as nobody uses it, or at `by` all the same, infinity for never."""
 
     by: float
 
@@ -313,7 +329,7 @@ class Claimed:
 
 FromOwner = Given | Renewed | Denied | Recall | Ended | Offered
 FromPeople = Want | Unwant | Claimed | Leave | Stay
-Event = Look | Seen | Appeared | AttachFailed | Detached | DetachFailed | FromOwner | FromPeople
+Event = Look | Seen | Appeared | AttachFailed | Detached | DetachFailed | InUse | FromOwner | FromPeople
 
 
 # Actions
@@ -337,10 +353,11 @@ class Attach:
 
 @dataclass(frozen=True)
 class Detach:
-    """Have the kernel remove the borrowed device."""
+    """Have the kernel remove the borrowed device; with `idle` only if nobody uses it."""
 
     borrowed: int
     epoch: int
+    idle: bool = False
 
 
 @dataclass(frozen=True)
@@ -429,12 +446,14 @@ def _step(old: Attachment, event: Event) -> Result:
             attempt = old.attempt + 1
             later = event.now + delay(old.name, attempt)
             return replace(old, attempt=attempt, not_before=later, message=event.message), ()
+        case InUse() if old.state == "detaching" and old.idle:
+            return _stays(old, event.now), ()
         case Want():
             return _wanted(old, event), ()
         case Offered() if old.wanted and not old.spent:
             return _hastened(old, event.now), ()
         case Unwant():
-            return _unwant(old)
+            return _unwant(old, event.by)
         case Recall() if old.epoch == event.epoch and old.state in ("attaching", "attached"):
             grace = policies.grace(old.policy, max(0.0, event.grace))
             return _leaves(old, event.now + grace / 2, f"recalled by {old.owner}"), ()
@@ -443,7 +462,9 @@ def _step(old: Attachment, event: Event) -> Result:
         case Leave() if old.borrowed is None:
             return replace(old, history=policies.drained(old.policy, old.history)), ()
         case Stay() if old.recall_why == DRAINED:
-            return replace(old, recall_by=None, recall_why="", message=""), ()
+            stays = replace(old, recall_by=None, recall_why="", message="")
+            is_kept = old.wanted or old.stray_until is not None
+            return stays if is_kept else _leaves(stays, NEVER, RETURNED), ()
         case Stay() if old.wanted:
             return _step(replace(old, history=policies.undrained(old.history)), Offered(event.now))
         case Ended() if (
@@ -464,7 +485,10 @@ def _step(old: Attachment, event: Event) -> Result:
 def _wanted(old: Attachment, event: Want) -> Attachment:
     policy = old.policy if event.policy is None else event.policy
     history = policies.asked(old.policy, policy, old.history, old.borrowed is not None)
-    return _hastened(replace(old, wanted=True, policy=policy, history=history), event.now)
+    again = replace(old, wanted=True, policy=policy, history=history)
+    if old.recall_why == RETURNED:
+        again = replace(again, recall_by=None, recall_why="", message="")
+    return _hastened(again, event.now)
 
 
 def _hastened(old: Attachment, now: float) -> Attachment:
@@ -493,11 +517,12 @@ def _look(old: Attachment, event: Look) -> Result:
         # The owner cuts the device off at the end of its grace. Removing it here in time, even in use, lets its
         # driver flush; until then whoever uses it may stop.
         if not event.busy or event.now >= old.recall_by:
-            return _detach(old, old.recall_why)
-        return replace(old, message=f"{old.recall_why}, but in use: stop using it"), ()
+            return _detach(old, old.recall_why, idle=event.now < old.recall_by)
+        otherwise = ", or return it with force" if old.recall_why == RETURNED else ""
+        return replace(old, message=f"{old.recall_why}, but in use: stop using it{otherwise}"), ()
     if old.may_go(event.now) and old.claimable:
         if not event.busy:
-            return _detach(old, "nobody on this host wants it")
+            return _detach(old, "nobody on this host wants it", idle=True)
         text = "nobody on this host wants it, but it is in use: stop using it, or borrow it by its lease's name"
         return replace(old, message=text), ()
     if old.state in ("waiting", "failed"):
@@ -518,7 +543,7 @@ def _look(old: Attachment, event: Look) -> Result:
             asking = replace(old, state="requesting", attempt=old.attempt + 1, not_before=None, link=event.link)
             return asking, (Ask(event.link),)
     if old.state == "detaching" and due and old.borrowed is not None:
-        return replace(old, not_before=None), (Detach(old.borrowed, old.epoch or NO_LEASE),)
+        return replace(old, not_before=None), (Detach(old.borrowed, old.epoch or NO_LEASE, old.idle),)
     return old, ()
 
 
@@ -557,8 +582,6 @@ def _seen(old: Attachment, event: Seen) -> Result:
             message="waiting for its driver",
             history=policies.came(old.policy, old.history, old.epoch or NO_LEASE),
         )
-        if not old.wanted:
-            return _detach(old, "")
     if old.state not in ("attaching", "attached"):
         return old, ()
     if event.gone:
@@ -588,19 +611,28 @@ def _attach_failed(old: Attachment, event: AttachFailed) -> Result:
     return waiting, _released(old)
 
 
-def _unwant(old: Attachment) -> Result:
+def _unwant(old: Attachment, by: float) -> Result:
     unwanted = replace(old, wanted=False, history=NEW)
     if old.state in ("waiting", "failed") and old.epoch is None:
         return _over(unwanted)
     if old.state in ("attaching", "attached") and old.borrowed is not None:
-        return _detach(unwanted, "")
-    return unwanted, ()
+        return _detach(unwanted, "", idle=by == NEVER)
+    may_come = old.epoch is not None and old.state != "detaching"
+    return _leaves(unwanted, by, RETURNED) if may_come else unwanted, ()
 
 
-def _detach(old: Attachment, message: str) -> Result:
+def _detach(old: Attachment, message: str, idle: bool = False) -> Result:
     assert old.borrowed is not None
-    detaching = replace(_leaving(old), state="detaching", not_before=None, attempt=0, message=message)
-    return detaching, (Detach(old.borrowed, old.epoch or NO_LEASE),)
+    detaching = replace(_leaving(old), state="detaching", not_before=None, attempt=0, idle=idle, message=message)
+    return detaching, (Detach(old.borrowed, old.epoch or NO_LEASE, idle),)
+
+
+def _stays(old: Attachment, now: float) -> Attachment:
+    """Its device is not detached after all; the next look judges anew."""
+    history = policies.came(old.policy, old.history, old.epoch or NO_LEASE)
+    stays = replace(old, state="attached", not_before=now, history=history)
+    is_returned = not old.wanted and old.stray_until is None
+    return _leaves(stays, NEVER, RETURNED) if is_returned else stays
 
 
 def _leaving(old: Attachment) -> Attachment:

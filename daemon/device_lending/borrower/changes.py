@@ -12,13 +12,13 @@ from typing import Any
 
 from device_lending import kernel
 from device_lending.borrower import plan as planning
-from device_lending.borrower.attachment import Attachment, Unwant, Want
+from device_lending.borrower.attachment import NEVER, RETURNED, Attachment, Unwant, Want
 from device_lending.borrower.ground import Ground
 from device_lending.borrower.looks import Looks
 from device_lending.borrower.releases import Releases
 from device_lending.errors import LendingError
 from device_lending.pending import Answer, Pending
-from device_lending.purging import Purge
+from device_lending.purging import NONE, Purge
 from device_lending.store.borrower import Wanted
 
 log = logging.getLogger("device_lending.borrower")
@@ -58,8 +58,9 @@ class Changes:
             found = [Wanted(item.name, item.owner) for item in self._ground.table.all() if item.stray_until is not None]
             self._refuse_strays(wanted, found)
             failed = {item.key for item in self._ground.table.all() if item.state == "failed" or item.spent}
+            found = [item for item in found if item.name in removed]
             plan = planning.plan(
-                [*self._ground.store.wanted(), *(item for item in found if item.name in removed)],
+                [*self._leaving(wanted, removed, purge, force), *self._ground.store.wanted(), *found],
                 wanted,
                 failed,
                 self._busy,
@@ -71,12 +72,12 @@ class Changes:
             if dry_run:
                 return plan.document()
             if plan.before != plan.after:
-                self._ground.store.replace_wanted(plan.after)
+                self._ground.store.replace_wanted(plan.after, plan.gone if force else ())
             for action in plan.actions:
                 log.info("attachments: %s", action)
-            for item in plan.gone:
-                self._ground.apply((item.owner, item.name), Unwant())
             now = self._ground.clock.monotonic()
+            for item in plan.gone:
+                self._ground.apply((item.owner, item.name), Unwant(now if force else NEVER))
             for item in plan.named:
                 self._ground.table.put(Attachment(item.name, item.owner, not_before=now))
                 self._ground.apply((item.owner, item.name), Want(now, item.policy))
@@ -105,7 +106,7 @@ class Changes:
                 self._ground.store.replace_wanted(row for row in self._ground.store.wanted() if row not in wanted)
             for row in wanted:
                 log.warning("attachments: forget %s of %s", row.name, owner)
-                self._ground.apply((row.owner, row.name), Unwant())
+                self._ground.apply((row.owner, row.name), Unwant(NEVER))
         parts = [f"{row.name} is wanted no more" for row in wanted]
         return "; ".join([*parts, *(f"{owner} is not told that {item} is over" for item in released)])
 
@@ -133,6 +134,13 @@ class Changes:
                 f"on host {self._ground.config.host}; borrow it by the name of its grant, which devlend offers tells",
                 name=strange.name,
             )
+
+    def _leaving(self, wanted: Collection[Wanted], removed: Collection[str], purge: Purge, force: bool) -> list[Wanted]:
+        """What was returned and waits for who uses it, of what a request returns again, or takes with force."""
+        named = {(item.owner, item.name) for item in wanted}
+        items = [item for item in self._ground.table.all() if item.recall_why == RETURNED and item.key not in named]
+        taken = force and purge != NONE
+        return [Wanted(item.name, item.owner) for item in items if taken or item.name in removed]
 
     def _busy(self, items: Sequence[Wanted]) -> dict[Wanted, tuple[str, list[str]]]:
         here: dict[Wanted, str] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment import NEVER, RETURNED, Attachment
 from device_lending.clock import Clock
 from device_lending.policy import NEW, USUAL
 from device_lending.store.borrower import BorrowerStore
@@ -29,6 +29,10 @@ def remembered(store: BorrowerStore, clock: Clock) -> Iterator[Attachment]:
             policy=policies.get(key, USUAL),
             history=histories.get(key, NEW),
         )
+        if held is not None and not fresh.wanted:
+            # It was returned, and somebody may use it since.
+            by = clock.monotonic() if held.forced else NEVER
+            fresh = replace(fresh, recall_by=by, recall_why=RETURNED, message=RETURNED)
         if held is not None:
             fresh = replace(
                 fresh,

@@ -82,7 +82,7 @@ class Borrower:
         table, unmet = self.ground.table, Unmet()
         self.owners = Owners(self.ground, unmet)
         self.endpoint = Endpoint(port, kernel.PORT_OWNER, config.host, announcements, self.owners.serve)
-        self._actions = Actions(store, port, self.endpoint, clock, self.ground.peering, table)
+        self._actions = Actions(store, port, self.endpoint, clock, self.ground.peering, table, self.ground.uses)
         releases = Releases(store, self.endpoint, self.lanes, clock, table.changed.fire, telling.latencies, troubles)
         renewals = Renewals(self.endpoint, self.lanes, clock, self.owners.answered)
         self._offers = Offers(self.endpoint, self.lanes, clock, self.ground.peering)

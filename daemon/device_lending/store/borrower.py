@@ -46,7 +46,8 @@ CREATE TABLE histories (
 ) WITHOUT ROWID
 """
 _SCHEMA_5 = "ALTER TABLE attachments ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5)
+_SCHEMA_6 = "ALTER TABLE holdings ADD COLUMN forced INTEGER NOT NULL DEFAULT 0"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Holding:
 
     While `releasing`, the owner has to be told that it is over. `ttl` is its time in seconds, `renewed` (seconds since
     1970) when the owner was asked that answered last, `peer_epoch` the incarnation of the owner; None when not known.
+    `forced`: its device was returned with force, and goes although somebody uses it.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Holding:
     ttl: float | None = None
     renewed: float | None = None
     peer_epoch: int | None = None
+    forced: bool = False
 
 
 class BorrowerStore(Store):
@@ -101,10 +104,10 @@ class BorrowerStore(Store):
         """All wanted attachments by name."""
         return [_wanted(row) for row in self._db.rows("SELECT * FROM attachments ORDER BY name")]
 
-    def replace_wanted(self, wanted: Iterable[Wanted]) -> None:
+    def replace_wanted(self, wanted: Iterable[Wanted], forced: Iterable[Wanted] = ()) -> None:
         """Make `wanted` the whole set, in one transaction. What is new in it must be written.
 
-        Histories of what is not in it are forgotten.
+        Histories of what is not in it are forgotten. The leases of `forced`, which is not in it, go with force.
         """
         wanted = list(wanted)
         with self._db.transaction(durable=not set(wanted) <= set(self.wanted())) as connection:
@@ -114,6 +117,13 @@ class BorrowerStore(Store):
                 [(item.name, item.owner, *astuple(item.policy), bool(item.by_hand)) for item in wanted],
             )
             connection.execute("DELETE FROM histories WHERE (owner, name) NOT IN (SELECT owner, name FROM attachments)")
+            connection.execute(
+                "UPDATE holdings SET forced = 0 WHERE (owner, name) IN (SELECT owner, name FROM attachments)"
+            )
+            connection.executemany(
+                "UPDATE holdings SET forced = 1 WHERE owner = ? AND name = ?",
+                [(item.owner, item.name) for item in forced],
+            )
 
     def histories(self) -> dict[tuple[str, str], History]:
         """What has become of wanted attachments, by owner and name."""
@@ -161,7 +171,7 @@ class BorrowerStore(Store):
 
 def _insert(connection: sqlite3.Connection, holding: Holding) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO holdings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO holdings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             holding.name,
             holding.owner,
@@ -173,6 +183,7 @@ def _insert(connection: sqlite3.Connection, holding: Holding) -> None:
             holding.ttl,
             holding.renewed,
             None if holding.peer_epoch is None else str(holding.peer_epoch),
+            int(holding.forced),
         ),
     )
 
@@ -198,6 +209,7 @@ def _holding(row: sqlite3.Row) -> Holding:
         row["ttl"],
         row["renewed"],
         None if row["peer_epoch"] is None else int(row["peer_epoch"]),
+        bool(row["forced"]),
     )
 
 

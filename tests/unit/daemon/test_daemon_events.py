@@ -204,8 +204,8 @@ def test_any_history_of_an_attachment_tells_what_became_of_its_device(data):
 
 def test_a_device_that_goes_as_somebody_wants_it_is_not_lost():
     attached = borrowing.Attachment("scratch", "node-a", "attached", borrowed=1, epoch=1, link=0, ttl=10.0)
-    going, _actions = borrowing.step(attached, borrowing.Unwant())
-    assert changes(attached, borrowing.Unwant(), going) == []
+    going, _actions = borrowing.step(attached, borrowing.Unwant(borrowing.NEVER))
+    assert changes(attached, borrowing.Unwant(borrowing.NEVER), going) == []
     gone, _actions = borrowing.step(going, borrowing.Detached(1.0))
     assert changes(going, borrowing.Detached(1.0), gone) == [("detached", "")]
 

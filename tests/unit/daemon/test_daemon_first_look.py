@@ -115,7 +115,7 @@ def test_what_was_attached_after_the_look_is_asked_for_in_the_kernel(fabric, mon
 
 
 def test_a_lease_is_over_when_the_kernel_has_nothing_of_it():
-    unwanted, actions = borrowing.step(RESTARTED, borrowing.Unwant())
+    unwanted, actions = borrowing.step(RESTARTED, borrowing.Unwant(borrowing.NEVER))
     assert (unwanted.epoch, actions) == (7, ())
     assert borrowing.step(unwanted, borrowing.Look(1.0, 0)) == (unwanted, ())
     _after, actions = borrowing.step(unwanted, borrowing.Look(1.0, 0, absent=True))
@@ -125,7 +125,7 @@ def test_a_lease_is_over_when_the_kernel_has_nothing_of_it():
 @pytest.mark.parametrize("word", [borrowing.Denied(2.0, "no"), borrowing.Given(0, 1, 7, ADDRESS)])
 def test_the_owners_word_says_nothing_of_what_the_kernel_has(word):
     asked, _actions = borrowing.step(RESTARTED, borrowing.Look(1.0, 0))
-    unwanted, actions = borrowing.step(asked, borrowing.Unwant())
+    unwanted, actions = borrowing.step(asked, borrowing.Unwant(borrowing.NEVER))
     assert actions == ()
     told, actions = borrowing.step(unwanted, word)
     assert (told.state, told.epoch, actions) == ("waiting", 7, ())

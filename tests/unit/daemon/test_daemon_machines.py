@@ -50,8 +50,9 @@ EVENTS = st.one_of(
     st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans(), st.booleans()),
     st.builds(borrowing.Detached, NOW),
     st.builds(borrowing.DetachFailed, NOW, st.just("no")),
+    st.builds(borrowing.InUse, NOW),
     st.builds(borrowing.Want, NOW),
-    st.builds(borrowing.Unwant),
+    st.builds(borrowing.Unwant, NOW | st.just(borrowing.NEVER)),
     st.builds(borrowing.Recall, NOW, EPOCH, st.floats(0, 60)),
     st.builds(borrowing.Ended, EPOCH, st.booleans()),
     st.builds(borrowing.Claimed),
@@ -75,7 +76,11 @@ FITTING = {
         st.builds(borrowing.Ended, EPOCH, st.booleans()),
         st.builds(borrowing.Look, NOW, served=st.booleans(), link=st.none()),
     ),
-    "detaching": st.one_of(st.builds(borrowing.Detached, NOW), st.builds(borrowing.DetachFailed, NOW, st.just("no"))),
+    "detaching": st.one_of(
+        st.builds(borrowing.Detached, NOW),
+        st.builds(borrowing.DetachFailed, NOW, st.just("no")),
+        st.builds(borrowing.InUse, NOW),
+    ),
     "failed": st.builds(borrowing.Want, NOW),
 }  # fmt: skip
 
@@ -129,7 +134,7 @@ def test_unwanted_attachments_are_never_asked_for(data):
     for _before, _event, state, actions in walk(data):  # noqa: B007
         if forgotten(actions):
             return
-    state, actions = borrowing.step(state, borrowing.Unwant())
+    state, actions = borrowing.step(state, borrowing.Unwant(borrowing.NEVER))
     if forgotten(actions):
         return
     for _before, event, _after, actions in walk(data, state):
@@ -199,7 +204,9 @@ def test_a_stray_is_detached_when_nobody_uses_or_claims_it():
     used, actions = borrowing.step(STRAY, borrowing.Look(101.0, 0, busy=True))
     assert actions == () and "in use" in used.message
     free, actions = borrowing.step(used, borrowing.Look(102.0, 0))
-    assert actions == (borrowing.Detach(9, 7),)
+    assert actions == (borrowing.Detach(9, 7, idle=True),)
+    kept, actions = borrowing.step(free, borrowing.InUse(102.5))
+    assert (kept.state, kept.claimable, actions) == ("attached", True, ())
     assert borrowing.step(free, borrowing.Claimed()) == (free, ())
     assert borrowing.step(free, borrowing.Detached(103.0))[1] == (borrowing.Release(7, 0, 1, ""), borrowing.Forget())
     assert borrowing.step(used, borrowing.Claimed())[1] == (borrowing.Forget(),), "neither detached nor released"

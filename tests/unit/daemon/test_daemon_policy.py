@@ -220,7 +220,7 @@ def test_the_end_of_a_drain_brings_back_what_the_drain_has_taken(times):
 
 def test_what_was_returned_and_is_wanted_again_begins_anew():
     state = replace(HERE, policy=Policy(on_loss=WAIT, attach_again=ALWAYS))
-    for event in (borrowing.Unwant(), borrowing.Want(11.0, Policy(on_loss=WAIT)), borrowing.Detached(12.0)):
+    for event in (borrowing.Unwant(borrowing.NEVER), borrowing.Want(11.0, Policy(on_loss=WAIT)), borrowing.Detached(12.0)):
         state, _actions = borrowing.step(state, event)
     assert (state.wanted, state.history, state.following) == (True, History(), ATTACH), "it was not lost"
 
