@@ -204,9 +204,12 @@ class Module(FakeKernel):
         peer, number = self.peers[link]
         if port not in peer.listeners:
             raise kernel.Refused("nobody is bound there", errno.ECONNREFUSED)
-        self.truth.sends(self, link, json.loads(payload))
+        document = json.loads(payload)
+        self.truth.sends(self, link, document)
         fate = self._fates.setdefault(link, random.Random(f"{self.world.seed} {self.host} {link}"))
         kind = fate.choice(("lost", "unsure", "twice", "late")) if fate.random() < self.trouble else "plain"
+        if kind == "lost":
+            self.truth.loses(self, document)
         delays = {"lost": [], "twice": [0.002, fate.uniform(0.01, 30)], "late": [fate.uniform(1, 90)]}
         for delay in delays.get(kind, [0.002 + 0.001 * fate.random()]):
             if delay > SOON:

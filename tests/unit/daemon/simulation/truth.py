@@ -36,7 +36,8 @@ class Excuse:
 
 @dataclass
 class Record:
-    """A lease that a kernel was told to give. `sign` is when its owner last heard of its borrower."""
+    """A lease that a kernel was told to give. `sign` is when its owner last heard of its borrower, which may not have heard
+    that it has it."""
 
     name: str
     address: str
@@ -45,6 +46,7 @@ class Record:
     sign: float
     excuses: list[Excuse] = field(default_factory=list)
     was_detached: bool = False
+    is_known: bool = True
 
 
 class Truth:
@@ -142,7 +144,7 @@ class Truth:
         was_away = daemon.started > record.sign and now - daemon.started >= ttl * RENEWED_EVERY - SLACK
         if now - record.sign < ttl - SLACK and not was_away:
             raise Broken(f"{what}: it was heard of {now - record.sign:.1f} s ago")
-        if self._calm(owner, lent, record) >= ttl - SLACK:
+        if record.is_known and self._calm(owner, lent, record) >= ttl - SLACK:
             raise Broken(f"{what}: its borrower was there all the time, and did not ask after it")
 
     def detached(self, borrower, row, was_mounted: bool) -> None:
@@ -180,6 +182,14 @@ class Truth:
         if now is None or not now.leased or not now.epoch == lease.epoch == lent.epoch:
             raise Broken(f"{owner.host} gives {lease.name}, epoch {lease.epoch}, and the kernel has {now}")
         self.heard(owner, lease.epoch)
+        self.records[owner.host, lease.epoch].is_known = True
+
+    def loses(self, sender, document: dict) -> None:
+        """A message does not arrive. Who was not told of a lease asks again, when it waits for the answer no longer."""
+        if document["kind"] == "lease.request" and "re" in document:
+            record = self.records.get((sender.host, document.get("epoch")))
+            if record is not None:
+                record.is_known = False
 
     def heard(self, owner, epoch: int) -> None:
         if (owner.host, epoch) in self.records:
