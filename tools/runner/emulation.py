@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tools.matrix import revision
 
-from . import long_tier
+from . import long_tier, scenarios
 from .report import Result
 
 # Noted like a part of the long tier, among which it runs whatever has changed.
-SCENARIO = "bridge"
+SCENARIO = scenarios.BRIDGE
 CODE = ["lab", "molecule/lib", f"molecule/{SCENARIO}"]
 
 

@@ -39,7 +39,7 @@ def of_words(words: Sequence[str], root: Path = ROOT) -> list[Stage]:
             stages += [_part(name) for name in long_tier.names()]
         elif word == "test-turn":
             name = long_tier.turn(list(long_tier.IN_TURN), long_tier.kept(root), revision.commit(root).rstrip("+"))
-            stages.append(_part(name)._replace(seconds=long_tier.LIMIT, after_failure=False))
+            stages.append(_part(name, shorter=True)._replace(seconds=long_tier.LIMIT, after_failure=False))
         elif word.removeprefix(PART) in long_tier.names() and word.startswith(PART):
             stages.append(_part(word.removeprefix(PART)))
         elif word in groups:
@@ -61,5 +61,5 @@ def _test(root: Path) -> Stage:
     return Stage(plan.test([emulation.SCENARIO]), note=note)
 
 
-def _part(name: str) -> Stage:
-    return Stage(long_tier.steps(name), part=name)
+def _part(name: str, shorter: bool = False) -> Stage:
+    return Stage(long_tier.steps(name, shorter), part=name)

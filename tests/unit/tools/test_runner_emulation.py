@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from lab import kernels
 from tools.runner import emulation, long_tier, plan, scenarios, stages
 
 
@@ -65,7 +66,7 @@ def test_what_was_never_seen_is_not(git):
 
 def test_the_long_tier_has_the_scenario():
     parts = [part for part in long_tier.IN_TURN if f"molecule-{emulation.SCENARIO}@{part}" in names(part)]
-    assert "load" in parts
+    assert parts == [kernels.DEBIAN[-1]]
 
 
 def test_what_is_proven_is_not_run_unless_it_is_named(seen, monkeypatch):

@@ -56,9 +56,9 @@ def test_each_scenario_is_in_one_tier():
     long = Counter(words([step for part in ("fabrics", "failures", "load", "debug") for step in long_tier.steps(part)]))
     assert set(short) | set(long) == SCENARIOS
     # Its tests that are marked as long run there.
-    assert set(short) & set(long) == {"devices", "bridge"}
+    assert set(short) & set(long) == {"devices"}
     # And what runs on the debug kernel, runs elsewhere as well, but for what only that can do.
-    again = {"bridge", "devices", "hostile", "failures"}
+    again = {"devices", "hostile", "failures"}
     assert {name for name, times in (short + long).items() if times > 1} == again
 
 
@@ -96,9 +96,9 @@ def test_kinds_are_told_from_how_the_lab_is_made(tmp_path):
 
 def test_the_order_in_the_shared_lab():
     shared = [name for name, kind in scenarios.every().items() if kind == "shared"]
-    assert shared == ["default", "bad_input", "faults", "commands", "boot", "endurance", "teardown"]
+    assert shared == ["default", "bad_input", "faults", "commands", "boot", "reserved", "endurance", "teardown"]
     assert scenarios.chosen("shared", scenarios.every()) == ["default", "bad_input", "faults", "teardown"]
-    assert scenarios.chosen("shared", scenarios.every(), long=True) == ["commands", "boot", "endurance"]
+    assert scenarios.chosen("shared", scenarios.every(), long=True) == ["commands", "boot", "reserved", "endurance"]
 
 
 def test_a_new_scenario_runs_before_those_that_have_a_place(tmp_path):
@@ -122,6 +122,7 @@ def test_the_variable_scenarios(monkeypatch):
     assert scenarios.named() == ["faults", "iommu"]
     assert words(plan.test()) == ["faults", "iommu"]
     assert plan.test()[0].words == ("lab-build", kernels.DEFAULT)
+    assert "lab-build-others" not in names(plan.test())
     monkeypatch.setenv("SCENARIOS", "kernels")
     assert set(words(plan.test())) == {"kernels"}
     assert "molecule" not in names(plan.test())
@@ -200,17 +201,19 @@ def test_labs_wait_until_what_they_are_made_of_is_there():
     for step in plan.test():
         assert step.lab == step.name.startswith("molecule"), step.name
         assert ("lab-build" in step.after) == step.lab, step.name
+        assert ("lab-build-others" in step.after) == (step.name == "molecule-kernels"), step.name
 
 
 def test_all_kernels_are_made_that_labs_need():
-    script, *series = plan.test()[0].words
-    assert (script, series[0]) == ("lab-build", kernels.DEFAULT)
-    assert sorted(series) == sorted(kernels.DEBIAN)
+    first, others = plan.test()[:2]
+    assert (first.name, first.words) == ("lab-build", ("lab-build", kernels.DEFAULT))
+    assert others.name == "lab-build-others"
+    assert sorted([*others.words[1:], kernels.DEFAULT]) == sorted(kernels.DEBIAN)
 
 
 def test_on_another_kernel(monkeypatch):
     monkeypatch.setenv("KERNEL", "6.1")
-    assert plan.test()[0].words == ("lab-build", "6.1", "7.2")
+    assert [step.words for step in plan.test()[:2]] == [("lab-build", "6.1"), ("lab-build", "7.2")]
     assert "molecule-kernels" in names(plan.test())
 
 
@@ -247,7 +250,21 @@ def test_the_group_test_turn(tmp_path):
     ]
     (tmp_path / long_tier.KEPT).write_text("".join(lines))
     (stage,) = stages.of_words(["test-turn"], tmp_path)
-    assert stage == (long_tier.steps(parts[-1]), parts[-1], long_tier.LIMIT, False, "")
+    assert stage == (long_tier.steps(parts[-1], shorter=True), parts[-1], long_tier.LIMIT, False, "")
+
+
+def test_what_is_shorter_in_a_turn():
+    whole = {step.name: step for step in long_tier.steps("load")}
+    shorter = {step.name: step for step in long_tier.steps("load", shorter=True)}
+    changed = {name for name in whole if whole[name] != shorter[name]}
+    assert changed == {f"{name}@load" for name in long_tier.SHORTER}
+    assert dict(shorter["molecule@load"].environment) == {"DEVICE_LENDING_ENDURANCE_SECONDS": "180"}
+    # What they are called where they are read.
+    for name, variables in long_tier.SHORTER.items():
+        text = "".join(path.read_text() for path in (ROOT / "molecule" / "endurance").rglob("*.py"))
+        text += (ROOT / "tools" / "steps" / name).read_text()
+        for variable, _value in variables:
+            assert variable in text, variable
 
 
 def test_test_and_a_turn():
@@ -303,11 +320,13 @@ def test_the_parts():
 def test_the_part_of_other_fabrics():
     steps = {step.name: step for step in long_tier.steps("fabrics")}
     labs = {f"molecule-{name}@fabrics": ("molecule-own", name) for name in ("families", "hostile", "mixed_iommus")}
+    labs["molecule@fabrics"] = ("molecule", "reserved")
     assert {name: step.words for name, step in steps.items() if step.lab} == labs
     after = {name.partition("@")[0]: steps[name].after for name in labs}
     assert after["molecule-hostile"] == after["molecule-families"] == ("lab-build@fabrics",)
     # More hosts than can boot at once.
     assert after["molecule-mixed_iommus"] == ("lab-build@fabrics", "molecule-families@fabrics")
+    assert after["molecule"] == ("lab-build@fabrics", "molecule-hostile@fabrics")
     assert steps["lab-build@fabrics"].words == ("lab-build", kernels.DEFAULT)
 
 
@@ -331,7 +350,7 @@ def test_the_part_under_load():
     assert steps["models@load"].words == ("models",)
     assert steps["fuzz@load"].words == ("fuzz",)
     assert steps["molecule@load"].words == ("molecule", "commands", "boot", "endurance")
-    assert dict(steps["molecule-bridge@load"].environment) == {"DEVICE_LENDING_LONG": "1"}
+    assert steps["molecule-partial@load"].words == ("molecule-own", "partial")
     seconds = dict(steps["molecule@load"].environment)["DEVICE_LENDING_ENDURANCE_SECONDS"]
     assert 300 <= int(seconds) < long_tier.LIMIT
     tests = (ROOT / "molecule" / "endurance").rglob("*")
@@ -346,6 +365,8 @@ def test_the_parts_of_other_kernels(series):
     assert all(dict(step.environment) == {"KERNEL": series, "DEVICE_LENDING_LONG": "1"} for step in steps)
     assert steps[0].words == ("lab-build", series)
     suite = [step for step in plan.test() if step.lab and step.name != "molecule-kernels"]
+    if series != kernels.DEBIAN[-1]:
+        suite = [step for step in suite if step.name != "molecule-bridge"]
     assert sorted(step.words for step in steps if step.lab) == sorted(step.words for step in suite)
 
 
