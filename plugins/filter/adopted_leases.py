@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._adopt import adopt
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._adopt_file import line_of, one_line, render
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._fabric_status import not_asked
 
 # A fact of the role leases: what fabric_info gives, or why it gives nothing.
 FABRIC = "__leases_fabric"
@@ -43,8 +44,7 @@ def _why(answer):
     daemons = [answer[daemon] for daemon in SIDES.values() if daemon in answer]
     if daemons:
         return one_line("; ".join(daemon["message"] for daemon in daemons if not daemon["available"]))
-    how = "cannot be reached" if answer.get("unreachable") else "cannot be asked"
-    return one_line("%s (%s)" % (how, answer.get("msg") or "no reason given"))
+    return not_asked(answer)
 
 
 class FilterModule:
