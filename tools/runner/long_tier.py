@@ -27,6 +27,8 @@ SHORTER = {
     "models": (("DEVICE_LENDING_HISTORIES", "2000"),),
     "fuzz": (("FUZZ_SECONDS", "20"),),
 }
+# Scenarios of the shared lab for which there is no time in the part of the others.
+ELSEWHERE = ("reserved", "tutorial")
 # Has the tests run that are marked as long.
 ALL = (("DEVICE_LENDING_LONG", "1"),)
 KEPT = Path("docs") / "long-tier.jsonl"
@@ -50,8 +52,8 @@ def _fabrics() -> list[Step]:
 
 
 def _failures() -> list[Step]:
-    """What may fail; beside it the collection on other cores of Ansible, and all tests of `devices`."""
-    labs = [own_lab("failures"), own_lab("devices")._replace(environment=ALL)]
+    """What may fail; beside it the collection on other cores of Ansible, all tests of `devices`, and the tutorial."""
+    labs = [own_lab("failures"), own_lab("devices")._replace(environment=ALL), shared_lab(["tutorial"])]
     return [lab_build(kernels.chosen()), Step("cores"), *with_matrix(labs)]
 
 
@@ -59,7 +61,7 @@ def _load() -> list[Step]:
     """Those that use the shared lab, for longer; beside them a fabric of which a part is out, the models of the unit tests,
     with many histories, the fuzzers, and what is to be said of the scenarios' playbooks."""
     names = scenarios.chosen("shared", scenarios.every(), long=True)
-    lab = shared_lab([name for name in names if name != "reserved"])
+    lab = shared_lab([name for name in names if name not in ELSEWHERE])
     labs = [lab._replace(environment=ENDURANCE), own_lab("partial")]
     return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), Step("ansible-lint"), *with_matrix(labs)]
 

@@ -22,14 +22,14 @@ KINDS = ("shared", "own", "kernels")
 
 # What belongs to the long tier: it takes long, and is about what seldom changes.
 LONG = ("boot", "commands", "endurance", "failures", "families", "hostile", "injected", "mixed_iommus", "partial",
-        "reserved")
+        "reserved", "tutorial")
 
 # The one that proves the emulated bridge.
 BRIDGE = "bridge"
 
 # The order in the shared lab: `default` installs from nothing, what it leaves installed serves the others, and all is
 # removed at last. Scenarios that are not here come first, by name.
-ORDER = ("default", "bad_input", "faults", "commands", "boot", "reserved", "endurance", "teardown")
+ORDER = ("default", "bad_input", "faults", "commands", "boot", "reserved", "tutorial", "endurance", "teardown")
 
 
 def every(root: Path = ROOT) -> dict[str, str]:

@@ -96,9 +96,10 @@ def test_kinds_are_told_from_how_the_lab_is_made(tmp_path):
 
 def test_the_order_in_the_shared_lab():
     shared = [name for name, kind in scenarios.every().items() if kind == "shared"]
-    assert shared == ["default", "bad_input", "faults", "commands", "boot", "reserved", "endurance", "teardown"]
+    assert shared == ["default", "bad_input", "faults", "commands", "boot", "reserved", "tutorial", "endurance", "teardown"]
     assert scenarios.chosen("shared", scenarios.every()) == ["default", "bad_input", "faults", "teardown"]
-    assert scenarios.chosen("shared", scenarios.every(), long=True) == ["commands", "boot", "reserved", "endurance"]
+    long = scenarios.chosen("shared", scenarios.every(), long=True)
+    assert long == ["commands", "boot", "reserved", "tutorial", "endurance"]
 
 
 def test_a_new_scenario_runs_before_those_that_have_a_place(tmp_path):
@@ -341,6 +342,7 @@ def test_the_part_on_the_debug_kernel():
 def test_the_part_of_failures():
     steps = {step.name: step for step in long_tier.steps("failures")}
     labs = {name: step.words for name, step in steps.items() if step.lab}
+    assert labs.pop("molecule@failures") == ("molecule", "tutorial")
     assert labs == {f"molecule-{name}@failures": ("molecule-own", name) for name in ("failures", "devices")}
     assert dict(steps["molecule-devices@failures"].environment) == {"DEVICE_LENDING_LONG": "1"}
 

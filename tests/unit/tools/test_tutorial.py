@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the tutorial's commands are read, and told from what they print. The scenario `tutorial` runs them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(name="console", scope="module")
+def console_fixture():
+    """The module of the scenario."""
+    spec = importlib.util.spec_from_file_location("console", ROOT / "molecule" / "tutorial" / "tests" / "console.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_commands_and_what_they_print(console):
+    text = "x\n```console\n$ one\n$ two 'a b'\nfirst\nsecond\n```\n```shell\n$ no\n```\n```console\n$ three\n```\n"
+    assert [tuple(command) for command in console.commands(text)] == [
+        ("one", ()),
+        ("two 'a b'", ("first", "second")),
+        ("three", ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("printed", "text", "is_it"),
+    [
+        (("a b",), "a   b\n", True),
+        (("a", "b"), "a\nb\n", True),
+        (("a", "b"), "a\nx\nb\n", False),
+        (("a", "…", "b"), "a\nx\ny\nb\n", True),
+        (("a … c",), "a b c", True),
+        (("a … c",), "a c", True),
+        (("a … c",), "a b d", False),
+        (("a",), "a b", False),
+        (("a.c",), "abc", False),
+        ((), "", True),
+        ((), "something", False),
+        (("…",), "anything\nat all", True),
+    ],
+)
+def test_what_is_printed(console, printed, text, is_it):
+    assert console.Command("x", printed).is_printed_by(text) == is_it
+
+
+def test_what_fails(console):
+    assert console.Command("x", ("devlend: no",)).fails
+    assert not console.Command("x", ("devlend list",)).fails
+
+
+def test_what_the_tutorial_runs_is_there(console):
+    words = [command.words for command in console.commands(TUTORIAL)]
+    assert len(words) > 15
+    for playbook in re.findall(r"playbooks/\w+\.yml", " ".join(words)):
+        assert (ROOT / playbook).is_file()
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {word.split()[1] for word in words if word.startswith("make ")} <= targets
