@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device_lending.clock import Clock, iso
@@ -22,10 +22,14 @@ log = logging.getLogger("device_lending.drain")
 
 @dataclass(frozen=True)
 class Drained:
-    """Since when, in seconds since 1970, and whether the next boot ends it."""
+    """Since when, in seconds since 1970, and whether the next boot ends it.
+
+    `by` is when what is in use is taken all the same, in the same seconds; None for never.
+    """
 
     since: float
     until_boot: bool
+    by: float | None = None
 
 
 class Drain:
@@ -44,15 +48,17 @@ class Drain:
     def _read(self) -> Drained | None:
         """A file that makes no sense, or cannot be read, says that the host is drained."""
         for until_boot, path in self._files.items():
-            since = self._clock.wall()
+            since, by = self._clock.wall(), None
             try:
                 since = path.stat().st_mtime
-                since = float(json.loads(path.read_text(encoding="utf-8"))["since"])
+                document = json.loads(path.read_text(encoding="utf-8"))
+                since = float(document["since"])
+                by = None if document.get("by") is None else float(document["by"])
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, KeyError, TypeError) as error:
                 log.error("%s cannot be read: %s; this host counts as drained until devlend undrain", path, error)
-            return Drained(since, until_boot)
+            return Drained(since, until_boot, by)
         return None
 
     def state(self) -> Drained | None:
@@ -64,13 +70,19 @@ class Drain:
         state = self.state()
         return None if state is None else {"since": iso(state.since), "until_boot": state.until_boot}
 
-    def begin(self, until_boot: bool) -> None:
-        """Have the host drained, for good or until the next boot; in memory where it cannot be written."""
+    def begin(self, until_boot: bool, by: float | None = None) -> None:
+        """Have the host drained, for good or until the next boot; in memory where it cannot be written.
+
+        `by`: see Drained; of several times the last that was said counts.
+        """
         with self._lock:
             found = self._state
             if found is None or (found.until_boot and not until_boot):
-                self._state = Drained(self._clock.wall(), until_boot)
-                self._write(self._state)
+                found = Drained(self._clock.wall(), until_boot)
+            state = replace(found, by=by)
+            if state != self._state:
+                self._state = state
+                self._write(state)
 
     def save(self) -> None:
         """Write what could not be written before, if it can be now."""
@@ -93,7 +105,7 @@ class Drain:
     def _write(self, state: Drained) -> None:
         path = self._files[state.until_boot]
         try:
-            files.write(str(path), json.dumps({"since": state.since}))
+            files.write(str(path), json.dumps({"since": state.since, "by": state.by}))
         except OSError as error:
             text = f"{path}, which says that this host is drained, cannot be written: {error.strerror}"
             if text != self.unwritten:

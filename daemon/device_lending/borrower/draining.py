@@ -29,7 +29,7 @@ class Draining:
 
         Then they are taken with `force`; without it they go as soon as nobody uses them any more, which is an error.
         """
-        self._ground.drain.begin(until_boot)
+        self._ground.drain.begin(until_boot, self._ground.clock.wall() + wait if force else None)
         self._looks.leave(self._ground.clock.monotonic() + wait if force else NEVER)
         self._looks.know()
         before = [item for item in self._ground.table.all() if item.address is not None]

@@ -16,6 +16,8 @@ from device_lending.borrower.releases import Releases
 from device_lending.borrower.renewals import Renewals, served
 from device_lending.borrower.table import item_of
 from device_lending.borrower.unmet import Unmet
+from device_lending.clock import Clock
+from device_lending.drain import Drain
 from device_lending.links import Peering
 from device_lending.pci.nodes import complete, driver_of, nodes
 
@@ -24,6 +26,12 @@ log = logging.getLogger("device_lending.borrower")
 # While another device is being attached there is a look each half second, and finding a device's nodes takes a walk
 # through sysfs. Those of attached devices whose driver is still the same are looked for at most every so many seconds.
 _NODES_EVERY = 4.0
+
+
+def _left(drain: Drain, clock: Clock) -> float:
+    """When a drain that was begun before the start takes what is in use, of the monotonic clock."""
+    state = drain.state()
+    return NEVER if state is None or state.by is None else clock.monotonic() + max(0.0, state.by - clock.wall())
 
 
 class Looks:
@@ -35,7 +43,7 @@ class Looks:
         self._releases = releases
         self._renewals = renewals
         self._lock = threading.Lock()
-        self._leave_by = NEVER
+        self._leave_by = _left(ground.drain, ground.clock)
         self._nodes_found: dict[tuple[str, str], float] = {}
         self._reachable: set[str] = set()
         self._has_looked = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import shutil
 import threading
+import time
 
 import pytest
 from daemon_hosts import until
@@ -16,7 +17,7 @@ from device_lending.borrower import strays
 from device_lending.borrower.attachment import Recall
 from device_lending.client import Failed
 from device_lending.clock import Clock
-from device_lending.drain import Drain
+from device_lending.drain import Drain, Drained
 from device_lending.store import files
 
 DEVICE = {"address": "0000:03:00.0"}
@@ -164,6 +165,37 @@ def test_one_daemon_is_enough(pair, capsys):
     borrower.stop_borrower()
     assert devlend(capsys, borrower, "undrain")[0] == 3
     assert owner.leases() == []
+
+
+@pytest.mark.parametrize("is_forced", [True, False])
+def test_a_restart_does_not_forget_whether_it_takes_what_is_in_use(pair, is_forced):
+    _owner, borrower = pair
+    address = borrower.attachment("scratch")["address"]
+    borrower.tree.mount(borrower.tree.disks[address][1], "/data")
+    borrower.stop_borrower()
+    drain = Drain(borrower.base / "borrowerd.drained", borrower.base / "none", Clock())
+    drain.begin(until_boot=False, by=time.time() + 1.0 if is_forced else None)
+    borrower.start_borrower()
+    until(lambda: "in use" in state(borrower)[1] or not borrower.kernel.borrows)
+    if is_forced:
+        until(lambda: not borrower.kernel.borrows)
+    else:
+        time.sleep(2.0)
+        assert [row.state for row in borrower.kernel.borrows.values()] == ["attached"]
+
+
+def test_the_last_word_on_what_is_in_use_counts_and_is_kept(tmp_path):
+    def found():
+        return Drain(tmp_path / "lasting", tmp_path / "boot", Clock()).state()
+
+    drain = Drain(tmp_path / "lasting", tmp_path / "boot", Clock(lambda: 1000.0))
+    drain.begin(until_boot=True, by=1030.0)
+    assert found() == drain.state() == Drained(1000.0, True, 1030.0)
+    drain.begin(until_boot=True)
+    assert found() == drain.state() == Drained(1000.0, True, None)
+    drain.begin(until_boot=False, by=1050.0)
+    drain.begin(until_boot=True, by=1060.0)
+    assert found() == drain.state() == Drained(1000.0, False, 1060.0)
 
 
 def test_the_longer_of_two_stands(tmp_path):
