@@ -364,10 +364,13 @@ def test_the_part_under_load():
 @pytest.mark.parametrize("series", [name for name in kernels.DEBIAN if name != kernels.DEFAULT])
 def test_the_parts_of_other_kernels(series):
     steps = long_tier.steps(series)
-    assert all(dict(step.environment) == {"KERNEL": series, "DEVICE_LENDING_LONG": "1"} for step in steps)
+    is_newest = series == kernels.DEBIAN[-1]
+    for step in steps:
+        is_long = not (is_newest and step.name.startswith("molecule@"))
+        assert dict(step.environment) == {"KERNEL": series, **({"DEVICE_LENDING_LONG": "1"} if is_long else {})}
     assert steps[0].words == ("lab-build", series)
     suite = [step for step in plan.test() if step.lab and step.name != "molecule-kernels"]
-    if series != kernels.DEBIAN[-1]:
+    if not is_newest:
         suite = [step for step in suite if step.name != "molecule-bridge"]
     assert sorted(step.words for step in steps if step.lab) == sorted(step.words for step in suite)
 
