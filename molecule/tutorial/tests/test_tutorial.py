@@ -8,8 +8,9 @@ import os
 import subprocess
 from typing import Any
 
-import console
 import fabric
+
+from tools import console
 
 COMMANDS = console.commands((fabric.CHECKOUT / "docs" / "tutorial.md").read_text(encoding="utf-8"))
 # The lab is up already, and is taken down by who has started it; its tools are there.

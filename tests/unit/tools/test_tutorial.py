@@ -4,26 +4,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
+from tools import console
+
 ROOT = Path(__file__).resolve().parents[3]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(name="console", scope="module")
-def console_fixture():
-    """The module of the scenario."""
-    spec = importlib.util.spec_from_file_location("console", ROOT / "molecule" / "tutorial" / "tests" / "console.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_commands_and_what_they_print(console):
+def test_commands_and_what_they_print():
     text = "x\n```console\n$ one\n$ two 'a b'\nfirst\nsecond\n```\n```shell\n$ no\n```\n```console\n$ three\n```\n"
     assert [tuple(command) for command in console.commands(text)] == [
         ("one", ()),
@@ -49,16 +41,16 @@ def test_commands_and_what_they_print(console):
         (("…",), "anything\nat all", True),
     ],
 )
-def test_what_is_printed(console, printed, text, is_it):
+def test_what_is_printed(printed, text, is_it):
     assert console.Command("x", printed).is_printed_by(text) == is_it
 
 
-def test_what_fails(console):
+def test_what_fails():
     assert console.Command("x", ("devlend: no",)).fails
     assert not console.Command("x", ("devlend list",)).fails
 
 
-def test_what_the_tutorial_runs_is_there(console):
+def test_what_the_tutorial_runs_is_there():
     words = [command.words for command in console.commands(TUTORIAL)]
     assert len(words) > 15
     for playbook in re.findall(r"playbooks/\w+\.yml", " ".join(words)):

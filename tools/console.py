@@ -1,5 +1,5 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Copyright: (c) 2026, the pcie.device_lending authors
 """Commands in documents, with what they print. Pure."""
 
 from __future__ import annotations
