@@ -10,7 +10,7 @@ from typing import NamedTuple
 ANYTHING = "…"
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROMPT = "$ "
-_FAILS = "devlend: "
+_FAILS = ("devlend: ", "First wrong: ")  # what devlend prints when it ends with another status than 0
 
 
 class Command(NamedTuple):

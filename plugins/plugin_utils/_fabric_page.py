@@ -100,11 +100,7 @@ def _host(row: t.Mapping[str, t.Any]) -> tuple[str, tuple[t.Any, ...]]:
 
 
 def _link(row: t.Mapping[str, t.Any]) -> tuple[str, tuple[t.Any, ...]]:
-    return "" if row["state"] == READY else "bad", (
-        between(t.cast(t.Dict[str, t.Any], row)),
-        row["state"],
-        row["message"],
-    )
+    return "" if row["state"] == READY else "bad", (between(row), row["state"], row["message"])
 
 
 def _device(row: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
@@ -144,20 +140,19 @@ class _Card(t.NamedTuple):
 
 
 def _cards(document: Document) -> dict[str, _Card]:
-    names = {row["name"]: row["state"] for row in document["hosts"]}
-    for row in document["leases"]:  # also hosts that this run has not asked
-        for host in (row["owner"], row["borrower"]):
-            names.setdefault(host or "-", "silent")
-    for row in document["links"]:
-        for host in row["hosts"]:
-            names.setdefault(host or "-", "silent")
-    cards = {}
-    for name in sorted(names):
-        lends = [(_kind(row), "lends %s" % row["name"]) for row in document["leases"] if row["owner"] == name]
-        borrows = [(_kind(row), "has %s" % " ".join([row["name"], *row["nodes"][:1]])) for row in document["leases"]
-                   if row["borrower"] == name]  # fmt: skip
-        cards[name] = _Card(names[name], [*_some(lends), *_some(borrows)])
-    return cards
+    states = {row["name"]: row["state"] for row in document["hosts"]}
+    lends: dict[str | None, list[tuple[str, str]]] = {}
+    borrows: dict[str | None, list[tuple[str, str]]] = {}
+    for row in document["leases"]:
+        has = " ".join([row["name"], *row["nodes"][:1]])
+        lends.setdefault(row["owner"], []).append((_kind(row), "lends %s" % row["name"]))
+        borrows.setdefault(row["borrower"], []).append((_kind(row), "has %s" % has))
+    # Also hosts that this run has not asked.
+    ends = [host for row in document["links"] for host in row["hosts"]]
+    return {
+        name: _Card(states.get(name, "silent"), [*_some(lends.get(name, [])), *_some(borrows.get(name, []))])
+        for name in sorted({host or "-" for host in (*states, *lends, *borrows, *ends)})
+    }
 
 
 def _some(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -216,7 +211,7 @@ def _pairs(document: Document) -> dict[tuple[str, str], list[t.Mapping[str, t.An
 
 def _line(row: t.Mapping[str, t.Any], ends: t.Sequence[Point]) -> str:
     (x1, y1), (x2, y2) = ends
-    what = "%s: %s" % (between(t.cast(t.Dict[str, t.Any], row)), row["message"] or row["state"])
+    what = "%s: %s" % (between(row), row["message"] or row["state"])
     kind = "link" if row["state"] == READY else "link bad"
     coordinates = 'x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"' % (x1, y1, x2, y2)
     return '<line class="%s" %s><title>%s</title></line>' % (kind, coordinates, _text(what))

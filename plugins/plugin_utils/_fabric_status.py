@@ -49,7 +49,7 @@ def not_asked(answer: Answer) -> str:
     return one_line("%s (%s)" % (how, answer.get("msg") or "no reason given"))
 
 
-def between(link: Row) -> str:
+def between(link: t.Mapping[str, t.Any]) -> str:
     """The two ends of a link, in words."""
     return " - ".join(host or "an unknown host" for host in link["hosts"])
 
@@ -176,7 +176,7 @@ def table(document: t.Mapping[str, t.Any]) -> list[str]:
     return lines + ["wrong: %s" % text for text in document["wrong"]]
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     """A lease as text for each of COLUMNS."""
     there = " ".join(filter(None, [row["address"], row["driver"], *row["nodes"]]))
     return row["name"], row["owner"], row["device"] or "-", row["borrower"] or "-", row["state"], there or "-"

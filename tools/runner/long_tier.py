@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lab import kernels
 
 from . import scenarios
-from .plan import Step, lab_build, own_lab, shared_lab, suite, with_matrix
+from .plan import SHARED, Step, lab_build, own_lab, shared_lab, suite, with_matrix
 
 # What a part takes at most on two processors; one that takes longer is said to, for how quick a machine is decides no test.
 AIM = 20 * 60.0
@@ -23,7 +23,7 @@ LIMIT = 50 * 60.0
 ENDURANCE = (("DEVICE_LENDING_ENDURANCE_SECONDS", "600"),)
 # What has no end of its own takes less where a part has its turn, to be through within the aim.
 SHORTER = {
-    "molecule": (("DEVICE_LENDING_ENDURANCE_SECONDS", "180"),),
+    SHARED: (("DEVICE_LENDING_ENDURANCE_SECONDS", "180"),),
     "models": (("DEVICE_LENDING_HISTORIES", "2000"),),
     "fuzz": (("FUZZ_SECONDS", "20"),),
 }
@@ -74,9 +74,12 @@ def _on_kernel(series: str) -> list[Step]:
     if not is_newest:
         del known[scenarios.BRIDGE]
     steps = [lab_build(series), Step("kernel"), *with_matrix(suite(known))]
-    shorter = {shared_lab([]).name} if is_newest else set()
-    environment = (kernels.VARIABLE, series)
-    return [step._replace(environment=(environment, *(() if step.name in shorter else ALL))) for step in steps]
+
+    def environment(step: Step) -> tuple[tuple[str, str], ...]:
+        is_short = is_newest and step.name == SHARED
+        return ((kernels.VARIABLE, series), *(() if is_short else ALL))
+
+    return [step._replace(environment=environment(step)) for step in steps]
 
 
 def _debug() -> list[Step]:

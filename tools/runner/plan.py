@@ -42,6 +42,7 @@ SECONDS = {
     "monitoring": 12,
 }
 LAB_SECONDS = 300
+SHARED = "molecule"  # the step of scenarios that use one lab
 
 
 class Step(NamedTuple):
@@ -93,7 +94,7 @@ def _lab(name: str, *words: str) -> Step:
 
 def shared_lab(names: list[str]) -> Step:
     """The step of scenarios that use one lab, one after the other."""
-    return _lab("molecule", "molecule", *names)
+    return _lab(SHARED, "molecule", *names)
 
 
 def own_lab(name: str) -> Step:
@@ -141,5 +142,5 @@ def groups() -> dict[str, list[Step]]:
     known, wanted = scenarios.every(), scenarios.named()
     return {
         "lint": [Step(name) for name in LINT],
-        "molecule-labs": [step for step in suite(known, wanted) if step.name != "molecule"],
+        "molecule-labs": [step for step in suite(known, wanted) if step.name != SHARED],
     }

@@ -462,9 +462,7 @@ def _step(old: Attachment, event: Event) -> Result:
         case Leave() if old.borrowed is None:
             return replace(old, history=policies.drained(old.policy, old.history)), ()
         case Stay() if old.recall_why == DRAINED:
-            stays = replace(old, recall_by=None, recall_why="", message="")
-            is_kept = old.wanted or old.stray_until is not None
-            return stays if is_kept else _leaves(stays, NEVER, RETURNED), ()
+            return _called_off(old), ()
         case Stay() if old.wanted:
             return _step(replace(old, history=policies.undrained(old.history)), Offered(event.now))
         case Ended() if (
@@ -486,9 +484,7 @@ def _wanted(old: Attachment, event: Want) -> Attachment:
     policy = old.policy if event.policy is None else event.policy
     history = policies.asked(old.policy, policy, old.history, old.borrowed is not None)
     again = replace(old, wanted=True, policy=policy, history=history)
-    if old.recall_why == RETURNED:
-        again = replace(again, recall_by=None, recall_why="", message="")
-    return _hastened(again, event.now)
+    return _hastened(_called_off(again) if old.recall_why == RETURNED else again, event.now)
 
 
 def _hastened(old: Attachment, now: float) -> Attachment:
@@ -503,6 +499,16 @@ def _leaves(old: Attachment, by: float, why: str) -> Attachment:
     if old.recall_by is not None and old.recall_by <= by:
         return old
     return replace(old, recall_by=by, recall_why=why, message=why)
+
+
+def _called_off(old: Attachment) -> Attachment:
+    """Whatever wanted the device to leave does so no more, but who has returned it."""
+    return _if_returned(replace(old, recall_by=None, recall_why="", message=""))
+
+
+def _if_returned(old: Attachment) -> Attachment:
+    """What a person has returned goes as soon as nobody uses it."""
+    return old if old.wanted or old.stray_until is not None else _leaves(old, NEVER, RETURNED)
 
 
 def _look(old: Attachment, event: Look) -> Result:
@@ -630,9 +636,7 @@ def _detach(old: Attachment, message: str, idle: bool = False) -> Result:
 def _stays(old: Attachment, now: float) -> Attachment:
     """Its device is not detached after all; the next look judges anew."""
     history = policies.came(old.policy, old.history, old.epoch or NO_LEASE)
-    stays = replace(old, state="attached", not_before=now, history=history)
-    is_returned = not old.wanted and old.stray_until is None
-    return _leaves(stays, NEVER, RETURNED) if is_returned else stays
+    return _if_returned(replace(old, state="attached", not_before=now, history=history))
 
 
 def _leaving(old: Attachment) -> Attachment:

@@ -47,6 +47,7 @@ def test_what_is_printed(printed, text, is_it):
 
 def test_what_fails():
     assert console.Command("x", ("devlend: no",)).fails
+    assert console.Command("x", ("all is well", "First wrong: link: it is down")).fails
     assert not console.Command("x", ("devlend list",)).fails
 
 
