@@ -27,8 +27,11 @@ SHORTER = {
     "models": (("DEVICE_LENDING_HISTORIES", "2000"),),
     "fuzz": (("FUZZ_SECONDS", "20"),),
 }
-# Scenarios of the shared lab for which there is no time in the part of the others.
-ELSEWHERE = ("reserved", "tutorial")
+# Scenarios of the shared lab that other parts than the one of the others have.
+RESERVED = ["reserved"]
+COLLECTION = ["bad_input", "tutorial"]
+# What the other kernels need not all see: what is refused, and the emulated bridge, do not depend on which one uses them.
+SEEN_ONCE = (scenarios.BRIDGE, "bad_input")
 # Has the tests run that are marked as long.
 ALL = (("DEVICE_LENDING_LONG", "1"),)
 KEPT = Path("docs") / "long-tier.jsonl"
@@ -52,27 +55,34 @@ def _fabrics() -> list[Step]:
 
 
 def _failures() -> list[Step]:
-    """What may fail; beside it the collection on other cores of Ansible, all tests of `devices`, and the tutorial."""
-    labs = [own_lab("failures"), own_lab("devices")._replace(environment=ALL), shared_lab(["tutorial"])]
-    return [lab_build(kernels.chosen()), Step("cores"), *with_matrix(labs)]
+    """What may fail, and beside it all tests of `devices`."""
+    labs = [own_lab("failures"), own_lab("devices")._replace(environment=ALL)]
+    return [lab_build(kernels.chosen()), *with_matrix(labs)]
+
+
+def _collection() -> list[Step]:
+    """What an admin has of it: all that is refused, the tutorial, and a fabric of which a part is out; other cores of
+    Ansible, and what is to be said of the scenarios' playbooks."""
+    labs = [shared_lab(COLLECTION)._replace(environment=ALL), own_lab("partial")]
+    return [lab_build(kernels.chosen()), Step("cores"), Step("ansible-lint"), *with_matrix(labs)]
 
 
 def _load() -> list[Step]:
-    """Those that use the shared lab, for longer; beside them a fabric of which a part is out, the models of the unit tests,
-    with many histories, the fuzzers, and what is to be said of the scenarios' playbooks."""
+    """The others that use the shared lab, for longer; beside them the models of the unit tests, with many histories, and the
+    fuzzers."""
     names = scenarios.chosen("shared", scenarios.every(), long=True)
-    lab = shared_lab([name for name in names if name not in ELSEWHERE])
-    labs = [lab._replace(environment=ENDURANCE), own_lab("partial")]
-    return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), Step("ansible-lint"), *with_matrix(labs)]
+    lab = shared_lab([name for name in names if name not in (*RESERVED, *COLLECTION)])
+    labs = [lab._replace(environment=ENDURANCE)]
+    return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), *with_matrix(labs)]
 
 
 def _on_kernel(series: str) -> list[Step]:
-    """The labs of the short tier on another kernel, and what the compiler says there of the module. The emulated bridge, for
-    which it does not matter which kernel uses it, is proved on the newest; the others have all tests of the shared lab."""
+    """The labs of the short tier on another kernel, and what the compiler says there of the module. What one of them sees is
+    seen by the newest; the others have all tests of the shared lab."""
     known = scenarios.every()
     is_newest = series == kernels.DEBIAN[-1]
     if not is_newest:
-        del known[scenarios.BRIDGE]
+        known = {name: kind for name, kind in known.items() if name not in SEEN_ONCE}
     steps = [lab_build(series), Step("kernel"), *with_matrix(suite(known))]
 
     def environment(step: Step) -> tuple[tuple[str, str], ...]:
@@ -94,6 +104,7 @@ def _debug() -> list[Step]:
 IN_TURN: Mapping[str, Callable[[], list[Step]]] = {
     "fabrics": _fabrics,
     "failures": _failures,
+    "collection": _collection,
     "load": _load,
     **{series: functools.partial(_on_kernel, series) for series in kernels.DEBIAN if series != kernels.DEFAULT},
 }
