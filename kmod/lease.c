@@ -27,6 +27,7 @@
 #include "lease.h"
 #include "lent.h"
 #include "link.h"
+#include "owner_config.h"
 #include "owner_irq.h"
 #include "owner_place.h"
 #include "proto.h"

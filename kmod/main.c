@@ -15,8 +15,8 @@
  *   link ntb_client                                  handshake, heartbeat, loss; probe
  *   borrowed irq dma borrower_config                 borrowed devices,
  *   borrower_place borrower                          their attachments
- *   trust owner_page owner_irq lent owner_place      lent devices,
- *   lease owner_serve owner                          their leases
+ *   trust owner_page owner_config owner_irq lent     lent devices,
+ *   owner_place lease owner_serve owner              their leases
  *   attributes jobs netlink main
  *
  * Locks, the outer ones first. Whoever holds one takes none above it:

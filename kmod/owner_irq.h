@@ -84,9 +84,6 @@ enum lend_status owner_irq_open(struct owner_irq *irq, u32 arg, struct lend_resp
 enum lend_status owner_irq_close(struct owner_irq *irq, u32 arg, struct list_head *closed);
 void owner_irq_release(struct list_head *closed);
 
-int owner_config_read(struct pci_dev *pdev, u32 where, u32 size, u32 *raw);
-u32 owner_filter_read(void *ctx, u32 where, u32 size);
-int owner_config_write(struct pci_dev *pdev, u32 where, u32 size, u32 value);
 u8 owner_intx_pin(const struct owner_irq *irq);
 u32 owner_command_shown(const struct owner_irq *irq, u32 where, u32 size, u32 raw);
 int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value);

@@ -21,6 +21,7 @@
 #include "lease.h"
 #include "lent.h"
 #include "link.h"
+#include "owner_config.h"
 #include "owner_irq.h"
 #include "owner_serve.h"
 #include "proto.h"
