@@ -25,6 +25,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._pci import (
     opened,
     security,
     selector,
+    traits,
 )
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function, Scanner
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sysfs import names, text
@@ -82,7 +83,7 @@ def look(
     """
     ownerd = daemon(host, "ownerd", runtime_directory, ("status", "links", "devices", "grants", "leases"), ask)
     borrowerd = daemon(host, "borrowerd", runtime_directory, ("status", "links", "attachments"), ask)
-    functions = Scanner(host.roots).scan(_known_serials(ownerd))
+    functions = Scanner(host.roots).scan(_known(ownerd))
     units = iommu.read(host.roots, functions)
     processes = opened.Processes(host.roots)
     there = {bridge.address: bridge for bridge in bridges.bridges(host.roots, functions)}
@@ -149,7 +150,7 @@ def document(
         "vendor": function.vendor,
         "device": function.device,
         "class": function.class_code,
-        "serial": function.serial,
+        **function.traits.document(),
         "slot": function.slot,
         "driver": function.driver,
         "borrowed": lendable.is_borrowed(roots, address),
@@ -185,9 +186,9 @@ def _security(host: Host) -> Found:
     return {**asdict(found), "enforced": found.enforced, "hidden": found.is_hidden}
 
 
-def _known_serials(ownerd: Found | None) -> dict[str, str | None]:
+def _known(ownerd: Found | None) -> dict[str, traits.Traits]:
     """What ownerd remembers of the devices that it holds, whose own drivers do not tell it now."""
-    return {row["address"]: row.get("serial") for row in (ownerd or {}).get("devices") or [] if row.get("address")}
+    return {row["address"]: traits.read(row) for row in (ownerd or {}).get("devices") or [] if row.get("address")}
 
 
 def _virtual_at_stake(

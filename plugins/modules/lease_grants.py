@@ -62,6 +62,18 @@ options:
               - Class of the device, V(nvme), V(storage), V(ethernet), V(infiniband), V(network), V(display), V(usb),
                 V(accelerator), or two, four or six hexadecimal digits in quotes.
             type: raw
+          model:
+            description: Model of a drive, as its driver shows it, whatever its case and blanks.
+            type: raw
+          min_size:
+            description: Least size of its disks together, in octets or such as V(1 TB) or V(960 GB).
+            type: raw
+          wwid:
+            description: WWID of one of its disks, as C(lsblk -o WWN) or a link in C(/dev/disk/by-id) shows it.
+            type: raw
+          mac:
+            description: MAC address of one of its network interfaces, in quotes.
+            type: raw
           slot:
             description: Name of the physical slot, as C(lspci -v) shows it, in quotes if it looks like a number.
             type: raw

@@ -39,6 +39,18 @@ options:
           - Class of the device, V(nvme), V(storage), V(ethernet), V(infiniband), V(network), V(display), V(usb),
             V(accelerator), or two, four or six hexadecimal digits in quotes.
         type: raw
+      model:
+        description: Model of a drive, as its driver shows it, whatever its case and blanks.
+        type: raw
+      min_size:
+        description: Least size of its disks together, in octets or such as V(1 TB) or V(960 GB).
+        type: raw
+      wwid:
+        description: WWID of one of its disks, as C(lsblk -o WWN) or a link in C(/dev/disk/by-id) shows it.
+        type: raw
+      mac:
+        description: MAC address of one of its network interfaces, in quotes.
+        type: raw
       slot:
         description: Name of the physical slot, as C(lspci -v) shows it, in quotes if it looks like a number.
         type: raw
@@ -155,7 +167,7 @@ host:
       type: dict
     functions:
       description:
-        - The PCI functions, with BARs, driver, serial number, and windows of NTB functions.
+        - The PCI functions, with BARs, driver, serial number, model, size, WWIDs, MAC addresses, and windows of NTB functions.
         - Of those that O(selectors) mean, C(never) says why they can never be lent, and C(busy) what uses them.
       type: list
       elements: dict

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._leases import is_taken
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, iommu
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, iommu, traits
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import selector as selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import LEAST_WINDOW
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function
@@ -51,7 +51,7 @@ def of(document: t.Mapping[str, t.Any]) -> Function:
         vendor=document["vendor"],
         device=document["device"],
         class_code=document["class"],
-        serial=document.get("serial"),
+        traits=traits.read(document),
         physical_function=document.get("physical_function"),
         virtual_index=document.get("virtual_index"),
         slot=document.get("slot"),

@@ -110,6 +110,10 @@ class DeviceOut(BaseModel):
     device: str
     class_code: str = Field(..., alias="class")
     serial: Optional[str]
+    model: Optional[str]
+    size: Optional[int] = Field(..., description="Octets of all its disks.")
+    wwid: List[str] = Field(..., description="Of its disks.")
+    mac: List[str] = Field(..., description="Of its network interfaces.")
     driver: Optional[str]
     bars: List[BarOut]
     lendable: bool

@@ -35,6 +35,16 @@ HOST = _text(HOST_NAME, example="node-b")
 _PARTS: dict[str, Schema] = {
     "address": _text(identifiers.ADDRESS, example="0000:03:00.0"),
     "serial": _text(identifiers.SERIAL, example="S5H2NS0N77"),
+    "model": _text(identifiers.SERIAL, example="SAMSUNG MZVL21T0HCLR-00B00"),
+    "min_size": {
+        "anyOf": [
+            _text(identifiers.SIZE, example="1 TB"),
+            {"type": "integer", "minimum": 1, "maximum": identifiers.SIZE_MAX - 1},
+        ],
+        "examples": ["1 TB"],
+    },
+    "wwid": _text(identifiers.WWID, example="eui.0025384b21b0c1d2"),
+    "mac": _text(identifiers.MAC, example="52:54:00:12:34:56"),
     "vendor": _text(identifiers.ID, example="8086"),
     "class": _text(identifiers.CLASS, example="nvme"),
     "slot": _text(identifiers.SLOT, example="4"),

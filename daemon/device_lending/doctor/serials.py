@@ -16,6 +16,7 @@ from device_lending.pci.sysfs import Roots, names, text
 # In other programs' output, also of devices that are not there any more: lspci, the kernel's USB.
 _IN_TEXT = re.compile(r"(Device Serial Number|SerialNumber:|[Ss]erial number:?) (?=[\w-]*\d)([\w-]{4,})")
 _MACHINE = ("product_serial", "board_serial", "chassis_serial", "product_uuid")
+_OF_DISKS = ("serial", "device/serial", "wwid", "device/wwid", "uuid", "nguid", "eui")
 # A shorter one cannot be told from other words in a text; it is masked where it is known to be one.
 _SHORTEST = 4
 
@@ -26,7 +27,7 @@ def known_serials(roots: Roots, functions: Iterable[Function], answers: Answers)
     found |= {text(roots.sys / "class/nvme" / name / "serial") for name in names(roots.sys / "class/nvme")}
     for name in names(roots.sys / "class/block"):
         base = roots.sys / "class/block" / name
-        found |= {text(base / leaf) for leaf in ("serial", "device/serial", "wwid", "uuid", "nguid", "eui")}
+        found |= {text(base / leaf) for leaf in _OF_DISKS}
     machine = (text(roots.sys / "class/dmi/id" / name) for name in _MACHINE)
     found |= {serial for serial in machine if re.search(r"\d", serial)}  # others say that there is none
     found |= set(_told(answers.documents))
@@ -34,11 +35,13 @@ def known_serials(roots: Roots, functions: Iterable[Function], answers: Answers)
 
 
 def _told(value: Any) -> Iterator[str]:
-    """The values of all keys `serial`."""
+    """The values of all keys `serial` and `wwid`."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key == "serial" and isinstance(item, str):
                 yield item
+            elif key == "wwid" and isinstance(item, (list, tuple)):
+                yield from filter(None, map(str, item))
             else:
                 yield from _told(item)
     elif hasattr(value, "items"):

@@ -12,6 +12,7 @@ from device_lending.config import Config
 from device_lending.pci import lendable
 from device_lending.pci.scan import Function, Scanner
 from device_lending.pci.sysfs import Roots
+from device_lending.pci.traits import Traits
 from device_lending.store.owner import Lease
 from device_lending.troubles import Troubles
 
@@ -20,9 +21,9 @@ Assessment = tuple[list[str], list[str]]
 
 
 class Devices:
-    """Scans functions and judges them. Holds no state apart from the scanner's serial numbers.
+    """Scans functions and judges them. Holds no state apart from what the scanner remembers.
 
-    `stuck` says in words what hangs at a device, "" when nothing does; `serials` are those of what is reserved.
+    `stuck` says in words what hangs at a device, "" when nothing does; `reserved` has the traits of what is reserved.
     """
 
     def __init__(
@@ -31,19 +32,19 @@ class Devices:
         port: kernel.KernelPort,
         config: Config,
         stuck: Callable[[str], str],
-        serials: Callable[[], dict[str, str | None]],
+        reserved: Callable[[], dict[str, Traits]],
         troubles: Troubles,
     ) -> None:
         self._roots = roots
         self._stuck = stuck
-        self._serials = serials
+        self._reserved = reserved
         self._kernel = port
         self._scanner = Scanner(roots, troubles.of)
         self._configured = {item.ntb for item in config.links or ()}
 
     def scan(self, leases: Sequence[Lease]) -> list[Function]:
-        """All functions; those lent or reserved keep the serial number they had before."""
-        return self._scanner.scan({**self._serials(), **{lease.address: lease.serial for lease in leases}})
+        """All functions; those lent or reserved keep the traits they had before."""
+        return self._scanner.scan({**self._reserved(), **{lease.address: lease.traits for lease in leases}})
 
     def assessor(self) -> Assessor:
         """A judge of functions by the present links and borrowed devices, to be used at once."""
@@ -90,7 +91,7 @@ def document(function: Function, assessor: Assessor, lease: str | None) -> dict[
         "vendor": function.vendor,
         "device": function.device,
         "class": function.class_code,
-        "serial": function.serial,
+        **function.traits.document(),
         "driver": function.driver,
         "bars": [{"index": entry.index, "size": entry.size, "flags": entry.flags} for entry in function.bars],
         "lendable": not never,

@@ -190,7 +190,7 @@ def covers(grant: Grant, lease: Lease) -> bool:
 
     A hold keeps a lease from being given, and not from going on.
     """
-    return grant.borrower == lease.borrower and not selector.excludes(grant.device, lease.address, lease.serial)
+    return grant.borrower == lease.borrower and not selector.excludes(grant.device, lease.address, lease.traits)
 
 
 def _still_fits(lease: Lease, grant: Grant | None, address: str | None) -> bool:

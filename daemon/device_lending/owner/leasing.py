@@ -82,7 +82,7 @@ class Leasing:
                 state="granted",
                 since=self._clock.wall(),
                 driver=None if function.driver == "ntb_lend" else function.driver,
-                serial=function.serial,
+                traits=function.traits,
                 place=function.place,
                 grace=grace,
             )

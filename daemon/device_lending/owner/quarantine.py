@@ -14,8 +14,9 @@ from device_lending.store.owner import Lease
 
 def _is(row: Lease, function: Function) -> bool:
     """Whether it is the same device, whatever its address. Without a driver its serial number may be hidden."""
-    if row.serial is not None and function.serial is not None:
-        return row.serial == function.serial
+    serial = row.traits.serial
+    if serial is not None and function.serial is not None:
+        return serial == function.serial
     return row.place is not None and row.place == function.place
 
 

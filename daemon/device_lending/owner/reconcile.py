@@ -19,6 +19,7 @@ from device_lending.owner.leasing import Leasing
 from device_lending.owner.telling import Telling
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
+from device_lending.pci.traits import UNSEEN
 from device_lending.store.owner import Grant, Lease, OwnerStore
 from device_lending.troubles import Troubles
 
@@ -222,7 +223,7 @@ class Reconciler:
             since=0,
             message=lent.message or "the store was lost; put the grants again, or recall it",
             driver=label.driver if label else None,
-            serial=label.serial if label else None,
+            traits=label.traits if label else UNSEEN,
             place=label.place if label else None,
         )
         self._leasing.adopt(lease)

@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_lending import identity
+from device_lending.pci import traits
 from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots, names, text
+from device_lending.pci.traits import Traits
 from device_lending.store import files
 
 _NAME = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -21,19 +25,25 @@ _NAME = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 class Reservation:
     """The function at `address` is reserved for a grant as long as it is the same device; see identity.
 
-    `serial` may not be seen without its own driver, `number` can (pci.scan.Function); None where it has none.
+    `traits` may not be seen without its own driver, `number` can (pci.scan.Function); None where it has none.
     """
 
     address: str
     grant: str
-    serial: str | None = None
+    traits: Traits = traits.UNSEEN
     number: str | None = None
     identity: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 def write(found: Reservation) -> str:
     """The content of a reservation's file: KEY=VALUE, one a line. No value has a line break."""
-    pairs = {"grant": found.grant, "serial": found.serial, "number": found.number, **found.identity}
+    known = found.traits.stored()
+    pairs = {
+        "grant": found.grant,
+        "traits": json.dumps(known) if known else None,
+        "number": found.number,
+        **found.identity,
+    }
     return "".join(f"{key}={value}\n" for key, value in pairs.items() if value is not None)
 
 
@@ -41,7 +51,15 @@ def parse(address: str, content: str) -> Reservation:
     """The reservation in a file. One that makes no sense is that of no grant and no device."""
     pairs = dict(line.split("=", 1) for line in content.splitlines() if "=" in line)
     known = {key: pairs[key] for key in identity.KEYS if key in pairs}
-    return Reservation(address, pairs.get("grant", ""), pairs.get("serial"), pairs.get("number"), known)
+    return Reservation(address, pairs.get("grant", ""), _traits(pairs), pairs.get("number"), known)
+
+
+def _traits(pairs: Mapping[str, str]) -> Traits:
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(pairs.get("traits", ""))
+        if isinstance(found, dict):
+            return traits.read(found)
+    return traits.read(pairs)  # of an older daemon: with the serial number alone
 
 
 class Reserved:
@@ -68,7 +86,7 @@ class Reserved:
         """Reserve a function. Raises OSError."""
         address = function.address
         same = identity.read(self._roots, address)
-        found = Reservation(address, grant, function.serial, function.number, same)
+        found = Reservation(address, grant, function.traits, function.number, same)
         files.write(str(self._directory / address), write(found))
 
     def remove(self, address: str) -> None:

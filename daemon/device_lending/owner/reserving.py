@@ -16,6 +16,7 @@ from device_lending.clock import Clock
 from device_lending.owner.reserved import Reservation, Reserved
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
+from device_lending.pci.traits import Traits
 from device_lending.store.owner import Grant, OwnerStore
 
 log = logging.getLogger("device_lending.reserving")
@@ -60,9 +61,9 @@ class Reserving:
         """Whether a function is not to be given to its own driver."""
         return self._standing_at(address) is not None
 
-    def serials(self) -> dict[str, str | None]:
-        """The serial numbers of what is reserved, by address."""
-        return {address: row.serial for address, row in self.standing().items()}
+    def traits(self) -> dict[str, Traits]:
+        """The traits of what is reserved, by address."""
+        return {address: row.traits for address, row in self.standing().items()}
 
     def names(self) -> set[str]:
         """The grants whose devices are reserved, and have no other driver now."""
@@ -148,7 +149,7 @@ class Reserving:
 
 def _fits(row: Reservation, grant: Grant | None) -> bool:
     """Whether a grant that wants its device reserved may mean that of a reservation."""
-    if grant is None or selector.excludes(grant.device, row.address, row.serial):
+    if grant is None or selector.excludes(grant.device, row.address, row.traits):
         return False
     ids = {"vendor": grant.device.get("vendor"), "device": grant.device.get("device")}
     return all(value is None or row.identity.get(key) == f"0x{value}" for key, value in ids.items())

@@ -76,7 +76,7 @@ class Owner:
             drain=drain,
             lock=lock,
             turns=turns,
-            devices=Devices(roots, port, config, turns.stuck, reserving.serials, troubles),
+            devices=Devices(roots, port, config, turns.stuck, reserving.traits, troubles),
             reserving=reserving,
             leasing=leasing,
             reconciler=Reconciler(store, leasing, config, clock, telling, keeps, troubles),

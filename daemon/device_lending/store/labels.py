@@ -11,8 +11,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
+from device_lending.pci import traits
+from device_lending.pci.traits import Traits
 from device_lending.store import files
 
 log = logging.getLogger("device_lending.store")
@@ -24,8 +27,12 @@ class Label:
 
     borrower: str
     driver: str | None
-    serial: str | None
+    traits: Traits
     place: str | None
+
+    def document(self) -> dict[str, object]:
+        """What is written of it."""
+        return {"borrower": self.borrower, "driver": self.driver, "place": self.place, "traits": self.traits.stored()}
 
 
 class Labels:
@@ -37,7 +44,7 @@ class Labels:
     def put(self, epoch: int, label: Label, live: set[int] | None) -> None:
         """Remember a lease's label, and forget those of all that are not `live`; None: forget none."""
         kept = {key: value for key, value in self._read().items() if live is None or int(key) in live}
-        kept[str(epoch)] = asdict(label)
+        kept[str(epoch)] = label.document()
         try:
             files.write(self._path, json.dumps(kept))
         except OSError as error:
@@ -46,9 +53,13 @@ class Labels:
     def get(self, epoch: int) -> Label | None:
         """The label of a lease."""
         found = self._read().get(str(epoch))
-        return None if found is None else Label(**found)  # type: ignore[arg-type]
+        if found is None:
+            return None
+        # What an older daemon has written has its serial number beside the others.
+        known = traits.read({**found, **found.get("traits", {})})
+        return Label(found["borrower"], found["driver"], known, found["place"])
 
-    def _read(self) -> dict[str, dict[str, str | None]]:
+    def _read(self) -> dict[str, dict[str, Any]]:
         with contextlib.suppress(OSError, ValueError, RecursionError):
             with open(self._path, encoding="utf-8") as handle:
                 found = json.load(handle)
@@ -58,6 +69,7 @@ class Labels:
 
 
 def _is_label(value: object) -> bool:
-    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Label)}:
+    if not isinstance(value, dict) or not {"borrower", "driver", "place"} <= set(value):
         return False
-    return isinstance(value["borrower"], str) and all(isinstance(text, (str, type(None))) for text in value.values())
+    is_text = all(isinstance(value[key], (str, type(None))) for key in ("driver", "place"))
+    return isinstance(value["borrower"], str) and is_text and isinstance(value.get("traits", {}), dict)

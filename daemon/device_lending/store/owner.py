@@ -12,6 +12,8 @@ from typing import Any
 
 from device_lending import selecting
 from device_lending.errors import LendingError
+from device_lending.pci import traits
+from device_lending.pci.traits import Traits
 from device_lending.store import peers, values
 from device_lending.store.base import Store
 from device_lending.store.db import Database, unwritable
@@ -52,7 +54,12 @@ _SCHEMA_4 = "ALTER TABLE leases ADD COLUMN due REAL; ALTER TABLE leases ADD COLU
 _SCHEMA_6 = "ALTER TABLE grants ADD COLUMN grace REAL; ALTER TABLE leases ADD COLUMN grace REAL"
 _SCHEMA_7 = "ALTER TABLE grants ADD COLUMN reserve INTEGER NOT NULL DEFAULT 0"
 _SCHEMA_8 = "ALTER TABLE grants ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
+_SCHEMA_9 = """
+ALTER TABLE leases ADD COLUMN traits TEXT NOT NULL DEFAULT '{}';
+UPDATE leases SET traits = json_object('serial', serial) WHERE serial IS NOT NULL;
+ALTER TABLE leases DROP COLUMN serial
+"""
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8, _SCHEMA_9)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class Ban:
 class Lease:
     """One borrower's right to one device. `since` is seconds since 1970; `driver` the device's own driver.
 
-    `link` and `peer_epoch` name the incarnation of the peer the lease was given to. `serial` and `place` say which
+    `link` and `peer_epoch` name the incarnation of the peer the lease was given to. `traits` and `place` say which
     device it is when its address has changed. `due` is when a recall turns to force,
     `seen` about when the borrower was last seen to want the lease, both in seconds since 1970. `grace` is that of its
     grant, which it outlives.
@@ -111,7 +118,7 @@ class Lease:
     since: float
     message: str = ""
     driver: str | None = None
-    serial: str | None = None
+    traits: Traits = traits.UNSEEN
     place: str | None = None
     due: float | None = None
     seen: float | None = None
@@ -210,17 +217,17 @@ class OwnerStore(Store):
                     lease.since,
                     lease.message,
                     lease.driver,
-                    lease.serial,
                     lease.place,
                     lease.due,
                     lease.seen,
                     lease.grace,
+                    json.dumps(lease.traits.stored()),
                 ),
             )
         if lease.live:
             # Of those that were found, others may follow.
             live = {row.epoch for row in self.leases() if row.live} if durable else None
-            self._labels.put(lease.epoch, Label(lease.borrower, lease.driver, lease.serial, lease.place), live)
+            self._labels.put(lease.epoch, Label(lease.borrower, lease.driver, lease.traits, lease.place), live)
 
     def label(self, epoch: int) -> Label | None:
         """What is known of a lease that the store does not know."""
@@ -315,7 +322,7 @@ def _lease(row: sqlite3.Row) -> Lease:
         since=row["since"],
         message=row["message"],
         driver=row["driver"],
-        serial=row["serial"],
+        traits=traits.read(json.loads(row["traits"])),
         place=row["place"],
         due=row["due"],
         seen=row["seen"],

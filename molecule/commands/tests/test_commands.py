@@ -240,9 +240,14 @@ def test_a_grant_is_revoked_and_made_anew(owner: Host, borrower: Host, lease: di
     devlend(owner, f"revoke {name} --force")
     devlend(owner, f"wait {name} --for free --timeout 60")
     assert told(owner, "grants")["grants"] == []
-    wanted = f"address={address},class=nvme,serial={lease['device']['serial']}"
-    devlend(owner, f"grant {name} {wanted} {lease['borrower']} --grace 7")
+    (drive,) = [row for row in told(owner, "devices")["devices"] if row["address"] == address]
+    size = f"{drive['size'] // 1000**2} MB"
+    wanted = f"address={address},class=nvme,serial={lease['device']['serial']},model={drive['model']},min_size={size}"
+    devlend(owner, f"grant {name} '{wanted},wwid={drive['wwid'][0]}' {lease['borrower']} --grace 7")
     devlend(borrower, f"borrow {name} --owner {lease['owner']}")
+    # Nobody can ask the drive itself now.
+    (lent,) = [row for row in told(owner, "devices")["devices"] if row["address"] == address]
+    assert all(lent[key] == drive[key] for key in ("serial", "model", "size", "wwid"))
     assert told(owner, f"show {name}")["grants"][0]["grace"] == 7
     fabric.put(owner, "ownerd", "grants", [grant], purge=True)
 

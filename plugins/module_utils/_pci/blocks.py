@@ -24,15 +24,14 @@ class BlockDevice:
 
 
 def disks(roots: Roots, address: str, behind: bool = False) -> list[str]:
-    """Names of the disks of a function; the head of an NVMe multipath device stands for its hidden paths.
+    """Names of the disks of a function; see head_of(), and members() for `behind`."""
+    return sorted({head_of(name) for name in members(roots, "block", address, behind)})
 
-    See members() for `behind`.
-    """
-    found = []
-    for name in members(roots, "block", address, behind):
-        hidden = _HIDDEN_PATH.fullmatch(name)
-        found.append(f"nvme{hidden.group(1)}{hidden.group(2)}" if hidden else name)
-    return sorted(set(found))
+
+def head_of(name: str) -> str:
+    """The disk that is used: of a hidden path of an NVMe multipath device its head."""
+    hidden = _HIDDEN_PATH.fullmatch(name)
+    return f"nvme{hidden.group(1)}{hidden.group(2)}" if hidden else name
 
 
 def block_devices(roots: Roots, address: str, behind: bool = False) -> list[BlockDevice]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Addresses, IDs, classes, slots and serial numbers of PCI functions, as people, YAML and other programs write them. Pure.
+"""Addresses, IDs, serial numbers and whatever else identifies PCI functions, as people, YAML and other programs write it.
+
+Pure.
 
 All that takes one from outside takes it through here, so that it means the same everywhere.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 # The form that the kernel has, and everything here behind the parsers.
@@ -29,6 +32,14 @@ CLASSES = {
     "accelerator": "12",
 }
 CLASS = re.compile(" *(?:(?:0[xX])?((?:[0-9A-Fa-f]{2}){1,3})|(" + "|".join(CLASSES) + ")) *")
+# A name that the kernel gives to what is on a disk: of SCSI, with the maker's blanks in it.
+WWID = re.compile(r" *([!-~](?:[ -~]{0,254}[!-~])?) *")
+# With colons as ip shows it, with hyphens, or with dots.
+MAC = re.compile(r" *((?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}) *")
+# Octets, or as makers of drives and people write them.
+SIZE = re.compile(r" *(?:([1-9][0-9]{0,15}) *B?|([1-9][0-9]{0,5}(?:\.[0-9]{1,3})?) *([kKMGT])(i?)B) *")
+SIZE_MAX = 1 << 63
+_POWERS = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 _NUMBER = re.compile(r"[0-9.]+")
 _LARGEST_ID = 0xFFFF
 
@@ -93,21 +104,62 @@ def slot(value: Any, what: str) -> str:
     return _printable(value, what, "the name of a slot")
 
 
-def _printable(value: Any, what: str, meant: str) -> str:
-    match = SERIAL.fullmatch(value) if isinstance(value, str) else None
+def model(value: Any, what: str) -> str:
+    """The name of a model without the blanks around it. Raises IdentifierError."""
+    return _printable(value, what, "the name of a model")
+
+
+def wwid(value: Any, what: str) -> str:
+    """A World Wide Identifier as the kernel writes it, or a link in /dev/disk/by-id. Raises IdentifierError."""
+    found = _printable(value, what, "the WWID of a disk", WWID, 256)
+    # What udev puts before it, and what it makes of a name of the kind NAA.
+    return re.sub("^0[xX]", "naa.", re.sub("^(?:wwn|nvme)-(?=0x|eui|uuid|nvme)", "", found))
+
+
+def mac(value: Any, what: str) -> str:
+    """The address of a network interface, as the kernel writes it. Raises IdentifierError."""
+    match = MAC.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        digits = re.sub("[:.-]", "", match[1]).lower()
+        return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    advice = ": without quotes YAML reads one as a number in base 60; put it in quotes" if number else "; write it"
+    raise IdentifierError(
+        f'{what} is {kind(value)}, which is not the address of a network interface{advice}, as in "52:54:00:12:34:56"'
+    )
+
+
+def octets(value: Any, what: str) -> int:
+    """A size in octets. Raises IdentifierError."""
+    match = SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match and match[1]:
+        return int(match[1])
+    if match:
+        return int(Fraction(match[2]) * (1024 if match[4] else 1000) ** _POWERS[match[3]])
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < SIZE_MAX:
+        return int(value)
+    raise IdentifierError(
+        f'{what} is {kind(value)}, which is not a size; write octets, or a size such as "1 TB" or "960 GB", or "1 TiB" for '
+        "powers of 1024"
+    )
+
+
+def _printable(value: Any, what: str, meant: str, form: re.Pattern[str] = SERIAL, most: int = 64) -> str:
+    match = form.fullmatch(value) if isinstance(value, str) else None
     if match:
         return match[1]
-    advice = "put it in quotes" if isinstance(value, (int, float)) else "write 1 to 64 printable characters of ASCII"
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    advice = "put it in quotes" if is_number else f"write 1 to {most} printable characters of ASCII"
     raise IdentifierError(f"{what} is {kind(value)}, which is not {meant}; {advice}")
 
 
-def same_serial(left: str | None, right: str | None) -> bool:
-    """Whether two serial numbers are of one device: case and blanks are written in several ways."""
-    return left is not None and right is not None and serial_key(left) == serial_key(right)
+def same_text(left: str | None, right: str | None) -> bool:
+    """Whether two serial numbers, models or WWIDs are the same: case and blanks are written in several ways."""
+    return left is not None and right is not None and text_key(left) == text_key(right)
 
 
-def serial_key(text: str) -> str:
-    """What is equal for equal serial numbers."""
+def text_key(text: str) -> str:
+    """What is equal for equal serial numbers, models and WWIDs."""
     return "".join(text.split()).lower()
 
 
@@ -127,11 +179,15 @@ def kind(value: Any) -> str:
 
 
 # What may be said of a function, in the order in which it is shown, and who reads it.
-PARTS: dict[str, Callable[[Any, str], str]] = {
+PARTS: dict[str, Callable[[Any, str], Any]] = {
     "address": address,
     "serial": serial,
+    "wwid": wwid,
+    "mac": mac,
     "vendor": pci_id,
     "device": pci_id,
     "class": device_class,
+    "model": model,
+    "min_size": octets,
     "slot": slot,
 }

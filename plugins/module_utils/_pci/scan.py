@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from .patient import Guard, Patient, unguarded
-from .sysfs import Roots, functions_of, link_name, names, text
+from .sysfs import Roots, link_name, names, text
+from .traits import UNSEEN, Reader, Traits
 
 # Flags in the `resource` attribute (include/linux/ioport.h).
 _IO, _MEM, _PREFETCH, _MEM_64, _UNSET = 0x100, 0x200, 0x2000, 0x100000, 0x20000000
@@ -51,7 +52,7 @@ class Function:
     vendor: str
     device: str
     class_code: str
-    serial: str | None = None
+    traits: Traits = UNSEEN
     driver: str | None = None
     override: str | None = None
     bars: tuple[Bar, ...] = ()
@@ -61,6 +62,11 @@ class Function:
     slot: str | None = None
     hangs: bool = False
     number: str | None = None
+
+    @property
+    def serial(self) -> str | None:
+        """Its serial number."""
+        return self.traits.serial
 
     @property
     def place(self) -> str | None:
@@ -122,27 +128,28 @@ class Scanner:
         self._identities: dict[_Presence, Function] = {}
         self._patient = Patient(self._guarded, guard=guard)
 
-    def scan(self, known_serials: Mapping[str, str | None] | None = None) -> list[Function]:
+    def scan(self, known: Mapping[str, Traits] | None = None) -> list[Function]:
         """All functions, by address.
 
-        `known_serials` (address -> serial) fills in what cannot be read while a device has no driver of
-        its own: the serial number of an NVMe device is only in its driver's sysfs directory.
+        `known` has by address what cannot be read while a device has no driver of its own: the serial number of an NVMe
+        device is only in its driver's sysfs directory.
         """
         functions = []
         slots = self._slots()
-        drives = functions_of(self._roots, "class/nvme")
+        reader = Reader(self._roots)
         addresses = names(f"{self._roots.sys}/bus/pci/devices")
         guarded = self._patient.read(addresses)
         for address in addresses:
             found = None
             with self._guard(address, "what it is could not be read; it is left out"):
-                slot, controllers = slots.get(address.rpartition(".")[0]), drives.get(address, ())
-                found = self._function(address, slot, controllers, guarded.get(address))
+                slot, traits = slots.get(address.rpartition(".")[0]), reader.of(address)
+                found = self._function(address, slot, traits, guarded.get(address))
             if found is None:
                 continue
-            known = (known_serials or {}).get(address)
-            is_hidden = found.driver == "ntb_lend" or found.hangs
-            functions.append(replace(found, serial=known) if known and is_hidden else found)
+            if known and address in known and (found.driver == "ntb_lend" or found.hangs):
+                traits = known[address]
+                found = replace(found, traits=replace(traits, serial=traits.serial or found.serial))
+            functions.append(found)
         return functions
 
     def _slots(self) -> dict[str, str]:
@@ -156,18 +163,18 @@ class Scanner:
         return text(f"{home}/driver_override"), self._config_serial(address, home)
 
     def _function(
-        self, address: str, slot: str | None, controllers: Iterable[str], guarded: tuple[str, str | None] | None
+        self, address: str, slot: str | None, traits: Traits, guarded: tuple[str, str | None] | None
     ) -> Function | None:
         home = str(self._roots.device(address))
         identity = self._identity(address, home)
         if identity is None:
             return None  # removed while scanning
-        override, serial = guarded or ("", None)
+        override, number = guarded or ("", None)
         # These links are made after a function has appeared.
         physical = link_name(f"{home}/physfn")
         return replace(
             identity,
-            serial=self._nvme_serial(controllers) or serial,
+            traits=replace(traits, serial=traits.serial or number),
             driver=link_name(f"{home}/driver"),
             override=None if override in ("", "(null)") else override,
             bars=bars_of(text(f"{home}/resource")),
@@ -176,7 +183,7 @@ class Scanner:
             virtual_index=self._virtual_index(physical, address) if physical else None,
             slot=slot,
             hangs=guarded is None,
-            number=serial,
+            number=number,
         )
 
     def _identity(self, address: str, home: str) -> Function | None:
@@ -199,10 +206,6 @@ class Scanner:
             if name.startswith("virtfn") and link_name(f"{home}/{name}") == address:
                 return int(name.removeprefix("virtfn"))
         return None
-
-    def _nvme_serial(self, controllers: Iterable[str]) -> str | None:
-        serials = (text(f"{self._roots.sys}/class/nvme/{name}/serial") for name in controllers)
-        return next(filter(None, serials), None)
 
     def _config_serial(self, address: str, home: str) -> str | None:
         key = _presence(address, home)

@@ -10,13 +10,27 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .identifiers import CLASSES, PARTS, IdentifierError, kind, same_serial, serial_key
+from . import sizes
+from .identifiers import CLASSES, PARTS, IdentifierError, kind, same_text, text_key
 from .scan import Function
+from .traits import Traits
 
 _SHOWN = 6
 KEYS = (*PARTS, "physical_function", "index")
+# What its own driver alone tells of a function: where it stands, and in words that messages have for several.
+_TRAITS = {"serial": "serial", "model": "model", "min_size": "size", "wwid": "wwid", "mac": "mac"}
+_PLURAL = {"serial": "serial numbers", "model": "models", "min_size": "sizes", "wwid": "WWIDs", "mac": "MAC addresses"}
+# What is written in several ways.
+_TEXTS = ("serial", "model", "wwid")
 # How what a function has is compared with what is said of it; all else has to be equal.
-_SAME: dict[str, Callable[[Any, str], bool]] = {"serial": same_serial, "class": str.startswith}
+_SAME: dict[str, Callable[[Any, Any], bool]] = {
+    "serial": same_text,
+    "model": same_text,
+    "min_size": lambda size, least: size is not None and size >= least,
+    "wwid": lambda found, said: any(same_text(wwid, said) for wwid in found),
+    "mac": operator.contains,
+    "class": str.startswith,
+}
 _NAMES = {digits: word for word, digits in CLASSES.items()}
 _FORMS = f"some of {', '.join(PARTS)}, which must all be true of it, or physical_function and index"
 
@@ -75,6 +89,8 @@ def show(selector: Mapping[str, Any]) -> str:
             words.append(f"{value}:{selector['device']}" if "device" in selector else f"vendor {value}")
         elif part == "class":
             words.append(f"class {_NAMES.get(value, value)}")
+        elif part == "min_size":
+            words.append(f"of at least {sizes.of_drive(value)}")
         elif part != "device":
             words.append(f"{part} {value}")
     return ", ".join(words)
@@ -84,24 +100,30 @@ def key(selector: Mapping[str, Any]) -> str:
     """What is equal for selectors that are written differently and mean the same."""
     if "index" in selector:
         return f"virtual function {selector['index']} of {key(selector['physical_function'])}"
-    return show({**selector, "serial": serial_key(selector["serial"])} if "serial" in selector else selector)
+    return show({part: text_key(value) if part in _TEXTS else value for part, value in selector.items()})
 
 
-def _value(function: Function, part: str) -> str | None:
-    value: str | None = getattr(function, "class_code" if part == "class" else part)
-    return value
+def _value(function: Function, part: str) -> Any:
+    if part in _TRAITS:
+        return getattr(function.traits, _TRAITS[part])
+    return getattr(function, "class_code" if part == "class" else part)
+
+
+def _is(part: str, value: Any, said: Any) -> bool:
+    return _SAME.get(part, operator.eq)(value, said)
 
 
 def _untrue(selector: Selector, function: Function) -> list[str]:
     """What is said of a function and is not so."""
-    return [part for part, said in selector.items() if not _SAME.get(part, operator.eq)(_value(function, part), said)]
+    return [part for part, said in selector.items() if not _is(part, _value(function, part), said)]
 
 
-def excludes(selector: Selector, address: str, serial: str | None) -> bool:
-    """Whether a selector cannot mean the function of this address and, where it is known, serial number."""
+def excludes(selector: Selector, address: str, traits: Traits) -> bool:
+    """Whether a selector cannot mean the function of this address and, where they are known, traits."""
     if "address" in selector and selector["address"] != address:
         return True
-    return "serial" in selector and serial is not None and not same_serial(serial, selector["serial"])
+    known = {part: getattr(traits, name) for part, name in _TRAITS.items() if part in selector}
+    return any(value and not _is(part, value, selector[part]) for part, value in known.items())
 
 
 def matching(selector: Selector, functions: Iterable[Function]) -> list[Function]:
@@ -147,9 +169,11 @@ def _near(selector: Selector, functions: list[Function]) -> str:
     at_address = [function for function in functions if function.address == selector.get("address")]
     if at_address:
         return f"what is there has {_said_of(at_address[0], _untrue(selector, at_address[0]))}"
-    if "serial" in selector:
-        near = [f"{function.serial} at {function.address}" for function in endpoints if function.serial]
-        what = "serial numbers"
+    told = next((part for part in _TRAITS if part in selector), None)
+    if told:
+        seen = [(_value(function, told), function.address) for function in endpoints]
+        near = [f"{_words(told, value)} at {address}" for value, address in seen if value]
+        what = _PLURAL[told]
     elif "vendor" in selector:
         same = [function for function in endpoints if function.vendor == selector["vendor"]]
         what = f"functions of vendor {selector['vendor']}" if same else "functions"
@@ -165,4 +189,14 @@ def _near(selector: Selector, functions: list[Function]) -> str:
 
 def _said_of(function: Function, parts: Iterable[str]) -> str:
     """Some of what a selector may say, as it is."""
-    return ", ".join(f"{part} {_value(function, part)}" if _value(function, part) else f"no {part}" for part in parts)
+    said = []
+    for part in parts:
+        value, name = _value(function, part), _TRAITS.get(part, part)
+        said.append(f"{name} {_words(part, value)}" if value else f"no {name}")
+    return ", ".join(said)
+
+
+def _words(part: str, value: Any) -> str:
+    if part == "min_size":
+        return sizes.of_drive(value)
+    return " and ".join(value) if isinstance(value, tuple) else str(value)

@@ -4,12 +4,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def words(octets: int) -> str:
     """A size in the largest unit that says it exactly, e.g. 256 MiB."""
-    value = octets
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or value % 1024:
+    return _exactly(octets, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
+
+
+def of_drive(octets: int) -> str:
+    """The same for the size of a drive, which its maker gives in powers of 1000, e.g. 1 TB."""
+    if octets % 1000 or not octets % 1024**3:
+        return words(octets)
+    return _exactly(octets, 1000, ("B", "kB", "MB", "GB", "TB", "PB"))
+
+
+def _exactly(value: int, base: int, units: Sequence[str]) -> str:
+    for unit in units[:-1]:
+        if value < base or value % base:
             return f"{value} {unit}"
-        value //= 1024
-    return f"{value} TiB"
+        value //= base
+    return f"{value} {units[-1]}"

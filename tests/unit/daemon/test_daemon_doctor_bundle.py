@@ -96,6 +96,13 @@ def test_serial_numbers_are_masked_everywhere_and_alike(patient, tmp_path):
     assert "SerialNumber=3" in files["journal.txt"]
 
 
+def test_wwids_are_masked_too(patient, tmp_path):
+    """Those of what is lent are in no file of this host."""
+    patient.row("devices", wwid=["eui.0025feed"])
+    files = packed(patient, tmp_path, mask=True)
+    assert json.loads(files["api/ownerd/devices.json"])[0]["wwid"] == [pseudonym("eui.0025feed")]
+
+
 def test_what_is_printed_is_masked_too(patient):
     patient.row("grants", state="unresolved", address=None, message=f"no function with serial {SERIAL}")
     document, shown, _code = patient.examine(mask=True)

@@ -68,7 +68,7 @@ def refused(call, *args) -> LendingError:
 
 def test_given_and_ended(bench):
     lease, lent = bench.give()
-    assert (lent.epoch, lent.link, lease.serial, lease.driver) == (lease.epoch, 0, "SER-1", "nvme")
+    assert (lent.epoch, lent.link, lease.traits.serial, lease.driver) == (lease.epoch, 0, "SER-1", "nvme")
     assert bench.state() == ([("scratch", "granted")], "ntb_lend")
     bench.leasing.end(lease, False, "released")
     assert bench.state() == ([], "nvme")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import sqlite3
 import threading
@@ -30,13 +31,14 @@ from device_lending.owner import grants
 from device_lending.owner import lease as machine
 from device_lending.owner.reconcile import Reconciler
 from device_lending.owner.telling import Telling
+from device_lending.pci.traits import Traits
 from device_lending.store.labels import Label, Labels
 from device_lending.store.owner import Grant, Lease, OwnerStore
 from device_lending.store.watermark import STEP, Watermark
 from device_lending.troubles import Troubles
 
 ADDRESS = DEVICE["address"]
-LEASE = Lease("scratch", ADDRESS, "node-b", 0, 1, 7, "active", 0.0, serial="SER-1")
+LEASE = Lease("scratch", ADDRESS, "node-b", 0, 1, 7, "active", 0.0, traits=Traits(serial="SER-1"))
 
 
 def store_of(owner):
@@ -204,12 +206,14 @@ def test_a_lost_store_finds_what_only_it_knew_of_a_device(fabric):
     owner.put_grants(grant)
     assert owner.lease("scratch")["epoch"] == epoch
     with sqlite3.connect(store_of(owner)) as connection:
-        assert connection.execute("SELECT driver, serial FROM leases").fetchone() == ("nvme", "SER-1")
+        driver, stored = connection.execute("SELECT driver, traits FROM leases").fetchone()
+    assert (driver, json.loads(stored)["serial"]) == ("nvme", "SER-1")
 
 
 def test_labels_are_those_of_live_leases(tmp_path):
     labels = Labels(str(tmp_path / "labels"))
-    ours, other = Label("node-b", "nvme", "SER-1", None), Label("node-c", None, None, "slot 3")
+    ours = Label("node-b", "nvme", Traits("SER-1", "QEMU NVMe Ctrl", 1 << 30, ("eui.1",), ("52:54:00:00:00:01",)), None)
+    other = Label("node-c", None, Traits(), "slot 3")
     labels.put(7, ours, {7})
     labels.put(8, other, {7, 8})
     assert (labels.get(7), labels.get(8), labels.get(9)) == (ours, other, None)
@@ -218,17 +222,23 @@ def test_labels_are_those_of_live_leases(tmp_path):
     assert (tmp_path / "labels").stat().st_mode & 0o777 == 0o600
 
 
+def test_labels_of_an_older_daemon_are_read(tmp_path):
+    path = tmp_path / "labels"
+    path.write_text('{"7": {"borrower": "node-b", "driver": "nvme", "serial": "SER-1", "place": null}}')
+    assert Labels(str(path)).get(7) == Label("node-b", "nvme", Traits("SER-1"), None)
+
+
 def test_a_lease_that_is_found_again_leaves_the_labels_of_others(tmp_path):
     path = tmp_path / "ownerd.sqlite3"
     store = OwnerStore(str(path))
-    other = replace(LEASE, name="other", address="0000:04:00.0", epoch=8, serial="SER-2")
+    other = replace(LEASE, name="other", address="0000:04:00.0", epoch=8, traits=Traits(serial="SER-2"))
     for lease in (LEASE, other):
         store.add_lease(lease, durable=True)
     store.close()
     path.unlink()
     store = OwnerStore(str(path))
     store.add_lease(LEASE)
-    assert store.label(8).serial == "SER-2"
+    assert store.label(8).traits.serial == "SER-2"
     store.close()
 
 
@@ -253,8 +263,8 @@ def test_damaged_labels_are_none(tmp_path, content):
     path.write_text(content)
     labels = Labels(str(path))
     assert labels.get(7) is None
-    labels.put(8, Label("node-b", None, None, None), {8})
-    assert labels.get(8) == Label("node-b", None, None, None)
+    labels.put(8, Label("node-b", None, Traits(), None), {8})
+    assert labels.get(8) == Label("node-b", None, Traits(), None)
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM grants", "UPDATE grants SET borrower = 'node-c'"])

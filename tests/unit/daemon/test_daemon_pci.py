@@ -19,6 +19,7 @@ from device_lending.errors import LendingError
 from device_lending.pci import blocks, busy, lendable, selector
 from device_lending.pci.nodes import complete, nodes
 from device_lending.pci.scan import Bar, Scanner, bars_of, serial_in_config
+from device_lending.pci.traits import Traits
 
 NVME = "0000:03:00.0"
 
@@ -80,9 +81,9 @@ def test_a_lent_nvme_keeps_the_serial_it_had(tree):
     tree.driver("ntb_lend")
     binder.bind(NVME)
     assert scan(tree)[NVME].serial is None
-    assert scan(tree, known_serials={NVME: "SER-1"})[NVME].serial == "SER-1"
+    assert scan(tree, known={NVME: Traits(serial="SER-1")})[NVME].serial == "SER-1"
     binder.restore(NVME, "nvme")
-    assert scan(tree, known_serials={NVME: "OLD"})[NVME].serial == "SER-1"
+    assert scan(tree, known={NVME: Traits(serial="OLD")})[NVME].serial == "SER-1"
 
 
 def reading(config, asked=None):
@@ -253,10 +254,17 @@ def test_all_that_is_said_has_to_be_true(tree, wanted, found):
         ({"address": NVME, "serial": "SER-2"}, True),
         ({"address": "0000:04:00.0", "serial": "SER-1"}, True),
         ({"class": "02"}, False),
+        ({"model": "qemu nvme ctrl", "min_size": "1 GiB", "wwid": "EUI.1"}, False),
+        ({"model": "QEMU NVMe Ctrl 2"}, True),
+        ({"min_size": "1.1 GB"}, True),
+        ({"wwid": "eui.2"}, True),
+        # Nothing is known of its interfaces.
+        ({"mac": "52:54:00:00:00:01"}, False),
     ],
 )
 def test_what_cannot_be_meant(wanted, is_excluded):
-    assert selector.excludes(selecting.parse(wanted, "n"), NVME, "SER-1") == is_excluded
+    known = Traits("SER-1", "QEMU NVMe Ctrl", 1 << 30, ("eui.1",))
+    assert selector.excludes(selecting.parse(wanted, "n"), NVME, known) == is_excluded
 
 
 def with_virtual_functions(tree, count=2):

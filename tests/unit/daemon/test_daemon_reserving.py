@@ -19,6 +19,7 @@ from device_lending.errors import LendingError
 from device_lending.owner import grants, reserved, reserving
 from device_lending.owner.reserved import Reservation
 from device_lending.pci.scan import Function
+from device_lending.pci.traits import Traits
 from device_lending.store.owner import Grant, OwnerStore
 
 ADDRESS, NEW = "0000:03:00.0", "0000:05:00.0"
@@ -119,7 +120,7 @@ def test_what_is_lent_already_can_be_reserved(fabric):
     borrower.put_attachments(("scratch", "node-a"), wait=10)
     assert put(owner, SERIAL)["actions"] == [f"reserve scratch: {ADDRESS}"]
     until(lambda: owner.grant("scratch")["reserved"])
-    assert "serial=SER-1\n" in (owner.reserved / ADDRESS).read_text()
+    assert 'traits={"serial": "SER-1", ' in (owner.reserved / ADDRESS).read_text()
     borrower.put_attachments(purge=True)
     until(lambda: owner.leases() == [])
     assert owner.tree.driver_of(ADDRESS) == "ntb_lend"
@@ -383,5 +384,16 @@ PRINTABLE = st.text(st.characters(min_codepoint=0x20, exclude_categories=("C", "
 
 @given(PRINTABLE.map(str.strip), st.sampled_from(["a", "scratch.1-x"]), st.sampled_from([None, "00-01"]))
 def test_a_reservation_is_read_as_it_was_written(serial, grant, number):
-    found = Reservation(ADDRESS, grant, serial or None, number, {"path": "/devices/pci0000:00/x", "vendor": "0x1b36"})
+    traits = Traits(serial or None, mac=("52:54:00:00:00:01",) if number else ())
+    found = Reservation(ADDRESS, grant, traits, number, {"path": "/devices/pci0000:00/x", "vendor": "0x1b36"})
     assert reserved.parse(ADDRESS, reserved.write(found)) == found
+
+
+def test_a_reservation_of_an_older_daemon_is_read():
+    found = reserved.parse(ADDRESS, "grant=a\nserial=SER-1\npath=/devices/pci0000:00/x\n")
+    assert found == Reservation(ADDRESS, "a", Traits("SER-1"), None, {"path": "/devices/pci0000:00/x"})
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"serial": 5, "size": "1", "wwid": "x"}'])
+def test_traits_that_make_no_sense_are_none(damaged):
+    assert reserved.parse(ADDRESS, f"grant=a\ntraits={damaged}\n").traits == Traits()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device_lending.pci.traits import Traits
 from device_lending.policy import History, Policy
 from device_lending.store import borrower as borrower_store
 from device_lending.store import owner as owner_store
@@ -23,7 +24,7 @@ PLACE = "1b36:0010 in slot 3, function 0"
 
 
 def lease(name="a", address="0000:03:00.0", epoch=1, state="granted"):
-    return Lease(name, address, "node-b", 0, 2**64 - 1, epoch, state, 1.5, "why", "nvme", "S1", PLACE)
+    return Lease(name, address, "node-b", 0, 2**64 - 1, epoch, state, 1.5, "why", "nvme", Traits("S1"), PLACE)
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_lending.errors import LendingError
+from device_lending.pci.traits import Traits
 from device_lending.store import db, files
 from device_lending.store.borrower import BorrowerStore, Holding, Wanted
 from device_lending.store.owner import MIGRATIONS, Ban, Grant, Lease, OwnerStore
 
 GRANTS = [Grant(f"grant-{number:03}", {"serial": f"SER-{number}"}, "node-b") for number in range(200)]
-HELD = Lease("a", "0000:03:00.0", "node-b", 0, 2**64 - 1, 7, "active", 1.5, "", "nvme", "S1")
+HELD = Lease("a", "0000:03:00.0", "node-b", 0, 2**64 - 1, 7, "active", 1.5, "", "nvme", Traits("S1"))
 PAGE = 4096
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from device_lending.binding import BindError, DeviceGone, untold
 from device_lending.clock import Clock
 from device_lending.pci.scan import Bar, Function
+from device_lending.pci.traits import Traits
 
 from .world import World
 
@@ -115,11 +116,11 @@ class Binder:
 class Devices:
     """In the place of owner/devices.py: no files are read, and what is judged is whether a device is mounted."""
 
-    def __init__(self, roots, _port, _config, _stuck, _serials, _troubles) -> None:
+    def __init__(self, roots, _port, _config, _stuck, _reserved, _troubles) -> None:
         self._machine = roots
 
     def scan(self, leases):
-        known = {lease.address: lease.serial for lease in leases}
+        known = {lease.address: lease.traits for lease in leases}
         return [self._function(device, known) for _address, device in sorted(self._machine.devices.items())]
 
     def assessor(self):
@@ -137,9 +138,9 @@ class Devices:
 
     @staticmethod
     def _function(device, known) -> Function:
-        serial = device.serial if device.driver == "nvme" else None
+        traits = Traits(serial=device.serial if device.driver == "nvme" else None)
         return Function(
             device.address, "1b36", "0010", "010802",
-            serial=known.get(device.address) if device.driver == OURS else serial,
+            traits=known.get(device.address, Traits()) if device.driver == OURS else traits,
             driver=device.driver, override=device.override, bars=(Bar(0, 16384, 4),),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from device_lending.mailbox.protocol import RENEWED_EVERY
 from device_lending.pci import selector
+from device_lending.pci.traits import Traits
 
 from .world import Broken, World
 
@@ -80,10 +81,11 @@ class Truth:
     def lends(self, owner, address: str, link: int, epoch: int) -> None:
         peer = owner.peers[link][0].host
         device = owner.machine.devices[address]
+        traits = Traits(device.serial)
         names = [
             grant.name
             for grant in self.world.who.store.grants()
-            if grant.borrower == peer and not grant.held and not selector.excludes(grant.device, address, device.serial)
+            if grant.borrower == peer and not grant.held and not selector.excludes(grant.device, address, traits)
         ]
         if not names:
             raise Broken(f"{owner.host} lends {address} to {peer}, to which it does not grant it")

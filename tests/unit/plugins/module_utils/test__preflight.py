@@ -227,7 +227,18 @@ def test_no_dpkg_matters_only_where_packages_are_wanted(tree):
     assert look(host(tree), RELEASE, "x86_64")["missing_packages"] == []
 
 
-def test_ownerd_remembers_the_serial_of_a_device_it_holds(tree):
+def test_ownerd_remembers_of_a_device_it_holds_what_only_its_driver_tells(tree):
+    tree.function("0000:05:00.0", "1b36", "0010", "010802", [(0xF3000000, 0x4000, 0x140204)], driver="ntb_lend")
+    tree.write("/run/device-lending/ownerd.sock")
+    told = {"serial": None, "model": "Drive 9", "size": 10**12, "wwid": ["eui.9"], "mac": []}
+    devices = {"devices": [dict(told, address="0000:05:00.0")]}
+    wanted = {"model": "drive 9", "min_size": 10**12, "wwid": "eui.9"}
+    found = look(host(tree), RELEASE, "x86_64", selectors=[wanted], ask=lambda path, request: devices)
+    assert {key: found["functions"][2][key] for key in told} == told
+    assert found["functions"][2]["busy"] == []
+
+
+def test_an_older_ownerd_remembers_serial_numbers(tree):
     tree.function("0000:05:00.0", "1b36", "0010", "010802", [(0xF3000000, 0x4000, 0x140204)], driver="ntb_lend")
     tree.write("/run/device-lending/ownerd.sock")
     devices = {"devices": [{"address": "0000:05:00.0", "serial": "lab-0001"}]}

@@ -363,6 +363,16 @@ def test_addresses_match_with_and_without_domain():
     assert matching({"address": "03:00.0"}, [NTB, NVME]) == [NVME]
 
 
+def test_what_a_driver_tells_matches():
+    large = dict(NVME, address="0000:04:00.0", model="Drive 9  ", size=2 * 10**12, wwid=["eui.9"], mac=[])
+    card = dict(NVME, address="0000:05:00.0", mac=["52:54:00:12:34:56"])
+    there = [NTB, NVME, large, card]
+    assert matching({"min_size": "1.92 TB", "model": "drive 9"}, there) == [large]
+    assert matching({"wwid": "EUI.9"}, there) == [large]
+    assert matching({"mac": "52-54-00-12-34-56"}, there) == [card]
+    assert matching({"min_size": "2.1 TB"}, there) == []
+
+
 @pytest.mark.parametrize(
     ("release", "version", "series"),
     [(RELEASE, "6.12.107", "6.12"), ("6.1.0-37-amd64", "6.1.0", "6.1"), ("7.2.12+deb13-amd64", "7.2.12", "7.2")],
