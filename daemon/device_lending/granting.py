@@ -42,6 +42,7 @@ def arguments(sub: Sub) -> None:
     positional(grant, "host", "name of the host that may borrow it", names.peers)
     grant.add_argument("--force", action="store_true", help="recall a live lease of the grant when it changes")
     declaring.owner(grant)
+    grant.add_argument("--any", action="store_true", help="of several devices that match, lend one that nothing uses")
     grant.add_argument("--reserve", action="store_true", help="this host does not use the device itself")
     revoke = sub("revoke", "take a grant away")
     positional(revoke, "name", "name of the grant", names.grants)
@@ -57,7 +58,7 @@ def arguments(sub: Sub) -> None:
 
 def _grant(daemons: Daemons, options: argparse.Namespace) -> Shown:
     body = {"device": selector(options.device), "borrower": options.host, "force": options.force,
-            "reserve": options.reserve}  # fmt: skip
+            "reserve": options.reserve, "any": options.any}  # fmt: skip
     if options.grace is not None:
         body["grace"] = options.grace
     change = daemons.owner.call("PUT", path("grants", options.name), body, SLOW)

@@ -28,7 +28,14 @@ PURGES = ("none", "declared", "all")
 _TAKING_BACK = 180
 
 # What may be left out of a lease, as it is without a word; the daemons say only what differs.
-_USUAL = {"grace": None, "reserve": False, "on_loss": "detach", "attach_again": "always", "by_hand": False}
+_USUAL = {
+    "grace": None,
+    "reserve": False,
+    "on_loss": "detach",
+    "attach_again": "always",
+    "by_hand": False,
+    "any": False,
+}
 
 
 def apply_grants(
@@ -175,7 +182,7 @@ def _key(item: Item) -> tuple[str, str]:
 
 
 def _as_granted(item: Item) -> Item:
-    form = said(item, ("name", "borrower", "grace", "reserve", "by_hand"))
+    form = said(item, ("name", "borrower", "grace", "reserve", "any", "by_hand"))
     return {**form, "device": compact(item["device"]), "hold": None}
 
 

@@ -13,4 +13,9 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifie
 
 # Raw: who parses a selector says what YAML has made of it.
 PHYSICAL = {part: {"type": "raw"} for part in PARTS}
-ANY = {**PHYSICAL, "physical_function": {"type": "dict"}, "index": {"type": "int"}}
+ANY = {
+    **PHYSICAL,
+    "any_of": {"type": "list", "elements": "dict"},
+    "physical_function": {"type": "dict"},
+    "index": {"type": "int"},
+}

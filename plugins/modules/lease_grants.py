@@ -41,7 +41,7 @@ options:
       device:
         description:
           - Which device. Give V(physical_function) and V(index), or some of the others, which must all be true of it.
-          - Exactly one function of the host must match.
+          - Exactly one function of the host must match, or at least one with O(grants[].any).
         type: dict
         required: true
         suboptions:
@@ -77,6 +77,10 @@ options:
           slot:
             description: Name of the physical slot, as C(lspci -v) shows it, in quotes if it looks like a number.
             type: raw
+          any_of:
+            description: Several selectors, of which one must be true of it as well.
+            type: list
+            elements: dict
           physical_function:
             description: Which physical function, by some of the others. Needs V(index).
             type: dict
@@ -106,6 +110,13 @@ options:
           - With V(false) a grant that a person has put on hold, or whose device a person has recalled, is offered again.
           - By default that stays as it is.
         type: bool
+      any:
+        description:
+          - Whether O(grants[].device) may match several functions, of which one that nothing uses is taken, the first by
+            address.
+          - Once taken it stays, as long as it matches or is away.
+        type: bool
+        default: false
   force:
     description:
       - Whether a device may be taken back, and reset, while its borrower still uses it. Data in flight is lost.
@@ -212,6 +223,7 @@ def main():
                     grace=dict(type="float"),
                     reserve=dict(type="bool", default=False),
                     hold=dict(type="bool"),
+                    any=dict(type="bool", default=False),
                 ),
             ),
             purge=dict(type="str", choices=list(PURGES), default="declared"),

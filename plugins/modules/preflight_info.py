@@ -54,6 +54,10 @@ options:
       slot:
         description: Name of the physical slot, as C(lspci -v) shows it, in quotes if it looks like a number.
         type: raw
+      any_of:
+        description: Several selectors, of which one must be true of it as well.
+        type: list
+        elements: dict
       physical_function:
         description: Which physical function, by some of the others. Needs V(index).
         type: dict

@@ -82,7 +82,7 @@ def _lease(owner: str, grant: Item, wanted: Item | None, is_known: bool) -> Leas
         "owner": owner,
         "device": grant["device"],
         "borrower": grant["borrower"],
-        **said(grant, ("grace", "reserve")),
+        **said(grant, ("grace", "reserve", "any")),
         **said(wanted or {}, BORROW_OPTIONS),
         **({"state": HELD} if wanted is None and is_known and grant["state"] == "held" else {}),
     }
@@ -138,7 +138,8 @@ def _clashes(leases: t.Sequence[Lease]) -> list[Note]:
     by_device: dict[tuple[str, str], list[Lease]] = {}
     for lease in leases:
         by_name.setdefault(lease["name"], []).append(lease)
-        by_device.setdefault((lease["owner"], key(lease["device"])), []).append(lease)
+        if "any" not in lease:
+            by_device.setdefault((lease["owner"], key(lease["device"])), []).append(lease)
     advice = "revoke and grant one of them anew under another name"
     told = [(group, f"several owners grant a lease of that name; {advice}") for group in by_name.values()]
     told += [(group, "the same device is granted twice; revoke one of them") for group in by_device.values()]

@@ -22,15 +22,17 @@ VARIABLE = "device_lending_leases"
 
 LEASE_KEYS = ("name", "owner", "device", "borrower")
 # What may be left out of a lease, by the side that is told it.
-GRANT_OPTIONS = ("grace", "reserve", "hold")
+GRANT_OPTIONS = ("grace", "reserve", "hold", "any")
 BORROW_OPTIONS = ("on_loss", "attach_again")
-LEASE_OPTIONS = ("grace", "reserve", "state", *BORROW_OPTIONS)
+LEASE_OPTIONS = ("grace", "reserve", "state", "any", *BORROW_OPTIONS)
 GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS)
 BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS)
 CHOICES = {"on_loss": ("detach", "wait"), "attach_again": ("always", "once", "never")}
 # What a lease is to be. Without a word of it, one is present, and on hold where a person has put it so.
 PRESENT, HELD, ABSENT = STATES = ("present", "held", "absent")
 GRACE_MAX = 3600
+# How many one entry may stand for.
+ANY_MAX = 256
 Plan = t.Dict[str, t.List[t.Dict[str, t.Any]]]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
@@ -138,8 +140,7 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
     by_name: dict[str, int] = {}
     by_device: dict[tuple[str, str], str] = {}
     result = []
-    for index, item in enumerate(leases, start=1):
-        lease = _lease(item, index, known)
+    for index, lease in _each(leases, known):
         name, owner = lease["name"], lease["owner"]
         if name in by_name:
             raise PlanError(
@@ -149,7 +150,8 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
         by_name[name] = index
         device = selector.show(lease["device"])
         key = (owner, selector.key(lease["device"]))
-        other = name if lease.get("state") == ABSENT else by_device.setdefault(key, name)
+        is_one = "any" not in lease and lease.get("state") != ABSENT
+        other = by_device.setdefault(key, name) if is_one else name
         if other != name:
             raise PlanError(
                 f"{VARIABLE}: leases '{other}' and '{name}' both lend device {device} of host '{owner}'. "
@@ -157,6 +159,37 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
             )
         result.append(lease)
     return sorted(result, key=lambda lease: lease["name"])
+
+
+def _each(leases: t.Iterable[t.Any], known: t.Collection[str]) -> t.Iterator[tuple[int, dict[str, t.Any]]]:
+    """The leases with the numbers of their entries; an entry that is for any two of several is for two leases."""
+    for index, item in enumerate(leases, start=1):
+        lease = _lease(item, index, known)
+        count = lease.pop("any", None)
+        if count is None:
+            yield index, lease
+        elif count is True:
+            yield index, {**lease, "any": True}
+        else:
+            for number in range(1, count + 1):
+                yield index, {**lease, "name": f"{lease['name']}-{number}", "any": True}
+
+
+def _any(item: t.Mapping[str, t.Any], where: str) -> dict[str, t.Any]:
+    """Whether one of several devices is enough, and how many of them are wanted."""
+    value = item.get("any")
+    count = int(value) if isinstance(value, str) and _NUMBER.match(value.strip()) else value
+    if count is None or count is False:
+        return {}
+    if count is True or (isinstance(count, int) and 0 < count <= ANY_MAX):
+        longest = f"{item['name']}-{count}"
+        if count is not True and not _NAME.match(longest):
+            raise PlanError(f"{where}: its name is too long for {longest}; use up to 63 characters for all of it.")
+        return {"any": count}
+    raise PlanError(
+        f"{where}: any is {kind(value)}; write true for one of the devices that match, or how many of them, from 1 to "
+        f"{ANY_MAX}."
+    )
 
 
 def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any]:
@@ -196,6 +229,7 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         "borrower": str(item["borrower"]),
         **_policy(item, f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"),
         **({"reserve": True} if reserve else {}),
+        **_any(item, where),
         **_choices(item, where, {"state": STATES}),
     }
 

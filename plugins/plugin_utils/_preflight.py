@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._leases import is_taken
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, iommu, traits
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci import choice, identifiers, iommu, traits
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import selector as selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import LEAST_WINDOW
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function
@@ -308,6 +308,35 @@ def standing_grants(probe, plan, purge):
     }
 
 
+class Chooser:
+    """Chooses as ownerd does where any of several devices will do: by the same order, from what was found here."""
+
+    def __init__(self, probe, by_address, taken, standing, live):
+        self._by_address = by_address
+        self._granted = standing
+        self._taken = taken
+        self._live = live
+        grants = (probe.get("ownerd") or {}).get("grants") or []
+        self._before = {grant["name"]: grant.get("address") for grant in grants if grant.get("any")}
+
+    def choose(self, name, wanted, functions, host):
+        """The address of the device that a lease gets. Raises NotOneError."""
+        so_far = [address for address in (self._before.get(name), self._live.get(name)) if address]
+        return choice.choose(wanted, map(of, functions), host, so_far, lambda found: self._against(name, found)).address
+
+    def _against(self, name, found):
+        address = found.address
+        lent = [other for other, its in self._live.items() if its == address and other != name]
+        if address in self._taken:
+            return [f"lease {self._taken[address]} means it"]
+        if address in self._granted:
+            return [f"it is granted as {self._granted[address]}"]
+        if lent:
+            return [f"it is lent or quarantined as {lent[0]}"]
+        function = self._by_address[address]
+        return function.get("never") or function.get("busy") or []
+
+
 def check_devices(findings, probe, plan, virtual_functions=None, purge="declared"):
     """What is wrong with the devices that this host is to lend; gives those that are right by lease."""
     standing = standing_grants(probe, plan, purge)
@@ -316,10 +345,16 @@ def check_devices(findings, probe, plan, virtual_functions=None, purge="declared
     by_address = {function["address"]: function for function in functions}
     taken: dict = {}
     right = {}
-    for grant in plan["grants"]:
+    chooser = Chooser(probe, by_address, taken, standing, live)
+    # What means one device has it, whatever else would do for another lease.
+    for grant in sorted(plan["grants"], key=lambda grant: bool(grant.get("any"))):
         name = grant["name"]
         try:
-            address = selectors.resolve(selectors.parse(grant["device"]), map(of, functions), findings.host).address
+            wanted = selectors.parse(grant["device"])
+            if grant.get("any"):
+                address = chooser.choose(name, wanted, functions, findings.host)
+            else:
+                address = selectors.resolve(wanted, map(of, functions), findings.host).address
         except (identifiers.IdentifierError, selectors.NotOneError) as error:
             findings.error("lease %s: %s.", name, error, leases=[name])
             continue

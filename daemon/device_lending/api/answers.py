@@ -145,6 +145,7 @@ class GrantOut(BaseModel):
     reserve: bool = Field(..., description="This host is not to use the device itself, nor at its next boot.")
     reserved: bool = Field(..., description="It does not. Where it still does though not meant to, message says why.")
     by_hand: bool = Field(..., description="A person has set it alone, and a list without it usually leaves it.")
+    any: bool = Field(..., description="Of several functions that match one was taken.")
     message: str
 
 

@@ -68,16 +68,18 @@ def _by_hand() -> Any:
 
 
 _LIST = {"maxItems": ITEMS_MAX}
+_ANY = "Of several functions that match, one that nothing uses is taken, and stays so."
 
 
 class GrantIn(Body):
     name: StrictStr = _checked(forms.LEASE, "Name of the lease, unique on this owner.")
-    device: Any = _checked(forms.DEVICE, "It must match one function.")
+    device: Any = _checked(forms.DEVICE, "It must match one function, or with any at least one.")
     borrower: StrictStr = _checked(forms.HOST, "The host that may borrow the device.")
     grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
     reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
     hold: Optional[StrictBool] = Field(False, description="Whether it is on hold; null leaves that as it is.")
     by_hand: Optional[StrictBool] = _by_hand()
+    any: StrictBool = Field(False, description=_ANY)
 
 
 class GrantsIn(Body):
@@ -94,6 +96,7 @@ class NamedGrantIn(Body):
     grace: Optional[Seconds] = _grace("Seconds to hand the device over; null for recall_grace of the configuration.")
     reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
     hold: Optional[StrictBool] = Field(False, description="Whether it is on hold; null leaves that as it is.")
+    any: StrictBool = Field(False, description=_ANY)
     force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 

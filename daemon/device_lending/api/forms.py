@@ -59,8 +59,19 @@ _VIRTUAL = _object(
     {"physical_function": {"anyOf": [*_ONE], "examples": _ONE[0]["examples"]}, "index": _INDEX},
     ("physical_function", "index"),
 )
+_SEVERAL = {
+    "type": "array",
+    "items": {"anyOf": [*_ONE, _VIRTUAL]},
+    "minItems": 1,
+    "maxItems": selector.ANY_OF_MAX,
+    "examples": [[{"serial": "S5H2NS0N77"}, {"serial": "S5H2NS0N78"}]],
+}
 DEVICE: Schema = {
-    "anyOf": [*_ONE, _VIRTUAL],
+    "anyOf": [
+        *_ONE,
+        _VIRTUAL,
+        *(_object({**one["properties"], "any_of": _SEVERAL}, (*one["required"], "any_of")) for one in _ONE),
+    ],
     "examples": _ONE[0]["examples"],
 }
 # The parts of paths, by name.

@@ -31,6 +31,7 @@ def _grant(name: str, said: bodies.GrantIn | bodies.NamedGrantIn, by_hand: bool 
         "reserve": said.reserve,
         "hold": said.hold,
         "by_hand": by_hand,
+        "any": said.any,
     }
 
 

@@ -18,6 +18,7 @@ from device_lending.troubles import Troubles
 
 # Why a function can never be lent, and why it is in use just now.
 Assessment = tuple[list[str], list[str]]
+Assess = Callable[[Function], Assessment]
 
 
 class Devices:

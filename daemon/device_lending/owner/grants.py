@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +12,12 @@ from device_lending import purging, selecting
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
-from device_lending.owner.devices import Assessment
+from device_lending.owner import choosing
+from device_lending.owner.devices import Assess
 from device_lending.pci import selector
 from device_lending.pci.scan import Function
 from device_lending.purging import Purge
 from device_lending.store.owner import Grant, Lease
-
-Assess = Callable[[Function], Assessment]
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ def parse(items: Sequence[dict[str, Any]], host: str, removed: Iterable[str] = (
             grace=item.get("grace"),
             reserve=item.get("reserve", False),
             by_hand=item.get("by_hand", False),
+            is_any=item.get("any", False),
         )
     return list(grants.values())
 
@@ -97,15 +97,16 @@ def plan(
     offered. Raises LendingError; nothing has changed then.
     """
     before = {grant.name: grant for grant in current}
-    # What stays as it is need not be there: a device that is away stands in nobody's way.
-    changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
-    changed += [grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)]
-    addresses = {grant.name: selecting.resolve(grant.device, functions, host, grant.name).address for grant in changed}
     after = {
         name: grant
         for name, grant in before.items()
         if not purging.is_taken(purge, grant.by_hand) and name not in removed
     }
+    wanted = choosing.settled(before, after, leases, wanted, functions, assess, host)
+    # What stays as it is need not be there: a device that is away stands in nobody's way.
+    changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
+    changed += [grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)]
+    addresses = {grant.name: selecting.resolve(grant.meant, functions, host, grant.name).address for grant in changed}
     for grant in wanted:
         old = before.get(grant.name)
         stays = old.held if old and grant.name in holds else ""
@@ -168,7 +169,11 @@ def plan(
 
 
 def _same(old: Grant | None, new: Grant) -> bool:
-    return old is not None and (old.device, old.borrower) == (new.device, new.borrower)
+    return old is not None and _terms(old) == _terms(new)
+
+
+def _terms(grant: Grant) -> tuple[Any, ...]:
+    return grant.device, grant.borrower, grant.is_any, grant.chosen
 
 
 def _is_reserved_now(old: Grant | None, new: Grant) -> bool:
@@ -190,7 +195,7 @@ def covers(grant: Grant, lease: Lease) -> bool:
 
     A hold keeps a lease from being given, and not from going on.
     """
-    return grant.borrower == lease.borrower and not selector.excludes(grant.device, lease.address, lease.traits)
+    return grant.borrower == lease.borrower and not selector.excludes(grant.meant, lease.address, lease.traits)
 
 
 def _still_fits(lease: Lease, grant: Grant | None, address: str | None) -> bool:
@@ -205,10 +210,10 @@ def _check_devices(
     for name, grant in sorted(after.items()):
         address = addresses.get(name)
         if address is None:
-            found = [function.address for function in selector.matching(grant.device, functions)]
-            if len(found) != 1:
+            meant = [function.address for function in selector.matching(grant.meant, functions)]
+            if len(meant) != 1:
                 continue  # an older grant whose device is away just now does not stand in the way
-            address = found[0]
+            address = meant[0]
         if address in owners:
             # Whichever is new or changed, for that is the one that is refused.
             refused = name if name in addresses else owners[address]

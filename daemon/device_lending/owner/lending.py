@@ -73,7 +73,7 @@ class Lending:
 
     def _resolve(self, grant: Grant) -> Function:
         functions = self._devices.scan(self._store.leases())
-        return selecting.resolve(grant.device, functions, self._config.host, grant.name)
+        return selecting.resolve(grant.meant, functions, self._config.host, grant.name)
 
     def _meant(self, name: str, host: str) -> str:
         """The address of the device that a lease has, or would have if it was given now."""

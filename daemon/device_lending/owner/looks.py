@@ -82,7 +82,7 @@ class Looks:
     def _begin_to_reserve(self, grant: Grant, functions: Sequence[Function]) -> None:
         live = self._ground.live(grant.name)
         try:
-            address = selecting.resolve(grant.device, functions, self._config.host, grant.name).address
+            address = selecting.resolve(grant.meant, functions, self._config.host, grant.name).address
         except LendingError as error:
             self._reserving.failed(grant.name, error.message)
             return

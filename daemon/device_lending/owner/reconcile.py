@@ -256,7 +256,7 @@ def _is_revoked(lease: Lease, grant: Grant | None) -> bool:
 def _fits(grant: Grant, lease: Lease, functions: Sequence[Function]) -> bool:
     if lease.borrower not in (grant.borrower, found.UNKNOWN):
         return False
-    meant = selector.matching(grant.device, functions)
+    meant = selector.matching(grant.meant, functions)
     return len(meant) == 1 and meant[0].address == lease.address
 
 

@@ -119,7 +119,7 @@ class Reserving:
 
     def is_other(self, grant: Grant, address: str) -> bool:
         """Whether what is at the address of a grant by address is not what was reserved for it."""
-        if "address" not in grant.device:
+        if "address" not in grant.meant:
             return False
         return any(
             (row.grant, row.address) == (grant.name, address) and not self._reserved.stands(row)
@@ -149,7 +149,7 @@ class Reserving:
 
 def _fits(row: Reservation, grant: Grant | None) -> bool:
     """Whether a grant that wants its device reserved may mean that of a reservation."""
-    if grant is None or selector.excludes(grant.device, row.address, row.traits):
+    if grant is None or selector.excludes(grant.meant, row.address, row.traits):
         return False
-    ids = {"vendor": grant.device.get("vendor"), "device": grant.device.get("device")}
+    ids = {"vendor": grant.meant.get("vendor"), "device": grant.meant.get("device")}
     return all(value is None or row.identity.get(key) == f"0x{value}" for key, value in ids.items())

@@ -74,6 +74,7 @@ class Views:
             **grant.document(),
             "grace": grant.grace,
             "by_hand": bool(grant.by_hand),
+            "any": grant.is_any,
             "address": None,
             "state": "unresolved",
             "message": "",
@@ -83,7 +84,7 @@ class Views:
             message = self._message(lease) or grant.held
             return {**found, "address": lease.address, "state": "leased", "message": message}
         try:
-            function = selecting.resolve(grant.device, functions, self._config.host, grant.name)
+            function = selecting.resolve(grant.meant, functions, self._config.host, grant.name)
         except LendingError as error:
             return {**found, "message": error.message}
         found["address"] = function.address
@@ -139,7 +140,7 @@ class Views:
         for grant in self._store.grants():
             if grant.borrower != borrower or grant.held:
                 continue
-            matching = selector.matching(grant.device, functions)
+            matching = selector.matching(grant.meant, functions)
             if len(matching) != 1 or any(row.address == matching[0].address and not row.live for row in leases):
                 continue
             function = matching[0]

@@ -59,7 +59,22 @@ ALTER TABLE leases ADD COLUMN traits TEXT NOT NULL DEFAULT '{}';
 UPDATE leases SET traits = json_object('serial', serial) WHERE serial IS NOT NULL;
 ALTER TABLE leases DROP COLUMN serial
 """
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, peers.SCHEMA, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8, _SCHEMA_9)
+_SCHEMA_10 = """
+ALTER TABLE grants ADD COLUMN is_any INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE grants ADD COLUMN chosen TEXT NOT NULL DEFAULT '{}'
+"""
+MIGRATIONS = (
+    _SCHEMA_1,
+    _SCHEMA_2,
+    _SCHEMA_3,
+    _SCHEMA_4,
+    peers.SCHEMA,
+    _SCHEMA_6,
+    _SCHEMA_7,
+    _SCHEMA_8,
+    _SCHEMA_9,
+    _SCHEMA_10,
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,7 @@ class Grant:
     seconds the borrower has to hand the device over; None for as many as the configuration gives. With `reserve` this
     host does not use the device either while nobody borrows it. What is `by_hand` (see
     device_lending.purging) no list takes away unasked; None, which is never stored, stands for as it is.
+    With `is_any` any function that `device` means will do, and `chosen` is a selector of the one that was taken.
     """
 
     name: str
@@ -79,6 +95,13 @@ class Grant:
     grace: float | None = None
     reserve: bool = False
     by_hand: bool | None = False
+    is_any: bool = False
+    chosen: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def meant(self) -> dict[str, Any]:
+        """The selector of the one function that it is about."""
+        return self.chosen or self.device
 
     def document(self) -> dict[str, object]:
         """What `before` and `after` of the API hold."""
@@ -87,6 +110,8 @@ class Grant:
             own["reserve"] = True
         if self.by_hand:
             own["by_hand"] = True
+        if self.is_any:
+            own["any"] = True
         return {"name": self.name, "device": self.device, "borrower": self.borrower, **own}
 
 
@@ -155,7 +180,7 @@ class OwnerStore(Store):
         with self._db.transaction(durable=any(grant not in present for grant in grants)) as connection:
             connection.execute("DELETE FROM grants")
             connection.executemany(
-                "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         grant.name,
@@ -165,6 +190,8 @@ class OwnerStore(Store):
                         grant.grace,
                         grant.reserve,
                         bool(grant.by_hand),
+                        grant.is_any,
+                        json.dumps(grant.chosen, sort_keys=True),
                     )
                     for grant in grants
                 ],
@@ -307,6 +334,8 @@ def _grant(row: sqlite3.Row) -> Grant:
         row["grace"],
         bool(row["reserve"]),
         bool(row["by_hand"]),
+        bool(row["is_any"]),
+        json.loads(row["chosen"]),
     )
 
 
@@ -342,6 +371,8 @@ def _check(connection: sqlite3.Connection) -> None:
         values.seconds(f"the grace of {grant.name}", grant.grace)
         try:
             selecting.parse(grant.device, grant.name)
+            if grant.chosen:
+                selecting.parse(grant.chosen, grant.name)
         except LendingError as error:
             raise ValueError(error.message) from error
     for ban in values.read(connection, "bans", _ban):

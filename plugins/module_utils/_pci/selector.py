@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Device selectors: what all has to be true of a function, or which virtual function of one it is. Each must mean one
-function. Pure.
+"""Device selectors: what all has to be true of a function, that it is one of several, or which virtual function of one.
+
+Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .scan import Function
 from .traits import Traits
 
 _SHOWN = 6
-KEYS = (*PARTS, "physical_function", "index")
+KEYS = (*PARTS, "any_of", "physical_function", "index")
 # What its own driver alone tells of a function: where it stands, and in words that messages have for several.
 _TRAITS = {"serial": "serial", "model": "model", "min_size": "size", "wwid": "wwid", "mac": "mac"}
 _PLURAL = {"serial": "serial numbers", "model": "models", "min_size": "sizes", "wwid": "WWIDs", "mac": "MAC addresses"}
@@ -32,10 +33,11 @@ _SAME: dict[str, Callable[[Any, Any], bool]] = {
     "class": str.startswith,
 }
 _NAMES = {digits: word for word, digits in CLASSES.items()}
-_FORMS = f"some of {', '.join(PARTS)}, which must all be true of it, or physical_function and index"
+_FORMS = f"some of {', '.join(PARTS)} and any_of, which must all be true of it, or physical_function and index"
 
 Selector = dict[str, Any]
 INDEX_MAX = 65535
+ANY_OF_MAX = 256
 
 
 class NotOneError(Exception):
@@ -58,14 +60,26 @@ def parse(value: Any) -> Selector:
         physical = parse(value["physical_function"])
         if "index" in physical:
             raise IdentifierError("device.physical_function is a virtual function, which has none; name a physical one")
+        if "any_of" in physical:
+            raise IdentifierError("device.physical_function has any_of; name one, and put any_of around all of it")
         return {"physical_function": physical, "index": index(value["index"])}
     if "device" in keys and "vendor" not in keys:
         raise IdentifierError(
             "device.device is given without device.vendor; each vendor has numbers of its own: write both"
         )
-    if keys and keys <= set(PARTS):
-        return {key: read(value[key], f"device.{key}") for key, read in PARTS.items() if key in keys}
+    if keys and keys <= {*PARTS, "any_of"}:
+        parts = {key: read(value[key], f"device.{key}") for key, read in PARTS.items() if key in keys}
+        return {**parts, "any_of": _several(value["any_of"])} if "any_of" in keys else parts
     raise IdentifierError(f"device has {', '.join(sorted(keys)) or 'nothing'}; write {_FORMS}")
+
+
+def _several(value: Any) -> list[Selector]:
+    if not isinstance(value, (list, tuple)) or not 0 < len(value) <= ANY_OF_MAX:
+        raise IdentifierError(f"device.any_of is {kind(value)}; write a list of 1 to {ANY_OF_MAX} selectors")
+    found = [parse(item) for item in value]
+    if any("any_of" in item for item in found):
+        raise IdentifierError("device.any_of has a selector with any_of in it; write one list")
+    return found
 
 
 def index(value: Any) -> int:
@@ -89,6 +103,8 @@ def show(selector: Mapping[str, Any]) -> str:
             words.append(f"{value}:{selector['device']}" if "device" in selector else f"vendor {value}")
         elif part == "class":
             words.append(f"class {_NAMES.get(value, value)}")
+        elif part == "any_of":
+            words.append(f"one of ({'; '.join(map(show, value))})")
         elif part == "min_size":
             words.append(f"of at least {sizes.of_drive(value)}")
         elif part != "device":
@@ -100,7 +116,9 @@ def key(selector: Mapping[str, Any]) -> str:
     """What is equal for selectors that are written differently and mean the same."""
     if "index" in selector:
         return f"virtual function {selector['index']} of {key(selector['physical_function'])}"
-    return show({part: text_key(value) if part in _TEXTS else value for part, value in selector.items()})
+    plain = {part: text_key(value) if part in _TEXTS else value for part, value in _plain(selector).items()}
+    several = sorted(map(key, selector.get("any_of", ())))
+    return " | ".join([show(plain), *several])
 
 
 def _value(function: Function, part: str) -> Any:
@@ -122,6 +140,8 @@ def excludes(selector: Selector, address: str, traits: Traits) -> bool:
     """Whether a selector cannot mean the function of this address and, where they are known, traits."""
     if "address" in selector and selector["address"] != address:
         return True
+    if "any_of" in selector and all(excludes(item, address, traits) for item in selector["any_of"]):
+        return True
     known = {part: getattr(traits, name) for part, name in _TRAITS.items() if part in selector}
     return any(value and not _is(part, value, selector[part]) for part, value in known.items())
 
@@ -129,6 +149,9 @@ def excludes(selector: Selector, address: str, traits: Traits) -> bool:
 def matching(selector: Selector, functions: Iterable[Function]) -> list[Function]:
     """The functions that the selector means."""
     functions = list(functions)
+    if "any_of" in selector:
+        several = {function.address for item in selector["any_of"] for function in matching(item, functions)}
+        return [function for function in matching(_plain(selector), functions) if function.address in several]
     if "index" not in selector:
         return [function for function in functions if not _untrue(selector, function)]
     physical = {
@@ -152,7 +175,10 @@ def resolve(selector: Selector, functions: Iterable[Function], host: str) -> Fun
     shown = show(selector)
     if found:
         addresses = ", ".join(function.address for function in found[:_SHOWN])
-        text = f"{shown} matches {len(found)} functions of host {host} ({addresses}); select one by address or serial"
+        text = (
+            f"{shown} matches {len(found)} functions of host {host} ({addresses}); select one by address or serial, or say "
+            "that any of them will do"
+        )
         raise NotOneError(text, True)
     raise NotOneError(f"host {host} has no PCI function {shown}; {_near(selector, functions)}", False)
 
@@ -167,8 +193,8 @@ def _near(selector: Selector, functions: list[Function]) -> str:
             return "it has no virtual functions; see device_lending_virtual_functions"
         return f"it has these virtual functions: {', '.join(near[:_SHOWN])}"
     at_address = [function for function in functions if function.address == selector.get("address")]
-    if at_address:
-        return f"what is there has {_said_of(at_address[0], _untrue(selector, at_address[0]))}"
+    if at_address and _untrue(_plain(selector), at_address[0]):
+        return f"what is there has {_said_of(at_address[0], _untrue(_plain(selector), at_address[0]))}"
     told = next((part for part in _TRAITS if part in selector), None)
     if told:
         seen = [(_value(function, told), function.address) for function in endpoints]
@@ -185,6 +211,11 @@ def _near(selector: Selector, functions: list[Function]) -> str:
         return f"it has no {what} that could be lent"
     more = f" and {len(near) - _SHOWN} more" if len(near) > _SHOWN else ""
     return f"it has these {what}: {', '.join(near[:_SHOWN])}{more}"
+
+
+def _plain(selector: Mapping[str, Any]) -> Selector:
+    """What is said of the function itself."""
+    return {part: said for part, said in selector.items() if part != "any_of"}
 
 
 def _said_of(function: Function, parts: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from daemon_boot import SHELLS, run
 
 from device_lending.owner.reserved import Reserved
 from device_lending.pci.scan import Function
+from device_lending.pci.traits import Traits
 
 ADDRESS, OTHER = "0000:03:00.0", "0000:04:00.0"
 
@@ -26,7 +27,7 @@ def reserved(tree):
     tree.add_nvme(OTHER, "SER-2", "nvme1n1", "259:1")
     (tree.base / "etc/device-lending/reserved.d").mkdir(parents=True)
     found = Reserved(tree.base / "etc/device-lending/reserved.d", tree.roots)
-    found.put("scratch", Function(ADDRESS, "1b36", "0010", "010802", "SER-1"))
+    found.put("scratch", Function(ADDRESS, "1b36", "0010", "010802", Traits("SER-1")))
     return found
 
 

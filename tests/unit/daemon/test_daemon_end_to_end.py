@@ -472,7 +472,7 @@ def test_a_crash_between_binding_and_lending_leaves_nothing_behind(fabric):
     with sqlite3.connect(owner.base / "ownerd.sqlite3") as connection:
         connection.execute(
             "INSERT INTO leases VALUES "
-            "('0000:03:00.0', 'scratch', 'node-b', 0, '2000', 5, 'granted', 0, '', 'nvme', 'S', NULL, NULL, NULL, NULL)"
+            "('0000:03:00.0', 'scratch', 'node-b', 0, '2000', 5, 'granted', 0, '', 'nvme', NULL, NULL, NULL, NULL, '{}')"
         )
     owner.binder.bind("0000:03:00.0")
     owner.start_owner()

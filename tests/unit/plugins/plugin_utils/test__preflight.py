@@ -363,6 +363,35 @@ def test_addresses_match_with_and_without_domain():
     assert matching({"address": "03:00.0"}, [NTB, NVME]) == [NVME]
 
 
+def pool(*names, device=None):
+    grants = [dict(name=name, device=device or {"class": "010802"}, borrower="node-b", any=True) for name in names]
+    return {"grants": grants, "borrows": []}
+
+
+def test_any_of_several_is_enough(probe):
+    """As ownerd chooses: the first that nothing speaks against, what means one device before."""
+    second = dict(NVME, address="0000:04:00.0", serial="S2")
+    probe["functions"].append(second)
+    assert run(probe, pool("a", "b")) == []
+    (said,) = run(probe, pool("a", "b", "c"))
+    assert "lease c: none of 2 functions of host node-a of the kind class nvme can be had" in said
+    assert "0000:03:00.0: lease a means it, 0000:04:00.0: lease b means it" in said
+    second["busy"] = ["nvme1n1 is mounted at /data"]
+    (said,) = run(probe, pool("a", "b"))
+    assert "lease b: " in said and "0000:04:00.0: nvme1n1 is mounted at /data" in said
+    plan = pool("a")
+    plan["grants"].append(dict(name="z", device={"address": "0000:03:00.0"}, borrower="node-b"))
+    (said,) = run(probe, plan)
+    assert "lease a: " in said and "0000:03:00.0: lease z means it" in said
+
+
+def test_what_any_has_been_so_far_it_stays(probe):
+    probe["functions"].append(dict(NVME, address="0000:04:00.0", serial="S2", busy=["it is mounted"]))
+    grant = dict(name="a", any=True, address="0000:04:00.0", state="leased")
+    probe["ownerd"] = {"grants": [grant], "leases": [], "links": []}
+    assert run(probe, pool("a", "b")) == []
+
+
 def test_what_a_driver_tells_matches():
     large = dict(NVME, address="0000:04:00.0", model="Drive 9  ", size=2 * 10**12, wwid=["eui.9"], mac=[])
     card = dict(NVME, address="0000:05:00.0", mac=["52:54:00:12:34:56"])

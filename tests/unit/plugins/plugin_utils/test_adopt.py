@@ -76,7 +76,7 @@ def fabrics(draw):
         used.add((owner, key(device)))
         is_borrowed = draw(st.booleans())
         state = draw(st.sampled_from(["leased", "offered", "held", "unresolved"])) if is_borrowed else "held"
-        about = {"device": device, "grace": draw(GRACES), "reserve": draw(st.booleans())}
+        about = {"device": device, "grace": draw(GRACES), "reserve": draw(st.booleans()), "any": draw(st.booleans())}
         found[owner]["grants"].append(grant(name, borrower, state, **about))
         if is_borrowed:
             wanted = attachment(name, owner, on_loss=draw(ON_LOSS), attach_again=draw(AGAIN))
@@ -86,7 +86,7 @@ def fabrics(draw):
 
 def held_by_daemons(sides):
     """What the daemons of a host hold, as a plan has it; on hold for the list is what nobody borrows."""
-    granted = [said(item, ("name", "device", "borrower", "grace", "reserve")) for item in sides["grants"]]
+    granted = [said(item, ("name", "device", "borrower", "grace", "reserve", "any")) for item in sides["grants"]]
     wanted = [said(item, ("name", "owner", "on_loss", "attach_again")) for item in sides["attachments"]]
     return {
         "grants": sorted(granted, key=lambda item: item["name"]),

@@ -194,6 +194,13 @@ PHYSICAL = {"address": "0000:af:00.0"}
         ({"device": {"serial": " "}}, ("device.serial",)),
         ({"device": {"vendor": "8086", "device": 54}}, ("device.device is the number 54",)),
         ({"device": {"vendor": True, "device": "0a54"}}, ("device.vendor is the boolean true",)),
+        ({"device": {"min_size": "large"}}, ("device.min_size is the string 'large'", "1 TB")),
+        ({"device": {"any_of": []}}, ("device.any_of is a list", "1 to 256")),
+        ({"any": 0}, ("any is the number 0", "from 1 to 256")),
+        ({"any": 257}, ("any is the number 257",)),
+        ({"any": "all"}, ("any is the string 'all'", "write true")),
+        ({"any": 1.5}, ("any is the number 1.5",)),
+        ({"any": 10, "name": "n" * 61}, ("its name is too long for",)),
     ],
 )
 def test_a_wrong_lease_is_refused_with_its_name_and_the_fix(change, said):
@@ -278,3 +285,27 @@ def test_an_absent_lease_is_checked_and_makes_way_for_another_of_its_device():
 def test_a_state_that_there_is_not_is_refused():
     said = refused([lease(state="hold")])
     assert "state is the string 'hold'; write one of present, held, absent; did you mean 'held'?" in said
+
+
+# -- any of several --------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_for_any_two_is_two_leases():
+    plan = plan_for_host([lease(name="pool", device={"class": "nvme"}, any=2, state="present")], "node-a", HOSTS)
+    assert [(item["name"], item["any"], item["hold"]) for item in plan["grants"]] == [
+        ("pool-1", True, False),
+        ("pool-2", True, False),
+    ]
+    borrows = plan_for_host([lease(name="pool", device={"class": "nvme"}, any="2")], "node-b", HOSTS)["borrows"]
+    assert [item["name"] for item in borrows] == ["pool-1", "pool-2"]
+
+
+def test_any_alone_keeps_its_name_and_others_may_mean_the_same():
+    leases = [lease(name="a", device={"class": "nvme"}, any=True), lease(name="b", device={"class": "nvme"}, any=1)]
+    assert [item["name"] for item in plan_for_host(leases, "node-a", HOSTS)["grants"]] == ["a", "b-1"]
+    assert "any" not in plan_for_host([lease(any=False)], "node-a", HOSTS)["grants"][0]
+
+
+def test_names_that_any_makes_are_unique_too():
+    leases = [lease(name="a", device={"class": "nvme"}, any=2), lease(name="a-2", device={"serial": "S"})]
+    assert "entries 1 and 2 are both named 'a-2'" in refused(leases)
