@@ -8,10 +8,8 @@ import copy
 
 import pytest
 
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight import (
-    evaluate,
-    matching,
-)
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight import evaluate
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_devices import matching
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_host import series_of
 
 RELEASE = "6.12.107+deb13-amd64"
@@ -364,7 +362,7 @@ def test_addresses_match_with_and_without_domain():
 
 
 def pool(*names, device=None):
-    grants = [dict(name=name, device=device or {"class": "010802"}, borrower="node-b", any=True) for name in names]
+    grants = [{"name": name, "device": device or {"class": "010802"}, "borrower": "node-b", "any": True} for name in names]
     return {"grants": grants, "borrows": []}
 
 
@@ -380,14 +378,14 @@ def test_any_of_several_is_enough(probe):
     (said,) = run(probe, pool("a", "b"))
     assert "lease b: " in said and "0000:04:00.0: nvme1n1 is mounted at /data" in said
     plan = pool("a")
-    plan["grants"].append(dict(name="z", device={"address": "0000:03:00.0"}, borrower="node-b"))
+    plan["grants"].append({"name": "z", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"})
     (said,) = run(probe, plan)
     assert "lease a: " in said and "0000:03:00.0: lease z means it" in said
 
 
 def test_what_any_has_been_so_far_it_stays(probe):
     probe["functions"].append(dict(NVME, address="0000:04:00.0", serial="S2", busy=["it is mounted"]))
-    grant = dict(name="a", any=True, address="0000:04:00.0", state="leased")
+    grant = {"name": "a", "any": True, "address": "0000:04:00.0", "state": "leased"}
     probe["ownerd"] = {"grants": [grant], "leases": [], "links": []}
     assert run(probe, pool("a", "b")) == []
 
