@@ -61,6 +61,15 @@ CASES = (
             lease(name="bridge", device={"address": BRIDGE}),
         ),
     ),
+    Case(
+        "more of any kind than there are",
+        (
+            f"lease more-1: the only function of host {OWNER} of the kind class nvme, of at least 1 MB cannot be had",
+            f": lease {LIVE['name']} means it",
+        ),
+        (lease(device={"class": "nvme", "min_size": "1 MB"}, any=2),),
+        long=True,
+    ),
     Case("misspelt key", ("more", "borower"), ({**lease(), "borower": BORROWER},)),
     Case(
         "peer that is down",

@@ -44,9 +44,9 @@ def choose(
             return found[address]
         said.append(f"{address}: {'; '.join(why)}")
     more = f", and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
-    count = f"none of {len(said)} functions" if len(said) > 1 else "the only function"
+    count, can = (f"none of {len(said)} functions", "can") if len(said) > 1 else ("the only function", "cannot")
     raise NoneFreeError(
-        f"{count} of host {host} of the kind {show(wanted)} can be had ({', '.join(said[:_SHOWN])}{more})", False
+        f"{count} of host {host} of the kind {show(wanted)} {can} be had ({', '.join(said[:_SHOWN])}{more})", False
     )
 
 

@@ -232,7 +232,7 @@ def test_the_busy_ones_are_named(fabric):
     owner, _borrower = fabric.pair()
     owner.tree.mount("259:0", "/data")
     with pytest.raises(
-        Failed, match=f"the only function of host node-a of the kind class nvme .*{ADDRESSES[0]}.*/data"
+        Failed, match=f"the only function of host node-a of the kind class nvme cannot be had .{ADDRESSES[0]}: .*/data"
     ):
         put(owner)
 
