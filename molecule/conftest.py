@@ -14,13 +14,19 @@ import pytest
 from testinfra.host import Host
 
 
+# What is always asked at the end.
+LAST = "test_no_kernel_complains"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to the long tier what is marked so."""
-    if os.environ.get("DEVICE_LENDING_LONG"):
-        return
+    """Leave to the long tier what is marked so, or to the short one what is not."""
+    wanted = os.environ.get("DEVICE_LENDING_LONG")
     for item in items:
-        if item.get_closest_marker("long"):
+        is_long = item.get_closest_marker("long") is not None
+        if is_long and not wanted:
             item.add_marker(pytest.mark.skip(reason="in the long tier"))
+        elif not is_long and wanted == "only" and item.name != LAST:
+            item.add_marker(pytest.mark.skip(reason="in the short tier"))
 
 
 LINES = 60  # of a kernel's log that say what came before

@@ -80,7 +80,7 @@ class Chooser:
         self._taken = taken
         self._live = live
         grants = (probe.get("ownerd") or {}).get("grants") or []
-        self._before = {grant["name"]: grant.get("address") for grant in grants if grant.get("any")}
+        self._before = {grant["name"]: grant.get("address") for grant in grants}
 
     def choose(self, name, wanted, functions, host):
         """The address of the device that a lease gets. Raises NotOneError."""

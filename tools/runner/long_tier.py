@@ -32,8 +32,9 @@ RESERVED = ["reserved"]
 COLLECTION = ["bad_input", "tutorial"]
 # What the other kernels need not all see: what is refused, and the emulated bridge, do not depend on which one uses them.
 SEEN_ONCE = (scenarios.BRIDGE, "bad_input")
-# Has the tests run that are marked as long.
-ALL = (("DEVICE_LENDING_LONG", "1"),)
+# Has the tests run that are marked as long, too, or these alone.
+ALL = ((scenarios.LONG_TESTS, "1"),)
+ALONE = ((scenarios.LONG_TESTS, scenarios.ONLY),)
 KEPT = Path("docs") / "long-tier.jsonl"
 PASSED = Path(".build") / "long-tier.jsonl"
 
@@ -55,9 +56,8 @@ def _fabrics() -> list[Step]:
 
 
 def _failures() -> list[Step]:
-    """What may fail, and beside it all tests of `devices`."""
-    labs = [own_lab("failures"), own_lab("devices")._replace(environment=ALL)]
-    return [lab_build(kernels.chosen()), *with_matrix(labs)]
+    """What may fail: two pairs of hosts that boot again and again, so nothing else beside it."""
+    return [lab_build(kernels.chosen()), *with_matrix([own_lab("failures")])]
 
 
 def _collection() -> list[Step]:
@@ -68,11 +68,11 @@ def _collection() -> list[Step]:
 
 
 def _load() -> list[Step]:
-    """The others that use the shared lab, for longer; beside them the models of the unit tests, with many histories, and the
-    fuzzers."""
+    """The others that use the shared lab, for longer; beside them what is long in `devices`, the models of the unit tests, with
+    many histories, and the fuzzers."""
     names = scenarios.chosen("shared", scenarios.every(), long=True)
     lab = shared_lab([name for name in names if name not in (*RESERVED, *COLLECTION)])
-    labs = [lab._replace(environment=ENDURANCE)]
+    labs = [lab._replace(environment=ENDURANCE), own_lab("devices")._replace(environment=ALONE)]
     return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), *with_matrix(labs)]
 
 

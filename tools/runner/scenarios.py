@@ -24,6 +24,10 @@ KINDS = ("shared", "own", "kernels")
 LONG = ("boot", "commands", "endurance", "failures", "families", "hostile", "injected", "mixed_iommus", "partial",
         "reserved", "tutorial")
 
+# Has tests run that are marked as long: all of them, or ONLY they. What only these have seen is no row of the matrix.
+LONG_TESTS = "DEVICE_LENDING_LONG"
+ONLY = "only"
+
 # The one that proves the emulated bridge.
 BRIDGE = "bridge"
 

@@ -25,7 +25,7 @@ def settled(
     host: str,
 ) -> list[Grant]:
     """The same, with the one that each takes of several; what was chosen once stays, also while it is away."""
-    known = {grant.name: _as_chosen_before(before.get(grant.name), grant, functions) for grant in wanted}
+    known = {grant.name: _as_before(before.get(grant.name), grant, functions) for grant in wanted}
     taken: dict[str, str] = {}
     for grant in {**staying, **known}.values():
         meant = [] if grant.is_any and not grant.chosen else selector.matching(grant.meant, functions)
@@ -55,15 +55,15 @@ def settled(
     return [known[grant.name] for grant in wanted]
 
 
-def _as_chosen_before(old: Grant | None, new: Grant, functions: Sequence[Function]) -> Grant:
-    """With the function that was chosen before, unless it is there and is not meant any more."""
-    if old is None or not (new.is_any and old.chosen):
+def _as_before(old: Grant | None, new: Grant, functions: Sequence[Function]) -> Grant:
+    """With the function that it was before, unless that is not meant any more."""
+    if old is None or not new.is_any:
         return new
-    there = selector.matching(old.chosen, functions)
-    is_meant = old.device == new.device or any(
-        function in selector.matching(new.device, functions) for function in there
-    )
-    return replace(new, chosen=old.chosen) if is_meant else new
+    if old.is_any and old.device == new.device:
+        return replace(new, chosen=old.chosen)
+    there = selector.matching(old.meant, functions)
+    meant = [function for function in selector.matching(new.device, functions) if there == [function]]
+    return replace(new, chosen=choice.name_of(meant[0], functions)) if meant else new
 
 
 def _may_be(lease: Lease, grant: Grant) -> bool:

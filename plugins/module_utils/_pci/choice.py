@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from .identifiers import same_text
 from .scan import Function
 from .selector import NotOneError, Selector, matching, resolve, show
 
@@ -53,6 +54,6 @@ def choose(
 def name_of(function: Function, functions: Iterable[Function]) -> Selector:
     """A selector that means this function alone: by its serial number, which moves with it, or else where it is."""
     serial = function.serial
-    if serial and sum(other.serial == serial for other in functions) == 1:
+    if serial and sum(same_text(other.serial, serial) for other in functions) == 1:
         return {"serial": serial}
     return {"address": function.address, "vendor": function.vendor, "device": function.device}

@@ -85,12 +85,18 @@ def test_it_stays_also_where_what_matches_has_changed():
     assert chosen(plan([pool(device={"serial": "S6"})], current=before)) == {"a": ADDRESSES[5]}
 
 
+def test_what_meant_one_device_and_now_means_any_stays_with_it():
+    fixed = Grant("a", {"serial": "S4"}, "node-b")
+    assert chosen(plan([pool()], current=[fixed])) == {"a": ADDRESSES[3]}
+    assert chosen(plan([pool(device={"min_size": 5 << 30})], current=[fixed])) == {"a": ADDRESSES[4]}
+
+
 def test_it_is_known_by_its_serial_number_wherever_it_is():
     before = plan([pool()]).after
     assert before[0].chosen == {"serial": "S1"}
     moved = [*DRIVES[1:], Function("0000:20:00.0", "1b36", "0010", "010802", Traits("S1"))]
     assert plan([pool()], current=before, functions=moved).actions == ()
-    twins = [Function(at, "1b36", "0010", "010802", Traits("S")) for at in ADDRESSES[:2]]
+    twins = [Function(at, "1b36", "0010", "010802", Traits(s)) for at, s in zip(ADDRESSES, "sS", strict=False)]
     assert plan([pool()], functions=twins).after[0].chosen == {
         "address": ADDRESSES[0],
         "vendor": "1b36",

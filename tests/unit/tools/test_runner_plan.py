@@ -344,8 +344,7 @@ def test_the_part_on_the_debug_kernel():
 def test_the_part_of_failures():
     steps = {step.name: step for step in long_tier.steps("failures")}
     labs = {name: step.words for name, step in steps.items() if step.lab}
-    assert labs == {f"molecule-{name}@failures": ("molecule-own", name) for name in ("failures", "devices")}
-    assert dict(steps["molecule-devices@failures"].environment) == {"DEVICE_LENDING_LONG": "1"}
+    assert labs == {"molecule-failures@failures": ("molecule-own", "failures")}
 
 
 def test_the_part_of_the_collection():
@@ -366,6 +365,8 @@ def test_the_part_under_load():
     assert steps["models@load"].words == ("models",)
     assert steps["fuzz@load"].words == ("fuzz",)
     assert steps["molecule@load"].words == ("molecule", "commands", "boot", "endurance")
+    assert steps["molecule-devices@load"].words == ("molecule-own", "devices")
+    assert dict(steps["molecule-devices@load"].environment) == {"DEVICE_LENDING_LONG": "only"}
     seconds = dict(steps["molecule@load"].environment)["DEVICE_LENDING_ENDURANCE_SECONDS"]
     assert 300 <= int(seconds) < long_tier.LIMIT
     tests = (ROOT / "molecule" / "endurance").rglob("*")
