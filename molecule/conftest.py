@@ -13,7 +13,6 @@ import fabric
 import pytest
 from testinfra.host import Host
 
-
 # What is always asked at the end.
 LAST = "test_no_kernel_complains"
 

@@ -68,8 +68,8 @@ def _collection() -> list[Step]:
 
 
 def _load() -> list[Step]:
-    """The others that use the shared lab, for longer; beside them what is long in `devices`, the models of the unit tests, with
-    many histories, and the fuzzers."""
+    """The others that use the shared lab, for longer; beside them what is long in `devices`, the models of the unit tests,
+    with many histories, and the fuzzers."""
     names = scenarios.chosen("shared", scenarios.every(), long=True)
     lab = shared_lab([name for name in names if name not in (*RESERVED, *COLLECTION)])
     labs = [lab._replace(environment=ENDURANCE), own_lab("devices")._replace(environment=ALONE)]

@@ -154,6 +154,14 @@ def test_its_records_say_when_it_began(checkout):
     assert len((records.parent / "bad.jsonl").read_text().splitlines()) == 1
 
 
+def test_what_long_tests_alone_have_seen_does_not_count(checkout, monkeypatch):
+    """As if it had failed: what the last whole run has seen stands."""
+    monkeypatch.setenv("DEVICE_LENDING_LONG", "only")
+    assert scenario.main(["good"]) == 0
+    lines = map(json.loads, (checkout / ".build" / "matrix" / "good.jsonl").read_text().splitlines())
+    assert [next(iter(line)) for line in lines] == ["begins"]
+
+
 def test_a_scenario_whose_hosts_have_other_kernels(checkout, monkeypatch):
     (checkout / "molecule" / "good").mkdir(parents=True)
     hosts = {"a": {"kernel": "7.2"}, "b": {"kernel": "6.1"}, "c": {}}
