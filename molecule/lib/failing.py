@@ -385,5 +385,6 @@ def suffer(scene: Scene, row: dict[str, Any], ends: float) -> dict[str, float]:
     if "offered" in row:
         seconds["offered again"] = offered(scene, mark)
         assert 0 <= seconds["offered again"] <= fabric.seconds_here(row["offered"])
-    assert complaints(scene, mark, row["writer"] != "goes_on") == {}
+    found = complaints(scene, mark, row["writer"] != "goes_on")
+    assert found == {}, f"a kernel complains: {found}"
     return {name: round(value, 1) for name, value in seconds.items()}
