@@ -178,7 +178,7 @@ def _each(leases: t.Iterable[t.Any], known: t.Collection[str]) -> t.Iterator[tup
 def _any(item: t.Mapping[str, t.Any], where: str) -> dict[str, t.Any]:
     """Whether one of several devices is enough, and how many of them are wanted."""
     value = item.get("any")
-    count = int(value) if isinstance(value, str) and _NUMBER.match(value.strip()) else value
+    count = _number(value)
     if count is None or count is False:
         return {}
     if count is True or (isinstance(count, int) and 0 < count <= ANY_MAX):
@@ -261,14 +261,14 @@ def _choices(item: t.Mapping[str, t.Any], where: str, of: t.Mapping[str, tuple[s
 
 def _selector(device: t.Any, where: str) -> dict[str, t.Any]:
     if isinstance(device, t.Mapping) and "index" in device:
-        device = dict(device, index=_index(device["index"]))
+        device = dict(device, index=_number(device["index"]))
     try:
         return selector.parse(device)
     except identifiers.IdentifierError as exc:
         raise PlanError(f"{where}: {exc}.") from exc
 
 
-def _index(value: t.Any) -> t.Any:
+def _number(value: t.Any) -> t.Any:
     # What comes from -e or out of a template is a string.
     return int(value) if isinstance(value, str) and _NUMBER.match(value.strip()) else value
 

@@ -79,23 +79,24 @@ class Chooser:
         self._granted = standing
         self._taken = taken
         self._live = live
+        self._lent = {address: name for name, address in live.items()}
         grants = (probe.get("ownerd") or {}).get("grants") or []
         self._before = {grant["name"]: grant.get("address") for grant in grants}
 
     def choose(self, name, wanted, functions, host):
-        """The address of the device that a lease gets. Raises NotOneError."""
+        """The function that a lease gets. Raises NotOneError."""
         so_far = [address for address in (self._before.get(name), self._live.get(name)) if address]
-        return choice.choose(wanted, map(of, functions), host, so_far, lambda found: self._against(name, found)).address
+        return choice.choose(wanted, functions, host, so_far, self._against)
 
-    def _against(self, name, found):
+    def _against(self, found):
+        """What speaks against one that the lease has not been so far."""
         address = found.address
-        lent = [other for other, its in self._live.items() if its == address and other != name]
         if address in self._taken:
             return [f"lease {self._taken[address]} means it"]
         if address in self._granted:
             return [f"it is granted as {self._granted[address]}"]
-        if lent:
-            return [f"it is lent or quarantined as {lent[0]}"]
+        if address in self._lent:
+            return [f"it is lent or quarantined as {self._lent[address]}"]
         function = self._by_address[address]
         return function.get("never") or function.get("busy") or []
 
@@ -106,6 +107,7 @@ def check_devices(findings, probe, plan, virtual_functions=None, purge="declared
     functions = declare(findings, probe["functions"], virtual_functions)
     live = live_addresses(probe)
     by_address = {function["address"]: function for function in functions}
+    selectable = [of(function) for function in functions]
     taken: dict = {}
     right = {}
     chooser = Chooser(probe, by_address, taken, standing, live)
@@ -115,9 +117,9 @@ def check_devices(findings, probe, plan, virtual_functions=None, purge="declared
         try:
             wanted = selectors.parse(grant["device"])
             if grant.get("any"):
-                address = chooser.choose(name, wanted, functions, findings.host)
+                address = chooser.choose(name, wanted, selectable, findings.host).address
             else:
-                address = selectors.resolve(wanted, map(of, functions), findings.host).address
+                address = selectors.resolve(wanted, selectable, findings.host).address
         except (identifiers.IdentifierError, selectors.NotOneError) as error:
             findings.error("lease %s: %s.", name, error, leases=[name])
             continue

@@ -26,6 +26,9 @@ def settled(
 ) -> list[Grant]:
     """The same, with the one that each takes of several; what was chosen once stays, also while it is away."""
     known = {grant.name: _as_before(before.get(grant.name), grant, functions) for grant in wanted}
+    open_ones = sorted(name for name, grant in known.items() if grant.is_any and not grant.chosen)
+    if not open_ones:
+        return list(known.values())
     taken: dict[str, str] = {}
     for grant in {**staying, **known}.values():
         meant = [] if grant.is_any and not grant.chosen else selector.matching(grant.meant, functions)
@@ -44,15 +47,14 @@ def settled(
         never, now = assess(function)
         return never or now
 
-    for name in sorted(known):
+    for name in open_ones:
         grant = known[name]
-        if grant.is_any and not grant.chosen:
-            # One that was found in the kernel, after the store was lost, is the one that was chosen then.
-            so_far = [lease.address for lease in lent.values() if _may_be(lease, grant) and lease.address not in taken]
-            function = selecting.choose(grant.device, functions, host, name, so_far, against)
-            taken[function.address] = name
-            known[name] = replace(grant, chosen=choice.name_of(function, functions))
-    return [known[grant.name] for grant in wanted]
+        # One that was found in the kernel, after the store was lost, is the one that was chosen then.
+        so_far = [lease.address for lease in lent.values() if _may_be(lease, grant) and lease.address not in taken]
+        function = selecting.choose(grant.device, functions, host, name, so_far, against)
+        taken[function.address] = name
+        known[name] = replace(grant, chosen=choice.name_of(function, functions))
+    return list(known.values())
 
 
 def _as_before(old: Grant | None, new: Grant, functions: Sequence[Function]) -> Grant:

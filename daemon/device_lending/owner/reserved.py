@@ -15,7 +15,7 @@ from device_lending import identity
 from device_lending.pci import traits
 from device_lending.pci.scan import Function
 from device_lending.pci.sysfs import Roots, names, text
-from device_lending.pci.traits import Traits
+from device_lending.pci.traits import UNSEEN, Traits
 from device_lending.store import files
 
 _NAME = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -30,7 +30,7 @@ class Reservation:
 
     address: str
     grant: str
-    traits: Traits = traits.UNSEEN
+    traits: Traits = UNSEEN
     number: str | None = None
     identity: dict[str, str] = field(default_factory=dict, hash=False)
 

@@ -13,7 +13,7 @@ from typing import Any
 from device_lending import selecting
 from device_lending.errors import LendingError
 from device_lending.pci import traits
-from device_lending.pci.traits import Traits
+from device_lending.pci.traits import UNSEEN, Traits
 from device_lending.store import peers, values
 from device_lending.store.base import Store
 from device_lending.store.db import Database, unwritable
@@ -143,7 +143,7 @@ class Lease:
     since: float
     message: str = ""
     driver: str | None = None
-    traits: Traits = traits.UNSEEN
+    traits: Traits = UNSEEN
     place: str | None = None
     due: float | None = None
     seen: float | None = None

@@ -42,6 +42,12 @@ def told(host: Host, words: str, exits: int = 0) -> Any:
     return json.loads(devlend(host, f"--json {words}", exits))
 
 
+def device_at(owner: Host, address: str) -> dict[str, Any]:
+    """A device, as its owner lists it."""
+    (found,) = [row for row in told(owner, "devices")["devices"] if row["address"] == address]
+    return found
+
+
 def state_of_grant(owner: Host, name: str) -> str:
     """The state of a grant, as `devlend` lists it."""
     return devlend(owner, f"grants --filter name={name} --format '{{state}}'")
@@ -240,13 +246,13 @@ def test_a_grant_is_revoked_and_made_anew(owner: Host, borrower: Host, lease: di
     devlend(owner, f"revoke {name} --force")
     devlend(owner, f"wait {name} --for free --timeout 60")
     assert told(owner, "grants")["grants"] == []
-    (drive,) = [row for row in told(owner, "devices")["devices"] if row["address"] == address]
+    drive = device_at(owner, address)
     size = f"{drive['size'] // 1000**2} MB"
     wanted = f"address={address},class=nvme,serial={lease['device']['serial']},model={drive['model']},min_size={size}"
     devlend(owner, f"grant {name} '{wanted},wwid={drive['wwid'][0]}' {lease['borrower']} --grace 7")
     devlend(borrower, f"borrow {name} --owner {lease['owner']}")
     # Nobody can ask the drive itself now.
-    (lent,) = [row for row in told(owner, "devices")["devices"] if row["address"] == address]
+    lent = device_at(owner, address)
     assert all(lent[key] == drive[key] for key in ("serial", "model", "size", "wwid"))
     assert told(owner, f"show {name}")["grants"][0]["grace"] == 7
     fabric.put(owner, "ownerd", "grants", [grant], purge=True)

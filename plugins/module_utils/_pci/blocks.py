@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .sysfs import Roots, lines, members, names, real, text
 
-_HIDDEN_PATH = re.compile(r"nvme(\d+)c\d+(n\d+)")
+_HIDDEN_PATH = re.compile(r"\Anvme(\d+)c\d+(n\d+)\Z")
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,13 @@ class BlockDevice:
 
 
 def disks(roots: Roots, address: str, behind: bool = False) -> list[str]:
-    """Names of the disks of a function; see head_of(), and members() for `behind`."""
-    return sorted({head_of(name) for name in members(roots, "block", address, behind)})
+    """Names of the disks of a function; see heads(), and members() for `behind`."""
+    return heads(members(roots, "block", address, behind))
 
 
-def head_of(name: str) -> str:
-    """The disk that is used: of a hidden path of an NVMe multipath device its head."""
-    hidden = _HIDDEN_PATH.fullmatch(name)
-    return f"nvme{hidden.group(1)}{hidden.group(2)}" if hidden else name
+def heads(found: Iterable[str]) -> list[str]:
+    """The disks that are used: of hidden paths of an NVMe multipath device its head."""
+    return sorted({_HIDDEN_PATH.sub(r"nvme\1\2", name) for name in found})
 
 
 def block_devices(roots: Roots, address: str, behind: bool = False) -> list[BlockDevice]:

@@ -122,8 +122,9 @@ def mac(value: Any, what: str) -> str:
     if match:
         digits = re.sub("[:.-]", "", match[1]).lower()
         return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    advice = ": without quotes YAML reads one as a number in base 60; put it in quotes" if number else "; write it"
+    advice = "; write it"
+    if _is_number(value):
+        advice = ": without quotes YAML reads one as a number in base 60; put it in quotes"
     raise IdentifierError(
         f'{what} is {kind(value)}, which is not the address of a network interface{advice}, as in "52:54:00:12:34:56"'
     )
@@ -148,9 +149,12 @@ def _printable(value: Any, what: str, meant: str, form: re.Pattern[str] = SERIAL
     match = form.fullmatch(value) if isinstance(value, str) else None
     if match:
         return match[1]
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    advice = "put it in quotes" if is_number else f"write 1 to {most} printable characters of ASCII"
+    advice = "put it in quotes" if _is_number(value) else f"write 1 to {most} printable characters of ASCII"
     raise IdentifierError(f"{what} is {kind(value)}, which is not {meant}; {advice}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def same_text(left: str | None, right: str | None) -> bool:

@@ -193,8 +193,9 @@ def _near(selector: Selector, functions: list[Function]) -> str:
             return "it has no virtual functions; see device_lending_virtual_functions"
         return f"it has these virtual functions: {', '.join(near[:_SHOWN])}"
     at_address = [function for function in functions if function.address == selector.get("address")]
-    if at_address and _untrue(_plain(selector), at_address[0]):
-        return f"what is there has {_said_of(at_address[0], _untrue(_plain(selector), at_address[0]))}"
+    untrue = _untrue(_plain(selector), at_address[0]) if at_address else []
+    if untrue:
+        return f"what is there has {_said_of(at_address[0], untrue)}"
     told = next((part for part in _TRAITS if part in selector), None)
     if told:
         seen = [(_value(function, told), function.address) for function in endpoints]

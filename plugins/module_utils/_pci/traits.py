@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .blocks import head_of
+from .blocks import heads
 from .sysfs import Roots, functions_of, text
 
 # Of the attribute `size` of a disk, whatever the disk's own are (Documentation/ABI/stable/sysfs-block).
@@ -70,9 +70,7 @@ class Reader:
     def of(self, address: str) -> Traits:
         """The traits of a function."""
         drives = [f"{self._sys}/class/nvme/{name}" for name in self._drives.get(address, ())]
-        disks = [
-            f"{self._sys}/block/{name}" for name in sorted({head_of(name) for name in self._disks.get(address, ())})
-        ]
+        disks = [f"{self._sys}/block/{name}" for name in heads(self._disks.get(address, ()))]
         size = sum(_number(text(f"{disk}/size")) for disk in disks) * _SECTOR
         return Traits(
             serial=_first(f"{drive}/serial" for drive in drives),
