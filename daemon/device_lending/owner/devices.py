@@ -70,23 +70,26 @@ class Assessor:
         """Why the function can never be lent."""
         return lendable.reasons(self._roots, function, self._ntbs, self._borrowed)
 
-    def now(self, function: Function, probe: bool) -> list[str]:
-        """Why the function is in use just now. See lendable.now.
+    def now(self, function: Function) -> list[str]:
+        """Why the function is in use just now, as far as that is seen without opening it. See lendable.now.
 
         One at which something hangs is not looked at.
         """
         stuck = self._stuck(function.address)
-        return [stuck] if stuck else lendable.now(self._roots, function, probe)
+        return [stuck] if stuck else lendable.now(self._roots, function, False)
 
     def decide(self, function: Function) -> Assessment:
-        """`never` and `now` for a decision; the second is not asked for what can never be lent."""
+        """`never` and `now` for a decision; the second is not asked for what can never be lent.
+
+        At the function's turn: what is at work at it is this.
+        """
         never = self.never(function)
-        return never, [] if never else self.now(function, True)
+        return never, [] if never else lendable.now(self._roots, function, True)
 
 
 def document(function: Function, assessor: Assessor, lease: str | None) -> dict[str, Any]:
     """The function in the form of the HTTP contract."""
-    never, now = assessor.never(function), assessor.now(function, False)
+    never, now = assessor.never(function), assessor.now(function)
     return {
         "address": function.address,
         "vendor": function.vendor,

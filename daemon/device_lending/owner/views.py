@@ -93,7 +93,7 @@ class Views:
             return {**found, "state": "quarantined", "message": ill.message}
         if grant.held:
             return {**found, "state": "held", "message": grant.held}
-        why = assessor.never(function) + assessor.now(function, False)
+        why = assessor.never(function) + assessor.now(function)
         if self._reserving.is_swapped(function):
             why.insert(0, f"{function.address} is {OTHER}")
         if is_drained:

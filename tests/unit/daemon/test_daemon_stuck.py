@@ -9,84 +9,19 @@ from dataclasses import replace
 
 import pytest
 from daemon_hosts import until
-from daemon_kernel import join
+from daemon_stuck import GRANTS, HANGS, HEALTHY, OPENING, SPARE, STUCK, Scene
 
 from device_lending.borrower import attachment
 from device_lending.client import Failed
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
 from device_lending.owner.turns import Turns
-from device_lending.pci import busy
-
-STUCK, HEALTHY, SPARE = "0000:03:00.0", "0000:04:00.0", "0000:05:00.0"
-GRANTS = (
-    ("scratch", {"address": STUCK}, "node-b"),
-    ("other", {"address": HEALTHY}, "node-c"),
-    ("spare", {"address": SPARE}, "node-c"),
-)
-HANGS = {
-    "unbind": "unbinding it from nvme",
-    "lend": "resetting it and lending it to node-b",
-    "unlend": "taking it from node-b and resetting it",
-    "bind": "unbinding it from ntb_lend",
-}
-
-
-class Scene:
-    """node-a lends a device to node-b and another to node-c, and may lend a third; something hangs at the first."""
-
-    def __init__(self, fabric) -> None:
-        self.owner, self.borrower = fabric.pair(configured=False, start=False, lease_ttl=60)
-        self.owner.tree.add_nvme(HEALTHY, "SER-2", "nvme7n1", "259:70")
-        self.owner.tree.add_nvme(SPARE, "SER-3", "nvme8n1", "259:80")
-        self.third = fabric.host("node-c", lease_ttl=60)
-        self.third.kernel.boot = 3000
-        join(self.owner.kernel, 1, self.third.kernel, 0)
-        for host in (self.owner, self.borrower, self.third):
-            host.start()
-        self.owner.put_grants(*GRANTS)
-        self.third.put_attachments(("other", "node-a"), wait=10)
-        self.recalled = None
-
-    def hang(self, where) -> threading.Event:
-        """Have node-a hang at its device, and wait until that is seen there."""
-        kernel, binder = self.owner.kernel, self.owner.binder
-        hangs = {"unbind": (binder, "nvme"), "bind": (binder, "ntb_lend")}
-        holder, what = hangs.get(where, (kernel, where))
-        is_given = where in ("unbind", "lend")
-        if not is_given:
-            self.borrower.put_attachments(("scratch", "node-a"), wait=10)
-        end = holder.hang(what, STUCK)
-        if is_given:
-            self.borrower.put_attachments(("scratch", "node-a"))
-        else:
-            self.recalled = threading.Thread(target=self.recall_in_vain)
-            self.recalled.start()
-        until(lambda: "hangs since" in self.owner.lease("scratch")["message"])
-        return end
-
-    def recall_in_vain(self):
-        with pytest.raises(Failed):
-            self.owner.recall("scratch", force=True)
-
-    def end(self) -> None:
-        for event in (*self.owner.kernel.hangs.values(), *self.owner.binder.hangs.values(),
-                      *self.borrower.kernel.hangs.values()):  # fmt: skip
-            event.set()
-        if self.recalled:
-            self.recalled.join(10)
-
-    def healthy(self):
-        return self.owner.lease("other")
+from device_lending.pci import busy, lendable
 
 
 @pytest.fixture
 def scene(fabric, monkeypatch):
-    step = Turns.step
-    limits = {STUCK: 0.5}
-    monkeypatch.setattr(Turns, "step", lambda served, at, what, limit: step(served, at, what, limits.get(at, limit)))
-    made = Scene(fabric)
-    made.limits = limits
+    made = Scene(fabric, monkeypatch)
     yield made
     made.end()
 
@@ -115,6 +50,7 @@ def test_it_is_named_once_and_comes_back_when_it_ends(scene, where, caplog):
     named = [record.message for record in caplog.records if f"device {STUCK}: {text}" in record.message]
     assert len(named) == 1
     end.set()
+    scene.limits.clear()
     # Held, as it was recalled.
     until(lambda: owner.leases() == [scene.healthy()])
     assert owner.tree.driver_of(STUCK) == "nvme"
@@ -165,7 +101,6 @@ def test_other_borrowers_requests_and_releases_are_served(scene):
 
 
 def test_a_request_that_takes_long_holds_up_no_other(scene):
-    scene.limits.clear()
     end = scene.owner.binder.hang("nvme", STUCK)
     scene.borrower.put_attachments(("scratch", "node-a"))
     until(lambda: scene.owner.lease("scratch"))
@@ -216,11 +151,25 @@ def test_a_disk_that_cannot_be_opened_is_named_and_holds_up_no_other_change(scen
     monkeypatch.setattr(
         busy, "_exclusive", lambda roots, disk: (disk == "nvme0n1" and end.wait()) or exclusive(roots, disk)
     )
+    scene.limits[OPENING] = 0.5
     with pytest.raises(Failed) as failure:
         scene.owner.put_grants(("scratch", {"address": STUCK}, "node-c"), dry_run=True)
-    assert f"{STUCK} of host node-a: opening it to see whether it is in use hangs" in str(failure.value)
+    assert f"{STUCK} of host node-a: {OPENING} hangs" in str(failure.value)
     assert scene.owner.put_grants(("spare", {"address": SPARE}, "node-b"))["changed"]
     end.set()
+
+
+def test_a_device_that_takes_long_to_look_at_is_not_in_use_for_that(scene, monkeypatch):
+    turns, reasons = scene.owner.ownerd.parts.stop.__self__.ground.turns, lendable.reasons
+
+    def slow(roots, function, *known):
+        if threading.current_thread().name == "device":
+            until(lambda: turns.stuck(STUCK))
+        return reasons(roots, function, *known)
+
+    monkeypatch.setattr(lendable, "reasons", slow)
+    scene.limits[OPENING] = 0.2
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
 
 
 @pytest.mark.parametrize("where", HANGS)
@@ -366,6 +315,7 @@ def test_a_borrowed_disk_that_does_not_open_counts_as_in_use_and_holds_up_no_oth
             scene.borrower.put_attachments(purge=True)
     scene.owner.put_grants(("spare", {"address": SPARE}, "node-b"))
     scene.borrower.put_attachments(("spare", "node-a"), wait=10)
+    asked.ground.patient._patience = 60
     end.set()
     address = scene.borrower.attachment("scratch")["address"]
     until(lambda: asked.ground.uses([address]) == {address: []})

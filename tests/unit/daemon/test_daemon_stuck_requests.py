@@ -9,11 +9,10 @@ import threading
 
 import pytest
 from daemon_hosts import answer, ask, until
-from test_daemon_stuck import HEALTHY, SPARE, STUCK, Scene
+from daemon_stuck import HANGS, HEALTHY, SPARE, STUCK, Scene
 
 from device_lending.api import threads
 from device_lending.client import Failed
-from device_lending.owner.turns import Turns
 from device_lending.pci import busy
 
 # More than the API has threads.
@@ -22,11 +21,7 @@ MANY = threads._CHANGING + 30
 
 @pytest.fixture
 def scene(fabric, monkeypatch):
-    """No step at a device takes too long, so that all that is asked for it waits; but those with a limit in `limits`."""
-    step, limits = Turns.step, {}
-    monkeypatch.setattr(Turns, "step", lambda turns, at, what, limit: step(turns, at, what, limits.get(at, limit)))
-    made = Scene(fabric)
-    made.limits = limits
+    made = Scene(fabric, monkeypatch)
     yield made
     made.end()
 
@@ -130,7 +125,7 @@ def test_a_request_whose_client_has_gone_is_done_all_the_same(scene):
 def test_who_waits_without_a_thread_hears_that_it_hangs_although_nothing_comes_any_more(scene):
     owner = scene.owner
     scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
-    scene.limits[STUCK] = 1.0
+    scene.limits[HANGS["unlend"]] = 1.0
     owner.kernel.hang("unlend", STUCK)
     socks = [ask(owner, "ownerd", "POST", "/v1/leases/scratch/recall", {"force": True}) for _client in range(3)]
     for sock in socks:
@@ -140,7 +135,7 @@ def test_who_waits_without_a_thread_hears_that_it_hangs_although_nothing_comes_a
 
 def test_registers_that_do_not_come_hold_up_nobody(scene):
     owner = scene.owner
-    owner.ownerd.parts.stop.__self__.config_spaces._patience = 1.0
+    owner.ownerd.parts.stop.__self__.config_spaces._patience = 3.0
     config = owner.tree.function(STUCK) / "config"
     config.unlink(missing_ok=True)
     os.mkfifo(config)  # who opens it waits for a writer

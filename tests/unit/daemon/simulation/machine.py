@@ -129,12 +129,12 @@ class Devices:
     def never(self, _function):
         return []
 
-    def now(self, function, _probe):
+    def now(self, function):
         device = self._machine.devices.get(function.address)
         return ["it is mounted"] if device and device.is_mounted and device.driver != OURS else []
 
     def decide(self, function):
-        return self.never(function), self.now(function, True)
+        return self.never(function), self.now(function)
 
     @staticmethod
     def _function(device, known) -> Function:
