@@ -29,6 +29,8 @@ REPORTED = re.compile(r"I/O error|nvme.*(timeout|aborting|not ready|controller i
 # What the owner's IOMMU says of a borrower that uses registers which are not its own any more: the fence holds.
 FENCED = re.compile(r"DMAR: (DRHD: handling fault status|\[DMA (Read|Write) .*Request device \[01:00\.0\])")
 
+BEGINS = b"Loading, please wait"  # an initramfs of Debian, on its console
+
 MOUNTED = "/mnt/failures"
 STOPPED = 20.0  # seconds for which a host is stopped: several times as long as it takes to be missed
 ALL_ONES = "0xffffffff"
@@ -181,12 +183,20 @@ def _stop(host: str) -> None:
     fabric.lab("host", "resume", host)
 
 
+def _in_good_order(host: str, command: str) -> None:
+    """Until the kernel that comes after has begun: what a host does before that, it does while it still lends."""
+    console = fabric.STATE / host / "console.log"
+    begin = console.stat().st_size
+    subprocess.run([*journal.SSH, host, command], timeout=120, check=False, capture_output=True)
+    fabric.until(lambda: BEGINS in console.read_bytes()[begin:], 180, f"{host} starts anew")
+
+
 def _reboot(host: str) -> None:
-    subprocess.run([*journal.SSH, host, "systemctl reboot"], timeout=60, check=False, capture_output=True)
+    _in_good_order(host, "systemctl reboot")
 
 
 def _kexec(host: str) -> None:
-    subprocess.run([*journal.SSH, host, "python3 /root/kexec.py"], timeout=60, check=False, capture_output=True)
+    _in_good_order(host, "python3 /root/kexec.py")
 
 
 def _suspend(host: Host) -> None:
