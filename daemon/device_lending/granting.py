@@ -44,6 +44,9 @@ def arguments(sub: Sub) -> None:
     declaring.owner(grant)
     grant.add_argument("--any", action="store_true", help="of several devices that match, lend one that nothing uses")
     grant.add_argument("--reserve", action="store_true", help="this host does not use the device itself")
+    grant.add_argument(
+        "--replace", action="store_true", help="revoke another grant of the device instead of refusing this"
+    )
     revoke = sub("revoke", "take a grant away")
     positional(revoke, "name", "name of the grant", names.grants)
     revoke.add_argument("--force", action="store_true", help="recall a live lease of the grant")
@@ -58,7 +61,7 @@ def arguments(sub: Sub) -> None:
 
 def _grant(daemons: Daemons, options: argparse.Namespace) -> Shown:
     body = {"device": selector(options.device), "borrower": options.host, "force": options.force,
-            "reserve": options.reserve, "any": options.any}  # fmt: skip
+            "reserve": options.reserve, "any": options.any, "replace": options.replace}  # fmt: skip
     if options.grace is not None:
         body["grace"] = options.grace
     change = daemons.owner.call("PUT", path("grants", options.name), body, SLOW)

@@ -18,6 +18,7 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._outcome impor
 PLAN = "__preflight_plan"
 FINDINGS = "__preflight_findings"
 STOPPED = "__device_lending_stopped"
+GRANTED = "__leases_granted"
 VERDICT = "__leases_verdict"
 LOST = "it stopped answering during the run"
 
@@ -32,6 +33,11 @@ def lease_faults(hostvars, host, plan):
         hostvars[host].get(FINDINGS, []),
         {peer: seen[FINDINGS] for peer, seen in peers.items() if FINDINGS in seen},
         {peer: seen[STOPPED] for peer, seen in peers.items() if seen.get(STOPPED)},
+        {
+            item["name"]: "%s: %s" % (owner, item["reason"])
+            for owner, seen in [(host, hostvars[host]), *peers.items()]
+            for item in seen.get(GRANTED, {}).get("ignored", [])
+        },
     )
 
 
@@ -45,7 +51,7 @@ def lease_verdict(fabric, host, plan, faults=None, refused=(), predicted=False):
     left = (faults or {}).get("left", {})
     reasons = {**(faults or {}).get("unawaited", {}), **left}
     said = {item["name"]: item["reason"] for item in refused}
-    found = verdict(host, plan, fabric, reasons, said)
+    found = verdict(host, plan, fabric, reasons, said, (faults or {}).get("ignored", {}))
     if predicted:
         found["failed"] = {name: why for name, why in found["failed"].items() if name in left or name in said}
     return found

@@ -27,6 +27,7 @@ def preflight_findings(
     signed=False,
     force=False,
     purge="declared",
+    on_conflict="fail",
     virtual_functions=None,
 ):
     """See the documentation above."""
@@ -49,6 +50,7 @@ def preflight_findings(
             signed=signed,
             force=force,
             purge=purge,
+            on_conflict=on_conflict,
             virtual_functions=virtual_functions,
         )
     except (KeyError, TypeError, AttributeError) as error:

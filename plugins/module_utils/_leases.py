@@ -24,6 +24,10 @@ RELEASE, ATTACH, ALL = "release", "attach", "all"
 # What is taken away that a list does not hold: nothing, what a list has declared, or what is there by hand as well.
 PURGES = ("none", "declared", "all")
 
+# What is done about a lease whose device is granted under another name, which the purge leaves: it is refused, the other one
+# is revoked, or it is left out.
+ON_CONFLICT = ("fail", "replace", "ignore")
+
 # Seconds that ownerd may take beyond the usual: it gives borrowers their grace, resets devices and waits for drivers.
 _TAKING_BACK = 180
 
@@ -48,14 +52,20 @@ def apply_grants(
     warn: Warn,
     keep: t.Collection[str] = (),
     tolerant: bool = False,
+    on_conflict: str = "fail",
 ) -> dict[str, t.Any]:
-    """Make the daemon's grants those wanted (and of others those that C(purge) leaves), but for the names C(keep)."""
+    """Make the daemon's grants those wanted (and of others those that C(purge) leaves), but for the names C(keep).
+
+    C(on_conflict) is one of ON_CONFLICT.
+    """
     # Without a word of it, what a person has put on hold stays so.
     wanted = canonical([{"hold": None, **grant, "device": compact(grant["device"])} for grant in grants])
     standing = Standing(lambda: daemon.get("/v1/grants")["grants"], _as_granted)
 
     def ask(kept: t.Collection[str]) -> dict[str, t.Any]:
         body = {"grants": standing.instead(wanted, kept), **_purge(purge), "force": force, "dry_run": check_mode}
+        if on_conflict == "replace":
+            body["replace"] = True
         try:
             return daemon.put("/v1/grants", body, extra_time=_TAKING_BACK)
         except ApiError as exc:
@@ -65,15 +75,18 @@ def apply_grants(
             warn(f"Refused unless the borrower releases it before: {exc.message}")
             return daemon.put("/v1/grants", dict(body, force=True))
 
+    ignored: dict[str, str] | None = {} if on_conflict == "ignore" else None
     try:
-        answer, refused = settle(ask, keep, tolerant)
+        answer, refused = settle(ask, keep, tolerant, ignored)
     except DaemonAbsent:
         if not check_mode:
             raise
-        return _from_nothing(
+        result = _from_nothing(
             "grant", [{key: grant[key] for key in grant if grant[key] is not None} for grant in wanted]
         )
-    return _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
+    else:
+        result = _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
+    return {**result, "ignored": _told(ignored or {})}
 
 
 def apply_attachments(
@@ -211,11 +224,16 @@ def _result(answer: dict[str, t.Any], refused: dict[str, str], warn: Warn) -> di
             "before": before,
             "after": after,
             "actions": answer.get("actions", []),
-            "refused": [{"name": name, "reason": refused[name]} for name in sorted(refused)],
+            "refused": _told(refused),
             "daemon_available": True,
         }
     except KeyError as exc:
         raise ApiError(f"The daemon's answer has no {exc}; is it of another version than this collection?") from exc
+
+
+def _told(reasons: dict[str, str]) -> list[Item]:
+    """Reasons by name, as a result has them."""
+    return [{"name": name, "reason": reasons[name]} for name in sorted(reasons)]
 
 
 def _from_nothing(verb: str, wanted: list[Item]) -> dict[str, t.Any]:

@@ -123,6 +123,15 @@ options:
       - Without it, the module fails and changes nothing where a grant that would go or change has a live lease.
     type: bool
     default: false
+  on_conflict:
+    description:
+      - What is done about a lease whose device is granted under another name that O(purge) leaves.
+      - V(fail) refuses the lease, as any other that cannot be.
+      - V(replace) revokes the other one. If that one is borrowed, this needs O(force).
+      - V(ignore) leaves the lease as it is, and tells it in RV(ignored).
+    type: str
+    choices: [fail, replace, ignore]
+    default: fail
   socket:
     description: The UNIX socket of C(ownerd).
     type: path
@@ -191,6 +200,18 @@ refused:
     reason:
       description: What the daemon says of it.
       type: str
+ignored:
+  description: With O(on_conflict=ignore), which leases were left out, sorted by name, and what has their device.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the lease.
+      type: str
+    reason:
+      description: What the daemon says of it.
+      type: str
 daemon_available:
   description: Whether the daemon answered. Only in check mode can it be V(false).
   returned: success
@@ -205,7 +226,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import OWNERD_SOCKET, ApiError, Daemon
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import PURGES, apply_grants, diff_of
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import (
+    ON_CONFLICT,
+    PURGES,
+    apply_grants,
+    diff_of,
+)
 
 
 def main():
@@ -230,6 +256,7 @@ def main():
             force=dict(type="bool", default=False),
             keep=dict(type="list", elements="str", default=[]),
             tolerant=dict(type="bool", default=False),
+            on_conflict=dict(type="str", choices=list(ON_CONFLICT), default="fail"),
             socket=dict(type="path", default=OWNERD_SOCKET),
             timeout=dict(type="int", default=30),
         ),
@@ -246,6 +273,7 @@ def main():
             warn=module.warn,
             keep=params["keep"],
             tolerant=params["tolerant"],
+            on_conflict=params["on_conflict"],
         )
     except ApiError as exc:
         module.fail_json(msg=exc.message, error=exc.error)

@@ -29,33 +29,42 @@ def peers_of(plan: Plan) -> dict[str, str]:
 
 
 def faults(
-    plan: Plan, findings: Findings, of_peers: t.Mapping[str, Findings], stopped: t.Mapping[str, str]
+    plan: Plan,
+    findings: Findings,
+    of_peers: t.Mapping[str, Findings],
+    stopped: t.Mapping[str, str],
+    ignored: t.Mapping[str, str],
 ) -> dict[str, Reasons]:
-    """Return why leases are left as they are, and why others are not waited for: ``{"left", "unawaited"}``.
+    """Return why leases are left as they are, which of those because their device is granted under another name, and why
+    others are not waited for: ``{"left", "ignored", "unawaited"}``.
 
-    findings: of this host; of_peers: those of other hosts, by host; stopped: why the run has ended for a host, by host.
+    findings: of this host; of_peers: those of other hosts, by host; stopped: why the run has ended for a host, by host;
+    ignored: what owners have left out, by the name of the lease.
     A lease is left as it is on both sides where one of them has found that it cannot work. Where it is only that the other
     host does not answer, this one does its part.
     """
+    own = peers_of(plan)
     left: Reasons = {}
     unawaited: Reasons = {}
-    by_scope = {"lease": left, "peer": unawaited}
+    conflicts: Reasons = {name: why for name, why in ignored.items() if name in own}
+    by_scope = {"lease": left, "peer": unawaited, "conflict": conflicts}
     for finding in [finding for seen in [findings, *of_peers.values()] for finding in seen]:
         if finding["scope"] in by_scope:
             for name in finding["leases"]:
                 by_scope[finding["scope"]].setdefault(name, finding["message"])
-    for name, peer in peers_of(plan).items():
+    for name, peer in own.items():
         if peer in stopped:
             unawaited[name] = stopped[peer]
-    return {"left": left, "unawaited": unawaited}
+    return {"left": {**conflicts, **left}, "ignored": conflicts, "unawaited": unawaited}
 
 
 def verdict(
-    host: str, plan: Plan, fabric: t.Mapping[str, t.Any], reasons: Reasons, refused: Reasons
+    host: str, plan: Plan, fabric: t.Mapping[str, t.Any], reasons: Reasons, refused: Reasons, ignored: Reasons
 ) -> dict[str, t.Any]:
-    """Return what is not as declared on a host after a run: ``{"failed": reasons, "held": reasons, "attached": [names]}``.
+    """Return what is not as declared on a host after a run: ``{"failed", "held", "ignored": reasons, "attached": [names]}``.
 
-    fabric: what fabric_info gives; reasons: what was found before; refused: what a daemon has said of leases during the run.
+    fabric: what fabric_info gives; reasons: what was found before; refused: what a daemon has said of leases during the run;
+    ignored: what was left out of it, as device_lending_on_conflict has it.
     """
     failed: Reasons = {}
     held: Reasons = {}
@@ -81,7 +90,9 @@ def verdict(
     for name, reason in refused.items():
         if name not in attached:
             failed.setdefault(name, reasons.get(name) or "%s: %s" % (host, reason))
-    return {"failed": failed, "held": held, "attached": attached}
+    left_out = {name: why for name, why in ignored.items() if name not in attached}
+    failed = {name: why for name, why in failed.items() if name not in left_out}
+    return {"failed": failed, "held": held, "ignored": left_out, "attached": attached}
 
 
 def report(hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
@@ -89,12 +100,13 @@ def report(hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
 
     hosts: for each host of the run its ``plan``, the ``verdict`` or None, and why it was ``stopped`` or None. The report is
     ``{"state": "converged" or "degraded", "hosts": {name: reason}, "leases": {name: {"owner", "borrower", "reason"}},
-    "held": the same, "lines": [text]}``.
+    "held": the same, "ignored": the same, "lines": [text]}``.
     """
     known = _leases({host: seen["plan"] for host, seen in hosts.items()})
     down = {host: _without(host, seen["stopped"]) for host, seen in hosts.items() if seen["stopped"]}
     verdicts = {host: seen["verdict"] for host, seen in hosts.items() if seen["verdict"] and host not in down}
     held = {name: why for seen in verdicts.values() for name, why in seen["held"].items()}
+    ignored = {name: why for seen in verdicts.values() for name, why in seen["ignored"].items()}
     attached = {name for seen in verdicts.values() for name in seen["attached"]}
     failed: Reasons = {}
     for host in sorted(verdicts):
@@ -104,14 +116,16 @@ def report(hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
         for host in (owner, borrower):
             if host in down and name not in attached:
                 failed[name] = "see host %s" % host
-    told = {name: _told(known, name, why) for name, why in sorted(failed.items()) if name not in held}
+    told = {name: _told(known, name, why) for name, why in sorted(failed.items()) if name not in {**held, **ignored}}
     on_hold = {name: _told(known, name, why) for name, why in sorted(held.items())}
+    left_out = {name: _told(known, name, why) for name, why in sorted(ignored.items())}
     return {
         "state": "degraded" if down or told else "converged",
         "hosts": dict(sorted(down.items())),
         "leases": told,
         "held": on_hold,
-        "lines": _lines(len(hosts), len(known), down, told, on_hold),
+        "ignored": left_out,
+        "lines": _lines(len(hosts), len(known), down, told, {"on hold": on_hold, "left out": left_out}),
     }
 
 
@@ -135,15 +149,22 @@ def _told(known: t.Mapping[str, tuple[str, str]], name: str, why: str) -> dict[s
 
 
 def _lines(
-    hosts: int, leases: int, down: Reasons, told: t.Mapping[str, t.Any], held: t.Mapping[str, t.Any]
+    hosts: int,
+    leases: int,
+    down: Reasons,
+    told: t.Mapping[str, t.Any],
+    meant: t.Mapping[str, t.Mapping[str, t.Any]],
 ) -> list[str]:
+    """In words; meant: by what is said of them, leases that are not as declared because somebody wants that."""
     lines = []
     if down or told:
         lines.append("degraded: %d of %d hosts and %d of %d leases" % (len(down), hosts, len(told), leases))
     lines += ["host %s: %s" % (host, down[host]) for host in sorted(down)]
     lines += ["lease %s%s: %s" % (name, _between(lease), lease["reason"]) for name, lease in told.items()]
     return lines + [
-        "on hold: lease %s%s: %s" % (name, _between(lease), lease["reason"]) for name, lease in held.items()
+        "%s: lease %s%s: %s" % (what, name, _between(lease), lease["reason"])
+        for what, those in meant.items()
+        for name, lease in those.items()
     ]
 
 

@@ -45,7 +45,8 @@ class Findings:
     """Collects what is wrong, each in words that name the host and say what to do.
 
     Each error has a scope: with "lease" only the leases that it names cannot work, with "peer" the other host of these does not
-    answer, and with "host" nothing on this host can be done.
+    answer, and with "host" nothing on this host can be done. A warning has none, but for "conflict": the lease that it names
+    is left out, as device_lending_on_conflict has it.
     """
 
     def __init__(self, host):
@@ -57,6 +58,9 @@ class Findings:
 
     def warning(self, message, *args):
         self._add("warning", message % args, None, ())
+
+    def left_out(self, message, *args, lease):
+        self._add("warning", message % args, "conflict", [lease])
 
     def _add(self, severity, message, scope, leases):
         words = "%s: %s" % (self.host, message)
@@ -397,6 +401,7 @@ def evaluate(
     signed=False,
     force=False,
     purge="declared",
+    on_conflict="fail",
     virtual_functions=None,
 ):
     """Everything that will not work on a host, worst first.
@@ -415,7 +420,7 @@ def evaluate(
     right: dict = {}
     if check_daemons(findings, probe):
         check_link_states(findings, probe, plan)
-        right = check_devices(findings, probe, plan, virtual_functions, purge)
+        right = check_devices(findings, probe, plan, virtual_functions, purge, on_conflict, force)
         check_fit(findings, probe, plan, right, peers or {})
         check_quarantine(findings, probe, plan)
         check_releases(findings, probe, plan, force, purge)

@@ -101,7 +101,36 @@ class Chooser:
         return function.get("never") or function.get("busy") or []
 
 
-def check_devices(findings, probe, plan, virtual_functions=None, purge="declared"):
+def check_conflict(findings, name, address, other, live, on_conflict, force):
+    """Whether a lease gets a device that is granted under another name, which the list neither holds nor takes away."""
+    if on_conflict == "replace" and (force or live.get(other) != address):
+        findings.warning("lease %s: device %s is granted here as %s, which is revoked for it.", name, address, other)
+        return True
+    if on_conflict == "replace":
+        findings.error(
+            "lease %s: device %s is lent or quarantined as %s, which is revoked only with device_lending_force=true.",
+            name,
+            address,
+            other,
+            leases=[name],
+        )
+        return False
+    if on_conflict == "ignore":
+        findings.left_out("lease %s: device %s is granted here as %s already", name, address, other, lease=name)
+        return False
+    findings.error(
+        "lease %s: device %s is granted here already, as %s, which a run leaves. devlend revoke %s on this host takes that "
+        "back; device_lending_purge=all has a run do so, and device_lending_on_conflict=replace where a lease needs it.",
+        name,
+        address,
+        other,
+        other,
+        leases=[name],
+    )
+    return False
+
+
+def check_devices(findings, probe, plan, virtual_functions=None, purge="declared", on_conflict="fail", force=False):
     """What is wrong with the devices that this host is to lend; gives those that are right by lease."""
     standing = standing_grants(probe, plan, purge)
     functions = declare(findings, probe["functions"], virtual_functions)
@@ -134,16 +163,9 @@ def check_devices(findings, probe, plan, virtual_functions=None, purge="declared
             )
             continue
         taken[address] = name
-        if address in standing:
-            findings.error(
-                "lease %s: device %s is granted here already, as %s, which a run leaves. devlend revoke %s on this host "
-                "takes that back, and device_lending_purge=all has a run do so.",
-                name,
-                address,
-                standing[address],
-                standing[address],
-                leases=[name],
-            )
+        if address in standing and not check_conflict(
+            findings, name, address, standing[address], live, on_conflict, force
+        ):
             continue
         never = function.get("never") or []
         if never:

@@ -68,6 +68,7 @@ def _by_hand() -> Any:
 
 
 _LIST = {"maxItems": ITEMS_MAX}
+_REPLACE = "Revoke another grant that means the same device, instead of refusing it."
 _ANY = "Of several functions that match, one that nothing uses is taken, and stays so."
 
 
@@ -86,6 +87,7 @@ class GrantsIn(Body):
     grants: List[GrantIn] = _checked(_LIST, "What may be borrowed.")
     purge: StrictBool = Field(False, description="Revoke grants that are not in the list.")
     leave_by_hand: StrictBool = Field(False, description="With purge, what a person has set alone stays.")
+    replace: StrictBool = Field(False, description=_REPLACE)
     force: StrictBool = Field(False, description="Recall live leases of grants that go or change.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
@@ -97,7 +99,8 @@ class NamedGrantIn(Body):
     reserve: StrictBool = Field(False, description="This host does not use the device itself, nor at its next boot.")
     hold: Optional[StrictBool] = Field(False, description="Whether it is on hold; null leaves that as it is.")
     any: StrictBool = Field(False, description=_ANY)
-    force: StrictBool = Field(False, description="Recall a live lease of the grant when it changes.")
+    replace: StrictBool = Field(False, description=_REPLACE)
+    force: StrictBool = Field(False, description="Recall a live lease of a grant that goes or changes.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 

@@ -50,12 +50,24 @@ def create(
         common.limit(body.grants, "grants")
         items = [_grant(item.name, item, item.by_hand) for item in body.grants]
         return owner.changes.put(
-            items, purge=meant(body.purge, body.leave_by_hand), force=body.force, dry_run=body.dry_run, notify=notify
+            items,
+            purge=meant(body.purge, body.leave_by_hand),
+            replace_others=body.replace,
+            force=body.force,
+            dry_run=body.dry_run,
+            notify=notify,
         )
 
     def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:
         items = [_grant(name, body, None)]
-        return owner.changes.put(items, purge=NONE, force=body.force, dry_run=body.dry_run, notify=notify)
+        return owner.changes.put(
+            items,
+            purge=NONE,
+            replace_others=body.replace,
+            force=body.force,
+            dry_run=body.dry_run,
+            notify=notify,
+        )
 
     def delete_grant(name: str, body: bodies.DeleteGrantIn) -> Answer | Pending:
         return owner.changes.put([], removed=[name], purge=NONE, force=body.force, dry_run=body.dry_run, notify=notify)

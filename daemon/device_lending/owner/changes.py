@@ -52,12 +52,14 @@ class Changes:
         *,
         removed: Collection[str] = (),
         purge: Purge,
+        replace_others: bool = False,
         force: bool,
         dry_run: bool,
         notify: Notifier,
     ) -> Answer | Pending:
         """Set `items`, and take the names `removed` away and what `purge` takes of all others.
 
+        With `replace_others`, other grants of the devices of `items` go as well.
         All checks come first; what they refuse has changed nothing. The answer comes when the leases that go have
         ended.
         """
@@ -86,6 +88,7 @@ class Changes:
                 self._config.host,
                 removed=removed,
                 purge=purge,
+                replace_others=replace_others,
                 force=force,
                 holds=asked_holds,
             )

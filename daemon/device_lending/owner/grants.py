@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,30 +88,31 @@ def plan(
     *,
     removed: Collection[str] = (),
     purge: Purge,
+    replace_others: bool = False,
     force: bool,
     holds: Mapping[str, str | None],
 ) -> Plan:
     """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
+    With `replace_others` another grant of a device that one of `wanted` means goes as well; without, it is in the way.
     `holds` says by name why one of `wanted` is put on hold, or with None that it stays as it is; without its name it is
     offered. Raises LendingError; nothing has changed then.
     """
     before = {grant.name: grant for grant in current}
-    after = {
+    staying = {
         name: grant
         for name, grant in before.items()
         if not purging.is_taken(purge, grant.by_hand) and name not in removed
     }
-    wanted = choosing.settled(before, after, leases, wanted, functions, assess, host)
+    wanted = choosing.settled(before, staying, leases, wanted, functions, assess, host)
     # What stays as it is need not be there: a device that is away stands in nobody's way.
     changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
     changed += [grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)]
     addresses = {grant.name: selecting.resolve(grant.meant, functions, host, grant.name).address for grant in changed}
-    for grant in wanted:
-        old = before.get(grant.name)
-        stays = old.held if old and grant.name in holds else ""
-        by_hand = purging.settled(grant.by_hand, old.by_hand if old else None)
-        after[grant.name] = replace(grant, held=stays or holds.get(grant.name) or "", by_hand=by_hand)
+    after = staying | {grant.name: _put(before.get(grant.name), grant, holds) for grant in wanted}
+    if replace_others:
+        for name in _others(after, {grant.name for grant in wanted}, addresses, functions):
+            del after[name]
     _check_devices(after, addresses, functions, host)
 
     live = {lease.name: lease for lease in leases if lease.live}
@@ -168,6 +169,13 @@ def plan(
     )
 
 
+def _put(old: Grant | None, grant: Grant, holds: Mapping[str, str | None]) -> Grant:
+    """A wanted grant as it is stored in the place of `old`."""
+    stays = old.held if old and grant.name in holds else ""
+    by_hand = purging.settled(grant.by_hand, old.by_hand if old else None)
+    return replace(grant, held=stays or holds.get(grant.name) or "", by_hand=by_hand)
+
+
 def _same(old: Grant | None, new: Grant) -> bool:
     return old is not None and _terms(old) == _terms(new)
 
@@ -202,18 +210,34 @@ def _still_fits(lease: Lease, grant: Grant | None, address: str | None) -> bool:
     return grant is not None and lease.borrower == grant.borrower and lease.address == address
 
 
+def _meant(
+    after: Mapping[str, Grant], addresses: Mapping[str, str], functions: Sequence[Function]
+) -> Iterator[tuple[str, str]]:
+    """Grants by name, each with the function that it means; `addresses` are those of the new and the changed ones."""
+    for name, grant in sorted(after.items()):
+        if name in addresses:
+            yield name, addresses[name]
+            continue
+        meant = selector.matching(grant.meant, functions)
+        if len(meant) == 1:  # an older grant whose device is away just now does not stand in the way
+            yield name, meant[0].address
+
+
+def _others(
+    after: Mapping[str, Grant], wanted: Collection[str], addresses: Mapping[str, str], functions: Sequence[Function]
+) -> list[str]:
+    """Grants that are none of `wanted`, and mean the device of one of them."""
+    meant = list(_meant(after, addresses, functions))
+    taken = {address for name, address in meant if name in wanted}
+    return [name for name, address in meant if name not in wanted and address in taken]
+
+
 def _check_devices(
     after: dict[str, Grant], addresses: dict[str, str], functions: Sequence[Function], host: str
 ) -> None:
     """No two grants may mean the same function."""
     owners: dict[str, str] = {}
-    for name, grant in sorted(after.items()):
-        address = addresses.get(name)
-        if address is None:
-            meant = [function.address for function in selector.matching(grant.meant, functions)]
-            if len(meant) != 1:
-                continue  # an older grant whose device is away just now does not stand in the way
-            address = meant[0]
+    for name, address in _meant(after, addresses, functions):
         if address in owners:
             # Whichever is new or changed, for that is the one that is refused.
             refused = name if name in addresses else owners[address]

@@ -20,9 +20,18 @@ def test_a_host_looks_at_those_that_it_shares_leases_with_and_at_no_others():
         "node-c": {"__preflight_findings": [{**FINDING, "message": "of somebody else"}]},
     }
     found = lease_faults(hostvars, "node-a", PLAN)
-    assert found == {"left": {"x": "no such device"}, "unawaited": {"x": "off"}}
+    assert found == {"left": {"x": "no such device"}, "ignored": {}, "unawaited": {"x": "off"}}
     # Where no other host is in the run.
-    assert lease_faults({"node-a": {}}, "node-a", PLAN) == {"left": {}, "unawaited": {}}
+    assert lease_faults({"node-a": {}}, "node-a", PLAN) == {"left": {}, "ignored": {}, "unawaited": {}}
+
+
+def test_a_borrower_hears_what_the_owner_has_left_out():
+    plan = {"grants": [], "borrows": [{"name": "x", "owner": "node-a"}]}
+    granted = {"changed": False, "ignored": [{"name": "x", "reason": "grants own and x both mean it"}]}
+    hostvars = {"node-a": {"__leases_granted": granted}, "node-b": {"__leases_granted": {"skipped": True}}}
+    found = lease_faults(hostvars, "node-b", plan)
+    assert found["left"] == found["ignored"] == {"x": "node-a: grants own and x both mean it"}
+    assert lease_verdict(NOTHING, "node-b", plan, found)["failed"] == {}
 
 
 def test_what_is_not_done_in_check_mode_is_no_failure_but_what_would_fail_is():

@@ -51,7 +51,38 @@ def test_grants_are_put_in_canonical_form():
         {"name": "nvme", "device": {"address": "0000:af:00.0"}, "borrower": "node-b", "hold": None},
     ]
     assert (body["purge"], body["leave_by_hand"], body["force"], body["dry_run"]) == (True, True, False, False)
-    assert result == {**ANSWER, "refused": [], "daemon_available": True}
+    assert result == {**ANSWER, "refused": [], "ignored": [], "daemon_available": True}
+    assert "replace" not in body
+
+
+def conflicting(code="duplicate_device"):
+    """A daemon that refuses the lease whenever it is asked for it, and holds nothing."""
+    answer = ApiError("grants own and nvme both mean it", 422, {"code": code, "name": "nvme"})
+
+    def put(body):
+        return answer if GRANT["name"] in [item["name"] for item in body["grants"]] else ANSWER
+
+    return FakeDaemon({"PUT /v1/grants": put, "GET /v1/grants": {"grants": []}})
+
+
+@pytest.mark.parametrize("tolerant", [False, True])
+def test_a_lease_whose_device_is_granted_otherwise_is_left_out_where_that_is_wanted(tolerant):
+    other = dict(GRANT, name="other")
+    result = grant(conflicting(), [GRANT, other], on_conflict="ignore", tolerant=tolerant)
+    told = [{"name": "nvme", "reason": "grants own and nvme both mean it"}]
+    assert (result["ignored"], result["refused"]) == (told, [])
+    with pytest.raises(ApiError):
+        grant(conflicting(), [GRANT, other])
+    with pytest.raises(ApiError):
+        grant(conflicting("device_busy"), [GRANT, other], on_conflict="ignore")
+    result = grant(conflicting("device_busy"), [GRANT, other], on_conflict="ignore", tolerant=True)
+    assert (result["ignored"], [item["name"] for item in result["refused"]]) == ([], ["nvme"])
+
+
+def test_the_daemon_is_told_to_replace_others():
+    daemon = FakeDaemon({"PUT /v1/grants": ANSWER})
+    grant(daemon, on_conflict="replace")
+    assert daemon.requests[0][2]["replace"] is True
 
 
 def test_reserve_is_asked_for_and_shown_where_it_is_on():
@@ -85,6 +116,7 @@ def test_check_mode_without_daemon_reports_everything_as_to_be_done():
         "after": [GRANT],
         "actions": ["grant nvme"],
         "refused": [],
+        "ignored": [],
         "daemon_available": False,
     }
     assert not grant(AbsentDaemon(), [], check_mode=True)["changed"]

@@ -323,6 +323,22 @@ def test_the_device_is_granted_by_hand_under_another_name(probe):
     assert run(probe) == []
 
 
+def test_what_is_done_about_such_a_device_is_told(probe):
+    own = {"name": "own", "address": NVME["address"], "state": "offered", "by_hand": True}
+    probe["ownerd"] = {"grants": [own], "links": []}
+    found = evaluate(probe, "node-a", PLAN, HOSTS, on_conflict="ignore")
+    assert [(one["severity"], one["scope"], one["leases"]) for one in found] == [("warning", "conflict", ["scratch"])]
+    only([one["message"] for one in found], "lease scratch", NVME["address"], "granted here as own")
+    only([one["message"] for one in evaluate(probe, "node-a", PLAN, HOSTS, on_conflict="replace")], "revoked for it")
+    own["state"] = "leased"
+    assert [one["scope"] for one in evaluate(probe, "node-a", PLAN, HOSTS, on_conflict="replace")] == ["lease"]
+    only(run(probe, on_conflict="replace"), "lent or quarantined as own", "device_lending_force")
+    assert run(probe, on_conflict="replace", force=True) == []
+    # Two of one list are no such conflict.
+    twice = {"grants": [*PLAN["grants"], {**PLAN["grants"][0], "name": "twice"}], "borrows": []}
+    assert "both mean" in str(run(probe, twice, purge="all", on_conflict="ignore"))
+
+
 def test_no_headers(probe):
     build = dict(BUILD, kernels={RELEASE: {"headers": None}})
     only(run(probe, build=build, build_host="builder"), "builder has no headers", "linux-headers-" + RELEASE)

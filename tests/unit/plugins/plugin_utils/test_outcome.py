@@ -30,25 +30,35 @@ def finding(scope, *leases, message="why"):
     return {"severity": "error" if scope else "warning", "scope": scope, "leases": list(leases), "message": message}
 
 
-def judged(grants=(GRANT,), attachments=(ATTACHMENT,), reasons=None, refused=None):
+def judged(grants=(GRANT,), attachments=(ATTACHMENT,), reasons=None, refused=None, ignored=None):
     """The verdict on node-a."""
     fabric = {"grants": list(grants), "attachments": list(attachments)}
-    return verdict("node-a", PLAN, fabric, reasons or {}, refused or {})
+    return verdict("node-a", PLAN, fabric, reasons or {}, refused or {}, ignored or {})
 
 
 def test_a_lease_is_left_as_it_is_whichever_side_has_found_why():
     own = [finding(None), finding("host"), finding("lease", "lent", message="here")]
-    found = faults(PLAN, own, {"node-c": [finding("lease", "got", message="there")]}, {})
-    assert found == {"left": {"lent": "here", "got": "there"}, "unawaited": {}}
+    found = faults(PLAN, own, {"node-c": [finding("lease", "got", message="there")]}, {}, {})
+    assert found == {"left": {"lent": "here", "got": "there"}, "ignored": {}, "unawaited": {}}
 
 
 def test_nobody_waits_for_a_host_that_does_not_answer():
-    found = faults(PLAN, [finding("peer", "lent", message="link down")], {}, {"node-c": "off", "node-z": "off"})
-    assert found == {"left": {}, "unawaited": {"lent": "link down", "got": "off"}}
+    found = faults(PLAN, [finding("peer", "lent", message="link down")], {}, {"node-c": "off", "node-z": "off"}, {})
+    assert found == {"left": {}, "ignored": {}, "unawaited": {"lent": "link down", "got": "off"}}
+
+
+def test_a_lease_in_a_conflict_is_left_as_it_is_on_both_sides_and_fails_nowhere():
+    found = faults(PLAN, [finding("conflict", "lent", message="as own")], {}, {}, {"got": "as theirs", "other": "x"})
+    assert found["ignored"] == found["left"] == {"lent": "as own", "got": "as theirs"}
+    said = judged([], [], reasons=found["left"], refused={"lent": "left as it is"}, ignored=found["ignored"])
+    assert said == {"failed": {}, "held": {}, "ignored": found["ignored"], "attached": []}
+    # What could not be, and what was attached after all, is none of these.
+    assert faults(PLAN, [finding("lease", "lent", message="ill")], {}, {}, {"lent": "as own"})["left"] == {"lent": "ill"}
+    assert judged(ignored={"got": "as theirs"})["ignored"] == {}
 
 
 def test_all_is_as_declared():
-    assert judged() == {"failed": {}, "held": {}, "attached": ["got"]}
+    assert judged() == {"failed": {}, "held": {}, "ignored": {}, "attached": ["got"]}
 
 
 @pytest.mark.parametrize(
@@ -97,9 +107,9 @@ def test_what_a_person_holds_does_not_fail_on_its_owner():
     assert (found["failed"], found["held"]) == ({}, {"lent": "put on hold"})
 
 
-def seen(plan=None, failed=None, held=None, attached=(), stopped=None):
+def seen(plan=None, failed=None, held=None, ignored=None, attached=(), stopped=None):
     """What the end of a run knows of a host."""
-    found = {"failed": failed or {}, "held": held or {}, "attached": list(attached)}
+    found = {"failed": failed or {}, "held": held or {}, "ignored": ignored or {}, "attached": list(attached)}
     return {"plan": plan or {"grants": [], "borrows": []}, "verdict": None if stopped else found, "stopped": stopped}
 
 
@@ -109,7 +119,7 @@ BORROWER = {"grants": [], "borrows": [{"name": "x", "owner": "node-a"}]}
 
 def test_a_fabric_that_is_as_declared_is_told_in_no_words():
     told = report({"node-a": seen(OWNER), "node-b": seen(BORROWER, attached=["x"])})
-    assert told == {"state": "converged", "hosts": {}, "leases": {}, "held": {}, "lines": []}
+    assert told == {"state": "converged", "hosts": {}, "leases": {}, "held": {}, "ignored": {}, "lines": []}
 
 
 def test_a_lease_is_told_once_and_between_whom_it_is():
@@ -133,6 +143,12 @@ def test_a_lease_that_its_borrower_has_is_well_though_its_owner_does_not_answer(
 def test_what_a_person_holds_is_told_and_degrades_nothing():
     told = report({"node-a": seen(OWNER, held={"x": "by hand"}), "node-b": seen(BORROWER, {"x": "on hold"})})
     assert (told["state"], told["lines"]) == ("converged", ["on hold: lease x (node-a to node-b): by hand"])
+
+
+def test_what_is_left_out_is_told_and_degrades_nothing():
+    told = report({"node-a": seen(OWNER, ignored={"x": "as own"}), "node-b": seen(BORROWER, {"x": "no such offer"})})
+    assert (told["state"], told["lines"]) == ("converged", ["left out: lease x (node-a to node-b): as own"])
+    assert told["ignored"] == {"x": {"owner": "node-a", "borrower": "node-b", "reason": "as own"}}
 
 
 def test_a_lease_that_nobody_declares_any_more_is_told():

@@ -5,7 +5,8 @@
 """Serve the real daemons of two hosts, joined by a fake kernel, below a directory, until that directory is removed.
 
 Usage: serve_fabric.py COLLECTION DIRECTORY. The sockets are DIRECTORY/node-{a,b}/{ownerd,borrowerd}.sock. node-a owns
-an NVMe drive, 0000:03:00.0 with serial SER-1. A file DIRECTORY/mount mounts it on node-b, DIRECTORY/unmount ends that.
+an NVMe drive, 0000:03:00.0 with serial SER-1. It is mounted on node-b while there is a file DIRECTORY/mount, and where that is
+done there is a file DIRECTORY/mounted.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ def main(collection: str, directory: str) -> int:
     base = pathlib.Path(directory)
     fabric = Fabric(base)
     borrower = fabric.pair()[1]
-    mount, unmount = base / "mount", base / "unmount"
+    wanted, mounted = base / "mount", base / "mounted"
     (base / "ready").touch()
     deadline = time.monotonic() + LONGEST
     while (base / "ready").exists() and time.monotonic() < deadline:
-        if mount.exists():
+        if wanted.exists() and not mounted.exists():
             number = (next((base / "node-b/sys/class/block").iterdir()) / "dev").read_text().strip()
             borrower.tree.mount(number, "/mnt")
-            mount.unlink()
-        if unmount.exists():
+            mounted.touch()
+        elif mounted.exists() and not wanted.exists():
             borrower.tree.unmount()
-            unmount.unlink()
+            mounted.unlink()
         time.sleep(0.05)
     fabric.stop()
     return 0
