@@ -90,3 +90,30 @@ def test_all_is_whole_when_they_are_back() -> None:
     ended = site(ILL, GOOD, AWAY)
     assert ended.returncode == 0, words(ended)
     assert [state(lease) for lease in (ILL, GOOD, AWAY)] == ["attached"] * 3
+
+
+# The drive of a lease under another name, as another list may have it.
+OTHER = {**ILL, "name": "other"}
+
+
+def beside(on_conflict: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run the playbook with that, and leave what is there."""
+    options = {"device_lending_purge": "none", "device_lending_on_conflict": on_conflict, **more}
+    return fabric.playbook("site.yml", *given(OTHER), "-e", json.dumps(options))
+
+
+def test_a_device_that_is_granted_under_another_name_is_left_out_where_that_is_wanted() -> None:
+    ended = beside("ignore")
+    assert ended.returncode == 0, words(ended)
+    assert f"left out: lease other ({OTHER['owner']} to {OTHER['borrower']}): " in words(ended)
+    assert "is granted here as ill already" in words(ended)
+    assert (state(ILL), state(OTHER)) == ("attached", None)
+
+
+def test_it_is_taken_from_the_other_name_by_force_alone() -> None:
+    assert "revoked only with device_lending_force=true" in words(beside("replace"))
+    assert (state(ILL), state(OTHER)) == ("attached", None)
+    ended = beside("replace", device_lending_force=True)
+    assert ended.returncode == 0, words(ended)
+    assert state(OTHER) == "attached"
+    assert state(ILL) != "attached"
