@@ -62,9 +62,10 @@ def _failures() -> list[Step]:
 
 def _collection() -> list[Step]:
     """What an admin has of it: all that is refused, the tutorial, and a fabric of which a part is out; other cores of
-    Ansible, and what is to be said of the scenarios' playbooks."""
+    Ansible, what is to be said of the scenarios' playbooks, and the long ones of the unit tests, most of which play some."""
     labs = [shared_lab(COLLECTION)._replace(environment=ALL), own_lab("partial")]
-    return [lab_build(kernels.chosen()), Step("cores"), Step("ansible-lint"), *with_matrix(labs)]
+    steps = [Step("cores"), Step("unit-long"), Step("ansible-lint")]
+    return [lab_build(kernels.chosen()), *steps, *with_matrix(labs)]
 
 
 def _load() -> list[Step]:

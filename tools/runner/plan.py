@@ -34,6 +34,7 @@ SECONDS = {
     "sanity": 150,
     "models": 400,
     "unit": 350,
+    "unit-long": 270,
     "integration": 170,
     "kunit": 10,
     "ansible-lint": 110,

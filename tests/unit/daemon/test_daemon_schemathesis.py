@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytestmark = pytest.mark.hypothesis  # its examples are drawn by a program of its own
+
 HERE = Path(__file__).resolve().parent
 # As the property tests: the same ones each time, or many others.
 OPTIONS = (

@@ -63,7 +63,7 @@ def shown(path, *options) -> dict:
 @pytest.mark.long
 @pytest.mark.parametrize("width", [400, 1400])
 def test_a_browser_shows_all_of_it(hosts, tmp_path, width):
-    assert shutil.which("chromium"), "tools/steps/models installs it"
+    assert shutil.which("chromium"), "tools/steps/unit-long installs it"
     hosts.power("node-d", on=False)
     hosts.run("status.yml", device_lending_status_directory=str(tmp_path / "status"))
     path = tmp_path / "status/index.html"

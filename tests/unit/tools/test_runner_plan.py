@@ -358,6 +358,7 @@ def test_the_part_of_the_collection():
     # All of them, not without the scenarios' playbooks as in the short tier.
     assert steps["ansible-lint@collection"].words == ("ansible-lint",)
     assert "cores@collection" in steps
+    assert steps["unit-long@collection"].words == ("unit-long",)
 
 
 def test_the_part_under_load():

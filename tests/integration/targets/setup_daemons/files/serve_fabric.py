@@ -5,8 +5,8 @@
 """Serve the real daemons of two hosts, joined by a fake kernel, below a directory, until that directory is removed.
 
 Usage: serve_fabric.py COLLECTION DIRECTORY. The sockets are DIRECTORY/node-{a,b}/{ownerd,borrowerd}.sock. node-a owns
-an NVMe drive, 0000:03:00.0 with serial SER-1. It is mounted on node-b while there is a file DIRECTORY/mount, and where that is
-done there is a file DIRECTORY/mounted.
+an NVMe drive, 0000:03:00.0 with serial SER-1. It is mounted on node-b while there is a file DIRECTORY/mount; where that is
+done, there is a file DIRECTORY/mounted.
 """
 
 from __future__ import annotations
