@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -21,6 +22,9 @@ GONE = (
     "/etc/udev/rules.d/60-device-lending.rules",
     "/etc/initramfs-tools/hooks/device-lending",
 )
+ENFORCED = "/sys/module/module/parameters/sig_enforce"
+# On the build host.
+KEY = {"key": "/root/lending.key", "certificate": "/root/lending.pem"}
 # What converge.yml leaves in the kernel log: scenarios that went before have provoked errors.
 BEGINS = "teardown begins"
 
@@ -65,6 +69,33 @@ def test_check_mode_on_bare_hosts_predicts_and_changes_nothing(
     for host in (owner, borrower):
         assert fabric.output(host, "lsmod | grep -c ^ntb || true") == "0"
         assert not host.file("/opt/device-lending").exists
+
+
+@pytest.fixture
+def enforcing(owner: Host) -> None:
+    """The owner's kernel takes no more modules but those whose signature it trusts; nothing but a boot ends that."""
+    fabric.output(owner, f"echo 1 >{ENFORCED}")
+
+
+def test_a_host_that_enforces_signatures_is_told_before_anything_is_changed(
+    enforcing: None, lease: dict[str, Any]
+) -> None:
+    said = fabric.refused("site.yml", "--tags", "preflight")
+    assert f"{lease['owner']}: module signatures are enforced, so the kernel will refuse a module that nobody signed" in said
+    assert f"{lease['borrower']}: module signatures" not in said
+
+
+def test_a_key_that_is_not_enrolled_is_told_with_what_enrols_it(enforcing: None, lease: dict[str, Any]) -> None:
+    builder = fabric.connect("builder")
+    make = "openssl req -new -x509 -newkey rsa:2048 -nodes -subj '/CN=somebody/' -keyout {key} -out {certificate}"
+    fabric.output(builder, make.format(**KEY))
+    try:
+        options = {f"device_lending_kmod_signing_{name}": path for name, path in KEY.items()}
+        said = fabric.refused("site.yml", "--tags", "preflight", "-e", json.dumps(options))
+    finally:
+        fabric.output(builder, "rm {key} {certificate}".format(**KEY))
+    assert "this host does not trust the certificate of somebody that the build host builder signs with" in said
+    assert "mokutil --import" in said
 
 
 def test_no_kernel_complains(owner: Host, borrower: Host) -> None:
