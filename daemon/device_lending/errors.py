@@ -9,11 +9,19 @@ class LendingError(Exception):
     """A request that cannot be served.
 
     `code` is stable and for programs; the message names lease, host and device and says what to do.
-    `status` is the HTTP status; `name` is the lease, `device` the PCI address or selector concerned.
+    `status` is the HTTP status; `name` is the lease, `device` the PCI address or selector concerned, `other` another
+    lease, which is in its way.
     """
 
     def __init__(
-        self, code: str, message: str, *, status: int = 422, name: str | None = None, device: str | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 422,
+        name: str | None = None,
+        device: str | None = None,
+        other: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -21,12 +29,10 @@ class LendingError(Exception):
         self.status = status
         self.name = name
         self.device = device
+        self.other = other
 
     def document(self) -> dict[str, object]:
         """The error in the form of the HTTP contract."""
-        body: dict[str, object] = {"code": self.code, "message": self.message}
-        if self.name is not None:
-            body["name"] = self.name
-        if self.device is not None:
-            body["device"] = self.device
-        return {"error": body}
+        about = {"name": self.name, "device": self.device, "other": self.other}
+        said = {key: value for key, value in about.items() if value is not None}
+        return {"error": {"code": self.code, "message": self.message, **said}}

@@ -27,6 +27,7 @@ PURGES = ("none", "declared", "all")
 # What is done about a lease whose device is granted under another name, which the purge leaves: it is refused, the other one
 # is revoked, or it is left out.
 ON_CONFLICT = ("fail", "replace", "ignore")
+_CONFLICT = "duplicate_device"
 
 # Seconds that ownerd may take beyond the usual: it gives borrowers their grace, resets devices and waits for drivers.
 _TAKING_BACK = 180
@@ -75,9 +76,22 @@ def apply_grants(
             warn(f"Refused unless the borrower releases it before: {exc.message}")
             return daemon.put("/v1/grants", dict(body, force=True))
 
-    ignored: dict[str, str] | None = {} if on_conflict == "ignore" else None
+    names = {grant["name"] for grant in wanted}
+    ignored: dict[str, str] = {}
+
+    def ask_without(kept: t.Collection[str]) -> dict[str, t.Any]:
+        """Ask, without what conflicts with what stays and is to be ignored then."""
+        while True:
+            try:
+                return ask({*kept, *ignored})
+            except ApiError as exc:
+                name, other = exc.error.get("name"), exc.error.get("other")
+                if on_conflict != "ignore" or exc.code != _CONFLICT or name in ignored or other in names:
+                    raise
+                ignored[str(name)] = exc.message
+
     try:
-        answer, refused = settle(ask, keep, tolerant, ignored)
+        answer, refused = settle(ask_without, keep, tolerant)
     except DaemonAbsent:
         if not check_mode:
             raise
@@ -86,7 +100,7 @@ def apply_grants(
         )
     else:
         result = _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
-    return {**result, "ignored": _told(ignored or {})}
+    return {**result, "ignored": _told(ignored)}
 
 
 def apply_attachments(

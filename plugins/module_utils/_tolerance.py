@@ -17,9 +17,6 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._api import Ap
 Item = t.Dict[str, t.Any]
 Ask = t.Callable[[t.Collection[str]], t.Dict[str, t.Any]]
 
-# What ownerd says where another grant has the device.
-CONFLICT = "duplicate_device"
-
 # What a daemon says when it has done what it was asked, and not all of it has come about.
 _LATE = ("attach_refused", "attach_timeout", "detach_timeout", "drained")
 
@@ -53,28 +50,21 @@ class Standing:
         return {item["name"]: "it is left as it is" for item in wanted if item["name"] in kept and item not in items}
 
 
-def settle(
-    ask: Ask, keep: t.Collection[str], tolerant: bool, ignored: dict[str, str] | None = None
-) -> tuple[dict[str, t.Any], dict[str, str]]:
+def settle(ask: Ask, keep: t.Collection[str], tolerant: bool) -> tuple[dict[str, t.Any], dict[str, str]]:
     """Return what the daemon answers, and why it refused, by name; the answer is empty where something came too late.
 
     C(ask) is given the names that are to be left as they are, C(keep) first. Not C(tolerant), it raises what C(ask) raises;
-    else only what is about no lease, or about one that is left as it is already. With C(ignored), what conflicts with what
-    is there is told in that, by name, and never raised.
+    else only what is about no lease, or about one that is left as it is already.
     """
     refused: dict[str, str] = {}
     while True:
-        kept = {*keep, *refused, *(ignored or ())}
+        kept = {*keep, *refused}
         try:
             return ask(kept), refused
         except ApiError as exc:
             name = exc.error.get("name")
-            is_ignored = ignored is not None and exc.code == CONFLICT
-            if not (tolerant or is_ignored) or not name or name in kept:
+            if not tolerant or not name or name in kept:
                 raise
-            if ignored is not None and is_ignored:
-                ignored[name] = exc.message
-                continue
             refused[name] = exc.message
             if exc.code in _LATE:
                 return {}, refused

@@ -16,6 +16,7 @@ class ErrorDetail(BaseModel):
     message: str
     name: Optional[str] = None
     device: Optional[str] = None
+    other: Optional[str] = None
 
 
 class Error(BaseModel):

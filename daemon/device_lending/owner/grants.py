@@ -240,12 +240,13 @@ def _check_devices(
     for name, address in _meant(after, addresses, functions):
         if address in owners:
             # Whichever is new or changed, for that is the one that is refused.
-            refused = name if name in addresses else owners[address]
+            refused, other = (name, owners[address]) if name in addresses else (owners[address], name)
             raise LendingError(
                 "duplicate_device",
                 f"grants {owners[address]} and {name} both mean {address} of host {host}; a device has one grant",
                 name=refused,
                 device=address,
+                other=other,
             )
         owners[address] = name
 

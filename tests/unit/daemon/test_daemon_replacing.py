@@ -28,8 +28,9 @@ def test_the_other_one_goes_and_nothing_else():
     planned = plan([NEW], [OLD, AWAY, BESIDE])
     assert [grant.name for grant in planned.after] == ["away", "beside", "new"]
     assert planned.actions == (f"grant new: {ADDRESSES[0]} to node-b", "revoke old")
-    with pytest.raises(LendingError, match="grants new and old both mean"):
+    with pytest.raises(LendingError, match="grants new and old both mean") as refused:
         plan([NEW], [OLD], replace_others=False)
+    assert (refused.value.name, refused.value.other) == ("new", "old")
 
 
 def test_nothing_goes_where_nothing_is_in_the_way():

@@ -55,9 +55,9 @@ def test_grants_are_put_in_canonical_form():
     assert "replace" not in body
 
 
-def conflicting(code="duplicate_device"):
+def conflicting(code="duplicate_device", other="own"):
     """A daemon that refuses the lease whenever it is asked for it, and holds nothing."""
-    answer = ApiError("grants own and nvme both mean it", 422, {"code": code, "name": "nvme"})
+    answer = ApiError(f"grants {other} and nvme both mean it", 422, {"code": code, "name": "nvme", "other": other})
 
     def put(body):
         return answer if GRANT["name"] in [item["name"] for item in body["grants"]] else ANSWER
@@ -75,6 +75,8 @@ def test_a_lease_whose_device_is_granted_otherwise_is_left_out_where_that_is_wan
         grant(conflicting(), [GRANT, other])
     with pytest.raises(ApiError):
         grant(conflicting("device_busy"), [GRANT, other], on_conflict="ignore")
+    with pytest.raises(ApiError):  # two of one list
+        grant(conflicting(other="other"), [GRANT, other], on_conflict="ignore")
     result = grant(conflicting("device_busy"), [GRANT, other], on_conflict="ignore", tolerant=True)
     assert (result["ignored"], [item["name"] for item in result["refused"]]) == ([], ["nvme"])
 
