@@ -73,8 +73,10 @@ def _load() -> list[Step]:
     with many histories, and the fuzzers."""
     names = scenarios.chosen("shared", scenarios.every(), long=True)
     lab = shared_lab([name for name in names if name not in (*RESERVED, *COLLECTION)])
-    labs = [lab._replace(environment=ENDURANCE), own_lab("devices")._replace(environment=ALONE)]
-    return [lab_build(kernels.chosen()), Step("models"), Step("fuzz"), *with_matrix(labs)]
+    devices = own_lab("devices")._replace(environment=ALONE)
+    # Both labs at once from the start: what needs none can wait, and the longer lab cannot.
+    steps = [Step(name, after=(devices.name,)) for name in ("models", "fuzz")]
+    return [lab_build(kernels.chosen()), *steps, *with_matrix([lab._replace(environment=ENDURANCE), devices])]
 
 
 def _on_kernel(series: str) -> list[Step]:
