@@ -304,6 +304,8 @@ class OwnerModel(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES))
     def recall(self, name):
+        # One finds a lease in the kernel, the next one gives it its grant's name, by which it is recalled.
+        self.look()
         self.look()
         rows = [row for row in self.store.leases() if row.live and row.name == name]
         self.asked |= {row.epoch for row in rows}
