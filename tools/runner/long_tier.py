@@ -24,7 +24,7 @@ ENDURANCE = (("DEVICE_LENDING_ENDURANCE_SECONDS", "600"),)
 # What has no end of its own takes less where a part has its turn, to be through within the aim.
 SHORTER = {
     SHARED: (("DEVICE_LENDING_ENDURANCE_SECONDS", "180"),),
-    "models": (("DEVICE_LENDING_HISTORIES", "2000"),),
+    "models": (("DEVICE_LENDING_HISTORIES", "1000"),),
     "fuzz": (("FUZZ_SECONDS", "20"),),
 }
 # Scenarios of the shared lab that other parts than the one of the others have.

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.long
 
 MOST = "/sys/module/ntb_lend/parameters/vectors_per_link"
 REFUSED = "an interrupt is refused: what the peer borrows takes 1 vectors already"
-# Of one owner, for one borrower.
-NAME, BESIDE = "multi-function", "nvme"
+# Of one owner, the first with interrupts that are relayed, for two borrowers.
+NAME, BESIDE = "nvme-small", "nvme"
 KIB = 64
 
 
@@ -47,12 +47,19 @@ def again(hosts: dict[str, Host], addresses: dict[str, str]) -> Iterator[tuple[H
     assert interrupts.move_data(host, address, disk, KIB) > 0
 
 
+@pytest.fixture
+def beside(hosts: dict[str, Host]) -> Host:
+    """The other borrower."""
+    (lease,) = [lease for lease in fabric.leases() if lease["name"] == BESIDE]
+    return hosts[lease["borrower"]]
+
+
 def test_one_more_is_refused(
-    again: tuple[Host, str], owner: Host, borrowed_disks: dict[str, str], addresses: dict[str, str]
+    again: tuple[Host, str], owner: Host, beside: Host, borrowed_disks: dict[str, str], addresses: dict[str, str]
 ) -> None:
     borrower, address = again
     fabric.mark(owner, "no vector more")
     probe_again(borrower, address)
     fabric.until(lambda: REFUSED in fabric.output(owner, "dmesg").rpartition("no vector more")[2], 60, "it is refused")
     assert fabric.disks(borrower, address) == []
-    assert interrupts.move_data(borrower, addresses[BESIDE], borrowed_disks[BESIDE], KIB) > 0
+    assert interrupts.move_data(beside, addresses[BESIDE], borrowed_disks[BESIDE], KIB) > 0
