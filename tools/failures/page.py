@@ -37,7 +37,7 @@ for what must be true. In each row, beside what it says:
 
 Both hosts have IOMMUs, so that leases are fenced ([security.md](security.md)). The lab's processors are emulated, one or two
 orders of magnitude slower than real ones, and hosts take most of the time that they are seen to take for booting. Limits are
-those of the test.
+those of the test. A restart in good order lasts until the next kernel begins: until its own ends, a host goes on lending.
 """
 
 
