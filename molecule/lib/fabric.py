@@ -59,6 +59,11 @@ def leases() -> list[dict[str, Any]]:
     return inventory()["all"]["children"]["ntb_fabric"]["vars"]["device_lending_leases"]
 
 
+def declared(name: str) -> dict[str, Any]:
+    """The lease of that name, as the inventory of the lab declares it."""
+    return next(lease for lease in leases() if lease["name"] == name)
+
+
 def topology() -> Topology:
     """What the lab consists of."""
     return Instance(STATE).topology

@@ -20,7 +20,7 @@ from testinfra.host import Host
 
 FILES = "/sys/kernel/debug/evil"
 NAME = os.environ["EVIL_LEASE"]
-LEASE = next(lease for lease in fabric.leases() if lease["name"] == NAME)
+LEASE = fabric.declared(NAME)
 WITNESS = "/sys/module/witness/parameters"  # see tests/kmod/witness.c
 LOUDEST = 60  # lines in the owner's kernel log that one attack may cause
 ANSWER = 20  # seconds: an emulated host that does not mind answers in one or two

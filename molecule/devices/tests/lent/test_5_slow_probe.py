@@ -29,7 +29,7 @@ def state(borrower: Host) -> str:
 @pytest.fixture
 def held(hosts: dict[str, Host]) -> Iterator[Host]:
     """The borrower, on which the driver's probe waits until the test is over."""
-    (lease,) = [lease for lease in fabric.leases() if lease["name"] == NAME]
+    lease = fabric.declared(NAME)
     borrower = hosts[lease["borrower"]]
     fabric.output(borrower, f"devlend return {NAME}")
     fabric.output(borrower, f"echo Y >{PARAMETERS}/hold")

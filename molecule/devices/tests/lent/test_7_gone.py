@@ -57,11 +57,6 @@ def pull(owner: Host, address: str) -> Callable[[], None]:
     return plug
 
 
-def lease_of(name: str) -> dict[str, Any]:
-    """The lease of a name."""
-    return next(lease for lease in fabric.leases() if lease["name"] == name)
-
-
 def whole(borrower: Host, name: str) -> dict[str, Any] | None:
     """The attachment if it is complete."""
     found = fabric.attachment(borrower, name)
@@ -90,7 +85,7 @@ def assert_nothing_is_lent(owner: Host, lease: dict[str, Any]) -> None:
     ],
 )
 def test_a_drive_goes_while_it_is_read(hosts: dict[str, Host], name: str, go: Pull, said: str) -> None:
-    lease = lease_of(name)
+    lease = fabric.declared(name)
     owner, borrower, address = hosts[lease["owner"]], hosts[lease["borrower"]], lease["device"]["address"]
     live = whole(borrower, name)
     assert live is not None
@@ -121,7 +116,7 @@ def test_a_drive_goes_while_it_is_read(hosts: dict[str, Host], name: str, go: Pu
 
 @pytest.mark.long
 def test_a_device_goes_before_it_is_lent(hosts: dict[str, Host]) -> None:
-    lease = lease_of("edu")
+    lease = fabric.declared("edu")
     owner, borrower = hosts[lease["owner"]], hosts[lease["borrower"]]
     fabric.output(borrower, "devlend return edu")
     functions = fabric.output(borrower, "ls /sys/bus/pci/devices")
@@ -142,7 +137,7 @@ def test_a_device_goes_before_it_is_lent(hosts: dict[str, Host]) -> None:
 @pytest.mark.long
 def test_a_device_goes_while_it_is_being_lent(hosts: dict[str, Host]) -> None:
     """Meanwhile the owner gives back and borrows another device, over the same bridge."""
-    lease, other = lease_of("edu"), lease_of("nvme-back")
+    lease, other = fabric.declared("edu"), fabric.declared("nvme-back")
     owner, borrower, address = hosts[lease["owner"]], hosts[lease["borrower"]], lease["device"]["address"]
     assert (other["owner"], other["borrower"]) == (lease["borrower"], lease["owner"])
 

@@ -15,7 +15,7 @@ NAME = "edu-small"  # its BAR is shown through the window for BARs
 
 
 def test_a_process_uses_the_registers(hosts: dict[str, Host]) -> None:
-    (lease,) = [lease for lease in fabric.leases() if lease["name"] == NAME]
+    lease = fabric.declared(NAME)
     borrower = hosts[lease["borrower"]]
     address = fabric.attachment(borrower, NAME)["address"]
     fabric.output(borrower, f"echo {address} > /sys/bus/pci/devices/{address}/driver/unbind")

@@ -28,8 +28,7 @@ def probe_again(host: Host, address: str) -> None:
 @pytest.fixture
 def owner(hosts: dict[str, Host]) -> Iterator[Host]:
     """The owner, which grants no vector more."""
-    (lease,) = [lease for lease in fabric.leases() if lease["name"] == NAME]
-    host = hosts[lease["owner"]]
+    host = hosts[fabric.declared(NAME)["owner"]]
     before = fabric.output(host, f"cat {MOST}")
     fabric.output(host, f"echo 1 >{MOST}")
     yield host
@@ -39,27 +38,24 @@ def owner(hosts: dict[str, Host]) -> Iterator[Host]:
 @pytest.fixture
 def again(hosts: dict[str, Host], addresses: dict[str, str]) -> Iterator[tuple[Host, str]]:
     """The borrower, and where its device is, which works at the end."""
-    (lease,) = [lease for lease in fabric.leases() if lease["name"] == NAME]
-    host, address = hosts[lease["borrower"]], addresses[NAME]
+    host, address = hosts[fabric.declared(NAME)["borrower"]], addresses[NAME]
     yield host, address
     probe_again(host, address)
     (disk,) = fabric.until(lambda: fabric.disks(host, address), 60, f"{NAME} has a disk")
     assert interrupts.move_data(host, address, disk, KIB) > 0
 
 
-@pytest.fixture
-def beside(hosts: dict[str, Host]) -> Host:
-    """The other borrower."""
-    (lease,) = [lease for lease in fabric.leases() if lease["name"] == BESIDE]
-    return hosts[lease["borrower"]]
-
-
 def test_one_more_is_refused(
-    again: tuple[Host, str], owner: Host, beside: Host, borrowed_disks: dict[str, str], addresses: dict[str, str]
+    hosts: dict[str, Host],
+    again: tuple[Host, str],
+    owner: Host,
+    borrowed_disks: dict[str, str],
+    addresses: dict[str, str],
 ) -> None:
     borrower, address = again
     fabric.mark(owner, "no vector more")
     probe_again(borrower, address)
     fabric.until(lambda: REFUSED in fabric.output(owner, "dmesg").rpartition("no vector more")[2], 60, "it is refused")
     assert fabric.disks(borrower, address) == []
+    beside = hosts[fabric.declared(BESIDE)["borrower"]]
     assert interrupts.move_data(beside, addresses[BESIDE], borrowed_disks[BESIDE], KIB) > 0

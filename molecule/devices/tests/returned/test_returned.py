@@ -16,7 +16,7 @@ from testinfra.host import Host
 
 def place(host: Host, name: str) -> str:
     """Where the owner of a lease has the device."""
-    device = next(lease["device"] for lease in fabric.leases() if lease["name"] == name)
+    device = fabric.declared(name)["device"]
     if "address" in device:
         return str(device["address"])
     link = f"/sys/bus/pci/devices/{device['physical_function']['address']}/virtfn{device['index']}"
@@ -45,7 +45,7 @@ def test_the_owner_has_its_own_driver(hosts: dict[str, Host], loan: dict[str, An
 
 
 def test_registers_that_a_process_has_kept_are_out_of_its_reach(hosts: dict[str, Host]) -> None:
-    (lease,) = [lease for lease in fabric.leases() if lease["name"] == "edu-small"]
+    lease = fabric.declared("edu-small")
     owner, borrower = hosts[lease["owner"]], hosts[lease["borrower"]]
     address = place(owner, lease["name"])
     fabric.output(owner, f"echo {address} > /sys/bus/pci/devices/{address}/driver/unbind")

@@ -21,7 +21,7 @@ def test_the_owner_reads_what_the_borrower_wrote(owner: Host, lease: dict[str, A
 
 
 def test_registers_that_a_process_has_kept_are_out_of_its_reach(owner: Host, borrower: Host) -> None:
-    address = next(lease["device"]["address"] for lease in fabric.leases() if lease["name"] == "probe")
+    address = fabric.declared("probe")["device"]["address"]
     fabric.output(owner, f"python3 /root/kept.py set {address} 0x1")
     assert fabric.output(borrower, "python3 /root/kept.py use") == "0xffffffff 0xffffffff"
     assert fabric.output(owner, f"python3 /root/kept.py get {address}") == "0xfffffffe"
@@ -29,7 +29,7 @@ def test_registers_that_a_process_has_kept_are_out_of_its_reach(owner: Host, bor
 
 def test_without_the_iommu_the_device_does_reach_memory(owner: Host, page: Callable[[Host], int]) -> None:
     """That it could not while it was lent is the IOMMU's doing."""
-    address = next(lease["device"]["address"] for lease in fabric.leases() if lease["name"] == "probe")
+    address = fabric.declared("probe")["device"]["address"]
     fabric.output(owner, f"echo identity > /sys/bus/pci/devices/{address}/iommu_group/type")
     fabric.output(owner, f"python3 /root/edu.py {address} write {page(owner):#x}")
     assert fabric.output(owner, "python3 /root/page.py look") == "changed"
