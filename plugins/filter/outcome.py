@@ -48,10 +48,9 @@ def lease_steps(probe, plan, virtual_functions=(), purge="declared"):
 
 def lease_verdict(fabric, host, plan, faults=None, refused=(), predicted=False):
     """See the documentation beside this file."""
-    left = (faults or {}).get("left", {})
-    reasons = {**(faults or {}).get("unawaited", {}), **left}
+    left, ignored, unawaited = ((faults or {}).get(key, {}) for key in ("left", "ignored", "unawaited"))
     said = {item["name"]: item["reason"] for item in refused}
-    found = verdict(host, plan, fabric, reasons, said, (faults or {}).get("ignored", {}))
+    found = verdict(host, plan, fabric, {**unawaited, **left}, said, ignored)
     if predicted:
         found["failed"] = {name: why for name, why in found["failed"].items() if name in left or name in said}
     return found

@@ -17,7 +17,7 @@ from device_lending.mailbox.endpoint import Ignored
 from device_lending.owner.notifier import Notifier
 from device_lending.owner.service import Owner
 from device_lending.pending import Answer, Pending
-from device_lending.purging import NONE, meant
+from device_lending.purging import NONE, Purge, meant
 from device_lending.store.base import Store
 from device_lending.trust import Trust
 
@@ -46,28 +46,23 @@ def create(
 ) -> Starlette:
     """The application; `ignored` counts ignored messages of peers, `store` is asked for its troubles alone."""
 
-    def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
-        common.limit(body.grants, "grants")
-        items = [_grant(item.name, item, item.by_hand) for item in body.grants]
+    def put(items: list[dict[str, Any]], purge: Purge, body: bodies.GrantsIn | bodies.NamedGrantIn) -> Answer | Pending:
         return owner.changes.put(
             items,
-            purge=meant(body.purge, body.leave_by_hand),
+            purge=purge,
             replace_others=body.replace,
             force=body.force,
             dry_run=body.dry_run,
             notify=notify,
         )
 
+    def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
+        common.limit(body.grants, "grants")
+        items = [_grant(item.name, item, item.by_hand) for item in body.grants]
+        return put(items, meant(body.purge, body.leave_by_hand), body)
+
     def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:
-        items = [_grant(name, body, None)]
-        return owner.changes.put(
-            items,
-            purge=NONE,
-            replace_others=body.replace,
-            force=body.force,
-            dry_run=body.dry_run,
-            notify=notify,
-        )
+        return put([_grant(name, body, None)], NONE, body)
 
     def delete_grant(name: str, body: bodies.DeleteGrantIn) -> Answer | Pending:
         return owner.changes.put([], removed=[name], purge=NONE, force=body.force, dry_run=body.dry_run, notify=notify)

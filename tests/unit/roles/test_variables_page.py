@@ -5,22 +5,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-import yaml
+from test_roles_arguments import ROOT, specs
 
-ROOT = Path(__file__).resolve().parents[3]
 SECTIONS = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", (ROOT / "docs/variables.md").read_text(), re.S | re.M))
 
 
 def options():
     """What roles say of each variable, by its name, role by role."""
     found = {}
-    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
-        for spec in yaml.safe_load(path.read_text())["argument_specs"].values():
+    for role in sorted(path.name for path in (ROOT / "roles").iterdir()):
+        for spec in specs(role).values():
             for name, option in spec.get("options", {}).items():
-                found.setdefault(name, {})[path.parts[-3]] = option
+                found.setdefault(name, {})[role] = option
     return found
 
 
