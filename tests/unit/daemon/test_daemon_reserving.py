@@ -305,7 +305,7 @@ def test_it_is_not_taken_for_one_that_was_left_behind(pair, caplog):
     owner.tree.add_nvme(NEW, "SER-2", "nvme1n1", "259:1")
     owner.binder.bind(NEW)
     until(lambda: owner.tree.driver_of(NEW) == "nvme")
-    assert f"device {NEW}: bound to ntb_lend without a lease" in caplog.messages
+    until(lambda: f"device {NEW}: bound to ntb_lend without a lease" in caplog.messages)
     assert f"device {ADDRESS}: bound to ntb_lend without a lease" not in caplog.messages
 
 

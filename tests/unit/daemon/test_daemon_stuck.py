@@ -54,7 +54,7 @@ def test_it_is_named_once_and_comes_back_when_it_ends(scene, where, caplog):
     # Held, as it was recalled.
     until(lambda: owner.leases() == [scene.healthy()])
     assert owner.tree.driver_of(STUCK) == "nvme"
-    assert f"device {STUCK}: {HANGS[where]} went on after" in caplog.text
+    until(lambda: f"device {STUCK}: {HANGS[where]} went on after" in caplog.text)
     owner.put_grants(GRANTS[0])
     until(lambda: borrower.attachment("scratch")["state"] == "attached")
 
@@ -272,7 +272,7 @@ def test_a_device_that_is_not_let_go_is_named_on_its_borrower(detaching, caplog)
     until(lambda: "its driver nvme does not let the kernel end that" in borrower.attachment("scratch")["message"])
     text = borrower.attachment("scratch")["message"]
     assert text.startswith(borrower.attachment("scratch")["address"])
-    assert len([record for record in caplog.records if text in record.message]) == 1
+    until(lambda: len([record for record in caplog.records if text in record.message]) == 1)
     detaching.end()
     until(lambda: borrower.attachment("scratch") is None)
     until(lambda: detaching.owner.tree.driver_of(STUCK) == "nvme")
