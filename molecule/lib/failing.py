@@ -187,7 +187,9 @@ def _in_good_order(host: str, command: str) -> None:
     """Until the kernel that comes after has begun: what a host does before that, it does while it still lends."""
     console = fabric.STATE / host / "console.log"
     begin = console.stat().st_size
-    subprocess.run([*journal.SSH, host, command], timeout=120, check=False, capture_output=True)
+    done = subprocess.run([*journal.SSH, host, command], timeout=120, check=False, capture_output=True, text=True)
+    # 255: the connection has ended with the host.
+    assert done.returncode in (0, 255), f"{host}: {command}: {done.stderr}"
     fabric.until(lambda: BEGINS in console.read_bytes()[begin:], 180, f"{host} starts anew")
 
 

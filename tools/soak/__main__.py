@@ -19,6 +19,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .plan import rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +28,8 @@ DIRECTORY = ROOT / ".build" / "soak"
 STATE = DIRECTORY / "lab"
 LOG = DIRECTORY / "soak.jsonl"
 TOPOLOGY = Path(__file__).with_name("lab.yml")
-PROGRAMS = [str(ROOT / "molecule" / "lib" / name) for name in ("blocks.py", "registers.py")]
+# It has the table of failures, and what brings to its hosts the programs that they take.
+SCENARIO = ROOT / "molecule" / "failures"
 # What is asked of each host when something is wrong.
 LOOK = {
     "dmesg": "dmesg",
@@ -42,12 +45,18 @@ def lab(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "lab", "--state", str(STATE), *words], cwd=ROOT, check=True)
 
 
+def programs() -> list[str]:
+    """What a failure has a host run lies there: the same as in the scenario."""
+    (play,) = yaml.safe_load((SCENARIO / "prepare.yml").read_text(encoding="utf-8"))
+    return [str(SCENARIO.parent / name) for name in play["vars"]["put_files"]]
+
+
 def install() -> None:
     """Have two hosts with the product, one of which borrows the drive of the other."""
     lab("up", "--topology", str(TOPOLOGY), "--window", "message", "--installed")
     inventory = str(STATE / "inventory.yml")
     for host in ("node-a", "node-b"):
-        subprocess.run(["scp", "-q", "-F", str(STATE / "ssh_config"), *PROGRAMS, f"{host}:/root/"], check=True)
+        subprocess.run(["scp", "-q", "-F", str(STATE / "ssh_config"), *programs(), f"{host}:/root/"], check=True)
     log = DIRECTORY / "site.log"
     with log.open("w", encoding="utf-8") as output:
         command = ["ansible-playbook", "-i", inventory, str(ROOT / "playbooks" / "site.yml")]

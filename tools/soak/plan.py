@@ -10,7 +10,7 @@ from typing import Any
 
 # How often a row is drawn, if not once: one that boots a host takes a minute of the emulated machines, others seconds.
 OFTEN = 6
-BOOTS = ("reset", "power", "panics")
+BOOTS = ("reset", "power", "panics", "reboots", "anew")
 
 
 def weight(name: str) -> int:

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
+from pathlib import Path
 
 import yaml
 
 from tools.failures import __main__ as failures
 from tools.failures.page import newest, page, texts
+from tools.soak import __main__ as soak
 from tools.soak import plan
 
 PLAN = yaml.safe_load((failures.SCENARIO / "table.yml").read_text(encoding="utf-8"))
@@ -64,3 +67,14 @@ def test_what_boots_hosts_is_drawn_seldom() -> None:
     drawn = [row["name"] for row in itertools.islice(plan.rows(TABLE, 1), 2000)]
     boots = sum(plan.weight(name) == 1 for name in drawn)
     assert 0 < boots < len(drawn) / 4
+
+
+def test_the_soak_brings_to_its_hosts_what_failures_run_there() -> None:
+    brought = [Path(path) for path in soak.programs()]
+    assert all(path.is_file() for path in brought)
+    run = {
+        name
+        for module in ("failing.py", "journal.py")
+        for name in re.findall(r"/root/(\w+[.]py)", (failures.SCENARIO.parent / "lib" / module).read_text(encoding="utf-8"))
+    }
+    assert run == {path.name for path in brought}
