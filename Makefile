@@ -40,6 +40,9 @@ bench: setup ## Measure what lending costs (QUICK=1: a short run; WRITE=1: put t
 bench-planner: setup ## Measure what planning the leases of 1,000 hosts takes on this machine (seconds)
 	@. tools/lib.sh && use_tools && exec python -m bench.planner
 
+bench-converge: setup ## Measure what a run of site.yml takes here that changes nothing on 200 hosts (HOSTS=n; some minutes)
+	@. tools/lib.sh && use_tools && exec python -m bench.converge $(if $(HOSTS),--hosts $(HOSTS))
+
 lab: setup ## Start the virtual fabric and leave it running
 	@. tools/lib.sh && use_tools && python -m lab up
 

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The filters C(lease_faults), C(lease_steps), C(lease_verdict), C(fabric_report): what a run leaves out, how it ended."""
+"""The filters C(lease_faults), C(lease_steps), C(fabric_seen), C(lease_verdict), C(fabric_report): what a run does."""
 
 from __future__ import annotations
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._subsets import seen
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._outcome import (
     faults,
     peers_of,
@@ -18,7 +19,10 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._outcome impor
 PLAN = "__preflight_plan"
 FINDINGS = "__preflight_findings"
 STOPPED = "__device_lending_stopped"
+PROBE = "__preflight_probe"
+STEPS = "__preflight_steps"
 GRANTED = "__leases_granted"
+DONE = ("__kmod_installed", "__daemon_installed", "__leases_released", GRANTED, "__leases_attached")
 VERDICT = "__leases_verdict"
 LOST = "it stopped answering during the run"
 
@@ -44,6 +48,18 @@ def lease_faults(hostvars, host, plan):
 def lease_steps(probe, plan, virtual_functions=(), purge="declared"):
     """See the documentation beside this file."""
     return steps(plan, probe, virtual_functions, purge)
+
+
+def fabric_seen(hostvars, host, plan):
+    """See the documentation beside this file."""
+    for name in {host, *peers_of(plan).values()}:
+        if name not in hostvars:
+            return None
+        found = hostvars[name]
+        if found.get(STEPS) != [] or any(found.get(done, {}).get("changed") for done in DONE):
+            return None
+    probe = hostvars[host][PROBE]["host"]
+    return seen(probe["ownerd"], probe["borrowerd"])
 
 
 def lease_verdict(fabric, host, plan, faults=None, refused=(), predicted=False):
@@ -74,6 +90,7 @@ class FilterModule:
         return {
             "lease_faults": lease_faults,
             "lease_steps": lease_steps,
+            "fabric_seen": fabric_seen,
             "lease_verdict": lease_verdict,
             "fabric_report": fabric_report,
         }

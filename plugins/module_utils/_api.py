@@ -2,19 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP and JSON over a daemon's UNIX socket. This module util is private to pcie.device_lending."""
+"""HTTP and JSON over a daemon's UNIX socket. This module util is private to pcie.device_lending.
+
+With the standard library alone: C(ansible.module_utils.urls) takes longer to be imported than the daemons to answer.
+"""
 
 from __future__ import annotations
 
 import errno
 import http.client
 import json
-import re
 import socket
 import typing as t
-from urllib.error import HTTPError, URLError
-
-from ansible.module_utils.urls import open_url
 
 OWNERD_SOCKET = "/run/device-lending/ownerd.sock"
 BORROWERD_SOCKET = "/run/device-lending/borrowerd.sock"
@@ -46,6 +45,18 @@ class DaemonSilent(ApiError):
     """Somebody listens on the socket, but has not answered in time."""
 
 
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 class Daemon:
     """One daemon of this host."""
 
@@ -68,22 +79,20 @@ class Daemon:
     def _request(
         self, method: str, path: str, body: dict[str, t.Any] | None = None, extra_time: float = 0
     ) -> dict[str, t.Any]:
+        seconds = self.timeout + extra_time
+        connection = _Connection(self.socket_path, seconds)
         try:
-            response = open_url(
-                f"http://localhost{path}",
-                method=method,
-                data=None if body is None else json.dumps(body),
-                headers={"Accept": "application/json", "Content-Type": "application/json"},
-                timeout=self.timeout + extra_time,
-                unix_socket=self.socket_path,
-                use_proxy=False,
-                follow_redirects="none",
-            )
-            return self._decode(method, path, response.read())
-        except HTTPError as exc:
-            raise self._refusal(method, path, exc) from exc
-        except (URLError, OSError, http.client.HTTPException) as exc:
-            raise self._unreachable(method, path, exc, self.timeout + extra_time) from exc
+            headers = {"Accept": "application/json", "Content-Type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            status, raw = response.status, response.read()
+        except (OSError, http.client.HTTPException) as exc:
+            raise self._unreachable(method, path, exc, seconds) from exc
+        finally:
+            connection.close()
+        if status >= 300:
+            raise self._refusal(method, path, status, raw)
+        return self._decode(method, path, raw)
 
     def _decode(self, method: str, path: str, raw: bytes) -> dict[str, t.Any]:
         try:
@@ -94,17 +103,16 @@ class Daemon:
             raise ApiError(f"{method} {path} on {self.socket_path}: the answer is not a JSON object: {raw[:200]!r}")
         return answer
 
-    def _refusal(self, method: str, path: str, exc: HTTPError) -> ApiError:
+    def _refusal(self, method: str, path: str, status: int, raw: bytes) -> ApiError:
         try:
-            error = json.loads(exc.read())["error"]
+            error = json.loads(raw)["error"]
             message = error["message"]
-        except (ValueError, KeyError, TypeError, OSError):
-            return ApiError(f"{method} {path} on {self.socket_path}: HTTP status {exc.code}", exc.code)
-        return ApiError(str(message), exc.code, error)
+        except (ValueError, KeyError, TypeError):
+            return ApiError(f"{method} {path} on {self.socket_path}: HTTP status {status}", status)
+        return ApiError(str(message), status, error)
 
     def _unreachable(self, method: str, path: str, exc: Exception, seconds: float) -> ApiError:
-        reason = exc.reason if isinstance(exc, URLError) else exc
-        number = _errno(reason)
+        number = getattr(exc, "errno", None)
         if number in _ABSENT:
             return DaemonAbsent(
                 f"No daemon listens on {self.socket_path}. Look at `systemctl status 'device-lending-*'`, "
@@ -114,15 +122,6 @@ class Daemon:
             return ApiError(
                 f"{self.socket_path}: permission denied. Run as root (become: true) or join the group device-lending."
             )
-        if isinstance(reason, socket.timeout):
+        if isinstance(exc, socket.timeout):
             return DaemonSilent(f"{method} {path} on {self.socket_path}: no answer within {seconds:g} seconds.")
-        return ApiError(f"{method} {path} on {self.socket_path}: {reason}")
-
-
-def _errno(reason: object) -> int | None:
-    """Return the errno of an error, also where C(open_url) has kept it in the text alone."""
-    number = getattr(reason, "errno", None)
-    if number is None:
-        found = re.search(r"\[Errno (\d+)\]", str(reason))
-        number = int(found.group(1)) if found else None
-    return number
+        return ApiError(f"{method} {path} on {self.socket_path}: {exc}")

@@ -9,12 +9,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import Daemon, DaemonAbsent
-
-# What is read from which daemon. Links are known to both; the owner's word is taken where both answer.
-OWNER_SUBSETS = ("links", "devices", "grants", "leases")
-BORROWER_SUBSETS = ("links", "attachments", "offers")
-SUBSETS = ("links", "devices", "grants", "leases", "attachments", "offers")
-DEFAULT_SUBSETS = ("links", "devices", "grants", "leases", "attachments")
+from ansible_collections.pcie.device_lending.plugins.module_utils._subsets import (
+    BORROWER_SUBSETS,
+    OWNER_SUBSETS,
+    SUBSETS,
+)
 
 
 def gather(ownerd: Daemon, borrowerd: Daemon, subsets: t.Collection[str]) -> dict[str, t.Any]:

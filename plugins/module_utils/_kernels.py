@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import typing as t
 
 MODULES = "lib/modules"
 _IMAGES = ("vmlinuz-", "vmlinux-")
@@ -27,6 +29,14 @@ def images(root: str = "/") -> dict[str, str]:
             if name.startswith(prefix) and os.path.isfile(path):
                 found[name[len(prefix) :]] = f"{os.path.getsize(path)} {int(os.path.getmtime(path))}"
     return found
+
+
+def build_name(release: str, image: str, signing: t.Sequence[str]) -> str:
+    """Return what tells a build of modules for a kernel from others of the same sources: sixteen hexadecimal digits.
+
+    image: size and time of the kernel's image, or its version; signing: key and certificate.
+    """
+    return hashlib.sha256(" ".join([release, image, *signing]).encode()).hexdigest()[:16]
 
 
 def is_gone(release: str, root: str = "/") -> bool:

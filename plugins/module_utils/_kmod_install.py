@@ -108,6 +108,13 @@ class Host:
         return sorted(path[: -len(SUBDIRECTORY) - 1].rsplit("/", 1)[-1] for path in found)
 
 
+def parameter_text(value: object) -> str:
+    """Write the value of a parameter as the kernel wants it."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)
+
+
 def is_installable(name: str) -> bool:
     """Tell whether a file of a build, by its path relative to it, is for the hosts."""
     return bool(_INSTALLABLE.match(name))

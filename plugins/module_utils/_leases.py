@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonAbsent
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import said
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse
 from ansible_collections.pcie.device_lending.plugins.module_utils._tolerance import Item, Standing, settle
@@ -21,9 +22,6 @@ Warn = t.Callable[[str], None]
 
 RELEASE, ATTACH, ALL = "release", "attach", "all"
 
-# What is taken away that a list does not hold: nothing, what a list has declared, or what is there by hand as well.
-PURGES = ("none", "declared", "all")
-
 # What is done about a lease whose device is granted under another name, which the purge leaves: it is refused, the other one
 # is revoked, or it is left out.
 ON_CONFLICT = ("fail", "replace", "ignore")
@@ -31,16 +29,6 @@ _CONFLICT = "duplicate_device"
 
 # Seconds that ownerd may take beyond the usual: it gives borrowers their grace, resets devices and waits for drivers.
 _TAKING_BACK = 180
-
-# What may be left out of a lease, as it is without a word; the daemons say only what differs.
-_USUAL = {
-    "grace": None,
-    "reserve": False,
-    "on_loss": "detach",
-    "attach_again": "always",
-    "by_hand": False,
-    "any": False,
-}
 
 
 def apply_grants(
@@ -180,19 +168,9 @@ def canonical(items: t.Iterable[Item]) -> list[Item]:
     return result
 
 
-def said(item: t.Mapping[str, t.Any], keys: t.Iterable[str]) -> Item:
-    """Return what is given of some keys of a lease and is not as it is without a word."""
-    return {key: item[key] for key in keys if key in item and (key not in _USUAL or item[key] != _USUAL[key])}
-
-
 def _purge(purge: str) -> dict[str, bool]:
     """What a request says of it."""
     return {"purge": purge != "none", "leave_by_hand": purge == "declared"}
-
-
-def is_taken(purge: str, item: t.Mapping[str, t.Any]) -> bool:
-    """Whether a daemon takes something away that a list with this C(purge) does not hold."""
-    return purge == "all" or (purge == "declared" and not item.get("by_hand"))
 
 
 def compact(selector: Item) -> Item:

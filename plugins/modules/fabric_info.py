@@ -118,7 +118,8 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._api import (
     ApiError,
     Daemon,
 )
-from ansible_collections.pcie.device_lending.plugins.module_utils._fabric import DEFAULT_SUBSETS, SUBSETS, gather
+from ansible_collections.pcie.device_lending.plugins.module_utils._fabric import gather
+from ansible_collections.pcie.device_lending.plugins.module_utils._subsets import DEFAULT_SUBSETS, SUBSETS
 
 
 def main():

@@ -248,7 +248,7 @@ def install(module, release, running):
             host,
             sources=sources_of(module, release),
             modules=params["modules"],
-            parameters={key: parameter_text(value) for key, value in params["parameters"].items()},
+            parameters={key: _kmod_install.parameter_text(value) for key, value in params["parameters"].items()},
             allow_reload=params["allow_reload"],
             live=live,
         )
@@ -283,13 +283,6 @@ def sources_of(module, release):
         )
         for build in builds
     }
-
-
-def parameter_text(value):
-    """Write a value as the kernel wants it."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return str(value)
 
 
 def main():

@@ -220,7 +220,8 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import BORROWERD_SOCKET, ApiError, Daemon
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import PURGES, apply_attachments, diff_of
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import PURGES
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import apply_attachments, diff_of
 
 
 def main():

@@ -99,6 +99,41 @@ options:
     description:
       - The certificate that the build host signs modules with, in PEM or DER form. Looked at with O(build_releases).
     type: path
+  signing:
+    description:
+      - Paths of the key and the certificate that modules are signed with, on the build host, or nothing.
+    type: list
+    elements: str
+    default: []
+  kmod:
+    description:
+      - When given, it is found out whether the role P(pcie.device_lending.kmod#role) has anything to do on the host, by what the
+        module M(pcie.device_lending.kmod) would do. With O(signing) there is always something to do, since whether the
+        certificate is still the same, the build host alone knows.
+    type: dict
+    suboptions:
+      noted:
+        description: The SHA-256 of the modules that the controller has, by what RV(host.builds) calls them.
+        type: dict
+        required: true
+      parameters:
+        description: Parameters of C(ntb_lend), as for M(pcie.device_lending.kmod).
+        type: dict
+        default: {}
+  daemon:
+    description:
+      - When given, it is found out whether the role P(pcie.device_lending.daemon#role) has anything to do on the host, by what
+        the module M(pcie.device_lending.daemon) would do.
+    type: dict
+    suboptions:
+      archive:
+        description: Name of the archive in O(staging_directory).
+        type: str
+        required: true
+      config:
+        description: The configuration, as for M(pcie.device_lending.daemon).
+        type: dict
+        required: true
   build_releases:
     description:
       - When given, the host is looked at as a build host, and only what it has for building modules for these kernel releases
@@ -163,6 +198,13 @@ host:
     kernel_images:
       description: Size and time of each image in C(/boot), by release.
       type: dict
+    builds:
+      description:
+        - For the kernel that runs and each in C(installed_kernels), what a build of modules for it is called. It tells kernels
+          apart that have the same release, and what is in O(signing).
+      type: dict
+      sample:
+        6.12.107+deb13-amd64: 3f2a9c01b7de55aa
     security:
       description: Secure Boot, lockdown, and whether module signatures are enforced; whose signatures the kernel trusts.
       type: dict
@@ -185,6 +227,10 @@ host:
       elements: str
     staged:
       description: What lies whole in O(staging_directory).
+      type: list
+      elements: str
+    due:
+      description: Which of V(kmod) and V(daemon) have anything to do, of those that O(kmod) and O(daemon) ask for.
       type: list
       elements: str
     ownerd:
@@ -224,8 +270,14 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
+from ansible_collections.pcie.device_lending.plugins.module_utils import (
+    _daemon_install,
+    _due,
+    _kmod_install,
+    _selectors,
+)
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import build_name
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse
 from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import look, look_for_builds
@@ -243,6 +295,22 @@ def counts(entries):
             yield given(entry["device"]), int(entry["count"])
         except (IdentifierError, TypeError, ValueError):
             continue
+
+
+def due(module, release, found):
+    """Which of modules and daemons have anything to do, of those that are asked for."""
+    staged = _due.Staged(module.params["staging_directory"] or "", found["staged"])
+    kmod, daemon = module.params["kmod"], module.params["daemon"]
+    if kmod is not None:
+        host = _kmod_install.Host(module.run_command, release)
+        if any(module.params["signing"]) or _due.is_kmod_due(
+            host, staged, found["builds"], kmod["noted"], kmod["parameters"], module.tmpdir
+        ):
+            yield "kmod"
+    if daemon is not None:
+        host = _daemon_install.Host(module.run_command, {})
+        if found["missing_packages"] != [] or _due.is_daemon_due(host, staged, daemon["archive"], daemon["config"]):
+            yield "daemon"
 
 
 def main():
@@ -267,8 +335,24 @@ def main():
             "runtime_directory": {"type": "path", "default": "/run/device-lending"},
             "staging_directory": {"type": "path"},
             "certificate": {"type": "path"},
+            "signing": {"type": "list", "elements": "str", "default": []},
+            "kmod": {
+                "type": "dict",
+                "options": {
+                    "noted": {"type": "dict", "required": True},
+                    "parameters": {"type": "dict", "default": {}},
+                },
+            },
+            "daemon": {
+                "type": "dict",
+                "options": {
+                    "archive": {"type": "str", "required": True},
+                    "config": {"type": "dict", "required": True},
+                },
+            },
             "build_releases": {"type": "list", "elements": "str"},
         },
+        required_by={"kmod": "staging_directory", "daemon": "staging_directory"},
         supports_check_mode=True,
     )
     host = Host()
@@ -296,6 +380,11 @@ def main():
         staging=module.params["staging_directory"],
     )
     found["kernel"]["version"] = uname.version
+    found["builds"] = {
+        release: build_name(release, found["kernel_images"].get(release, uname.version), module.params["signing"])
+        for release in {uname.release, *found["installed_kernels"]}
+    }
+    found["due"] = list(due(module, uname.release, found))
     module.exit_json(changed=False, host=found)
 
 

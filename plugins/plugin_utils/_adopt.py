@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import said
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import said
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import key
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import (
     BORROW_OPTIONS,

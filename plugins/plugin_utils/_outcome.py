@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import is_taken, said
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import is_taken, said
 
 Plan = t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]
 Findings = t.Sequence[t.Mapping[str, t.Any]]

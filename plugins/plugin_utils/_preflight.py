@@ -9,7 +9,7 @@ Private to the collection. Pure: no I/O, no Ansible.
 
 from __future__ import annotations
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import is_taken
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import is_taken
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, iommu
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import LEAST_WINDOW
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sizes import words as size_words

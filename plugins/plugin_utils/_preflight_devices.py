@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import is_taken
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import is_taken
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import choice, identifiers, traits
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import selector as selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function

@@ -47,3 +47,23 @@ def test_an_entry_point_has_a_description_of_that_name(playbook, role, entry):
 @pytest.mark.parametrize("role", ["daemon", "kmod", "leases", "maintenance", "preflight"])
 def test_the_list_of_leases_is_no_option_since_checking_it_would_take_seconds_on_each_host(role):
     assert not [entry for entry, spec in specs(role).items() if "device_lending_leases" in spec.get("options", {})]
+
+
+def task(role, file, name):
+    """What a task of a role gives to its module."""
+    tasks = yaml.safe_load((ROOT / "roles" / role / "tasks" / file).read_text())
+    found = next(task for task in tasks if task["name"] == name)
+    return next(value for key, value in found.items() if key.startswith(PREFIX))
+
+
+def test_preflight_asks_about_what_the_roles_would_give_to_their_modules():
+    """Else it would say that there is nothing to do where there is."""
+    asked = yaml.safe_load((ROOT / "roles/preflight/vars/main.yml").read_text())
+    modules = task("kmod", "install.yml", "Install and load the modules")
+    assert set(modules) == {"builds", "parameters", "allow_reload"}
+    assert asked["__preflight_parameters"].split() == modules["parameters"].split()
+    daemons = task("daemon", "install.yml", "Install and run the daemons")
+    assert set(daemons) == {"archive", "config"}
+    # No links, and a list without any, are written alike.
+    given = {**daemons["config"], "links": "{{ device_lending_links }}"}
+    assert asked["__preflight_daemon"]["config"] == given

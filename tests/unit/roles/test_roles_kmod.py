@@ -57,6 +57,7 @@ def seen(tmp_path, **more):
     host = {
         "kernel": {"release": RUNNING, "version": "#1"},
         "installed_kernels": [RUNNING, OTHER],
+        "builds": {RUNNING: "0" * 16, OTHER: "1" * 16},
         "staged": [],
         **more,
     }

@@ -6,7 +6,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.pcie.device_lending.plugins.filter.outcome import fabric_report, lease_faults, lease_verdict
+import pytest
+
+from ansible_collections.pcie.device_lending.plugins.filter.outcome import (
+    fabric_report,
+    fabric_seen,
+    lease_faults,
+    lease_verdict,
+)
 
 PLAN = {"grants": [{"name": "x", "device": {"serial": "S"}, "borrower": "node-b"}], "borrows": []}
 NOTHING = {"grants": [], "attachments": []}
@@ -47,3 +54,39 @@ def test_a_host_that_is_gone_is_told_and_one_that_did_nothing_is_not():
     told = fabric_report({"node-a": {}, "node-b": {}}, ["node-a", "node-b"], ["node-a"])
     assert told["hosts"] == {"node-b": "it stopped answering during the run"}
     assert fabric_report({"node-a": {}}, ["node-a"], ["node-a"])["state"] == "converged"
+
+
+ANSWERS = {
+    "ownerd": {"status": {}, "links": [], "devices": [], "grants": [{"name": "x"}], "leases": []},
+    "borrowerd": {"status": {}, "links": [], "attachments": []},
+}
+SEEN = {"__preflight_steps": [], "__preflight_probe": {"host": ANSWERS}}
+
+
+def test_where_nothing_was_done_what_was_seen_before_counts():
+    found = fabric_seen({"node-a": SEEN, "node-b": SEEN}, "node-a", PLAN)
+    assert found["grants"] == [{"name": "x"}] and found["available"]
+
+
+@pytest.mark.parametrize("host", ["node-a", "node-b"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"__preflight_steps": ["daemon"]},
+        {"__leases_granted": {"changed": True}},
+        {"__leases_released": {"changed": True}},
+        {"__leases_attached": {"changed": True}},
+        {"__kmod_installed": {"changed": True}},
+        {"__daemon_installed": {"changed": True}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_where_something_was_done_on_either_side_daemons_are_asked_again(host, change):
+    hostvars = {"node-a": SEEN, "node-b": SEEN, "node-c": {}}
+    hostvars[host] = {**SEEN, **change}
+    assert fabric_seen(hostvars, "node-a", PLAN) is None
+
+
+def test_a_peer_that_was_not_looked_at_has_daemons_asked_again():
+    assert fabric_seen({"node-a": SEEN}, "node-a", PLAN) is None
+    assert fabric_seen({"node-a": SEEN, "node-b": {"__device_lending_stopped": "off"}}, "node-a", PLAN) is None

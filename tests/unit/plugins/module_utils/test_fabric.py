@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._fabric import DEFAULT_SUBSETS, gather
+from ansible_collections.pcie.device_lending.plugins.module_utils._fabric import gather
+from ansible_collections.pcie.device_lending.plugins.module_utils._subsets import DEFAULT_SUBSETS, seen
 
 from .doubles import AbsentDaemon, FakeDaemon
 
@@ -50,3 +51,16 @@ def test_one_daemon():
     result = gather(AbsentDaemon(), FakeDaemon(BORROWERD), DEFAULT_SUBSETS)
     assert (result["available"], result["borrowerd"]["available"]) == (False, True)
     assert result["links"] == [{"id": 0, "peer": "node-b"}]
+
+
+def probed(answers, *subsets):
+    """What preflight_info has of a daemon."""
+    return {subset: answers["GET /v1/%s" % subset].get(subset, answers["GET /v1/%s" % subset]) for subset in subsets}
+
+
+def test_what_a_preflight_has_seen_is_what_they_would_be_asked_for():
+    ownerd = probed(OWNERD, "status", "links", "devices", "grants", "leases")
+    borrowerd = probed(BORROWERD, "status", "links", "attachments")
+    assert seen(ownerd, borrowerd) == gather(FakeDaemon(OWNERD), FakeDaemon(BORROWERD), DEFAULT_SUBSETS)
+    assert seen(None, borrowerd) is None and seen(ownerd, None) is None
+    assert seen({**probed(OWNERD, "status"), "unanswered": "GET links"}, borrowerd) is None

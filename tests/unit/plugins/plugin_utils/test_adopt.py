@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import said
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import said
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import serial
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import key
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._adopt import Note, adopt
