@@ -62,6 +62,16 @@ def test_what_is_healthy_converges_and_the_rest_heals_when_it_is_back(hosts):
     assert {name: hosts.file(name, "calls").read_text().count("call") for name in NAMES} == dict.fromkeys(NAMES, CALLS)
     assert max(counts["ok"] for counts in again.recap.values()) <= TASKS, again.recap
 
+    upgraded = hosts.run("upgrade.yml", device_lending_leases=LEASES)
+    assert upgraded.status == 0 and "Take the host out of service" not in upgraded.printed, upgraded.printed
+    assert upgraded.printed.count("has the modules and daemons of this version, and is left alone") == len(NAMES)
+    hosts.file("node-c", "staging").joinpath("device-lending-daemon-none.tar.gz").touch()
+    next(hosts.file("node-c", "staging").glob("device-lending-daemon-[0-9a-f]*.tar.gz")).unlink()
+    upgraded = hosts.run("upgrade.yml", device_lending_leases=LEASES)
+    assert upgraded.status == 0, upgraded.printed
+    assert upgraded.printed.count("has the modules and daemons of this version, and is left alone") == len(NAMES) - 1
+    assert [hosts.state(*where) for where in (("node-b", "ab"), ("node-a", "ba"), ("node-d", "cd"))] == ["attached"] * 3
+
 
 @pytest.mark.long
 def test_a_lease_without_its_device_is_not_made_and_all_others_are(hosts):
