@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .jobs import JOBS, MESSAGE_JOBS, Job
-from .statistics import Spread, ratio, spread
+from .statistics import Spread, ratio, spread, verdict
 
 # As much less than the local drive's time as errors of the parts may leave of a borrowed one's without the bridge.
 LEFT_MOST = 0.1
@@ -19,7 +19,7 @@ END = "<!-- end: figures of make bench ({name}) -->"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of the table. `reached` is None where there is no aim, and where the spread crosses it."""
 
     group: str
     title: str
@@ -57,7 +57,7 @@ def _row(
     aim: tuple[str, Callable[[float], bool]] | None = None,
     short: bool = False,
 ) -> Row:
-    return Row(group, title, value, unit, aim[0] if aim else "", aim[1](value.median) if aim else None, short)
+    return Row(group, title, value, unit, aim[0] if aim else "", verdict(value, aim[1]) if aim else None, short)
 
 
 def series(rounds: list[dict[str, Any]], target: str, job: Job, key: str = "us_per_io") -> list[float]:
@@ -80,7 +80,7 @@ def _compare(
             key, what = "octets_per_second", "bandwidth"
             aim = _least(faster) if faster else None
         else:
-            key, what, aim = "us_per_io", "time of an access", _least(3) if above == "tcp" else None
+            key, what, aim = "us_per_io", "time of an access", _least(5) if above == "tcp" else None
         value = ratio(series(rounds, above, job, key), series(rounds, below, job, key))
         rows.append(
             _row(group, f"{job.title}: {what}", value, aim=aim, short=short and (job.depth != 32 or above == "tcp"))
@@ -277,7 +277,7 @@ def number(value: float) -> str:
 def _cells(row: Row) -> tuple[str, str, str, str]:
     value = f"{number(row.value.median)} {row.unit}".strip()
     extent = f"{number(row.value.low)} – {number(row.value.high)}"
-    reached = "" if row.reached is None else " ✓" if row.reached else " ✗"
+    reached = {True: " ✓", False: " ✗", None: " ?" if row.aim else ""}[row.reached]
     return row.title, value, extent, row.aim + reached
 
 

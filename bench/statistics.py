@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -42,3 +42,9 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[f
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Spread:
     """The spread of the rounds' ratios."""
     return spread(ratios(numerators, denominators))
+
+
+def verdict(value: Spread, holds: Callable[[float], bool]) -> bool | None:
+    """Whether an aim is met: by all that was measured, or by none of it; None where the spread crosses it."""
+    low, high = holds(value.low), holds(value.high)
+    return low if low == high else None

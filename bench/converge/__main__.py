@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import yaml
 
-from bench.statistics import Spread, ratio, spread
+from bench.statistics import ratio, spread, verdict
 
 from . import hosts
 
@@ -30,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 HOSTS, ROUNDS, AIM = 200, 3, 1.5
 # How often each play calls it: as often as a run may call modules on a host, and as it does.
 PINGS = {"allowed": 4, "made": 1}
+SAID = {True: "met", False: "missed", None: "undecided"}
 MODULES = ("preflight_info", "kmod", "daemon", "fabric_info")
 STAGING = "staging"
 RECAP = re.compile(r"^\S+\s+: ok=(\d+)\s+changed=(\d+).*skipped=(\d+)", re.MULTILINE)
@@ -152,13 +153,6 @@ def measure(bench: Bench, rounds: int) -> tuple[dict[str, list[float]], list[Rec
     return found, recaps["site"]
 
 
-def verdict(relative: Spread) -> str:
-    """Whether the aim is met, as far as the spread lets that be said."""
-    if relative.high <= AIM:
-        return "met"
-    return "missed" if relative.low > AIM else "undecided"
-
-
 def main() -> int:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(prog="bench.converge", description=__doc__)
@@ -182,7 +176,7 @@ def main() -> int:
         print(f"{title:10} {times.median:8.1f} ({times.low:.1f} to {times.high:.1f})")
     for name in PINGS:
         relative = ratio(found["site"], found[name])
-        aim = f"; aim {AIM}: {verdict(relative)}" if name == "allowed" else ""
+        aim = f"; aim ≤ {AIM}: {SAID[verdict(relative, lambda value: value <= AIM)]}" if name == "allowed" else ""
         print(f"site.yml / {titles[name]}: {relative.median:.2f} ({relative.low:.2f} to {relative.high:.2f}){aim}")
     run, left_out = max(recap.ok for recap in recaps), max(recap.skipped for recap in recaps)
     print(f"tasks on a host, at most: {run} run, {left_out} left out")

@@ -8,18 +8,12 @@ import pytest
 
 from bench.converge import __main__ as converge
 from bench.converge import hosts
-from bench.statistics import Spread
 
 
 def test_each_host_lends_to_the_one_that_it_borrows_from() -> None:
     names = hosts.names(6)
     assert [hosts.partner(hosts.partner(name)) for name in names] == names
     assert {hosts.lease(name)["borrower"] for name in names} == set(names)
-
-
-@pytest.mark.parametrize(("low", "high", "said"), [(1.0, 1.5, "met"), (1.4, 1.6, "undecided"), (1.6, 1.7, "missed")])
-def test_a_spread_that_crosses_the_aim_decides_nothing(low: float, high: float, said: str) -> None:
-    assert converge.verdict(Spread((low + high) / 2, low, high, 3)) == said
 
 
 @pytest.mark.long
