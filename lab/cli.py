@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="QEMU accelerator; default: tcg")
     up.add_argument(
+        "--plugin",
+        default="",
+        metavar="FILE",
+        help="a plugin of QEMU's emulation, which each host has with the argument socket=HOST/plugin.sock",
+    )
+    up.add_argument(
         "--kernel",
         default=kernels.chosen(),
         choices=tuple(kernels.SERIES),
@@ -204,7 +210,8 @@ def _up(instance: Instance, arguments: argparse.Namespace) -> None:
     progress = Progress()
     options = {name: getattr(arguments, name) for name in ("window", "ordering", "accel", "kernel")}
     options |= {name: "yes" if getattr(arguments, name) else "" for name in ("installed", "cold")}
-    options["kernel_image"] = str(Path(arguments.kernel_image).resolve()) if arguments.kernel_image else ""
+    for name in ("kernel_image", "plugin"):
+        options[name] = str(Path(getattr(arguments, name)).resolve()) if getattr(arguments, name) else ""
     with instance.locked():
         started = instance.up(arguments.topology, options, progress)
     if arguments.json:

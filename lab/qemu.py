@@ -187,7 +187,7 @@ def _json(**properties: object) -> str:
 
 
 def machine(
-    host: Host, shape: Shape, image: Image, identity: list[str], ssh_port: int, lan_port: int, accel: str
+    host: Host, shape: Shape, image: Image, identity: list[str], ssh_port: int, lan_port: int, accel: str, plugin: str = ""
 ) -> list[str]:
     """QEMU's arguments for a host without what is behind its root ports. Its files are in a directory of its name.
 
@@ -196,6 +196,7 @@ def machine(
     name = host.name
     args = ["-name", name, "-nodefaults", "-no-user-config", "-display", "none"]
     args += ["-accel", "tcg,thread=multi" if accel == "tcg" else accel, "-cpu", EMULATED_CPU if accel == "tcg" else "host"]
+    args += ["-plugin", f"file={plugin},socket={name}/plugin.sock"] if plugin else []
     args += shape.arguments()
     args += ["-kernel", str(image.kernel), *(["-initrd", str(image.initrd)] if image.initrd else [])]
     args += ["-append", kernel_command_line(shape.iommu, identity)]
@@ -228,8 +229,9 @@ def behind_ports(topology: Topology, host: Host, lan_port: int) -> list[str]:
     for number, drive in enumerate(host.nvme):
         args += ["-blockdev", f"file,node-name=nvme{number}-file,filename={host.name}/nvme{number}.raw"]
         args += ["-blockdev", f"raw,node-name=nvme{number},file=nvme{number}-file,discard=unmap"]
-        options = f"nvme,id=nvme-{number},serial={drive.serial},drive=nvme{number},bus=rp{port}"
-        args += ["-device", f"{options},x-max-bounce-buffer-size={devices.BOUNCE_BUFFER}"]
+        properties = {"id": f"nvme-{number}", "serial": drive.serial, "drive": f"nvme{number}", "bus": f"rp{port}"}
+        properties |= {"x-max-bounce-buffer-size": str(devices.BOUNCE_BUFFER), **devices.UNREAL["nvme"]}
+        args += ["-device", devices.option("nvme", properties)]
         port += 1
     return args + devices.arguments(host.devices, port, host.name, host.mac, topology.networks, lan_port)
 

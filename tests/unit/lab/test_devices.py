@@ -42,7 +42,8 @@ def test_children_hang_on_their_parents_bus_and_have_drives_of_their_own():
     stick = {"model": "usb-storage", "drive": 64}
     lines = [{"model": "qemu-xhci", "children": [stick, stick]}, {"model": "nvme", "children": [{"model": "nvme-ns"}]}]
     args = made(*lines)
-    (_xhci, first, second, _nvme, namespace) = options(args)
+    (_xhci, first, second, nvme, namespace) = options(args)
+    assert nvme[1]["dbcs"] == "off"
     assert first[1] == {"id": "dev0-0", "bus": "dev0.0", "drive": "dev0-0-drive"}
     assert second[1] == {"id": "dev0-1", "bus": "dev0.0", "drive": "dev0-1-drive"}
     assert namespace[1]["bus"] == "dev1"

@@ -101,7 +101,7 @@ def test_command_line_of_a_host():
     assert ntb["x-msg-timeout"] == 600000
     ports = [arg for arg in args if arg.startswith("pcie-root-port")]
     assert [port.split(",")[3] for port in ports] == ["addr=0x10", "addr=0x11"]
-    assert any(arg.startswith("nvme,") and "serial=S0" in arg and "bus=rp1" in arg for arg in args)
+    assert any(arg.startswith("nvme,") and "serial=S0" in arg and "bus=rp1" in arg and "dbcs=off" in arg for arg in args)
 
 
 @pytest.mark.parametrize(
