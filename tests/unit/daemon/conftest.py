@@ -75,5 +75,5 @@ def lent(fabric):
     owner.start_owner()
     owner.put_grants(("b", {"serial": "SER-0"}, "node-b"), ("c", {"serial": "SER-1"}, "node-c"))
     for name, borrower in zip("bc", borrowers, strict=True):
-        borrower.put_attachments((name, "node-a"), wait=20)
+        borrower.put_attachments((name, "node-a"), wait=60)
     return owner, *borrowers

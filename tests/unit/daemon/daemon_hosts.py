@@ -182,7 +182,7 @@ def connect(host: Host, daemon: str) -> socket.socket:
     """A connection to the API."""
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(str(host.base / f"{daemon}.sock"))
-    sock.settimeout(30)
+    sock.settimeout(120)
     return sock
 
 

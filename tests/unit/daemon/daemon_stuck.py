@@ -50,7 +50,7 @@ class Scene:
         for host in (self.owner, self.borrower, self.third):
             host.start()
         self.owner.put_grants(*GRANTS)
-        self.third.put_attachments(("other", "node-a"), wait=10)
+        self.third.put_attachments(("other", "node-a"), wait=60)
         self.recalled = None
 
     def hang(self, where) -> threading.Event:
@@ -60,7 +60,7 @@ class Scene:
         holder, what = hangs.get(where, (kernel, where))
         is_given = where in ("unbind", "lend")
         if not is_given:
-            self.borrower.put_attachments(("scratch", "node-a"), wait=10)
+            self.borrower.put_attachments(("scratch", "node-a"), wait=60)
         end = holder.hang(what, STUCK)
         self.limits[HANGS[where]] = 0.5
         if is_given:

@@ -71,7 +71,7 @@ def test_it_comes_back_when_it_may(banned, capsys):
     assert "node-b may come back" in capsys.readouterr().out
     assert bans(owner) == []
     assert not owner.kernel.link_table[0].banned
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     assert borrower.attachment("scratch")["state"] == "attached"
 
 
@@ -113,8 +113,8 @@ def test_a_host_whose_name_was_lost_is_banned_alone(fabric):
     for host in fabric.hosts:
         host.start()
     owner.put_grants(GRANT, ("other", {"address": "0000:04:00.0"}, "node-c"))
-    borrower.put_attachments(BORROW, wait=20)
-    third.put_attachments(("other", "node-a"), wait=20)
+    borrower.put_attachments(BORROW, wait=60)
+    third.put_attachments(("other", "node-a"), wait=60)
     for host in fabric.hosts:
         host.stop_owner()
         host.stop_borrower()
@@ -138,7 +138,7 @@ def test_a_ban_that_the_kernel_refuses_holds_up_no_lease(fabric, monkeypatch, ca
     for host in fabric.hosts:
         host.start()
     owner.put_grants(GRANT)
-    fabric.hosts[1].put_attachments(BORROW, wait=20)
+    fabric.hosts[1].put_attachments(BORROW, wait=60)
     until(lambda: all(link["peer"] for link in owner.ownerd.client.get("/v1/links")["links"]))
     service, ban = owner.ownerd.parts.stop.__self__, owner.kernel.ban
 
@@ -181,7 +181,7 @@ def test_a_banned_host_whose_name_was_lost_is_called_as_its_ntb_function(fabric,
     assert cli.main(["--run-dir", str(owner.base), "unban", "0000:01:00.0"]) == 0
     assert not owner.kernel.link_table[0].banned
     owner.put_grants(GRANT)
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     assert bans(owner) == []
     capsys.readouterr()
 

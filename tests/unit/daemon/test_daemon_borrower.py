@@ -262,7 +262,7 @@ def test_a_device_that_was_attached_although_the_answer_was_lost_is_found_again(
     owner, borrower = fabric.pair()
     owner.put_grants(GRANT)
     borrower.kernel.lose_answers["attach"] = [error]
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     (device,) = borrower.kernel.borrows.values()
     item = borrower.attachment("scratch")
     assert (item["state"], item["address"], item["epoch"]) == ("attached", device.address, device.epoch)
@@ -307,7 +307,7 @@ def test_what_was_not_attached_although_the_kernel_could_not_tell_is_tried_again
         return listing()
 
     borrower.kernel.attach, borrower.kernel.borrowed = failing_attach, failing_once
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     assert len(borrower.kernel.borrows) == 1 and len(owner.leases()) == 1
 
 

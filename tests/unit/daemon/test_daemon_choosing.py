@@ -194,7 +194,7 @@ def lend(fabric):
     owner.tree.add_nvme(ADDRESSES[1], "SER-2", "nvme1n1", "259:1")
     owner.tree.mount("259:0", "/data")
     put(owner)
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     return owner, borrower
 
 

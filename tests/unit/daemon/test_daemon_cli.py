@@ -158,7 +158,7 @@ def test_a_daemon_starts_answers_and_stops(daemon, tmp_path):
     config.write_text("host: node-t\nlinks: []\n")
     ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ready.bind(str(tmp_path / "notify"))
-    ready.settimeout(30)
+    ready.settimeout(120)
     process = subprocess.Popen(
         [sys.executable, "-m", f"device_lending.{daemon}", "--config", config, "--socket", tmp_path / f"{daemon}.sock",
          "--store", tmp_path / "s.sqlite3"],
@@ -169,7 +169,7 @@ def test_a_daemon_starts_answers_and_stops(daemon, tmp_path):
         assert ready.recv(100) == b"READY=1"
         assert cli.main(["status", "--run-dir", str(tmp_path)]) == 0
         process.send_signal(signal.SIGTERM)
-        _out, err = process.communicate(timeout=20)
+        _out, err = process.communicate(timeout=60)
     finally:
         process.kill()
         ready.close()

@@ -17,7 +17,7 @@ from device_lending.client import Client, Unreachable
 def pair(fabric):
     owner, borrower = fabric.pair()
     owner.put_grants(("scratch", DEVICE, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     return owner, borrower
 
 

@@ -354,7 +354,7 @@ def test_what_may_not_be_asked_is_not_wrong(patient):
 def test_real_daemons_answer_what_is_judged(fabric, tmp_path):
     owner, borrower = fabric.pair()
     owner.put_grants(("scratch", {"address": NVME}, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     until(lambda: owner.lease("scratch")["state"] == "active")
     asked = ("daemons", "link", "peer", "offers", "lease", "attach")
     for host, text in ((owner, "scratch is lent to node-b (active"), (borrower, "scratch is attached as")):

@@ -27,7 +27,7 @@ DEVICE = {"address": "0000:03:00.0"}
 def pair(fabric):
     owner, borrower = fabric.pair()
     owner.put_grants(("scratch", DEVICE, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=20)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     return owner, borrower
 
 
@@ -52,7 +52,7 @@ def test_a_drained_borrower_returns_and_wants_still(pair, capsys):
     until(lambda: state(borrower) == ("waiting", "this host is drained"))
     assert borrower.borrowerd.client.get("/v1/status")["drained"]["until_boot"] is False
     with pytest.raises(Failed, match="node-b is drained: scratch will be attached") as error:
-        borrower.put_attachments(("scratch", "node-a"), wait=20)
+        borrower.put_attachments(("scratch", "node-a"), wait=60)
     assert error.value.code == "drained"
     borrower.stop_borrower()
     borrower.start_borrower()

@@ -25,7 +25,7 @@ BORROW = ("scratch", "node-a")
 def lend(fabric, **settings):
     owner, borrower = fabric.pair(**settings)
     owner.put_grants(GRANT)
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     return owner, borrower
 
 
@@ -64,7 +64,7 @@ def test_a_lease_says_whether_its_device_is_contained(fabric, contains):
     owner, borrower = fabric.pair()
     owner.kernel.contains = contains
     owner.put_grants(GRANT)
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     assert owner.lease("scratch")["contained"] is contains
     owner.kernel.loaded = False
     assert owner.lease("scratch")["contained"] is False
@@ -113,14 +113,14 @@ def test_a_slow_driver_is_waited_for_as_long_as_asked(fabric):
     until(lambda: borrower.attachment("scratch") is None)  # it went on by itself
     until(lambda: owner.leases() == [])
 
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     borrower.kernel.drivers_let_go.clear()
     assert borrower.put_attachments(purge=True, wait_returned=0)["changed"] is True
     assert borrower.attachment("scratch") is not None
     borrower.kernel.drivers_let_go.set()
     until(lambda: owner.leases() == [])
 
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     borrower.kernel.drivers_let_go.clear()
     threading.Timer(0.3, borrower.kernel.drivers_let_go.set).start()
     borrower.put_attachments(purge=True, wait_returned=20)
@@ -240,13 +240,13 @@ def test_lost_stores_find_live_leases_again(fabric):
     until(lambda: owner.leases()[0]["name"] == "lost-0000-03-00-0")
     owner.put_grants(GRANT)
     until(lambda: owner.lease("scratch")["epoch"] == epoch)
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     assert borrower.attachment("scratch")["epoch"] == epoch
     assert len(borrower.kernel.borrows) == 1
     borrower.put_attachments(purge=True)
     owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
     owner.put_grants(("other", {"serial": "SER-2"}, "node-b"))
-    borrower.put_attachments(("other", "node-a"), wait=10)
+    borrower.put_attachments(("other", "node-a"), wait=60)
     assert owner.lease("other")["epoch"] > epoch
 
 
@@ -382,11 +382,11 @@ def test_an_attach_that_cannot_work_fails_at_once_and_gives_the_lease_back(fabri
     borrower.kernel.fail["attach"] = [kernel.NoSpace("no room in the window", errno.ENOSPC)]
     start = time.monotonic()
     with pytest.raises(Failed) as failure:
-        borrower.put_attachments(BORROW, wait=20)
+        borrower.put_attachments(BORROW, wait=60)
     assert time.monotonic() - start < 10
     assert "scratch of node-a is failed" in str(failure.value)
     until(lambda: owner.leases() == [])
-    change = borrower.put_attachments(BORROW, wait=10)
+    change = borrower.put_attachments(BORROW, wait=60)
     assert change["actions"] == ["try scratch from node-a again"]
 
 
@@ -407,7 +407,7 @@ def test_lost_messages_are_sent_again(fabric):
     borrower.borrowerd.parts.watch._on_message.__self__._resend = 0.2
     borrower.kernel.lose_messages = 2
     owner.kernel.lose_messages = 1
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     assert len(owner.leases()) == 1
 
 
@@ -421,7 +421,7 @@ def test_the_daemons_wait_for_the_module_and_survive_its_reload(fabric):
     assert owner.put_grants(GRANT, dry_run=True)["changed"] is True
     owner.put_grants(GRANT)
     owner.kernel.loaded = True
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     owner.kernel.unload()
     until(lambda: owner.leases() == [])
     assert owner.tree.driver_of("0000:03:00.0") == "nvme"
@@ -449,7 +449,7 @@ def test_a_peer_with_another_name_is_shown_and_never_served(fabric):
 def test_without_configured_links_the_announced_name_is_taken(fabric):
     owner, borrower = fabric.pair(configured=False)
     owner.put_grants(GRANT)
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     assert owner.ownerd.client.get("/v1/links")["links"][0]["peer"] == "node-b"
     assert borrower.borrowerd.client.get("/v1/links")["links"][0]["peer"] == "node-a"
 
@@ -459,8 +459,8 @@ def test_both_hosts_lend_to_each_other_at_once(fabric):
     borrower.tree.add_nvme("0000:05:00.0", "SER-B", "nvme9n1", "259:90")
     owner.put_grants(GRANT)
     borrower.put_grants(("back", {"serial": "SER-B"}, "node-a"))
-    borrower.put_attachments(BORROW, wait=10)
-    owner.put_attachments(("back", "node-b"), wait=10)
+    borrower.put_attachments(BORROW, wait=60)
+    owner.put_attachments(("back", "node-b"), wait=60)
     until(lambda: owner.lease("scratch")["state"] == borrower.lease("back")["state"] == "active")
 
 
@@ -536,7 +536,7 @@ def test_a_third_host_gets_what_it_is_granted_and_no_more(fabric):
         third.put_attachments(BORROW, wait=1)
     assert "grants no lease scratch to node-c" in str(failure.value)
     assert third.borrowerd.client.get("/v1/offers")["offers"] == []
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     owner.put_grants(("scratch", DEVICE, "node-c"), force=True)
     until(lambda: third.attachment("scratch")["state"] == "attached")
     assert owner.lease("scratch")["borrower"] == "node-c"

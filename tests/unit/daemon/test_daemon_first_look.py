@@ -60,7 +60,7 @@ def test_grants_of_what_is_lent_are_not_judged_before_the_first_look(fabric, mon
     owner, borrower = fabric.pair(lease_ttl=600)
     grant = ("scratch", {"serial": "SER-1"}, "node-b")
     owner.put_grants(grant)
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     epoch = owner.lease("scratch")["epoch"]
     owner.stop_owner()
     for suffix in ("", "-wal", "-shm"):
@@ -111,7 +111,7 @@ def test_what_was_attached_after_the_look_is_asked_for_in_the_kernel(fabric, mon
     borrower.tree.mount(borrower.tree.disks[address][1], "/data")
     assert refused(borrower, "PUT", "/v1/attachments", {"attachments": [], "purge": True}) == (409, "device_busy")
     monkeypatch.undo()
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
 
 
 def test_a_lease_is_over_when_the_kernel_has_nothing_of_it():

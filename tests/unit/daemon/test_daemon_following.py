@@ -30,7 +30,7 @@ def lent(fabric):
     """Both hosts, where each has something to tell by both daemons."""
     owner, borrower = fabric.pair()
     owner.put_grants(GRANT)
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     until(lambda: owner.lease("scratch")["state"] == "active")
     return owner, borrower
 
@@ -57,7 +57,7 @@ class Running:
 
     def end(self):
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def pair(fabric):
 
 def lose_the_owner(owner, borrower):
     """What is borrowed is returned, and nobody is there to take it."""
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     set_link(borrower.kernel, 0, False)
     owner.stop_owner()
     borrower.put_attachments(purge=True, force=True, wait_returned=0)
@@ -72,7 +72,7 @@ def test_an_owner_goes_with_all_that_is_wanted_of_it(pair, capsys):
 
 def test_a_device_that_is_here_stands_in_the_way(pair, capsys):
     _owner, borrower = pair
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     code, _out, err = devlend(capsys, borrower, "forget", "node-a")
     assert code == 1 and "devlend return scratch first" in err
     assert borrower.attachment("scratch")["state"] == "attached"

@@ -59,7 +59,7 @@ def test_grant_and_revoke(pair, capsys):
 def test_a_lease_stands_in_the_way_of_revoke_unless_forced(pair, capsys):
     owner, borrower = pair
     owner.put_grants(("scratch", DEVICE, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     code, _out, err = devlend(capsys, owner, "revoke", "scratch")
     assert code == 1 and "use force" in err
     code, out, _err = devlend(capsys, owner, "revoke", "scratch", "--force", "--json")
@@ -84,7 +84,7 @@ def test_a_grant_on_hold_is_not_lent_until_it_is_released(pair, capsys):
 def test_a_hold_leaves_a_live_lease_alone(pair, capsys):
     owner, borrower = pair
     owner.put_grants(("scratch", DEVICE, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     code, out, _err = devlend(capsys, owner, "hold", "scratch")
     assert code == 0 and f"{ADDRESS} stays lent to node-b" in out
     owner.ownerd.parts.stop.__self__.looks.look()
@@ -103,7 +103,7 @@ def test_a_hold_leaves_a_live_lease_alone(pair, capsys):
 def test_a_recall_goes_on_where_a_daemon_was_killed_after_it_had_put_the_grant_on_hold(pair, how, monkeypatch):
     owner, borrower = pair
     owner.put_grants(("scratch", DEVICE, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     borrower.stop_borrower()
 
     def killed(*_arguments, **_named):
@@ -123,7 +123,7 @@ def test_a_recall_goes_on_where_a_daemon_was_killed_after_it_had_put_the_grant_o
 def test_release_lifts_the_hold_that_recall_leaves(pair, capsys):
     owner, borrower = pair
     owner.put_grants(("scratch", DEVICE, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     code, out, _err = devlend(capsys, owner, "recall", "scratch")
     assert code == 0 and "devlend release scratch" in out
     assert devlend(capsys, owner, "release", "scratch")[0] == 0
@@ -155,7 +155,7 @@ def test_what_is_not_granted_can_be_neither_held_nor_released(pair, capsys, comm
 
 def quarantine(owner, borrower):
     owner.put_grants(("scratch", DEVICE, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     owner.kernel.sick.add(ADDRESS)
     borrower.put_attachments(purge=True)
     until(lambda: owner.lease("scratch")["state"] == "quarantined")
@@ -176,7 +176,7 @@ def test_clear_lets_a_healthy_device_be_lent_again(pair, capsys, name):
 def test_clear_never_touches_a_live_lease(pair, capsys):
     owner, borrower = pair
     owner.put_grants(("scratch", DEVICE, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     code, _out, err = devlend(capsys, owner, "clear", "scratch")
     assert code == 4 and "no quarantined device scratch; quarantined are: none" in err
     assert owner.lease("scratch")["state"] in ("granted", "active")

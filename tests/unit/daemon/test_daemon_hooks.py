@@ -120,8 +120,8 @@ class Service:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
-        self.reader.join(20)
+        self.process.wait(60)
+        self.reader.join(60)
 
     def whole_log(self):
         """What it has said until its end, which is now: while it runs, the last lines may not be read yet."""
@@ -170,7 +170,7 @@ def test_hooks_get_each_event_of_both_daemons_one_after_the_other(service):
     put(directory, "20-env", f'#!/bin/sh\necho "$DEVICE_LENDING_KIND,$DEVICE_LENDING_NODES" >>{out}/env\n')
     put(directory, "15-not.sh", f"#!/bin/sh\necho >>{out}/not\n")
     start()
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     until(lambda: any(event["kind"] == "attached" for event in told(out / "json")), 30)
     until(lambda: {event["daemon"] for event in told(out / "json")} == {"ownerd", "borrowerd"}, 30)
     # On a busy machine some nodes may come later: as many as the event has.
@@ -186,7 +186,7 @@ def test_hooks_get_each_event_of_both_daemons_one_after_the_other(service):
 
 def test_a_hook_that_hangs_is_ended_with_all_that_it_has_started_and_delays_no_recall(service):
     owner, borrower, directory, out, start = service
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     put(
         directory, "10-hangs",
         f'#!/bin/sh\n[ "$DEVICE_LENDING_NAME" = scratch ] || exit 0\n[ "$DEVICE_LENDING_KIND" = recall_begun ] || exit 0\n'

@@ -72,7 +72,7 @@ def test_a_store_that_was_rolled_back_does_not_end_the_lease_that_stands(fabric)
     owner.start_owner()
     until(lambda: owner.lease("scratch")["epoch"] == epoch)
     assert owner.kernel.lents[ADDRESS].state == "attached"
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     assert borrower.attachment("scratch")["epoch"] == epoch
 
 
@@ -98,7 +98,7 @@ def test_a_borrower_finds_its_lease_by_its_epoch_when_the_owner_has_lost_all(fab
     # No grant is there yet that could have been revoked.
     asked.looks.look()
     assert [lease["state"] for lease in owner.leases()] == ["active"]
-    borrower.put_attachments(purge=True, wait=10)
+    borrower.put_attachments(purge=True, wait=60)
     until(lambda: owner.leases() == [])
 
 
@@ -138,7 +138,7 @@ def test_a_borrower_that_has_missed_the_recall_is_told_how_long_it_has(fabric):
     owner.start()
     borrower.start()
     owner.put_grants(GRANT)
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     item = borrower.attachment("scratch")
     borrower.tree.mount(borrower.tree.disks[item["address"]][1], "/mnt", item["nodes"][0])
     borrower.stop_borrower()
@@ -197,7 +197,7 @@ def test_a_lost_store_finds_what_only_it_knew_of_a_device(fabric):
     owner, borrower = fabric.pair()
     grant = ("scratch", {"serial": "SER-1"}, "node-b")
     owner.put_grants(grant)
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     epoch = owner.lease("scratch")["epoch"]
     owner.stop_owner()
     lose(owner)
@@ -323,7 +323,7 @@ def test_a_lost_store_with_several_quarantined_devices_is_no_obstacle(fabric):
     borrower.start()
     until(lambda: [lease["state"] for lease in owner.leases()] == ["quarantined"] * 2)
     owner.put_grants(("third", {"address": "0000:05:00.0"}, "node-b"))
-    borrower.put_attachments(("third", "node-a"), wait=10)
+    borrower.put_attachments(("third", "node-a"), wait=60)
     until(lambda: owner.lease("third")["state"] == "active")
 
 
@@ -409,7 +409,7 @@ def test_a_lease_over_one_link_is_not_ended_by_a_request_over_another(fabric):
     owner.start()
     borrower.start()
     owner.put_grants(GRANT)
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     epoch = owner.lease("scratch")["epoch"]
     with pytest.raises(LendingError, match="stands over link 0"):
         second_link(fabric, owner).lending.request("scratch", 1, "node-b")

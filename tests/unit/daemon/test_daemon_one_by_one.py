@@ -186,7 +186,7 @@ def test_the_looks_other_parts_come_all_the_same(fabric, monkeypatch):
     monkeypatch.setattr(LinkEvents, "see", lambda *_arguments: 1 / 0)
     owner, borrower = fabric.pair(configured=False)
     owner.put_grants(("scratch", {"serial": "SER-1"}, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
 
 
 # -- functions -----------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_each_attachment_is_looked_at(fabric, monkeypatch):
     borrower.put_attachments(("odd", "node-a"))
     until(lambda: "it could not be looked at: RuntimeError: odd" in borrower.attachment("odd")["message"])
     owner.put_grants(("scratch", {"serial": "SER-1"}, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
 
 
 def test_each_attachment_hears_what_people_want(fabric, monkeypatch):

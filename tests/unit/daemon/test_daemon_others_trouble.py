@@ -279,7 +279,7 @@ def test_attaching_does_not_wait_for_a_silent_owner_of_other_devices(trio):
     owner.put_grants(("scratch", DEVICE, "node-b"))
     borrower.put_attachments(*((f"n{number}", "node-s") for number in range(40)))
     until(lambda: asked(silent, "lease.request") >= 4)
-    change = borrower.put_attachments(("scratch", "node-a"), wait=20)
+    change = borrower.put_attachments(("scratch", "node-a"), wait=60)
     assert change["changed"] and borrower.attachment("scratch")["state"] == "attached"
     change = borrower.borrowerd.client.call("DELETE", "/v1/attachments/scratch", None, 60)
     assert change["actions"] == ["return scratch to node-a"] and owner.leases() == []
@@ -366,7 +366,7 @@ def test_a_flooding_peer_holds_up_no_borrow(lent):
         until(lambda: owner.ownerd.client.get("/v1/status"))
         for _time in range(3):
             well.borrowerd.client.call("DELETE", "/v1/attachments/c", None, 60)
-            well.put_attachments(("c", "node-a"), wait=30)
+            well.put_attachments(("c", "node-a"), wait=60)
     finally:
         over.set()
         flooder.join()

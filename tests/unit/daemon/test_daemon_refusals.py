@@ -67,7 +67,7 @@ def test_a_device_in_use_is_waited_for(pair, capsys):
 def test_what_else_is_asked_for_is_still_waited_for(pair):
     _owner, borrower = pair
     with pytest.raises(Failed) as failure:
-        borrower.put_attachments(("scratch", "node-a"), ("other", "node-a"), wait=20)
+        borrower.put_attachments(("scratch", "node-a"), ("other", "node-a"), wait=60)
     assert failure.value.code == "attach_refused" and "scratch" not in str(failure.value)
     assert borrower.attachment("scratch")["state"] == "attached"
 

@@ -68,7 +68,7 @@ def test_a_device_at_its_owner_and_at_its_borrower(pair, capsys):
     assert code == 0 and out.startswith(f"scratch, lent, as it has it:\n03:00.0 {ADDRESS}\n00: 00 01 02")
     code, _out, err = devlend(capsys, borrower, "lspci", "scratch")
     assert code == 4 and "no device of scratch" in err
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     there = borrower.attachment("scratch")["address"]
     (borrower.tree.function(there) / "config").write_bytes(OCTETS[::-1])
     code, out, _err = devlend(capsys, borrower, "lspci", "scratch", "-x")

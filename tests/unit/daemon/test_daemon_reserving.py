@@ -80,7 +80,7 @@ def test_without_it_the_owner_has_its_device_while_nobody_borrows_it(fabric):
 def test_its_own_driver_sees_nothing_of_a_lease(pair):
     owner, borrower = pair
     owner.binder.writes.clear()
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     borrower.put_attachments(purge=True)
     until(lambda: owner.leases() == [])
     look(owner)
@@ -104,7 +104,7 @@ def test_it_is_given_up_with_the_grant(pair, how):
 
 def test_giving_it_up_ends_no_lease(pair):
     owner, borrower = pair
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     epoch = owner.lease("scratch")["epoch"]
     put(owner, reserve=False)
     until(lambda: names(owner) == [])
@@ -117,7 +117,7 @@ def test_giving_it_up_ends_no_lease(pair):
 def test_what_is_lent_already_can_be_reserved(fabric):
     owner, borrower = fabric.pair()
     owner.put_grants(("scratch", SERIAL, "node-b"))
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     assert put(owner, SERIAL)["actions"] == [f"reserve scratch: {ADDRESS}"]
     until(lambda: owner.grant("scratch")["reserved"])
     assert 'traits={"serial": "SER-1", ' in (owner.reserved / ADDRESS).read_text()
@@ -157,7 +157,7 @@ def test_after_a_boot_it_is_lent_without_ever_having_had_its_own_driver(fabric):
     # Its serial number, which only its own driver can read, is known all the same.
     until(lambda: owner.grant("scratch")["reserved"])
     assert owner.grant("scratch")["address"] == ADDRESS
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     assert owner.binder.writes == []
     borrower.put_attachments(purge=True)
     until(lambda: owner.leases() == [])

@@ -90,7 +90,7 @@ def test_what_is_kept_can_be_wanted_again(killed):
     borrower = killed(force=False)
     until(lambda: is_kept(borrower))
     epoch = borrower.attachment("scratch")["epoch"]
-    assert borrower.put_attachments(BORROW, purge=True, force=True, wait=10)["changed"]
+    assert borrower.put_attachments(BORROW, purge=True, force=True, wait=60)["changed"]
     item = borrower.attachment("scratch")
     assert (item["state"], item["epoch"], item["leaving"], item["message"]) == ("attached", epoch, False, "")
 
@@ -98,7 +98,7 @@ def test_what_is_kept_can_be_wanted_again(killed):
 def test_a_return_with_force_that_is_called_off_is_not_remembered(killed):
     borrower = killed(force=False)
     until(lambda: is_kept(borrower))
-    borrower.put_attachments(BORROW, wait=10)
+    borrower.put_attachments(BORROW, wait=60)
     borrower.stop_borrower()
     with sqlite3.connect(borrower.base / "borrowerd.sqlite3") as connection:
         connection.execute("UPDATE holdings SET forced = 1")

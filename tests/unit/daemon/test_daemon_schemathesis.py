@@ -28,7 +28,7 @@ def host(fabric):
     pair[1].tree.add_nvme("0000:03:00.0", "SER-2")
     for owner, borrower in (pair, reversed(pair)):
         owner.put_grants(("scratch", {"address": "0000:03:00.0"}, borrower.name))
-        borrower.put_attachments(("scratch", owner.name), wait=30)
+        borrower.put_attachments(("scratch", owner.name), wait=60)
     return pair[0]
 
 

@@ -63,7 +63,7 @@ def test_disks_of_several_devices_are_waited_for_together(fabric, monkeypatch, h
     owner, borrower = fabric.pair(lease_ttl=600, recall_grace=600)
     owner.tree.add_nvme("0000:04:00.0", "SER-2", "nvme7n1", "259:70")
     owner.put_grants(GRANT, ("other", {"address": "0000:04:00.0"}, "node-b"))
-    borrower.put_attachments(BORROW, ("other", "node-a"), wait=20)
+    borrower.put_attachments(BORROW, ("other", "node-a"), wait=60)
     service = borrower.borrowerd.parts.stop.__self__
     service.ground.patient._patience = 60.0
     both = threading.Barrier(2)
@@ -102,13 +102,13 @@ def test_a_look_from_before_an_undrain_has_nothing_leave(fabric, monkeypatch):
     look = threading.Thread(target=service.looks.look)
     mine.append(look)
     look.start()
-    assert reads.wait(10)
+    assert reads.wait(60)
     real = service.ground.drain.end
     monkeypatch.setattr(service.ground.drain, "end", lambda: (real(), ended.set())[0])
     asked = ask(borrower, "borrowerd", "DELETE", "/v1/drain", {})
     ended.wait(1)  # it waits for the look, or would be over before
     go_on.set()
     look.join()
-    assert ended.wait(10)
+    assert ended.wait(60)
     asked.close()
     until(lambda: not borrower.attachment("scratch")["leaving"])

@@ -91,7 +91,7 @@ def test_a_second_daemon_ends_and_leaves_the_first_its_socket(daemon, tmp_path):
                "--store", tmp_path / "s.sqlite3"]  # fmt: skip
     ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ready.bind(str(tmp_path / "notify"))
-    ready.settimeout(30)
+    ready.settimeout(120)
     plain = {**os.environ, "PYTHONPATH": str(DAEMON)}
     first = subprocess.Popen(
         command, env={**plain, "NOTIFY_SOCKET": str(tmp_path / "notify")}, stderr=subprocess.DEVNULL
@@ -105,7 +105,7 @@ def test_a_second_daemon_ends_and_leaves_the_first_its_socket(daemon, tmp_path):
         assert path.stat().st_ino == before
         assert Client(str(path)).get("/v1/status")["daemon"] == daemon
         first.send_signal(signal.SIGTERM)
-        first.wait(20)
+        first.wait(60)
     finally:
         first.kill()
         first.wait()

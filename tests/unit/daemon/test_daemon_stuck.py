@@ -95,7 +95,7 @@ def test_its_own_grant_is_revoked_and_that_outlasts_the_hang(scene):
 
 def test_other_borrowers_requests_and_releases_are_served(scene):
     scene.hang("unbind")
-    scene.third.put_attachments(("spare", "node-a"), wait=10)
+    scene.third.put_attachments(("spare", "node-a"), wait=60)
     scene.third.put_attachments(purge=True)
     until(lambda: [lease["name"] for lease in scene.owner.leases()] == ["scratch"])
 
@@ -104,7 +104,7 @@ def test_a_request_that_takes_long_holds_up_no_other(scene):
     end = scene.owner.binder.hang("nvme", STUCK)
     scene.borrower.put_attachments(("scratch", "node-a"))
     until(lambda: scene.owner.lease("scratch"))
-    scene.third.put_attachments(("spare", "node-a"), wait=10)
+    scene.third.put_attachments(("spare", "node-a"), wait=60)
     end.set()
     until(lambda: scene.borrower.attachment("scratch")["state"] == "attached")
 
@@ -134,7 +134,7 @@ def test_the_look_sees_other_leases_end(scene):
 
 def test_one_end_is_begun_of_a_device_that_hangs(scene, monkeypatch):
     owner, asked = scene.owner, []
-    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=60)
     end, unlend = owner.kernel.hang("unlend", STUCK), owner.kernel.unlend
     monkeypatch.setattr(owner.kernel, "unlend", lambda *arguments: asked.append(arguments) or unlend(*arguments))
     owner.kernel.lents[STUCK] = replace(owner.kernel.lents[STUCK], state="lent", message="the borrower is lost")
@@ -169,7 +169,7 @@ def test_a_device_that_takes_long_to_look_at_is_not_in_use_for_that(scene, monke
 
     monkeypatch.setattr(lendable, "reasons", slow)
     scene.limits[OPENING] = 0.2
-    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=60)
 
 
 @pytest.mark.parametrize("where", HANGS)
@@ -181,7 +181,7 @@ def test_the_daemon_is_restarted_meanwhile(scene, where):
     assert not stop.is_alive()
     scene.owner.start_owner()
     until(lambda: scene.owner.lease("other")["state"] == "active")
-    scene.third.put_attachments(("other", "node-a"), ("spare", "node-a"), wait=10)
+    scene.third.put_attachments(("other", "node-a"), ("spare", "node-a"), wait=60)
     end.set()
     scene.borrower.put_attachments(purge=True)
     until(lambda: all(lease["name"] != "scratch" for lease in scene.owner.leases()))
@@ -261,7 +261,7 @@ def test_an_end_of_the_daemon_ends_waits_and_begins_no_further_step():
 def detaching(scene, monkeypatch):
     monkeypatch.setattr(attachment, "HANGS_AFTER", 0.5)
     scene.owner.put_grants(("spare", {"address": SPARE}, "node-b"))
-    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=60)
     scene.borrower.kernel.hang("detach", STUCK)
     scene.borrower.put_attachments(purge=True, wait_returned=0)
     return scene
@@ -281,7 +281,7 @@ def test_a_device_that_is_not_let_go_is_named_on_its_borrower(detaching, caplog)
 def test_others_are_attached_and_returned_meanwhile(detaching):
     borrower = detaching.borrower
     for _turn in range(3):
-        borrower.put_attachments(("spare", "node-a"), wait=10)
+        borrower.put_attachments(("spare", "node-a"), wait=60)
         borrower.put_attachments(purge=True, wait_returned=0)
         until(lambda: borrower.attachment("spare") is None)
     assert borrower.attachment("scratch")["state"] == "detaching"
@@ -296,13 +296,13 @@ def test_many_that_are_not_let_go_hold_up_no_other(detaching):
         grants.append((f"many-{number}", {"address": address}, "node-b"))
         borrower.kernel.hang("detach", address)
     owner.put_grants(*grants)
-    borrower.put_attachments(*((name, "node-a") for name, _device, _to in grants), wait=20)
+    borrower.put_attachments(*((name, "node-a") for name, _device, _to in grants), wait=60)
     borrower.put_attachments(purge=True, wait_returned=0)
-    borrower.put_attachments(("spare", "node-a"), wait=10)
+    borrower.put_attachments(("spare", "node-a"), wait=60)
 
 
 def test_a_borrowed_disk_that_does_not_open_counts_as_in_use_and_holds_up_no_other(scene, monkeypatch):
-    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=60)
     asked = scene.borrower.borrowerd.parts.stop.__self__
     asked.ground.patient._patience = 0.3
     disk = scene.borrower.tree.disks[scene.borrower.attachment("scratch")["address"]][0]
@@ -314,7 +314,7 @@ def test_a_borrowed_disk_that_does_not_open_counts_as_in_use_and_holds_up_no_oth
         with pytest.raises(Failed, match="its driver does not answer"):
             scene.borrower.put_attachments(purge=True)
     scene.owner.put_grants(("spare", {"address": SPARE}, "node-b"))
-    scene.borrower.put_attachments(("spare", "node-a"), wait=10)
+    scene.borrower.put_attachments(("spare", "node-a"), wait=60)
     asked.ground.patient._patience = 60
     end.set()
     address = scene.borrower.attachment("scratch")["address"]

@@ -43,7 +43,7 @@ def serves(owner):
 
 def test_recalls_by_force(scene):
     owner = scene.owner
-    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=60)
     end = owner.kernel.hang("unlend", STUCK)
     socks = [ask(owner, "ownerd", "POST", "/v1/leases/scratch/recall", {"force": True}) for _client in range(MANY)]
     waits(owner, MANY)
@@ -84,7 +84,7 @@ def test_quarantines_that_are_cleared(scene):
 
 def test_bans_of_its_borrower(scene):
     owner = scene.owner
-    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=60)
     end = owner.kernel.hang("unlend", STUCK)
     body = {"force": False, "ban": True}
     socks = [ask(owner, "ownerd", "POST", "/v1/leases/scratch/recall", body) for _client in range(MANY)]
@@ -110,7 +110,7 @@ def test_reservations_that_are_given_up(scene):
 
 def test_a_request_whose_client_has_gone_is_done_all_the_same(scene):
     owner = scene.owner
-    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=60)
     end = owner.kernel.hang("unlend", STUCK)
     sock = ask(owner, "ownerd", "POST", "/v1/leases/scratch/recall", {"force": True})
     waits(owner, 1)
@@ -124,7 +124,7 @@ def test_a_request_whose_client_has_gone_is_done_all_the_same(scene):
 
 def test_who_waits_without_a_thread_hears_that_it_hangs_although_nothing_comes_any_more(scene):
     owner = scene.owner
-    scene.borrower.put_attachments(("scratch", "node-a"), wait=10)
+    scene.borrower.put_attachments(("scratch", "node-a"), wait=60)
     scene.limits[HANGS["unlend"]] = 1.0
     owner.kernel.hang("unlend", STUCK)
     socks = [ask(owner, "ownerd", "POST", "/v1/leases/scratch/recall", {"force": True}) for _client in range(3)]
@@ -162,7 +162,7 @@ def test_registers_that_do_not_come_hold_up_nobody(scene):
 def test_registers_of_a_borrowed_device_that_do_not_come(scene):
     borrower = scene.borrower
     borrower.borrowerd.parts.stop.__self__.config_spaces._patience = 0.3
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     config = borrower.tree.function(borrower.attachment("scratch")["address"]) / "config"
     config.unlink(missing_ok=True)
     os.mkfifo(config)

@@ -155,7 +155,7 @@ def test_a_lent_device_is_still_what_was_granted(fabric, key):
     value = {"model": MODEL, "min_size": "1 GiB", "wwid": "eui.SER-1"}[key]
     grant = ("scratch", {"class": "nvme", key: value}, "node-b")
     owner.put_grants(grant)
-    borrower.put_attachments(("scratch", "node-a"), wait=10)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     (device,) = [row for row in owner.ownerd.client.get("/v1/devices")["devices"] if row["lease"]]
     assert (device["model"], device["size"], device["wwid"]) == (MODEL, SIZE, ["eui.SER-1"])
     epoch = owner.lease("scratch")["epoch"]

@@ -26,7 +26,7 @@ def pair(fabric):
         host.start()
     set_link(owner.kernel, 0, False)
     owner.put_grants(GRANT)
-    borrower.put_attachments(BORROW, wait=20)
+    borrower.put_attachments(BORROW, wait=60)
     set_link(owner.kernel, 0, True)
     assert owner.lease("scratch")["link"] == 1
     return owner, borrower

@@ -65,7 +65,7 @@ def test_a_request_that_waits_is_answered_when_it_is_over_however_many_wait_besi
 def test_recalls_that_wait_hold_up_no_other_and_go_on_without_their_clients(pair):
     owner, borrower = pair
     owner.put_grants(GRANT)
-    borrower.put_attachments(("scratch", "node-a"), wait=20)
+    borrower.put_attachments(("scratch", "node-a"), wait=60)
     borrower.kernel.drivers_let_go.clear()
     going = owner.ownerd.parts.stop.__self__.recalls._withdrawals
     body = {"grants": [], "purge": True, "force": True}

@@ -113,7 +113,7 @@ def test_watch_on_a_terminal(lent, number, code):
         owner.stop_owner()
         until(lambda: any("not reachable" in row for row in terminal.frame()) or "more lines" in terminal.frame()[-1])
         terminal.process.send_signal(number)
-        assert terminal.process.wait(20) == code
+        assert terminal.process.wait(60) == code
         until(lambda: terminal.text.endswith(watching._LEAVE))
         assert terminal.text.startswith(watching._ENTER) and "Traceback" not in terminal.text
     finally:

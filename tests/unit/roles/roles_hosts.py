@@ -103,7 +103,7 @@ class Hosts:
         for lease in leases:
             name, owner, borrower = lease["name"], lease["owner"], lease["borrower"]
             self.hosts[owner].put_grants((name, lease["device"], borrower))
-            self.hosts[borrower].put_attachments((name, owner), wait=30)
+            self.hosts[borrower].put_attachments((name, owner), wait=60)
 
     def state(self, host: str, name: str) -> str | None:
         """The state of an attachment."""
