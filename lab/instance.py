@@ -269,16 +269,21 @@ class Instance:
             bridge = FAMILIES[link.bridge].identity
             expected.append((wanted.ntb_address(host.name, link), f"{bridge.vendor:04x}:{bridge.device:04x}"))
         known = {number for _address, number in expected}
+        # A drive is there when its driver knows it, which is later; one's own kernel may have no driver.
+        drives = set() if self.data["options"]["kernel_image"] else {drive.serial for drive in host.nvme}
+        look = "uname -r; echo $(cat /sys/class/nvme/*/serial 2>/dev/null); lspci -Dn"
         deadline = time.monotonic() + PLUG_TIMEOUT
         while True:
-            release, *functions = self.ssh(host.name, ["uname -r; lspci -Dn"], capture=True).stdout.splitlines()
+            release, serials, *functions = self.ssh(host.name, [look], capture=True).stdout.splitlines()
             found = [(fields[0], fields[2]) for fields in map(str.split, functions)]
             bridges = [function for function in found if function[1] in known]
             behind = sum(address.endswith(":00.0") and not address.startswith("0000:00:") for address, _number in found)
-            if bridges == expected and behind >= qemu.booted_shape(wanted, host).ports:
+            missing = drives - set(serials.split())
+            if bridges == expected and behind >= qemu.booted_shape(wanted, host).ports and not missing:
                 break
             if time.monotonic() > deadline:
-                raise LabError(f"{host.name} should have its bridges at {expected}, and has {found}")
+                drives_too = f", and drives {', '.join(sorted(missing))}, which it has not," if missing else ","
+                raise LabError(f"{host.name} should have its bridges at {expected}{drives_too} and has {found}")
             time.sleep(0.5)
         if self.data["options"]["kernel_image"]:
             self.data["kernels"][host.name] = release
