@@ -16,8 +16,9 @@ from .checker import Checker
 
 LAN = "lan"  # the hosts' private network
 BOUNCE_BUFFER = 4 << 20  # octets; DMA of a device into a window goes through QEMU's bounce buffer
-# What QEMU's models do that no hardware does. An NVMe controller offers to find its doorbells' values in the host's memory: over a
-# closed window it finds all-ones there, and executes commands without end, while nothing else of its machine goes on.
+# What QEMU's models do that no hardware does. An NVMe controller offers to find its doorbells' values in the host's
+# memory: over a closed window it finds all-ones there, and executes commands without end, while nothing else of its
+# machine goes on.
 UNREAL = {"nvme": {"dbcs": "off"}}
 FIRST_MAC = 16
 # What the lab itself decides about every device.

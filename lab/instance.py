@@ -213,7 +213,8 @@ class Instance:
         if options["kernel_image"]:
             boot = dataclasses.replace(boot, kernel=Path(options["kernel_image"]), initrd=None)
         words = identity.words(wanted, host)
-        return qemu.machine(host, shape, boot, words, numbers[host.name], numbers["lan"], options["accel"], options["plugin"])
+        its_ports = (numbers[host.name], numbers["lan"])
+        return qemu.machine(host, shape, boot, words, *its_ports, options["accel"], options["plugin"])
 
     def _start_host(self, wanted: Topology, host: Host, parts: Parts) -> None:
         args = self._arguments(wanted, host, parts, qemu.booted_shape(wanted, host))
