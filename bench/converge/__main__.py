@@ -27,6 +27,8 @@ from . import hosts
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+# To hosts that are directories; it notes each call.
+CONNECTION = ROOT / "tests" / "unit" / "roles" / "stubs" / "connection"
 HOSTS, ROUNDS, AIM = 200, 3, 1.5
 # How often each play calls it: as often as a run may call modules on a host, and as it does.
 PINGS = {"allowed": 4, "made": 1}
@@ -83,7 +85,7 @@ class Bench:
 
     def _inventory(self) -> None:
         common = {
-            "ansible_connection": "bench_host",
+            "ansible_connection": "stubbed",
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
             "ansible_pipelining": True,
@@ -93,7 +95,7 @@ class Bench:
             "device_lending_leases": [hosts.lease(name) for name in self.names],
         }
         own = {
-            name: {"bench_directory": str(self.base / name), "device_lending_staging": str(self.base / name / STAGING)}
+            name: {"stub_directory": str(self.base / name), "device_lending_staging": str(self.base / name / STAGING)}
             for name in self.names
         }
         (self.base / "inventory.yml").write_text(yaml.safe_dump({"ntb_fabric": {"hosts": own, "vars": common}}))
@@ -122,7 +124,7 @@ class Bench:
             env={
                 **os.environ,
                 "ANSIBLE_COLLECTIONS_PATH": str(self.base / "collections"),
-                "ANSIBLE_CONNECTION_PLUGINS": str(HERE / "connection"),
+                "ANSIBLE_CONNECTION_PLUGINS": str(CONNECTION),
                 "ANSIBLE_FORCE_COLOR": "0",
                 "ANSIBLE_NOCOLOR": "1",
                 "ANSIBLE_FORKS": "4",

@@ -13,7 +13,7 @@ def answer():
 
     options = {name: {"type": "raw"} for name in basic._load_params() if not name.startswith("_")}
     module = basic.AnsibleModule(argument_spec=options, supports_check_mode=True)
-    with open(os.path.join(os.environ["BENCH_HOST"], module._name.rpartition(".")[2]), encoding="utf-8") as file:
+    with open(os.path.join(os.environ["STUB_DIRECTORY"], module._name.rpartition(".")[2]), encoding="utf-8") as file:
         module.exit_json(**json.load(file))
 
 
