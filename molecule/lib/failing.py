@@ -76,6 +76,14 @@ class Scene:
         whole = found and found["state"] == "attached" and found["nodes"] and found["epoch"] > above
         return found if whole else None
 
+    def is_served(self) -> bool:
+        """Whether the owner's daemon answers, which one that was killed a moment ago does not."""
+        try:
+            fabric.ask(self.owner, "ownerd", "leases")
+        except (AssertionError, RuntimeError):
+            return False
+        return True
+
     def offer(self) -> None:
         """Grant the drive anew, after it was recalled."""
         fabric.put(self.owner, "ownerd", "grants", fabric.granted(self.owner))
@@ -374,6 +382,7 @@ def suffer(scene: Scene, row: dict[str, Any], ends: float) -> dict[str, float]:
     Returns what that took, in seconds.
     """
     scene.journal.stop()
+    fabric.until(scene.is_served, 180, "ownerd answers")
     live = scene.live(180)
     mark = f"failure {row['name']}"
     for host in (scene.owner, scene.borrower):
