@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is made of counted instructions: which function, for each access, and which count."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+
+import pytest
+
+from bench.instructions import counter, figures
+from bench.instructions.__main__ import lines
+from bench.instructions.symbols import USER, Symbol, Symbols
+
+KALLSYMS = """\
+ffffffff81000000 T first
+ffffffff81000100 t second
+ffffffff81000180 D data
+ffffffffc0000000 t ours\t[ntb_lend]
+ffffffffc0000040 t theirs\t[nvme]
+""".splitlines()
+FIRST, SECOND, OURS, NVME = Symbol("first"), Symbol("second"), Symbol("ours", "ntb_lend"), Symbol("theirs", "nvme")
+
+
+def test_an_address_is_of_the_function_that_begins_before_it() -> None:
+    symbols = Symbols(KALLSYMS)
+    assert [symbols.at(address) for address in (0, 0xFFFFFFFF81000000, 0xFFFFFFFF810000FF, 0xFFFFFFFF81000190)] == [
+        USER, FIRST, FIRST, SECOND,
+    ]  # fmt: skip
+    assert symbols.at(0xFFFFFFFFC0000041) == NVME
+
+
+def test_what_was_executed_between_two_readings_is_counted_by_function() -> None:
+    before = {0: 10, 0xFFFFFFFF81000000: 5, 0xFFFFFFFFC0000000: 7}
+    after = {0: 30, 0xFFFFFFFF81000000: 5, 0xFFFFFFFF81000010: 2, 0xFFFFFFFF81000020: 3, 0xFFFFFFFFC0000000: 8}
+    assert Symbols(KALLSYMS).counts(before, after) == {USER: 20, FIRST: 5, OURS: 1}
+
+
+def test_what_a_start_takes_is_not_of_an_access() -> None:
+    assert figures.per_access({FIRST: 1000, NVME: 100}, {FIRST: 1000, NVME: 500, SECOND: 40}, 4) == {
+        FIRST: 0, NVME: 100, SECOND: 10,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "counts"), [((100, 100.9), True), ((100, 101.5), False), ((0.2, 0.2), False), ((100, 0), False)]
+)
+def test_what_differs_between_rounds_depends_on_time(values, counts) -> None:
+    assert (FIRST in figures.steady([{FIRST: value} for value in values])) is counts
+
+
+def test_all_of_ours_counts_however_much_it_varies_and_nothing_of_user_space() -> None:
+    assert figures.steady([{OURS: 1, USER: 5}, {OURS: 3, USER: 5}]) == {OURS: 2}
+
+
+def test_a_function_that_is_steady_on_one_side_alone_counts_on_neither() -> None:
+    local = [{NVME: 100, FIRST: 50, SECOND: 10}, {NVME: 100, FIRST: 50, SECOND: 10}]
+    borrowed = [{NVME: 101, FIRST: 60, OURS: 20}, {NVME: 101, FIRST: 90, OURS: 20}]
+    on_local, on_borrowed = figures.compared(local, borrowed)
+    assert on_local == [110, 110]  # with what only a local access does
+    assert on_borrowed == [121, 121]
+
+
+def test_the_table_says_whether_the_aim_is_met() -> None:
+    job = {"title": "x", "aim": 1.02, "all": [900, 800], "local": [100, 100], "ours": [2, 2], "owner": [0, 0]}
+    assert lines([{**job, "borrowed": [102, 102]}])[1].endswith("1.020 (1.020 – 1.020)  ≤ 1.02 ✓")
+    assert lines([{**job, "borrowed": [102, 104]}])[1].endswith("≤ 1.02 ?")
+    assert lines([{**job, "borrowed": [103, 104]}])[1].endswith("≤ 1.02 ✗")
+
+
+def test_the_plugin_is_asked_over_its_socket(tmp_path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+
+        def tell() -> None:
+            with listening.accept()[0] as to:
+                to.sendall(struct.pack("=4Q", 0, 7, 1 << 63, 9))
+
+        threading.Thread(target=tell).start()
+        assert counter.read(tmp_path / "s") == {0: 7, 1 << 63: 9}
+
+
+def test_the_plugin_can_be_compiled(tmp_path) -> None:
+    assert counter.build(tmp_path).stat().st_size > 0
