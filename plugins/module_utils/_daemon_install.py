@@ -23,6 +23,7 @@ import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon
 from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, remove, sync_text
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers
 
 GROUP = "device-lending"
 DAEMONS = ("ownerd", "borrowerd")
@@ -169,6 +170,13 @@ def group_exists() -> bool:
     except KeyError:
         return False
     return True
+
+
+def with_whole_addresses(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the configuration with the addresses of NTB functions in full. Raises IdentifierError."""
+    links = config.get("links") or []
+    whole = [{**link, "ntb": identifiers.address(link["ntb"], "config.links: ntb")} for link in links]
+    return {**config, "links": whole}
 
 
 def config_text(config: dict[str, t.Any]) -> str:

@@ -14,8 +14,8 @@ import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils import _daemon_install, _kmod_install
 from ansible_collections.pcie.device_lending.plugins.module_utils._daemon_install import DaemonError
-from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import KmodError, parameter_text
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers
+from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import KmodError
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
 
 MODULES = "device-lending-modules-%s.tar.gz"
 _MODULES_PREFIX, _DAEMON_PREFIX = "device-lending-modules-", "device-lending-daemon-"
@@ -65,7 +65,7 @@ def is_kmod_due(
                 for release, name in archives.items()
             },
             modules=None,
-            parameters={key: parameter_text(value) for key, value in parameters.items()},
+            parameters=_kmod_install.parameter_texts(parameters),
             allow_reload=True,
             live=list,
         )
@@ -80,12 +80,8 @@ def is_daemon_due(host: _daemon_install.Host, staged: Staged, archive: str, conf
     if archive not in staged.names or staged.others(_DAEMON_PREFIX, [archive]):
         return True
     try:
-        links = [
-            {**link, "ntb": identifiers.address(link["ntb"], "config.links: ntb")} for link in config.get("links") or []
-        ]
-        wanted = _daemon_install.wanted_present(
-            host, _daemon_install.read_archive(staged.path(archive)), {**config, "links": links}
-        )
+        release = _daemon_install.read_archive(staged.path(archive))
+        wanted = _daemon_install.wanted_present(host, release, _daemon_install.with_whole_addresses(config))
         return _daemon_install.current_state(host) != wanted
-    except (DaemonError, identifiers.IdentifierError, KeyError, TypeError, OSError):
+    except (DaemonError, IdentifierError, KeyError, TypeError, OSError):
         return True

@@ -108,11 +108,9 @@ class Host:
         return sorted(path[: -len(SUBDIRECTORY) - 1].rsplit("/", 1)[-1] for path in found)
 
 
-def parameter_text(value: object) -> str:
-    """Write the value of a parameter as the kernel wants it."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return str(value)
+def parameter_texts(parameters: t.Mapping[str, object]) -> dict[str, str]:
+    """Write the values of parameters as the kernel wants them."""
+    return {key: str(int(value) if isinstance(value, bool) else value) for key, value in parameters.items()}
 
 
 def is_installable(name: str) -> bool:

@@ -53,9 +53,8 @@ def apply_grants(
 
     def ask(kept: t.Collection[str]) -> dict[str, t.Any]:
         body = {"grants": standing.instead(wanted, kept), **_purge(purge), "force": force, "dry_run": check_mode}
-        if (
-            on_conflict == "replace"
-        ):  # else not said: in check mode the daemon may be an older one, which does not know it
+        # Else it is not said: in check mode the daemon may be an older one, which does not know it.
+        if on_conflict == "replace":
             body["replace"] = True
         try:
             return daemon.put("/v1/grants", body, extra_time=_TAKING_BACK)

@@ -214,8 +214,7 @@ def main():
     host = Host(module.run_command, daemons)
     module.get_bin_path("systemctl", required=True)
     try:
-        for entry in (params["config"] or {}).get("links") or []:
-            entry["ntb"] = identifiers.address(entry["ntb"], "config.links: ntb")
+        params["config"] = _daemon_install.with_whole_addresses(params["config"] or {})
         before, after, result = (absent if params["state"] == "absent" else present)(module, host)
     except DaemonError as exc:
         module.fail_json(msg=str(exc))

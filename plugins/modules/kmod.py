@@ -248,7 +248,7 @@ def install(module, release, running):
             host,
             sources=sources_of(module, release),
             modules=params["modules"],
-            parameters={key: _kmod_install.parameter_text(value) for key, value in params["parameters"].items()},
+            parameters=_kmod_install.parameter_texts(params["parameters"]),
             allow_reload=params["allow_reload"],
             live=live,
         )
