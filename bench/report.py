@@ -14,6 +14,7 @@ from .statistics import Spread, ratio, spread, verdict
 # As much less than the local drive's time as errors of the parts may leave of a borrowed one's without the bridge.
 LEFT_MOST = 0.1
 BEGIN = "<!-- begin: figures of make bench ({name}) -->"
+MARKS = {True: "✓", False: "✗", None: "?"}
 END = "<!-- end: figures of make bench ({name}) -->"
 
 
@@ -277,8 +278,7 @@ def number(value: float) -> str:
 def _cells(row: Row) -> tuple[str, str, str, str]:
     value = f"{number(row.value.median)} {row.unit}".strip()
     extent = f"{number(row.value.low)} – {number(row.value.high)}"
-    reached = {True: " ✓", False: " ✗", None: " ?" if row.aim else ""}[row.reached]
-    return row.title, value, extent, row.aim + reached
+    return row.title, value, extent, f"{row.aim} {MARKS[row.reached]}" if row.aim else ""
 
 
 def text(table: list[Row]) -> str:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import yaml
 
 from bench.statistics import ratio, spread, verdict
+from tools import linked
 
 from . import hosts
 
@@ -56,32 +57,25 @@ class Bench:
     def __init__(self, base: Path, number: int) -> None:
         self.base = base
         self.names = hosts.names(number)
-        self._collection()
+        playbooks = linked.collection(base / "collections", self._modules()) / "playbooks"
         self._inventory()
         self._answers([], ["kmod", "daemon"])
-        self.playbooks = {"site": self.top / "playbooks" / "site.yml"}
+        self.playbooks = {"site": playbooks / "site.yml"}
         for name, number_of_calls in PINGS.items():
             calls = [{"name": f"Ping {count}", "ansible.builtin.ping": {}} for count in range(number_of_calls)]
             play = {"name": "Ping", "hosts": "ntb_fabric", "become": True, "gather_facts": False, "tasks": calls}
             self.playbooks[name] = base / f"{name}.yml"
             self.playbooks[name].write_text(yaml.safe_dump([play]))
 
-    def _collection(self) -> None:
-        """The collection, with other ends of the modules that a run with nothing to do calls."""
-        self.top = self.base / "collections/ansible_collections/pcie/device_lending"
-        (self.top / "plugins/modules").mkdir(parents=True)
-        for name in ("daemon", "kmod", "meta", "roles", "playbooks", "galaxy.yml"):
-            (self.top / name).symlink_to(ROOT / name)
-        for path in (ROOT / "plugins").iterdir():
-            if path.name != "modules":
-                (self.top / "plugins" / path.name).symlink_to(path)
+    def _modules(self) -> dict[str, Path]:
+        """What stands for the modules that a run with nothing to do calls: themselves, with another end."""
         end = (HERE / "module.py").read_text()
-        for path in (ROOT / "plugins/modules").glob("*.py"):
-            target = self.top / "plugins/modules" / path.name
-            if path.stem in MODULES:
-                target.write_text(path.read_text().partition('\n\nif __name__ == "__main__":')[0] + "\n\n" + end)
-            else:
-                target.symlink_to(path)
+        made = {name: self.base / "modules" / f"{name}.py" for name in MODULES}
+        (self.base / "modules").mkdir()
+        for path in made.values():
+            own = (ROOT / "plugins/modules" / path.name).read_text()
+            path.write_text(own.partition('\n\nif __name__ == "__main__":')[0] + "\n\n" + end)
+        return made
 
     def _inventory(self) -> None:
         common = {

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import drives
 from bench.hosts import BenchError, Host
-from bench.report import number
+from bench.report import MARKS, number
 from bench.statistics import Spread, ratio, spread, verdict
 from lab.errors import LabError
 from lab.instance import CHECKOUT, OPTIONS, Instance
@@ -34,7 +34,6 @@ from .symbols import Symbol, Symbols
 OWNER, BORROWER = "node-a", "node-b"
 TOPOLOGY = Path(__file__).with_name("topology.yml")
 RESULTS = CHECKOUT / ".build" / "bench"
-SAID = {True: "✓", False: "✗", None: "?"}
 
 
 class Job:
@@ -121,7 +120,7 @@ class Bench:
             "aim": job.aim,
             "local": on_local,
             "borrowed": on_borrowed,
-            "all": [figures.total(figures.kernel(one)) for one in local],
+            "all": [figures.of_kernel(one) for one in local],
             "ours": [figures.of_module(one, figures.OURS) for one in borrowed],
             "owner": owner,
         }
@@ -134,7 +133,7 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
     for job in found:
         local, borrowed, ours, owner = (spread(job[key]) for key in ("local", "borrowed", "ours", "owner"))
         relative = ratio(job["borrowed"], job["local"])
-        reached = SAID[verdict(relative, functools.partial(operator.ge, job["aim"]))]
+        reached = MARKS[verdict(relative, functools.partial(operator.ge, job["aim"]))]
         rows.append((
             job["title"], number(spread(job["all"]).median), shown(local), shown(borrowed), shown(ours),
             f"{owner.median:.1f}",

@@ -10,7 +10,7 @@ for each access is the same in all rounds, within STEADY. All of ntb_lend counts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from .symbols import USER, Symbol
 
@@ -40,14 +40,9 @@ def steady(rounds: Sequence[PerAccess]) -> dict[Symbol, float]:
     return found
 
 
-def kernel(counts: PerAccess) -> list[float]:
-    """All of a kernel's, whether it counts or not."""
-    return [number for symbol, number in counts.items() if symbol != USER]
-
-
-def total(counts: Iterable[float]) -> float:
-    """The sum."""
-    return sum(counts)
+def of_kernel(counts: PerAccess) -> float:
+    """Instructions for each access of all of a kernel, whether they count or not."""
+    return sum(number for symbol, number in counts.items() if symbol != USER)
 
 
 def compared(local: Sequence[PerAccess], borrowed: Sequence[PerAccess]) -> tuple[list[float], list[float]]:
@@ -66,11 +61,11 @@ def compared(local: Sequence[PerAccess], borrowed: Sequence[PerAccess]) -> tuple
     }
     on_path = both | only_local | only_borrowed
     return (
-        [total(one.get(symbol, 0.0) for symbol in on_path if symbol.module != OURS) for one in local],
-        [total(one.get(symbol, 0.0) for symbol in on_path) for one in borrowed],
+        [sum(one.get(symbol, 0.0) for symbol in on_path if symbol.module != OURS) for one in local],
+        [sum(one.get(symbol, 0.0) for symbol in on_path) for one in borrowed],
     )
 
 
 def of_module(counts: PerAccess, module: str) -> float:
     """Instructions for each access of a module."""
-    return total(number for symbol, number in counts.items() if symbol.module == module)
+    return sum(number for symbol, number in counts.items() if symbol.module == module)

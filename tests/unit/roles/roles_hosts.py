@@ -19,6 +19,8 @@ import yaml
 from daemon_hosts import Fabric, Host
 from daemon_kernel import join, set_link
 
+from tools import linked
+
 ROOT = Path(__file__).resolve().parents[3]
 STUBS = Path(__file__).resolve().parent / "stubs"
 STUBBED = {"preflight_info": "preflight_info", "kmod": "idle", "daemon": "idle", "virtual_functions": "idle"}
@@ -58,26 +60,13 @@ class Hosts:
         join(self.hosts["node-c"].kernel, 0, self.hosts["node-d"].kernel, 0)
         for host in self.hosts.values():
             host.start()
-        self._collection()
+        stubs = {name: STUBS / f"{stub}.py" for name, stub in STUBBED.items()}
+        self.playbooks = linked.collection(base / "collections", stubs) / "playbooks"
         (base / "cache").mkdir()
 
     def stop(self) -> None:
         """End the daemons."""
         self.fabric.stop()
-
-    def _collection(self) -> None:
-        """The collection as it is, but for some modules."""
-        top = self.base / "collections/ansible_collections/pcie/device_lending"
-        (top / "plugins/modules").mkdir(parents=True)
-        for name in ("daemon", "kmod", "meta", "roles", "playbooks", "galaxy.yml"):
-            (top / name).symlink_to(ROOT / name)
-        for path in (ROOT / "plugins").iterdir():
-            if path.name != "modules":
-                (top / "plugins" / path.name).symlink_to(path)
-        for path in (ROOT / "plugins/modules").glob("*.py"):
-            stub = STUBBED.get(path.stem)
-            (top / "plugins/modules" / path.name).symlink_to(STUBS / f"{stub}.py" if stub else path)
-        self.playbooks = top / "playbooks"
 
     def file(self, host: str, name: str) -> Path:
         """A file in the directory of a host."""
