@@ -27,18 +27,26 @@ static_assert(LEND_BAR_ROM == PCI_ROM_RESOURCE);
 static_assert(LEND_BARS > PCI_STD_NUM_BARS);
 
 /*
+ * Windows and registers are no memory of the processor's: no cache to see to, and
+ * nothing that the kernel's debugging of the DMA API could keep apart.
+ */
+#define OWNER_MAP_ATTRS DMA_ATTR_SKIP_CPU_SYNC
+
+/*
  * Map the window as low in the device's domain as it goes, so that devices with
- * few address bits reach it, too. Process context, the device lock held.
+ * few address bits reach it, too. Some addresses of a domain are reserved: what is
+ * as large as all of n bits has to have n + 1. Process context, the device lock held.
  */
 static dma_addr_t owner_map_window(struct device *dev, const struct lend_window *win)
 {
 	dma_addr_t addr;
 	int bits;
 
-	for (bits = max(32, order_base_2(win->size)); bits <= 64; bits++) {
+	for (bits = max(32, ilog2(win->size) + 1); bits <= 64; bits++) {
 		if (dma_set_mask_and_coherent(dev, DMA_BIT_MASK(bits)))
 			continue;
-		addr = dma_map_resource(dev, win->base, win->size, DMA_BIDIRECTIONAL, 0);
+		addr = dma_map_resource(dev, win->base, win->size, DMA_BIDIRECTIONAL,
+					OWNER_MAP_ATTRS);
 		if (!dma_mapping_error(dev, addr))
 			return addr;
 	}
@@ -124,7 +132,7 @@ static void owner_hide_windows(struct lease *lease)
 		win = &lease->window[i];
 		if (win->mapped)
 			dma_unmap_resource(&lease->lent->pdev->dev, win->bus, win->size,
-					   DMA_BIDIRECTIONAL, 0);
+					   DMA_BIDIRECTIONAL, OWNER_MAP_ATTRS);
 	}
 	memset(lease->window, 0, sizeof(lease->window));
 	owner_forget_mappings(&lease->lent->pdev->dev);
@@ -166,7 +174,7 @@ static int owner_map_bar(struct lease *lease, int i)
 	}
 	bar->mapped = true;
 	bar->bus = dma_map_resource(&lease->link->pdev->dev, res->start, bar->size,
-				    DMA_BIDIRECTIONAL, 0);
+				    DMA_BIDIRECTIONAL, OWNER_MAP_ATTRS);
 	if (dma_mapping_error(&lease->link->pdev->dev, bar->bus)) {
 		bar->size = 0;
 		bar->mapped = false;
@@ -182,7 +190,7 @@ static void owner_unmap_bar(struct lease *lease, int i)
 
 	if (bar->size && bar->mapped)
 		dma_unmap_resource(&lease->link->pdev->dev, bar->bus, bar->size,
-				   DMA_BIDIRECTIONAL, 0);
+				   DMA_BIDIRECTIONAL, OWNER_MAP_ATTRS);
 	memset(bar, 0, sizeof(*bar));
 }
 
