@@ -20,12 +20,16 @@ SIZE = "6G"
 
 @dataclass(frozen=True)
 class Image:
-    """What a host boots: base disk (raw ext4), kernel, initrd (None: the kernel needs none), the kernel's release."""
+    """What a host boots: base disk (raw ext4), kernel, initrd (None: the kernel needs none), the kernel's release.
+
+    `words`: what this kernel is told besides what all are told.
+    """
 
     disk: Path
     kernel: Path
     initrd: Path | None
     release: str
+    words: tuple[str, ...] = ()
 
 
 def tree_hash(directory: Path) -> str:
@@ -37,8 +41,10 @@ def tree_hash(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def ensure(source: apt.Archive, kernel: Kernel, keys: Keys, tell: Callable[[str], None]) -> Image:
-    """The image for this kernel and these keys; built if it is not in the cache."""
+def ensure(
+    source: apt.Archive, kernel: Kernel, words: tuple[str, ...], keys: Keys, tell: Callable[[str], None]
+) -> Image:
+    """The image for this kernel, which is told these words, and these keys; built if it is not in the cache."""
     recipe = {
         "format": roots.FORMAT,
         "packages": roots.guest_packages(kernel),
@@ -59,4 +65,4 @@ def ensure(source: apt.Archive, kernel: Kernel, keys: Keys, tell: Callable[[str]
         shutil.rmtree(root)
 
     directory = cache.entry("image", recipe, build, tell)
-    return Image(directory / "disk.raw", directory / "vmlinuz", directory / "initrd.img", kernel.release)
+    return Image(directory / "disk.raw", directory / "vmlinuz", directory / "initrd.img", kernel.release, words)

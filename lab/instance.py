@@ -80,7 +80,8 @@ class Instance:
         """The topology that is up; raises LabError if none is."""
         if not self.data:
             raise LabError("the lab is not up: start it with 'python3 -m lab up'")
-        return topology.parse(self.data["topology"], self.data["topology_file"])
+        family = kernels.series(self.data["options"]["kernel"]).bridge
+        return topology.parse(self.data["topology"], self.data["topology_file"], family)
 
     @property
     def builders(self) -> list[str]:
@@ -105,7 +106,7 @@ class Instance:
     def up(self, path: Path, options: dict[str, str], progress: Progress) -> bool:
         """Bring a topology up; returns False if it was up already. Raises LabError, leaving nothing behind."""
         raw = topology.read(path)
-        wanted = topology.parse(raw, str(path))
+        wanted = topology.parse(raw, str(path), kernels.series(options["kernel"]).bridge)
         if self.is_up():
             if self.data["topology"] == raw and self.data["options"] == options:
                 return False

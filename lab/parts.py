@@ -35,7 +35,7 @@ def prepare(progress: Progress, series: str, refresh: bool = False) -> Parts:
     pair = keys.ensure()
     with ThreadPoolExecutor() as pool:
         emulating = pool.submit(_qemu, source, refresh, progress)
-        imaging = pool.submit(image.ensure, source, kernel, pair, progress)
+        imaging = pool.submit(image.ensure, source, kernel, wanted.words, pair, progress)
         building = pool.submit(roots.builder, source, kernel, pair.user_public, pair.host, progress)
         return Parts(building.result(), imaging.result(), emulating.result(), pair)
 

@@ -161,9 +161,9 @@ def identity_words(topology: Topology, host: Host, machine_id: str) -> list[str]
     ]
 
 
-def kernel_command_line(iommu: str, identity: list[str]) -> str:
-    """What the guest's kernel is told: root disk, console, and who it is."""
-    words = [
+def kernel_command_line(iommu: str, identity: list[str], words: tuple[str, ...] = ()) -> str:
+    """What the guest's kernel is told: root disk, console, who it is, and what only its kind of kernel is."""
+    told = [
         "root=/dev/vda",
         "rw",
         "rootfstype=ext4",
@@ -178,8 +178,9 @@ def kernel_command_line(iommu: str, identity: list[str]) -> str:
         "no_timer_check",
         *identity,
         *IOMMU_WORDS[iommu],
+        *words,
     ]
-    return " ".join(words)
+    return " ".join(told)
 
 
 def _json(**properties: object) -> str:
@@ -199,7 +200,7 @@ def machine(
     args += ["-plugin", f"file={plugin},socket={name}/plugin.sock"] if plugin else []
     args += shape.arguments()
     args += ["-kernel", str(image.kernel), *(["-initrd", str(image.initrd)] if image.initrd else [])]
-    args += ["-append", kernel_command_line(shape.iommu, identity)]
+    args += ["-append", kernel_command_line(shape.iommu, identity, image.words)]
     args += ["-chardev", f"file,id=console,path={name}/console.log,append=on", "-serial", "chardev:console"]
     args += ["-qmp", f"unix:{name}/qmp.sock,server=on,wait=off"]
     args += ["-blockdev", f"file,node-name=root-file,filename={name}/disk.qcow2,cache.no-flush=on"]

@@ -162,7 +162,7 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, kernel)
 
 
-def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Link:
+def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host], family: str) -> Link:
     key = f"links[{number}]"
     fields = check.mapping(value, key, ("name", "between", "windows", "bridge", "mapped"))
     between = check.sequence(fields.get("between"), f"{key}.between")
@@ -172,7 +172,7 @@ def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> Li
         if host not in hosts:
             raise check.fail(f"{key}.between", f"there is no host {host!r}")
     windows = check.sequence(fields.get("windows", list(WINDOWS_DEFAULT)), f"{key}.windows")
-    bridge = check.choice(fields.get("bridge", DEFAULT), f"{key}.bridge", tuple(FAMILIES))
+    bridge = check.choice(fields.get("bridge", family), f"{key}.bridge", tuple(FAMILIES))
     most = FAMILIES[bridge].windows_max
     if not 1 <= len(windows) <= most:
         raise check.fail(f"{key}.windows", f"must be the sizes of one to {most} windows")
@@ -204,8 +204,11 @@ def _lease(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> d
     return lease
 
 
-def parse(data: Any, where: str) -> Topology:
-    """A topology from what YAML gave; raises LabError naming the file and the key that is wrong."""
+def parse(data: Any, where: str, family: str = DEFAULT) -> Topology:
+    """A topology from what YAML gave; raises LabError naming the file and the key that is wrong.
+
+    `family`: that of bridges for which it names none.
+    """
     check = Checker(where)
     fields = check.mapping(data, "", ("name", "hosts", "links", "leases"))
     entries = check.mapping(fields.get("hosts"), "hosts", ())
@@ -213,7 +216,8 @@ def parse(data: Any, where: str) -> Topology:
         raise check.fail("hosts", "there must be 1 to 16 hosts")
     hosts = {str(name): _host(check, str(name), index, value) for index, (name, value) in enumerate(entries.items())}
     links = [
-        _link(check, number, value, hosts) for number, value in enumerate(check.sequence(fields.get("links"), "links"))
+        _link(check, number, value, hosts, family)
+        for number, value in enumerate(check.sequence(fields.get("links"), "links"))
     ]
     if len({link.name for link in links}) != len(links):
         raise check.fail("links", "two links have the same name")

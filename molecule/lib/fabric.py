@@ -174,7 +174,7 @@ def disks(host: Host, address: str) -> list[str]:
 
 
 def trouble(host: Host, since: str = WHOLE_AGAIN) -> list[str]:
-    """What the kernel of a host has complained about, after the last line that contains `since`.
+    """What the kernel of a host has complained about, after the last line that contains `since`, and that it no longer can.
 
     Without the reads that its IOMMU has refused, if the lab has caused as many.
     """
@@ -182,7 +182,14 @@ def trouble(host: Host, since: str = WHOLE_AGAIN) -> list[str]:
     marks = [number for number, line in enumerate(lines) if since in line]
     found = [line for line in lines[marks[-1] if marks else 0 :] if TROUBLE.search(line)]
     refused = sum(bool(REFUSED_READ.search(line)) for line in found)
-    return _without_refused_reads(found) if 0 < refused <= reads_outrun() else found
+    return _blind(host) + (_without_refused_reads(found) if 0 < refused <= reads_outrun() else found)
+
+
+def _blind(host: Host) -> list[str]:
+    """A line that says so if the debug kernel of a host checks no locks any more, as after its first complaint of one."""
+    if not debugs() or re.search(r"debug_locks:\s+1", output(host, "cat /proc/lockdep_stats")):
+        return []
+    return ["lockdep is off, and finds nothing any more: what it has complained about is earlier in the kernel's log"]
 
 
 def _without_refused_reads(lines: list[str]) -> list[str]:

@@ -82,6 +82,10 @@ def soak(hours: float, seed: int) -> int:
     fabric, failing = (importlib.import_module(name) for name in ("fabric", "failing"))
     table: dict[str, Any] = failing.table()
     scene = failing.Scene(fabric.leases()[0])
+    complaints = {name: fabric.trouble(fabric.connect(name)) for name in scene.names}
+    if any(complaints.values()):
+        look(scene.names)
+        sys.exit(f"soak: a kernel complains before anything was done: {complaints}; what hosts say is in {DIRECTORY}")
     end = time.monotonic() + hours * 3600
     counts: dict[str, int] = {}
     with LOG.open("a", encoding="utf-8") as log:
@@ -106,6 +110,11 @@ def soak(hours: float, seed: int) -> int:
             log.write(json.dumps(line) + "\n")
             log.flush()
             counts[row["name"]] = counts.get(row["name"], 0) + 1
+    leaks = {name: fabric.leaked(fabric.connect(name)) for name in scene.names}
+    if any(leaks.values()):
+        look(scene.names)
+        print(f"soak: memory is lost: {leaks}; what hosts say is in {DIRECTORY}, the lab runs")
+        return 1
     blocks = scene.journal.acknowledged
     print(f"soak: nothing wrong: {sum(counts.values())} failures in {hours:g} h, {blocks} blocks, seed {seed}")
     for name, count in sorted(counts.items()):
