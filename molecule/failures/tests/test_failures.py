@@ -25,6 +25,7 @@ def scene(worker_id: str) -> Iterator[failing.Scene]:
     scene = failing.Scene(fabric.leases()[number])
     yield scene
     scene.journal.stop()
+    assert not any(fabric.leaked(fabric.connect(name)) for name in scene.names)
 
 
 def record(scene: failing.Scene, name: str, seconds: dict[str, float]) -> None:

@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from lab import apt, debug_kernel, kernels, roots
+from lab import apt, debug_kernel, kernels, qemu, roots, topology
 
 SOURCE = apt.Archive("http://mirror.example/debian", None, "keyring.gpg")
 BASE = kernels.Kernel(kernels.SERIES["6.12"], "6.12.118+deb13-amd64", "6.12.118-1")
@@ -33,6 +33,17 @@ def test_what_is_not_debians_is_made_of_what_is():
         assert not series.made_of or series.made_of in kernels.DEBIAN
     assert kernels.DEFAULT in kernels.DEBIAN
     assert kernels.SERIES[kernels.DEBUG].made_of
+
+
+def test_the_debug_kernel_has_a_bridge_whose_driver_leaves_its_checks_on():
+    links = [{"name": "x", "between": ["a", "b"]}, {"name": "y", "between": ["a", "b"], "bridge": "amd"}]
+    data = {"hosts": {"a": None, "b": None}, "links": links}
+    debug = kernels.SERIES[kernels.DEBUG]
+    whole = topology.parse(data, "two.yml", debug.bridge)
+    assert [link.bridge for link in whole.links] == ["intel", "amd"]
+    assert [link.bridge for link in topology.parse(data, "two.yml").links] == ["amd", "amd"]
+    assert "dma_debug_driver=ntb_hw_intel" in qemu.kernel_command_line("none", [], debug.words).split()
+    assert all(kernels.SERIES[name].bridge == "amd" and not kernels.SERIES[name].words for name in kernels.DEBIAN)
 
 
 def test_each_line_of_the_configuration_can_be_looked_for():
