@@ -69,13 +69,15 @@ class History:
 
     `attached` is how often its device has come, without those times it came back after a loss that was waited out.
     `epoch` is that of its last lease, `began` that of the first one since which it was only lost and waited for; None
-    before there is one. `ended` says why its device went last; "" while it is here, or when nobody saw it go.
+    before there is one. `ended` says why its device went last; "" while it is here, or when nobody saw it go. `formerly`
+    are the names that it had since the first one, oldest first.
     """
 
     attached: int = 0
     epoch: int | None = None
     began: int | None = None
     ended: str = ""
+    formerly: tuple[str, ...] = ()
 
 
 NEW = History()
@@ -97,6 +99,11 @@ def came(policy: Policy, history: History, epoch: int) -> History:
     if following(policy, history, False) == RESUME:
         return replace(history, epoch=epoch, ended="")
     return History(history.attached + 1, epoch, epoch)
+
+
+def renamed(history: History, old: str, is_here: bool) -> History:
+    """It has another name now: who knows the device that is here by the old one goes on doing so."""
+    return replace(history, formerly=(*history.formerly, old)) if is_here else history
 
 
 def went(history: History, why: str) -> History:

@@ -60,10 +60,17 @@ def look(owner: Client, borrower: Client, name: str, state: str) -> Found:
     lends = state in ("lent", "free")
     try:
         client, what = (owner, "leases") if lends else (borrower, "attachments")
-        items = [item for item in client.get(f"/v1/{what}")[what] if item["name"] == name]
+        items = called(client.get(f"/v1/{what}")[what], name)
     except Unreachable as error:
         return Found(False, str(error), unknown=True)
     return lent(items, name, state) if lends else attached(items, name, state)
+
+
+def called(items: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Those of a name, and then those that had it since their device came. Pure."""
+    return [item for item in items if item["name"] == name] + [
+        item for item in items if item["name"] != name and name in item.get("formerly", [])
+    ]
 
 
 def attached(items: list[dict[str, Any]], name: str, state: str) -> Found:

@@ -19,6 +19,7 @@ _USUAL = {
     "attach_again": "always",
     "by_hand": False,
     "any": False,
+    "formerly": None,
 }
 
 

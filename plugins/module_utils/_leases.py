@@ -80,13 +80,12 @@ def apply_grants(
                 ignored[str(name)] = exc.message
 
     try:
+        wanted = standing.named(wanted)
         answer, refused = settle(ask_without, keep, tolerant)
     except DaemonAbsent:
         if not check_mode:
             raise
-        result = _from_nothing(
-            "grant", [{key: grant[key] for key in grant if grant[key] is not None} for grant in wanted]
-        )
+        result = _from_nothing("grant", [_without(item, "formerly", *_nothing(item)) for item in wanted])
     else:
         result = _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
     return {**result, "ignored": _told(ignored)}
@@ -129,10 +128,12 @@ def apply_attachments(
         return daemon.put("/v1/attachments", body, extra_time=wait_returned + seconds)
 
     try:
+        wanted = standing.named(wanted)
         if phase == RELEASE:
-            # As it is: what its policy shall be is said when it is attached.
+            # As it is: what its policy shall be, and its new name, is said when it is attached.
             current = {_key(item): item for item in standing.items()}
-            wanted = [current[_key(item)] for item in wanted if _key(item) in current]
+            keys = [(item.get("formerly") or item["name"], item["owner"]) for item in wanted]
+            wanted = [current[key] for key in keys if key in current]
             wait = 0
         split = tolerant or bool(unawaited)
 
@@ -154,7 +155,7 @@ def apply_attachments(
     except DaemonAbsent:
         if not check_mode:
             raise
-        return _from_nothing("attach", [] if phase == RELEASE else wanted)
+        return _from_nothing("attach", [] if phase == RELEASE else [_without(item, "formerly") for item in wanted])
     return _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
 
 
@@ -181,6 +182,14 @@ def compact(selector: Item) -> Item:
         return parse(given)
     except IdentifierError as exc:
         raise ApiError(f"{exc}.") from exc
+
+
+def _without(item: Item, *keys: str) -> Item:
+    return {key: value for key, value in item.items() if key not in keys}
+
+
+def _nothing(item: Item) -> list[str]:
+    return [key for key, value in item.items() if value is None]
 
 
 def _key(item: Item) -> tuple[str, str]:

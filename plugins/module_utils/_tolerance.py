@@ -37,12 +37,28 @@ class Standing:
         return self._items
 
     def instead(self, wanted: list[Item], kept: t.Collection[str]) -> list[Item]:
-        """Return what is wanted, sorted by name, with the names C(kept) as they are, also where that is not there."""
+        """Return what is wanted, sorted by name, with the names C(kept) as they are, also where that is not there.
+
+        What has another name by now is kept by that.
+        """
         if not kept:
             return wanted
-        standing = {item["name"]: item for item in self.items() if item["name"] in kept}
+        names = {*kept, *(item["formerly"] for item in wanted if item["name"] in kept and "formerly" in item)}
+        standing = {item["name"]: item for item in self.items() if item["name"] in names}
         others = [item for item in wanted if item["name"] not in kept]
         return sorted([*others, *standing.values()], key=lambda item: item["name"])
+
+    def named(self, wanted: list[Item]) -> list[Item]:
+        """Return what is wanted, with former names only where they still stand, so that there is something to rename."""
+        if not any("formerly" in item for item in wanted):
+            return wanted
+        names = {item["name"] for item in self.items()}
+
+        def settled(item: Item) -> Item:
+            is_due = item.get("formerly") in names and item["name"] not in names
+            return item if is_due else {key: value for key, value in item.items() if key != "formerly"}
+
+        return [settled(item) for item in wanted]
 
     def differing(self, wanted: list[Item], kept: t.Collection[str]) -> dict[str, str]:
         """Say of which of the names C(kept) what stays is not what is wanted."""

@@ -59,6 +59,11 @@ options:
         type: str
         choices: [always, once, never]
         default: always
+      formerly:
+        description:
+          - The name that it had before. What stands by that is renamed, and its device stays. The owner has to know the new name already.
+          - It means nothing where it stands by its new name already, or does not stand at all.
+        type: str
   phase:
     description:
       - Which half of the work to do. A play over many hosts needs the order release, grant, attach,
@@ -238,6 +243,7 @@ def main():
                     grace=dict(type="float"),
                     on_loss=dict(type="str", choices=["detach", "wait"], default="detach"),
                     attach_again=dict(type="str", choices=["always", "once", "never"], default="always"),
+                    formerly=dict(type="str"),
                 ),
             ),
             phase=dict(type="str", choices=["all", "release", "attach"], default="all"),

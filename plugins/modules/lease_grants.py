@@ -117,6 +117,11 @@ options:
           - Once taken it stays, as long as it matches or is away.
         type: bool
         default: false
+      formerly:
+        description:
+          - The name that it had before. A grant that stands by that is renamed, and so is its lease, which goes on.
+          - It means nothing where it stands by its new name already, or does not stand at all.
+        type: str
   force:
     description:
       - Whether a device may be taken back, and reset, while its borrower still uses it. Data in flight is lost.
@@ -246,6 +251,7 @@ def main():
                     reserve=dict(type="bool", default=False),
                     hold=dict(type="bool"),
                     any=dict(type="bool", default=False),
+                    formerly=dict(type="str"),
                 ),
             ),
             purge=dict(type="str", choices=list(PURGES), default="declared"),

@@ -184,8 +184,9 @@ def steps(
     due = []
     attachments = borrower.get("attachments")
     wanted = {(borrow["name"], borrow["owner"]): borrow for borrow in plan["borrows"]}
+    former = {(borrow.get("formerly"), borrow["owner"]) for borrow in plan["borrows"]}
     if attachments is None or any(
-        (found["name"], found["owner"]) not in wanted and is_taken(purge, found) for found in attachments
+        (found["name"], found["owner"]) not in {*wanted, *former} and is_taken(purge, found) for found in attachments
     ):
         due.append("release")
     grants = owner.get("grants")

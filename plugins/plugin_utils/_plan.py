@@ -24,9 +24,11 @@ LEASE_KEYS = ("name", "owner", "device", "borrower")
 # What may be left out of a lease, by the side that is told it.
 GRANT_OPTIONS = ("grace", "reserve", "hold", "any")
 BORROW_OPTIONS = ("on_loss", "attach_again")
-LEASE_OPTIONS = ("grace", "reserve", "state", "any", *BORROW_OPTIONS)
-GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS)
-BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS)
+# What it was called before is told both.
+FORMERLY = "formerly"
+LEASE_OPTIONS = ("grace", "reserve", "state", "any", *BORROW_OPTIONS, FORMERLY)
+GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS, FORMERLY)
+BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS, FORMERLY)
 CHOICES = {"on_loss": ("detach", "wait"), "attach_again": ("always", "once", "never")}
 # What a lease is to be. Without a word of it, one is present, and on hold where a person has put it so.
 PRESENT, HELD, ABSENT = STATES = ("present", "held", "absent")
@@ -158,7 +160,23 @@ def normalise(leases: t.Any, known: t.Collection[str]) -> list[dict[str, t.Any]]
                 "A device has one borrower at a time: remove one of them."
             )
         result.append(lease)
+    _check_former(result)
     return sorted(result, key=lambda lease: lease["name"])
+
+
+def _check_former(leases: t.Iterable[dict[str, t.Any]]) -> None:
+    """Refuse a former name that means another lease as well."""
+    names = {lease["name"]: "has it" for lease in leases}
+    for lease in leases:
+        former = lease.get(FORMERLY)
+        if former is None:
+            continue
+        if former in names:
+            raise PlanError(
+                f"{VARIABLE}: lease '{lease['name']}' was called '{former}' formerly, but another lease {names[former]}. "
+                "Remove 'formerly' once all hosts know the new name, or give one of them a name of its own."
+            )
+        names[former] = f"('{lease['name']}') was called that, too"
 
 
 def _each(leases: t.Iterable[t.Any], known: t.Collection[str]) -> t.Iterator[tuple[int, dict[str, t.Any]]]:
@@ -172,7 +190,8 @@ def _each(leases: t.Iterable[t.Any], known: t.Collection[str]) -> t.Iterator[tup
             yield index, {**lease, "any": True}
         else:
             for number in range(1, count + 1):
-                yield index, {**lease, "name": f"{lease['name']}-{number}", "any": True}
+                names = {key: f"{lease[key]}-{number}" for key in ("name", FORMERLY) if key in lease}
+                yield index, {**lease, **names, "any": True}
 
 
 def _any(item: t.Mapping[str, t.Any], where: str) -> dict[str, t.Any]:
@@ -230,8 +249,19 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         **_policy(item, f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"),
         **({"reserve": True} if reserve else {}),
         **_any(item, where),
+        **_formerly(item, where),
         **_choices(item, where, {"state": STATES}),
     }
+
+
+def _formerly(item: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
+    """What the lease was called before, if it was renamed."""
+    value = item.get(FORMERLY)
+    if value is None:
+        return {}
+    if not isinstance(value, str) or not _NAME.match(value):
+        raise PlanError(f"{where}: formerly is {kind(value)}; write the name that the lease had before.")
+    return {FORMERLY: str(value)}
 
 
 def _policy(item: t.Mapping[str, t.Any], at_owner: str, at_borrower: str) -> dict[str, t.Any]:

@@ -225,6 +225,7 @@ class AttachmentOut(BaseModel):
     began: Optional[int] = Field(
         ..., description="Epoch of the first lease since which it was only lost and waited for; null before the first"
     )
+    formerly: List[str] = Field(..., description="The names that it had since then, oldest first.")
     message: str
     interrupts: Optional[str] = Field(
         ..., description="msi-x or msi, straight; msi-relayed or intx-relayed, by the owner; none; null without device"

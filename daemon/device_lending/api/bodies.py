@@ -67,6 +67,10 @@ def _by_hand() -> Any:
     return Field(False, description="Whether leave_by_hand of a list without it means it; null leaves that as it is.")
 
 
+def _formerly() -> Any:
+    return Field(None, description="Its name before, if it still stands by that: it is renamed, and its lease goes on.")
+
+
 _LIST = {"maxItems": ITEMS_MAX}
 _REPLACE = "Revoke another grant that means the same device, instead of refusing it."
 _ANY = "Of several functions that match, one that nothing uses is taken, and stays so."
@@ -81,6 +85,7 @@ class GrantIn(Body):
     hold: Optional[StrictBool] = Field(False, description="Whether it is on hold; null leaves that as it is.")
     by_hand: Optional[StrictBool] = _by_hand()
     any: StrictBool = Field(False, description=_ANY)
+    formerly: Optional[StrictStr] = _formerly()
 
 
 class GrantsIn(Body):
@@ -127,6 +132,7 @@ class AttachmentIn(PolicyIn):
     name: StrictStr = _checked(forms.LEASE, "Name of the lease.")
     owner: StrictStr = _checked(forms.HOST, "The host that lends the device.")
     by_hand: Optional[StrictBool] = _by_hand()
+    formerly: Optional[StrictStr] = _formerly()
 
 
 class AttachmentsIn(Body):

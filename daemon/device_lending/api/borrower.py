@@ -33,7 +33,13 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
     def put_attachments(body: bodies.AttachmentsIn) -> Answer | Pending:
         common.limit(body.attachments, "attachments")
         items = [
-            {"name": item.name, "owner": item.owner, "policy": _policy(item), "by_hand": item.by_hand}
+            {
+                "name": item.name,
+                "owner": item.owner,
+                "policy": _policy(item),
+                "by_hand": item.by_hand,
+                "formerly": item.formerly,
+            }
             for item in body.attachments
         ]
         return borrower.changes.put(

@@ -58,7 +58,7 @@ def create(
 
     def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
         common.limit(body.grants, "grants")
-        items = [_grant(item.name, item, item.by_hand) for item in body.grants]
+        items = [{**_grant(item.name, item, item.by_hand), "formerly": item.formerly} for item in body.grants]
         return put(items, meant(body.purge, body.leave_by_hand), body)
 
     def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:

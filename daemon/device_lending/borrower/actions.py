@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from device_lending import kernel
 from device_lending.borrower.attachment import (
@@ -128,8 +129,11 @@ class Actions:
             renewed=since,
             peer_epoch=given.peer_epoch,
         )
-        self._store.add_holding(holding)
-        if not self._table.give(attachment.key, given):
+
+        def note(name: str) -> None:
+            self._store.add_holding(replace(holding, name=name))
+
+        if not self._table.give(attachment.key, given, note):
             self._store.release(holding)
 
     def _taken(self, attachment: Attachment, given: Given) -> str:

@@ -394,6 +394,12 @@ def delay(name: str, attempt: int) -> float:
     return plain * (1 + spread / 2)
 
 
+def renamed(old: Attachment, name: str) -> Result:
+    """The same by another name."""
+    history = policies.renamed(old.history, old.name, old.borrowed is not None)
+    return replace(old, name=name, history=history), (Remember(),) if history != old.history else ()
+
+
 def step(old: Attachment, event: Event) -> Result:
     """The state after an event, and what to do now."""
     new, actions = _step(old, event)

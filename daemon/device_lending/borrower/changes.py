@@ -8,9 +8,10 @@ import contextlib
 import logging
 import threading
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
-from device_lending import kernel
+from device_lending import kernel, renaming
 from device_lending.borrower import plan as planning
 from device_lending.borrower.attachment import NEVER, RETURNED, Attachment, Unwant, Want
 from device_lending.borrower.ground import Ground
@@ -53,6 +54,7 @@ class Changes:
         """
         peers = {item.peer for item in self._ground.config.links} if self._ground.config.links is not None else None
         wanted = planning.parse(items, self._ground.config.host, peers, removed)
+        former = renaming.asked(items, "attachment")
         self._looks.know()
         with self._lock:
             found = [Wanted(item.name, item.owner) for item in self._ground.table.all() if item.stray_until is not None]
@@ -68,11 +70,13 @@ class Changes:
                 removed=removed,
                 purge=purge,
                 force=force,
+                former=former,
             )
             if dry_run:
                 return plan.document()
             if plan.before != plan.after:
-                self._ground.store.replace_wanted(plan.after, plan.gone if force else ())
+                write = partial(self._ground.store.replace_wanted, plan.after, plan.gone if force else (), plan.renamed)
+                self._ground.table.rename(plan.renamed, write)
             for action in plan.actions:
                 log.info("attachments: %s", action)
             now = self._ground.clock.monotonic()

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from device_lending import purging
+from device_lending import purging, renaming
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
@@ -19,13 +19,17 @@ from device_lending.store.borrower import Wanted
 
 @dataclass(frozen=True)
 class Plan:
-    """`after` replaces all that is wanted; `gone` is no longer wanted, `named` is what the body names."""
+    """`after` replaces all that is wanted; `gone` is no longer wanted, `named` is what the body names.
+
+    `renamed` has the new names of what has another one in `after`, by owner and old name.
+    """
 
     before: tuple[Wanted, ...]
     after: tuple[Wanted, ...]
     gone: tuple[Wanted, ...]
     named: tuple[Wanted, ...]
     actions: tuple[str, ...]
+    renamed: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -90,13 +94,21 @@ def plan(
     removed: Collection[str] = (),
     purge: Purge,
     force: bool,
+    former: Mapping[str, str] = renaming.NONE,
 ) -> Plan:
     """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
     `failed` are owner and name of attachments that stopped trying; naming them starts them again. Another policy alone
-    takes no device away. `busy` gives the devices here of some, and the reasons why each is in use. Raises LendingError
+    takes no device away, nor does another name: `former` has the former names of some of `wanted`. `busy` gives the devices here of some, and the reasons why each is in use. Raises LendingError
     device_busy; nothing has changed then.
     """
+    said = tuple(sorted({item.name: item for item in current}.values(), key=lambda item: item.name))
+    owners = {item.name: item.owner for item in wanted}
+    due = renaming.due(former, (item.name for item in current))
+    by_owner = {(item.owner, item.name): due[item.name] for item in current if item.name in due}
+    renamed = {(owner, old): new for (owner, old), new in by_owner.items() if owners[new] == owner}
+    current = [replace(item, name=renamed.get((item.owner, item.name), item.name)) for item in current]
+    failed = {(owner, renamed.get((owner, name), name)) for owner, name in failed}
     before = {item.name: item for item in current}
     after = {
         name: item for name, item in before.items() if not purging.is_taken(purge, item.by_hand) and name not in removed
@@ -105,7 +117,7 @@ def plan(
         old = before.get(item.name)
         after[item.name] = replace(item, by_hand=purging.settled(item.by_hand, old.by_hand if old else None))
     named = {item.name for item in wanted}
-    actions, gone = [], []
+    actions, gone = renaming.actions({old: new for (_owner, old), new in renamed.items()}), []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old == new:
@@ -126,11 +138,12 @@ def plan(
         for item, (device, reasons) in busy(gone).items():
             _check_idle(item, device, reasons, host)
     return Plan(
-        tuple(before[name] for name in sorted(before)),
+        said,
         tuple(after[name] for name in sorted(after)),
         tuple(gone),
         tuple(wanted),
         tuple(actions),
+        renamed,
     )
 
 

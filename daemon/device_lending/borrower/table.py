@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from device_lending.borrower import attachment as machine
 from device_lending.borrower.attachment import Action, Attachment, Claimed, Event, Forget, Given, Lease
@@ -36,6 +36,7 @@ class Table:
         self._troubles = troubles
         self._telling = telling
         self._attachments: dict[Key, Attachment] = {}
+        self._renamed: dict[Key, Key] = {}
         self._lock = threading.RLock()
         self.changed = Signal()
 
@@ -54,8 +55,36 @@ class Table:
             return sorted(self._attachments.values(), key=lambda item: (item.name, item.owner))
 
     def get(self, key: Key) -> Attachment | None:
+        """The attachment of a key, which may be an old one."""
         with self._lock:
-            return self._attachments.get(key)
+            return self._attachments.get(self._current(key))
+
+    def _current(self, key: Key) -> Key:
+        while key not in self._attachments and key in self._renamed:
+            key = self._renamed[key]
+        return key
+
+    def rename(self, renamed: Mapping[Key, str], write: Callable[[], None]) -> None:
+        """Have `write` note new names of attachments, and give these to them.
+
+        What is under way for one, and knows its old key, reaches it still.
+        """
+        if not renamed:
+            return write()
+        with self._lock:
+            write()
+            for key, name in renamed.items():
+                old = self._attachments.pop(key, None)
+                if old is None:
+                    continue
+                new, actions = machine.renamed(old, name)
+                self._attachments[new.key] = new
+                self._renamed.pop(new.key, None)
+                self._renamed[key] = new.key
+                log.info("lease %s: called %s from now on, owner %s, epoch %s", old.name, name, new.owner, new.epoch)
+                self._telling.renamed(old, new)
+                self._carry_out_all(new, actions)
+            self.changed.fire()
 
     def holder(self, lease: Lease) -> Attachment | None:
         """The attachment that has a lease, whatever it is called."""
@@ -63,9 +92,16 @@ class Table:
             items = self._attachments.values()
             return next((item for item in items if item.epoch is not None and item.lease == lease), None)
 
-    def give(self, key: Key, event: Given) -> bool:
-        """Apply it, once a stray that has this lease has made way; False when there is no such attachment."""
+    def give(self, key: Key, event: Given, write: Callable[[str], None]) -> bool:
+        """Have `write` note the lease by its name and apply it, once a stray that has this lease has made way.
+
+        False when there is no such attachment; nothing is noted then.
+        """
         with self._lock:
+            key = self._current(key)
+            if key not in self._attachments:
+                return False
+            write(key[1])
             holder = self.holder((event.link, event.handle, event.epoch))
             if holder is not None and holder.key != key:
                 self.apply(holder.key, Claimed())
@@ -74,6 +110,7 @@ class Table:
     def apply(self, key: Key, event: Event) -> bool:
         """Apply an event; False when there is no such attachment (any more)."""
         with self._lock:
+            key = self._current(key)
             old = self._attachments.get(key)
             if old is None:
                 return False
@@ -84,15 +121,19 @@ class Table:
                 self._attachments[key] = new
             _tell(old, new, actions)
             self._telling.step(old, event, new)
-            # Under the lock, so that two events' actions keep their order.
-            for action in actions:
-                if not isinstance(action, Forget):
-                    with self._troubles.of(item_of(key), f"{type(action).__name__.lower()} could not be carried out"):
-                        # A release names the lease that the new state no longer has.
-                        self._carry_out(new, action)
+            self._carry_out_all(new, actions)
             if new != old or actions:
                 self.changed.fire()
             return True
+
+    def _carry_out_all(self, attachment: Attachment, actions: tuple[Action, ...]) -> None:
+        """Under the lock, so that two events' actions keep their order."""
+        for action in actions:
+            if not isinstance(action, Forget):
+                what = f"{type(action).__name__.lower()} could not be carried out"
+                with self._troubles.of(item_of(attachment.key), what):
+                    # A release names the lease that the new state no longer has.
+                    self._carry_out(attachment, action)
 
     def ask(self, question: Callable[[], bool]) -> bool:
         """The answer to a question about what is here and what has been carried out, the same instant for all."""

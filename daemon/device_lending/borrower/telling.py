@@ -65,19 +65,27 @@ class Telling:
     def step(self, old: Attachment, event: machine.Event, new: Attachment) -> None:
         """An attachment has come from one state to another."""
         for kind, reason in changes(old, event, new):
-            self.journal.tell(
-                Event(
-                    kind,
-                    name=new.name,
-                    epoch=old.epoch if new.epoch is None else new.epoch,
-                    link=old.link if new.link is None else new.link,
-                    peer=new.owner,
-                    device=new.address or old.address,
-                    nodes=new.nodes or old.nodes,
-                    reason=reason,
-                )
-            )
+            self._tell(kind, old, new, reason)
         self._time(old, new)
+
+    def renamed(self, old: Attachment, new: Attachment) -> None:
+        """An attachment has another name."""
+        self._since = {new.key if key == old.key else key: value for key, value in self._since.items()}
+        self._tell("renamed", old, new, f"it was called {old.name}")
+
+    def _tell(self, kind: str, old: Attachment, new: Attachment, reason: str) -> None:
+        self.journal.tell(
+            Event(
+                kind,
+                name=new.name,
+                epoch=old.epoch if new.epoch is None else new.epoch,
+                link=old.link if new.link is None else new.link,
+                peer=new.owner,
+                device=new.address or old.address,
+                nodes=new.nodes or old.nodes,
+                reason=reason,
+            )
+        )
 
     def _time(self, old: Attachment, new: Attachment) -> None:
         now = self._clock.monotonic()

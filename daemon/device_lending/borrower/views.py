@@ -56,6 +56,7 @@ class Views:
             "spent": item.spent,
             "ended": item.history.ended,
             "began": item.history.began,
+            "formerly": list(item.history.formerly),
             "message": self._ground.troubles.said(item_of(item.key)) or item.message,
             "interrupts": borrowed.interrupts if borrowed else None,
             "mappings": dict(borrowed.mappings) if borrowed else {},

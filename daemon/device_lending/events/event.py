@@ -30,6 +30,7 @@ KINDS = {
     "ended": "owner: a lease is over, and its device is in its owner's own use again",
     "quarantined": "owner: a device did not come back healthy, and is not lent until it is cleared",
     "cleared": "owner: a quarantined device is healthy again",
+    "renamed": "a grant or attachment has another name, and its lease goes on",
     "found": "owner: a lease was found in the kernel that the store did not know",
     "refused": "borrower: the owner does not give what is asked for, for another reason than before",
     "failed": "borrower: a device could not be attached or detached; it is tried again",

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from device_lending import kernel
+from device_lending import kernel, renaming
 from device_lending.errors import LendingError
 from device_lending.owner import grants, holds
 from device_lending.owner.at_device import AtDevice
@@ -19,6 +19,7 @@ from device_lending.owner.ground import Ground
 from device_lending.owner.looks import Looks
 from device_lending.owner.notifier import Notifier
 from device_lending.owner.recalls import Recalls
+from device_lending.owner.telling import Telling
 from device_lending.owner.turns import Turn
 from device_lending.pci.scan import Function
 from device_lending.pending import Answer, Pending
@@ -34,7 +35,7 @@ class Changes:
     What devices have to be looked at for is decided once that is done.
     """
 
-    def __init__(self, ground: Ground, at: AtDevice, looks: Looks, recalls: Recalls) -> None:
+    def __init__(self, ground: Ground, at: AtDevice, looks: Looks, recalls: Recalls, telling: Telling) -> None:
         self._config = ground.config
         self._store = ground.store
         self._clock = ground.clock
@@ -42,6 +43,7 @@ class Changes:
         self._turns = ground.turns
         self._devices = ground.devices
         self._reserving = ground.reserving
+        self._telling = telling
         self._at = at
         self._looks = looks
         self._recalls = recalls
@@ -65,6 +67,7 @@ class Changes:
         """
         wanted = grants.parse(items, self._config.host, removed)
         asked_holds = holds.asked(items, self._clock.wall(), self._config.host)
+        former = renaming.asked(items, "grant")
         self._looks.know()
         if not dry_run:
             self._reserving.retry(grant.name for grant in wanted)
@@ -91,6 +94,7 @@ class Changes:
                 replace_others=replace_others,
                 force=force,
                 holds=asked_holds,
+                former=former,
             )
             if asked:
                 return self._at.assessed(asked.values(), lambda found: change({**assessed, **found}))
@@ -101,7 +105,8 @@ class Changes:
                 # What the plan rests on may have changed while it was made: devices were looked at for it.
                 is_old = current != self._store.grants() or _rights(leases) != _rights(self._store.leases())
                 if not is_old:
-                    self._store.replace_grants(plan.after)
+                    self._store.replace_grants(plan.after, plan.renamed)
+                    self._reserving.rename(plan.renamed)
             return change({}) if is_old else self._granted(plan, reserved, notify)
 
         return change({})
@@ -110,6 +115,10 @@ class Changes:
         """What follows a change of grants; `reserved` are the functions that were before."""
         for action in plan.actions:
             log.info("grants: %s", action)
+        olds = {new: old for old, new in plan.renamed.items()}
+        for lease in self._store.leases():
+            if lease.live and lease.name in olds:
+                self._telling.renamed(lease, olds[lease.name])
         freed: list[Turn[None]] = []
 
         def settled() -> None:

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from device_lending import purging, selecting
+from device_lending import purging, renaming, selecting
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
@@ -22,12 +22,16 @@ from device_lending.store.owner import Grant, Lease
 
 @dataclass(frozen=True)
 class Plan:
-    """`after` replaces all grants; `ending` are leases to end; `actions` says it all in words."""
+    """`after` replaces all grants; `ending` are leases to end; `actions` says it all in words.
+
+    `renamed` has the old names of grants that have others in `after`; their leases get these as well.
+    """
 
     before: tuple[Grant, ...]
     after: tuple[Grant, ...]
     ending: tuple[Lease, ...]
     actions: tuple[str, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -91,13 +95,19 @@ def plan(
     replace_others: bool = False,
     force: bool,
     holds: Mapping[str, str | None],
+    former: Mapping[str, str] = renaming.NONE,
 ) -> Plan:
     """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
     With `replace_others` another grant of a device that one of `wanted` means goes as well; without, it is in the way.
     `holds` says by name why one of `wanted` is put on hold, or with None that it stays as it is; without its name it is
-    offered. Raises LendingError; nothing has changed then.
+    offered. `former` has the former names of some of `wanted` by their names. Raises LendingError; nothing has changed
+    then.
     """
+    renamed = renaming.due(former, (grant.name for grant in current))
+    said = tuple(sorted(current, key=lambda grant: grant.name))
+    current = [replace(grant, name=renamed.get(grant.name, grant.name)) for grant in current]
+    leases = _renamed(leases, renamed, host)
     before = {grant.name: grant for grant in current}
     staying = {
         name: grant
@@ -118,7 +128,7 @@ def plan(
     live = {lease.name: lease for lease in leases if lease.live}
     lent_addresses = {lease.address for lease in live.values()}
     by_address = {function.address: function for function in functions}
-    actions, ending = [], []
+    actions, ending = renaming.actions(renamed), []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         lease = live.get(name)
@@ -161,12 +171,23 @@ def plan(
             name=lease.name,
             device=lease.address,
         )
-    return Plan(
-        tuple(before[name] for name in sorted(before)),
-        tuple(after[name] for name in sorted(after)),
-        tuple(ending),
-        tuple(actions),
-    )
+    return Plan(said, tuple(after[name] for name in sorted(after)), tuple(ending), tuple(actions), renamed)
+
+
+def _renamed(leases: Sequence[Lease], renamed: Mapping[str, str], host: str) -> list[Lease]:
+    """Leases by the new names of their grants. Raises LendingError lease_live."""
+    news = set(renamed.values())
+    lease = next((row for row in leases if row.live and row.name in news), None)
+    if lease is not None:
+        raise LendingError(
+            "lease_live",
+            f"lease {lease.name}: {lease.borrower} has {lease.address} of host {host} by that name; rename another to "
+            "it when that one is over",
+            status=409,
+            name=lease.name,
+            device=lease.address,
+        )
+    return [replace(row, name=renamed.get(row.name, row.name)) for row in leases]
 
 
 def _put(old: Grant | None, grant: Grant, holds: Mapping[str, str | None]) -> Grant:

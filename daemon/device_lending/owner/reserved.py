@@ -86,8 +86,11 @@ class Reserved:
         """Reserve a function. Raises OSError."""
         address = function.address
         same = identity.read(self._roots, address)
-        found = Reservation(address, grant, function.traits, function.number, same)
-        files.write(str(self._directory / address), write(found))
+        self.note(Reservation(address, grant, function.traits, function.number, same))
+
+    def note(self, found: Reservation) -> None:
+        """Have the file of its address say it. Raises OSError."""
+        files.write(str(self._directory / found.address), write(found))
 
     def remove(self, address: str) -> None:
         """Raises OSError."""

@@ -8,9 +8,11 @@ boot ever is. Until then it is looked at now and then.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from device_lending.clock import Clock
 from device_lending.owner.reserved import Reservation, Reserved
@@ -137,6 +139,13 @@ class Reserving:
         with self._lock:
             self._problems.pop(name, None)
         log.info("device %s: reserved for %s", function.address, name)
+
+    def rename(self, renamed: Mapping[str, str]) -> None:
+        """Note the new names of grants, by their old ones. What cannot be written is reserved anew by the next look."""
+        for row in self._reserved.all() if renamed else []:
+            if row.grant in renamed:
+                with contextlib.suppress(OSError):
+                    self._reserved.note(replace(row, grant=renamed[row.grant]))
 
     def failed(self, name: str, why: str) -> None:
         """The device of a grant could not be reserved."""

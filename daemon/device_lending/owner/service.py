@@ -91,7 +91,7 @@ class Owner:
         self.lending = Lending(self.ground, at)
         self.looks = Looks(self.ground, at)
         self.recalls = Recalls(self.ground, at, self.looks, self.reminders, lanes)
-        self.changes = Changes(self.ground, at, self.looks, self.recalls)
+        self.changes = Changes(self.ground, at, self.looks, self.recalls, telling)
 
     def stop(self) -> None:
         """End waits under way, and what is at work at a device once its step is done."""

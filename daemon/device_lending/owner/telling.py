@@ -34,6 +34,10 @@ class Telling:
         """Only the kernel knew it."""
         self._tell("found", lease, lease.message)
 
+    def renamed(self, lease: Lease, old: str) -> None:
+        """Its grant has another name, and so has it."""
+        self._tell("renamed", lease, f"it was called {old}")
+
     def seen(self, lease: Lease, state: str) -> None:
         """The borrower has attached the device ("active"), or detached it ("granted")."""
         self._tell("attached" if state == "active" else "detached", lease)

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
 
 from device_lending.policy import ATTACH_AGAIN, ENDS, ON_LOSS, USUAL, History, Policy
@@ -47,7 +48,11 @@ CREATE TABLE histories (
 """
 _SCHEMA_5 = "ALTER TABLE attachments ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0"
 _SCHEMA_6 = "ALTER TABLE holdings ADD COLUMN forced INTEGER NOT NULL DEFAULT 0"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6)
+_SCHEMA_7 = "ALTER TABLE histories ADD COLUMN formerly TEXT NOT NULL DEFAULT '[]'"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7)
+
+
+NONE: Mapping[tuple[str, str], str] = {}
 
 
 @dataclass(frozen=True)
@@ -104,13 +109,21 @@ class BorrowerStore(Store):
         """All wanted attachments by name."""
         return [_wanted(row) for row in self._db.rows("SELECT * FROM attachments ORDER BY name")]
 
-    def replace_wanted(self, wanted: Iterable[Wanted], forced: Iterable[Wanted] = ()) -> None:
+    def replace_wanted(
+        self, wanted: Iterable[Wanted], forced: Iterable[Wanted] = (), renamed: Mapping[tuple[str, str], str] = NONE
+    ) -> None:
         """Make `wanted` the whole set, in one transaction. What is new in it must be written.
 
         Histories of what is not in it are forgotten. The leases of `forced`, which is not in it, go with force.
+        Histories and leases of `renamed`, by owner and old name, have the new ones.
         """
         wanted = list(wanted)
         with self._db.transaction(durable=not set(wanted) <= set(self.wanted())) as connection:
+            for table in ("histories", "holdings"):
+                connection.executemany(
+                    f"UPDATE OR REPLACE {table} SET name = ? WHERE owner = ? AND name = ?",
+                    [(new, owner, old) for (owner, old), new in renamed.items()],
+                )
             connection.execute("DELETE FROM attachments")
             connection.executemany(
                 "INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?)",
@@ -133,9 +146,17 @@ class BorrowerStore(Store):
         """Note what has become of an attachment, if it is wanted still."""
         with self._db.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO histories SELECT owner, name, ?, ?, ?, ? FROM attachments"
+                "INSERT OR REPLACE INTO histories SELECT owner, name, ?, ?, ?, ?, ? FROM attachments"
                 " WHERE owner = ? AND name = ?",
-                (*astuple(history), owner, name),
+                (
+                    history.attached,
+                    history.epoch,
+                    history.began,
+                    history.ended,
+                    json.dumps(history.formerly),
+                    owner,
+                    name,
+                ),
             )
 
     def holdings(self) -> list[Holding]:
@@ -194,7 +215,7 @@ def _wanted(row: sqlite3.Row) -> Wanted:
 
 
 def _history(row: sqlite3.Row) -> History:
-    return History(row["attached"], row["epoch"], row["began"], row["ended"])
+    return History(row["attached"], row["epoch"], row["began"], row["ended"], tuple(json.loads(row["formerly"])))
 
 
 def _holding(row: sqlite3.Row) -> Holding:
@@ -224,6 +245,9 @@ def _check(connection: sqlite3.Connection) -> None:
     for history in values.read(connection, "histories", _history):
         values.number("how often an attachment has come", history.attached)
         values.one_of("why a device went", history.ended, ("", *ENDS))
+        for name in history.formerly:
+            if not isinstance(name, str):
+                raise ValueError(f"a former name of an attachment is {name!r}")
         for epoch in (history.epoch, history.began):
             values.epoch("the epoch of an attachment's lease", epoch)
     for holding in values.read(connection, "holdings", _holding):

@@ -77,6 +77,9 @@ MIGRATIONS = (
 )
 
 
+NONE: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True)
 class Grant:
     """The word of a person that `borrower` may borrow `device`.
@@ -170,14 +173,18 @@ class OwnerStore(Store):
         """All grants by name."""
         return [_grant(row) for row in self._db.rows("SELECT * FROM grants ORDER BY name")]
 
-    def replace_grants(self, grants: Iterable[Grant]) -> None:
+    def replace_grants(self, grants: Iterable[Grant], renamed: Mapping[str, str] = NONE) -> None:
         """Make `grants` the whole set, in one transaction. What gives a right, and not only takes, must be written.
 
-        Their leases have their grace from now on; a lease whose grant goes keeps the one it had.
+        Their leases have their grace from now on; a lease whose grant goes keeps the one it had. Leases of the grants
+        in `renamed`, old names to new, have the new ones.
         """
         grants = list(grants)
         present = self.grants()
         with self._db.transaction(durable=any(grant not in present for grant in grants)) as connection:
+            connection.executemany(
+                "UPDATE leases SET name = ? WHERE name = ?", [(new, old) for old, new in renamed.items()]
+            )
             connection.execute("DELETE FROM grants")
             connection.executemany(
                 "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -75,6 +75,25 @@ def test_a_recall_unmounts_in_time(owner: Host, borrower: Host, lease: dict[str,
 
 
 @pytest.mark.usefixtures("load")
+def test_another_name_unmounts_nothing(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
+    old, new = lease["name"], "another-name"
+    mounted = fabric.output(borrower, f"stat -c %d {PLACE}")
+    (grant,) = [found for found in fabric.granted(owner) if found["name"] == old]
+    for name, formerly in ((new, old), (old, new)):
+        fabric.put(owner, "ownerd", "grants", [{**grant, "name": name, "formerly": formerly}])
+        fabric.put(borrower, "borrowerd", "attachments", [{"name": name, "owner": lease["owner"], "formerly": formerly}])
+        assert fabric.attachment(borrower, name)["state"] == "attached"
+        assert fabric.attachment(borrower, formerly) is None
+        fabric.output(borrower, f"devlend wait {formerly} --timeout 5")  # as the unit of the old name does
+        fabric.output(borrower, f"sleep 3; systemctl is-active device-lending-attached@{old} {UNIT} {LOAD}")
+        assert kept(borrower)
+        assert fabric.output(borrower, f"stat -c %d {PLACE}") == mounted
+        assert fabric.lease_of(owner, name)["state"] == "active"
+    assert errors(owner) == []
+    assert errors(borrower) == []
+
+
+@pytest.mark.usefixtures("load")
 def test_the_borrower_reboots(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
     epoch = fabric.lease_of(owner, lease["name"])["epoch"]
     reboot(borrower)

@@ -269,3 +269,40 @@ def test_a_hold_is_asked_for_where_it_is_given_and_left_alone_where_not(hold):
     grant(daemon, [dict(GRANT, hold=hold)])
     grant(daemon, [{key: value for key, value in GRANT.items() if key != "hold"}])
     assert [request[2]["grants"][0]["hold"] for request in daemon.requests] == [hold, None]
+
+
+RENAMED = dict(GRANT, name="results", formerly="nvme")
+
+
+def test_a_former_name_is_said_where_it_stands_alone():
+    for standing, said in (([GRANT], "nvme"), ([], None), ([GRANT, dict(GRANT, name="results")], None)):
+        owner = FakeDaemon({"GET /v1/grants": {"grants": standing}, "PUT /v1/grants": ANSWER})
+        grant(owner, [RENAMED])
+        (asked,) = owner.requests[-1][2]["grants"]
+        assert (asked["name"], asked.get("formerly")) == ("results", said)
+    unnamed = FakeDaemon({"PUT /v1/grants": ANSWER})
+    grant(unnamed, [dict(GRANT, formerly=None)])  # asks for nothing
+    assert unnamed.requests[-1][2]["grants"] == [dict(GRANT, hold=None)]
+
+
+def test_release_leaves_what_is_to_have_another_name():
+    wanted = [{"name": "results", "owner": "node-a", "formerly": "nvme"}]
+    current = [dict(ATTACHMENT, state="attached"), {"name": "old", "owner": "node-a", "state": "attached"}]
+    daemon = FakeDaemon({"GET /v1/attachments": {"attachments": current}, "PUT /v1/attachments": ANSWER})
+    attach(daemon, wanted, phase="release")
+    assert daemon.requests[-1][2]["attachments"] == [ATTACHMENT]
+    attach(daemon, wanted, phase="attach")
+    assert daemon.requests[-1][2]["attachments"] == wanted
+
+
+def test_what_is_kept_is_kept_by_the_name_it_has():
+    owner = FakeDaemon({"GET /v1/grants": {"grants": [GRANT]}, "PUT /v1/grants": ANSWER})
+    result = grant(owner, [RENAMED], keep=["results"])
+    assert owner.requests[-1][2]["grants"] == [dict(GRANT, hold=None)]
+    assert result["refused"] == [{"name": "results", "reason": "it is left as it is"}]
+
+
+def test_check_mode_without_daemon_says_no_former_name():
+    assert grant(AbsentDaemon(), [RENAMED], check_mode=True)["after"] == [dict(GRANT, name="results")]
+    wanted = [dict(ATTACHMENT, name="results", formerly="nvme")]
+    assert attach(AbsentDaemon(), wanted, check_mode=True)["after"] == [dict(ATTACHMENT, name="results")]

@@ -209,3 +209,13 @@ def test_what_goes_is_due_as_far_as_it_is_to_go(purge, by_hand, due):
 
 def test_virtual_functions_that_are_declared_are_looked_at():
     assert steps(PLAN, probe(), [{"device": {}, "count": 2}]) == ["grant"]
+
+
+def test_what_has_its_former_name_is_renamed_and_not_released():
+    plan = {
+        "grants": [{**LENT, "name": "results", "formerly": GRANT["name"]}],
+        "borrows": [{"name": "results", "owner": ATTACHMENT["owner"], "formerly": ATTACHMENT["name"]}],
+    }
+    assert steps(plan, probe(), []) == ["grant", "attach"]
+    names = {"grants": [{**GRANT, "name": "results"}]}, {"attachments": [{**ATTACHMENT, "name": "results"}]}
+    assert steps(plan, probe(ownerd=names[0], borrowerd=names[1]), []) == []

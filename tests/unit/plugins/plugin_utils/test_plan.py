@@ -309,3 +309,24 @@ def test_any_alone_keeps_its_name_and_others_may_mean_the_same():
 def test_names_that_any_makes_are_unique_too():
     leases = [lease(name="a", device={"class": "nvme"}, any=2), lease(name="a-2", device={"serial": "S"})]
     assert "entries 1 and 2 are both named 'a-2'" in refused(leases)
+
+
+# -- other names -----------------------------------------------------------------------------------------------------------
+
+
+def test_both_sides_are_told_what_a_lease_was_called():
+    leases = [lease(formerly="scratch"), lease(name="pool", formerly="set", device={"class": "nvme"}, any=2)]
+    for host, side in (("node-a", "grants"), ("node-b", "borrows")):
+        told = {item["name"]: item["formerly"] for item in plan_for_host(leases, host, HOSTS)[side]}
+        assert told == {"nvme": "scratch", "pool-1": "set-1", "pool-2": "set-2"}
+    assert "formerly" not in plan_for_host([lease(formerly=None)], "node-a", HOSTS)["grants"][0]
+
+
+def test_a_former_name_that_means_something_else_is_refused():
+    other = lease(name="scratch", device={"serial": "S1"})
+    assert "'nvme' was called 'scratch' formerly, but another lease has it" in refused([lease(formerly="scratch"), other])
+    twice = [lease(formerly="x"), {**other, "formerly": "x"}]
+    assert "but another lease ('nvme') was called that, too" in refused(twice)
+    assert "another lease has it" in refused([lease(formerly="nvme")])
+    assert "formerly is the number 5; write the name that the lease had before" in refused([lease(formerly=5)])
+    assert "formerly is the string 'a b'" in refused([lease(formerly="a b")])
