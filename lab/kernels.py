@@ -39,8 +39,8 @@ SERIES = {
         Series("6.1", "bookworm"),
         Series("6.12", "trixie"),
         Series("7.2", "trixie", backports=True),
-        # ntb_hw_amd looks at the link a second after its probe has begun, and lets ntb take a lock that it initialises only
-        # when the probe ends, which on these slow hosts is later. Lockdep complains and is off from then on. DMA-API debugging
+        # ntb_hw_amd looks at the link a second after its probe has begun, and lets ntb take a lock that is initialised when
+        # the probe ends, which on these slow hosts is later. Lockdep complains, and is off from then on. DMA-API debugging
         # stops at its first complaint, too, and takes a borrowed device's mapping and the bridge's for one too many.
         Series(DEBUG, "trixie", made_of="6.12", bridge="intel", words=(f"dma_debug_driver={families.Intel.driver}",)),
     )

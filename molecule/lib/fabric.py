@@ -34,7 +34,7 @@ SLOWER = 4  # the debug kernel, at most
 TROUBLE = re.compile(
     r"WARNING: |BUG: |Oops|Call Trace|general protection|hung_task|blocked for more than|soft lockup|rcu_.*stall|"
     r"I/O error|nvme.*(timeout|aborting|Device not ready|controller is down)|DMAR: .*fault|AMD-Vi: .*event|"
-    r"AER: .*error|refcount_t|use-after-free|scheduling while atomic|Bad page|memory leak|UBSAN: |"
+    r"AER: .*error|refcount_t|scheduling while atomic|Bad page|suspected memory leak|UBSAN: |"
     r"DMA-API: .*(device driver|leak)"
 )
 
