@@ -85,8 +85,7 @@ struct borrowed_bar {
  * @views: where it finds this host's memory; constant once it has a bus
  * @pool_used: the pool keeps something for it
  * @windows_used: the windows show this host's memory because of it
- * @dma_ref: mappings alive and mapping under way
- * @dma_drained: completed when @dma_ref has reached zero
+ * @dma_over: no mapping is made any more
  * @dma_stats: per CPU
  * @msi_domain: parent of its interrupts
  * @msi_info: what that needs, or NULL
@@ -135,8 +134,7 @@ struct borrowed_device {
 	struct lend_views views;
 	bool pool_used;
 	bool windows_used;
-	struct percpu_ref dma_ref;
-	struct completion dma_drained;
+	bool dma_over;
 	struct lend_dma_stats __percpu *dma_stats;
 
 	struct irq_domain *msi_domain;

@@ -537,7 +537,7 @@ int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack
 		NL_SET_ERR_MSG(extack, "being attached or detached by somebody else");
 		return -EBUSY;
 	}
-	there = !percpu_ref_is_dying(&b->dma_ref);
+	there = !READ_ONCE(b->dma_over);
 	if (there && borrower_is_lost(b) && borrower_stop(b)) {
 		mutex_unlock(&link->lock);
 		NL_SET_ERR_MSG(extack,

@@ -74,38 +74,62 @@ static inline bool lend_messages_isolated(struct device *dev)
 #endif
 
 /*
- * Mappings of memory and of what is none (@map_page and @map_resource) are one
- * operation in newer kernels. LEND_DMA_MAP_OPS() goes into the operations,
- * LEND_DEFINE_DMA_MAP_OPS() before them.
+ * Mappings of memory, which older kernels know by its pages, and of what is none
+ * are one operation in newer ones. LEND_DEFINE_DMA_MAP_OPS() makes operations of
+ * functions that take addresses, LEND_DMA_MAP_OPS() puts them among the others.
  */
 #ifdef LEND_HAVE_MAP_PHYS
-#define LEND_DMA_MAP_OPS(map_page, unmap_page, map_resource, unmap_resource) \
-	.map_phys = map_page##_phys, \
-	.unmap_phys = unmap_page##_phys
-#define LEND_DEFINE_DMA_MAP_OPS(map_page, unmap_page, map_resource, unmap_resource) \
-static dma_addr_t map_page##_phys(struct device *dev, phys_addr_t phys, size_t size, \
-				  enum dma_data_direction dir, unsigned long attrs) \
+#define LEND_DMA_MAP_OPS(name) \
+	.map_phys = name##_op_map, \
+	.unmap_phys = name##_op_unmap
+#define LEND_DEFINE_DMA_MAP_OPS(name, map, unmap, map_resource, unmap_resource) \
+static dma_addr_t name##_op_map(struct device *dev, phys_addr_t phys, size_t size, \
+				enum dma_data_direction dir, unsigned long attrs) \
 { \
-	if (attrs & DMA_ATTR_MMIO) \
+	if (unlikely(attrs & DMA_ATTR_MMIO)) \
 		return map_resource(dev, phys, size, dir, attrs); \
-	return map_page(dev, phys_to_page(phys), offset_in_page(phys), size, dir, attrs); \
+	return map(dev, phys, size, dir, attrs); \
 } \
 \
-static void unmap_page##_phys(struct device *dev, dma_addr_t addr, size_t size, \
-			      enum dma_data_direction dir, unsigned long attrs) \
+static void name##_op_unmap(struct device *dev, dma_addr_t addr, size_t size, \
+			    enum dma_data_direction dir, unsigned long attrs) \
 { \
-	if (attrs & DMA_ATTR_MMIO) \
+	if (unlikely(attrs & DMA_ATTR_MMIO)) \
 		unmap_resource(dev, addr, size, dir, attrs); \
 	else \
-		unmap_page(dev, addr, size, dir, attrs); \
+		unmap(dev, addr, size, dir, attrs); \
 }
 #else
-#define LEND_DMA_MAP_OPS(map, unmap, mapres, unmapres) \
-	.map_page = map, \
-	.unmap_page = unmap, \
-	.map_resource = mapres, \
-	.unmap_resource = unmapres
-#define LEND_DEFINE_DMA_MAP_OPS(map_page, unmap_page, map_resource, unmap_resource)
+#define LEND_DMA_MAP_OPS(name) \
+	.map_page = name##_op_map, \
+	.unmap_page = name##_op_unmap, \
+	.map_resource = name##_op_map_resource, \
+	.unmap_resource = name##_op_unmap_resource
+#define LEND_DEFINE_DMA_MAP_OPS(name, map, unmap, map_resource, unmap_resource) \
+static dma_addr_t name##_op_map(struct device *dev, struct page *page, unsigned long offset, \
+				size_t size, enum dma_data_direction dir, \
+				unsigned long attrs) \
+{ \
+	return map(dev, page_to_phys(page) + offset, size, dir, attrs); \
+} \
+\
+static void name##_op_unmap(struct device *dev, dma_addr_t addr, size_t size, \
+			    enum dma_data_direction dir, unsigned long attrs) \
+{ \
+	unmap(dev, addr, size, dir, attrs); \
+} \
+\
+static dma_addr_t name##_op_map_resource(struct device *dev, phys_addr_t phys, size_t size, \
+					 enum dma_data_direction dir, unsigned long attrs) \
+{ \
+	return map_resource(dev, phys, size, dir, attrs); \
+} \
+\
+static void name##_op_unmap_resource(struct device *dev, dma_addr_t addr, size_t size, \
+				     enum dma_data_direction dir, unsigned long attrs) \
+{ \
+	unmap_resource(dev, addr, size, dir, attrs); \
+}
 #endif
 
 /* Single pages that can be moved out of the way or are free, at a place of one's choice. */

@@ -14,13 +14,13 @@
  * and without a lock, and by borrower.c for the device's life.
  */
 
+#include <linux/delay.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
-#include <linux/percpu-refcount.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -28,22 +28,16 @@
 #include "borrowed.h"
 #include "compat.h"
 #include "dma.h"
+#include "dma_count.h"
+#include "dma_plain.h"
 #include "link.h"
 #include "pool.h"
 #include "trace.h"
 
 /* How long a detach waits for mappings that the driver has left behind. */
 #define LEND_DRAIN_TIMEOUT	(5 * HZ)
-
-static inline struct borrowed_device *lend_dma_of(struct device *dev)
-{
-	return lend_borrowed_of(to_pci_dev(dev));
-}
-
-static inline struct device *lend_dma_ntb(const struct borrowed_device *b)
-{
-	return &b->link->pdev->dev;
-}
+/* Milliseconds between two looks. */
+#define LEND_DRAIN_EVERY	10
 
 /* Bits of the windows in which memory may lie anywhere for a device with this mask. */
 static inline unsigned int lend_dma_windows(const struct borrowed_device *b, u64 mask)
@@ -53,74 +47,38 @@ static inline unsigned int lend_dma_windows(const struct borrowed_device *b, u64
 	return b->link->pool ? reached & b->views.whole : reached;
 }
 
-/*
- * The three that follow are in every map and unmap, which without an IOMMU is
- * little more than calls: so they are none.
- */
-
 /**
- * lend_dma_enter() - begin a mapping
+ * lend_dma_refuse() - count and say that a mapping cannot be made
  * @b: the borrowed device
- *
- * Every mapping holds a reference.
+ * @dev: its PCI device
+ * @size: octets
+ * @why: in words
  *
  * Context: any.
- * Return: false once the device is going.
  */
-static inline bool lend_dma_enter(struct borrowed_device *b)
+void lend_dma_refuse(struct borrowed_device *b, struct device *dev, size_t size, const char *why)
 {
-	if (percpu_ref_tryget_live(&b->dma_ref))
-		return true;
 	this_cpu_inc(b->dma_stats->errors);
-	return false;
+	dev_warn_ratelimited(dev, "no DMA mapping of %zu octets: %s\n", size, why);
 }
 
-/**
- * lend_dma_made() - a mapping is made
- * @b: the borrowed device
- * @addr: in the DMA address space of the NTB function
- * @size: octets
- * @dir: who writes to it
- *
- * Context: any.
- * Return: what to tell the device.
- */
-static inline dma_addr_t lend_dma_made(struct borrowed_device *b, dma_addr_t addr, size_t size,
-				       enum dma_data_direction dir)
+/* Any context. Count a mapping at an address of ours; the device's address. */
+static dma_addr_t lend_mapped(struct borrowed_device *b, dma_addr_t addr, size_t size,
+			      enum dma_data_direction dir)
 {
 	dma_addr_t bus = lend_views_to_device(&b->views, addr);
 
-	this_cpu_inc(b->dma_stats->maps);
-	this_cpu_add(b->dma_stats->mapped, size);
+	lend_dma_made(b, 1, size);
 	trace_lend_map(b->object.id, bus, size, dir, true);
 	return bus;
 }
 
-/**
- * lend_dma_ended() - a mapping is no more
- * @b: the borrowed device
- * @addr: what lend_dma_made() has returned
- * @size: octets
- * @dir: who wrote to it
- *
- * Context: any.
- */
-static inline void lend_dma_ended(struct borrowed_device *b, dma_addr_t addr, size_t size,
-				  enum dma_data_direction dir)
+/* Any context. Nothing of a mapping at an address of the device's is left. */
+static void lend_unmapped(struct borrowed_device *b, dma_addr_t bus, size_t size,
+			  enum dma_data_direction dir)
 {
-	this_cpu_inc(b->dma_stats->unmaps);
-	this_cpu_add(b->dma_stats->unmapped, size);
-	trace_lend_map(b->object.id, addr, size, dir, false);
-	percpu_ref_put(&b->dma_ref);
-}
-
-/* Any context. A mapping that has begun cannot be made; @why in words. */
-static void lend_dma_refuse(struct borrowed_device *b, struct device *dev, size_t size,
-			    const char *why)
-{
-	this_cpu_inc(b->dma_stats->errors);
-	dev_warn_ratelimited(dev, "no DMA mapping of %zu octets: %s\n", size, why);
-	percpu_ref_put(&b->dma_ref);
+	trace_lend_map(b->object.id, bus, size, dir, false);
+	lend_dma_ended(b, 1, size);
 }
 
 /* Any context. A copy that a window shows. */
@@ -147,10 +105,9 @@ static void lend_unmap(struct borrowed_device *b, dma_addr_t addr, size_t size,
 		dma_unmap_page_attrs(lend_dma_ntb(b), addr, size, dir, attrs);
 }
 
-static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned long offset,
-				size_t size, enum dma_data_direction dir, unsigned long attrs)
+static dma_addr_t lend_map_phys(struct device *dev, phys_addr_t phys, size_t size,
+				enum dma_data_direction dir, unsigned long attrs)
 {
-	phys_addr_t phys = page_to_phys(page) + offset;
 	struct borrowed_device *b = lend_dma_of(dev);
 	struct device *ntb = lend_dma_ntb(b);
 	u64 mask = dma_get_mask(dev);
@@ -161,9 +118,10 @@ static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned 
 		return DMA_MAPPING_ERROR;
 	shown = lend_views_show(&b->views, mask, phys, size);
 	if (b->link->windows.plain && shown)
-		return lend_dma_made(b, phys, size, dir);
+		return lend_mapped(b, phys, size, dir);
 	if (b->link->windows.translated || shown)
-		addr = dma_map_page_attrs(ntb, page, offset, size, dir, attrs);
+		addr = dma_map_page_attrs(ntb, pfn_to_page(PHYS_PFN(phys)), offset_in_page(phys),
+					  size, dir, attrs);
 	else
 		addr = lend_map_bounced(b, mask, phys, size, attrs);
 	if (dma_mapping_error(ntb, addr)) {
@@ -176,16 +134,16 @@ static dma_addr_t lend_map_page(struct device *dev, struct page *page, unsigned 
 		lend_dma_refuse(b, dev, size, "the device does not reach the window");
 		return DMA_MAPPING_ERROR;
 	}
-	return lend_dma_made(b, addr, size, dir);
+	return lend_mapped(b, addr, size, dir);
 }
 
-static void lend_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
+static void lend_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
 			    enum dma_data_direction dir, unsigned long attrs)
 {
 	struct borrowed_device *b = lend_dma_of(dev);
 
 	lend_unmap(b, lend_views_to_ours(&b->views, addr), size, dir, attrs);
-	lend_dma_ended(b, addr, size, dir);
+	lend_unmapped(b, addr, size, dir);
 }
 
 /* Registers of another device: the window shows them, or an IOMMU makes it so. */
@@ -201,7 +159,7 @@ static dma_addr_t lend_map_resource(struct device *dev, phys_addr_t phys, size_t
 	addr = dma_map_resource(ntb, phys, size, dir, attrs);
 	if (!dma_mapping_error(ntb, addr) &&
 	    lend_views_show(&b->views, dma_get_mask(dev), addr, size))
-		return lend_dma_made(b, addr, size, dir);
+		return lend_mapped(b, addr, size, dir);
 	if (!dma_mapping_error(ntb, addr))
 		dma_unmap_resource(ntb, addr, size, dir, attrs);
 	lend_dma_refuse(b, dev, size, "the window does not show this resource");
@@ -215,28 +173,98 @@ static void lend_unmap_resource(struct device *dev, dma_addr_t addr, size_t size
 
 	dma_unmap_resource(lend_dma_ntb(b), lend_views_to_ours(&b->views, addr), size, dir,
 			   attrs);
-	lend_dma_ended(b, addr, size, dir);
+	lend_unmapped(b, addr, size, dir);
+}
+
+/*
+ * Whether a list is mapped by the NTB function as one: an IOMMU makes few blocks of it,
+ * which are none too large for the device. Drivers set its limits before they map.
+ */
+static bool lend_maps_lists(const struct borrowed_device *b, struct device *dev)
+{
+	struct device *ntb = lend_dma_ntb(b);
+
+	return b->link->windows.translated &&
+	       dma_get_max_seg_size(dev) >= dma_get_max_seg_size(ntb) &&
+	       dma_get_seg_boundary(dev) >= dma_get_seg_boundary(ntb);
+}
+
+/* Any context. Returns blocks, or a negative errno. */
+static int lend_map_list(struct borrowed_device *b, struct device *dev, struct scatterlist *sgl,
+			 int nents, enum dma_data_direction dir, unsigned long attrs)
+{
+	struct device *ntb = lend_dma_ntb(b);
+	u64 mask = dma_get_mask(dev);
+	struct scatterlist *sg;
+	size_t size = 0;
+	int i, count;
+
+	count = dma_map_sg_attrs(ntb, sgl, nents, dir, attrs);
+	if (!count) {
+		lend_dma_refuse(b, dev, sgl->length, "no space left");
+		return -ENOMEM;
+	}
+	for_each_sg(sgl, sg, count, i) {
+		if (lend_views_show(&b->views, mask, sg_dma_address(sg), sg_dma_len(sg)))
+			continue;
+		dma_unmap_sg_attrs(ntb, sgl, nents, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+		lend_dma_refuse(b, dev, sg->length, "the device does not reach the window");
+		return -EIO;
+	}
+	for_each_sg(sgl, sg, count, i) {
+		sg_dma_address(sg) = lend_views_to_device(&b->views, sg_dma_address(sg));
+		size += sg_dma_len(sg);
+	}
+	lend_dma_made(b, count, size);
+	lend_dma_traced(b, sgl, count, dir, true);
+	return count;
+}
+
+/* Any context. */
+static void lend_unmap_list(struct borrowed_device *b, struct scatterlist *sgl, int nents,
+			    enum dma_data_direction dir, unsigned long attrs)
+{
+	struct scatterlist *sg;
+	size_t size = 0;
+	int i;
+
+	lend_dma_traced(b, sgl, nents, dir, false);
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break; /* the blocks are fewer than the entries */
+		sg_dma_address(sg) = lend_views_to_ours(&b->views, sg_dma_address(sg));
+		size += sg_dma_len(sg);
+	}
+	dma_unmap_sg_attrs(lend_dma_ntb(b), sgl, nents, dir, attrs);
+	lend_dma_ended(b, i, size);
 }
 
 static void lend_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			  enum dma_data_direction dir, unsigned long attrs)
 {
+	struct borrowed_device *b = lend_dma_of(dev);
 	struct scatterlist *sg;
 	int i;
 
+	if (lend_maps_lists(b, dev)) {
+		lend_unmap_list(b, sgl, nents, dir, attrs);
+		return;
+	}
 	for_each_sg(sgl, sg, nents, i)
-		lend_unmap_page(dev, sg_dma_address(sg), sg_dma_len(sg), dir, attrs);
+		lend_unmap_phys(dev, sg_dma_address(sg), sg_dma_len(sg), dir, attrs);
 }
 
 static int lend_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		       enum dma_data_direction dir, unsigned long attrs)
 {
+	struct borrowed_device *b = lend_dma_of(dev);
 	struct scatterlist *sg;
 	int i;
 
+	if (lend_maps_lists(b, dev))
+		return lend_dma_enter(b) ? lend_map_list(b, dev, sgl, nents, dir, attrs) : -EIO;
 	for_each_sg(sgl, sg, nents, i) {
-		sg_dma_address(sg) = lend_map_page(dev, sg_page(sg), sg->offset, sg->length,
-						   dir, attrs);
+		sg_dma_address(sg) = lend_map_phys(dev, sg_phys(sg), sg->length, dir, attrs);
 		if (sg_dma_address(sg) == DMA_MAPPING_ERROR) {
 			lend_unmap_sg(dev, sgl, i, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
 			return -EIO;
@@ -280,8 +308,11 @@ static void lend_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl, in
 	struct scatterlist *sg;
 	int i;
 
-	for_each_sg(sgl, sg, nents, i)
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break; /* of a list that is fewer blocks */
 		lend_sync_for_cpu(dev, sg_dma_address(sg), sg_dma_len(sg), dir);
+	}
 }
 
 static void lend_sync_sg_for_device(struct device *dev, struct scatterlist *sgl, int nents,
@@ -290,8 +321,11 @@ static void lend_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
 	struct scatterlist *sg;
 	int i;
 
-	for_each_sg(sgl, sg, nents, i)
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break; /* of a list that is fewer blocks */
 		lend_sync_for_device(dev, sg_dma_address(sg), sg_dma_len(sg), dir);
+	}
 }
 
 /* A device reaches a whole window or none of it: mappings can be anywhere in it. */
@@ -458,7 +492,7 @@ static void *lend_coherent_alloc(struct device *dev, size_t size, dma_addr_t *ha
 				"the device's mask does not reach the window");
 		return NULL;
 	}
-	*handle = lend_dma_made(b, *handle, size, dir);
+	*handle = lend_mapped(b, *handle, size, dir);
 	return cpu;
 }
 
@@ -468,7 +502,7 @@ static void lend_coherent_free(struct device *dev, size_t size, void *cpu, dma_a
 	struct borrowed_device *b = lend_dma_of(dev);
 
 	lend_coherent_put(b, PAGE_ALIGN(size), cpu, lend_views_to_ours(&b->views, handle), attrs);
-	lend_dma_ended(b, handle, size, dir);
+	lend_unmapped(b, handle, size, dir);
 }
 
 /* As alloc of &struct dma_map_ops: dma_map_ops.alloc. */
@@ -554,7 +588,10 @@ static int lend_get_sgtable(struct device *dev, struct sg_table *sgt, void *cpu,
 	return ret;
 }
 
-LEND_DEFINE_DMA_MAP_OPS(lend_map_page, lend_unmap_page, lend_map_resource, lend_unmap_resource)
+LEND_DEFINE_DMA_MAP_OPS(lend, lend_map_phys, lend_unmap_phys, lend_map_resource,
+			lend_unmap_resource)
+LEND_DEFINE_DMA_MAP_OPS(lend_plain, lend_plain_map, lend_plain_unmap, lend_map_resource,
+			lend_unmap_resource)
 
 static const struct dma_map_ops lend_dma_ops = {
 	.alloc = lend_alloc,
@@ -563,13 +600,29 @@ static const struct dma_map_ops lend_dma_ops = {
 	.free_pages = lend_free_pages,
 	.mmap = lend_mmap,
 	.get_sgtable = lend_get_sgtable,
-	LEND_DMA_MAP_OPS(lend_map_page, lend_unmap_page, lend_map_resource, lend_unmap_resource),
+	LEND_DMA_MAP_OPS(lend),
 	.map_sg = lend_map_sg,
 	.unmap_sg = lend_unmap_sg,
 	.sync_single_for_cpu = lend_sync_for_cpu,
 	.sync_single_for_device = lend_sync_for_device,
 	.sync_sg_for_cpu = lend_sync_sg_for_cpu,
 	.sync_sg_for_device = lend_sync_sg_for_device,
+	.dma_supported = lend_dma_supported,
+	.get_required_mask = lend_get_required_mask,
+	.max_mapping_size = lend_max_mapping_size,
+};
+
+/* The same without what there is nothing of: see dma_plain.c. Nothing is kept in step. */
+static const struct dma_map_ops lend_plain_dma_ops = {
+	.alloc = lend_alloc,
+	.free = lend_free,
+	LEND_DMA_ALLOC_PAGES_OPS(lend_alloc_pages),
+	.free_pages = lend_free_pages,
+	.mmap = lend_mmap,
+	.get_sgtable = lend_get_sgtable,
+	LEND_DMA_MAP_OPS(lend_plain),
+	.map_sg = lend_plain_map_sg,
+	.unmap_sg = lend_plain_unmap_sg,
 	.dma_supported = lend_dma_supported,
 	.get_required_mask = lend_get_required_mask,
 	.max_mapping_size = lend_max_mapping_size,
@@ -585,12 +638,8 @@ void lend_dma_adopt(struct pci_dev *pdev)
 {
 	/* Set, it would win over the operations. */
 	lend_clear_dma_iommu(&pdev->dev);
-	set_dma_ops(&pdev->dev, &lend_dma_ops);
-}
-
-static void lend_dma_drained(struct percpu_ref *ref)
-{
-	complete(&container_of(ref, struct borrowed_device, dma_ref)->dma_drained);
+	set_dma_ops(&pdev->dev, lend_plain_fits(lend_borrowed_of(pdev)) ? &lend_plain_dma_ops :
+								   &lend_dma_ops);
 }
 
 /**
@@ -602,18 +651,8 @@ static void lend_dma_drained(struct percpu_ref *ref)
  */
 int lend_dma_init(struct borrowed_device *b)
 {
-	int ret;
-
 	b->dma_stats = alloc_percpu(struct lend_dma_stats);
-	if (!b->dma_stats)
-		return -ENOMEM;
-	init_completion(&b->dma_drained);
-	ret = percpu_ref_init(&b->dma_ref, lend_dma_drained, 0, GFP_KERNEL);
-	if (ret) {
-		free_percpu(b->dma_stats);
-		b->dma_stats = NULL;
-	}
-	return ret;
+	return b->dma_stats ? 0 : -ENOMEM;
 }
 
 /**
@@ -630,37 +669,6 @@ int lend_dma_reserve(struct borrowed_device *b)
 
 	b->pool_used = pool && !ret;
 	return ret;
-}
-
-/**
- * lend_dma_drain() - refuse new mappings and wait for the end of all
- * @b: the borrowed device; its driver is gone
- *
- * Context: process.
- * Return: false when mappings are left after the time limit.
- */
-bool lend_dma_drain(struct borrowed_device *b)
-{
-	if (!percpu_ref_is_dying(&b->dma_ref))
-		percpu_ref_kill(&b->dma_ref);
-	return wait_for_completion_timeout(&b->dma_drained, LEND_DRAIN_TIMEOUT);
-}
-
-/**
- * lend_dma_exit() - free what lend_dma_init() made
- * @b: the borrowed device, without mappings
- *
- * Context: process.
- */
-void lend_dma_exit(struct borrowed_device *b)
-{
-	if (!b->dma_stats)
-		return;
-	if (b->pool_used)
-		lend_pool_unuse(b->link->pool);
-	percpu_ref_exit(&b->dma_ref);
-	free_percpu(b->dma_stats);
-	b->dma_stats = NULL;
 }
 
 /**
@@ -687,4 +695,49 @@ void lend_dma_stats_sum(struct borrowed_device *b, struct lend_dma_stats *sum)
 		sum->bounced += READ_ONCE(s->bounced);
 		sum->errors += READ_ONCE(s->errors);
 	}
+}
+
+/* Any context. Mappings made and not ended. */
+static u64 lend_dma_alive(struct borrowed_device *b)
+{
+	struct lend_dma_stats s;
+
+	lend_dma_stats_sum(b, &s);
+	return s.maps - s.unmaps;
+}
+
+/**
+ * lend_dma_drain() - refuse new mappings and wait for the end of all
+ * @b: the borrowed device; its driver is gone, and nobody else maps anything
+ *
+ * Context: process.
+ * Return: false when mappings are left after the time limit.
+ */
+bool lend_dma_drain(struct borrowed_device *b)
+{
+	unsigned long end = jiffies + LEND_DRAIN_TIMEOUT;
+
+	WRITE_ONCE(b->dma_over, true);
+	while (lend_dma_alive(b)) {
+		if (time_after(jiffies, end))
+			return false;
+		msleep(LEND_DRAIN_EVERY);
+	}
+	return true;
+}
+
+/**
+ * lend_dma_exit() - free what lend_dma_init() made
+ * @b: the borrowed device, without mappings
+ *
+ * Context: process.
+ */
+void lend_dma_exit(struct borrowed_device *b)
+{
+	if (!b->dma_stats)
+		return;
+	if (b->pool_used)
+		lend_pool_unuse(b->link->pool);
+	free_percpu(b->dma_stats);
+	b->dma_stats = NULL;
 }
