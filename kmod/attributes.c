@@ -87,7 +87,7 @@ static int lend_put_space(struct sk_buff *skb, struct lend_link *link)
 	if (pool &&
 	    (nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_LARGEST, space.largest,
 			       NTB_LEND_A_SPACE_PAD) ||
-	     nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_BOUNCED, atomic64_read(&pool->bounced),
+	     nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_BOUNCED, percpu_counter_sum(&pool->bounced),
 			       NTB_LEND_A_SPACE_PAD) ||
 	     nla_put_u64_64bit(skb, NTB_LEND_A_SPACE_EXHAUSTED, atomic64_read(&pool->exhausted),
 			       NTB_LEND_A_SPACE_PAD)))

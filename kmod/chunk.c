@@ -16,7 +16,9 @@ void lend_chunk_init(struct lend_chunk *chunk, phys_addr_t phys, unsigned int wi
 	spin_lock_init(&chunk->lock);
 	chunk->phys = phys;
 	chunk->window = window;
+	chunk->cpu = LEND_CHUNK_NO_CPU;
 	chunk->free = LEND_CHUNK_PAGES;
+	chunk->room = LEND_CHUNK_PAGES;
 }
 
 /**
@@ -33,8 +35,8 @@ int lend_chunk_take(struct lend_chunk *chunk, unsigned int pages, unsigned int a
 	unsigned long first, flags;
 	int ret = -ENOSPC;
 
-	/* A hint that saves the lock of a full chunk. */
-	if (READ_ONCE(chunk->free) < pages)
+	/* Hints that save the lock of a full chunk, and looking through one full of holes. */
+	if (READ_ONCE(chunk->free) < pages || READ_ONCE(chunk->room) < pages)
 		return ret;
 	spin_lock_irqsave(&chunk->lock, flags);
 	if (!chunk->closed && chunk->free >= pages) {
@@ -44,10 +46,23 @@ int lend_chunk_take(struct lend_chunk *chunk, unsigned int pages, unsigned int a
 			bitmap_set(chunk->used, first, pages);
 			WRITE_ONCE(chunk->free, chunk->free - pages);
 			ret = first;
+		} else if (align == 1 && pages <= chunk->room) {
+			WRITE_ONCE(chunk->room, pages - 1);
 		}
 	}
 	spin_unlock_irqrestore(&chunk->lock, flags);
 	return ret;
+}
+
+/* How many free pages follow each other around some that are free. Chunk lock held. */
+static unsigned int lend_chunk_run(const struct lend_chunk *chunk, unsigned int first,
+				   unsigned int pages)
+{
+	unsigned long before = find_last_bit(chunk->used, first);
+	unsigned long after = find_next_bit(chunk->used, LEND_CHUNK_PAGES, first + pages);
+
+	/* Without a bit it is what it was told to look through. */
+	return after - (before < first ? before + 1 : 0);
 }
 
 /**
@@ -70,6 +85,8 @@ void lend_chunk_give(struct lend_chunk *chunk, unsigned int first, unsigned int 
 		__clear_bit(i, chunk->used);
 		WRITE_ONCE(chunk->free, chunk->free + 1);
 	}
+	/* With pages that are gone in between it is less. */
+	WRITE_ONCE(chunk->room, max(chunk->room, lend_chunk_run(chunk, first, pages)));
 	spin_unlock_irqrestore(&chunk->lock, flags);
 }
 

@@ -8,12 +8,13 @@
  * of what is above through hooks that are set here:
  *
  *   compat param proto                               how kernels differ; the wire
- *   region chunk filter budget sequence hello view   pure logic, with KUnit tests
+ *   region chunk chunks                              pure logic, with KUnit tests
+ *   filter budget sequence hello view
  *   trace                                            trace points
  *   registry bridge window channel                   objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
  *   link ntb_client                                  handshake, heartbeat, loss; probe
- *   borrowed irq dma borrower_config                 borrowed devices,
+ *   borrowed irq dma_plain dma borrower_config       borrowed devices,
  *   borrower_place borrower                          their attachments
  *   trust owner_page owner_config owner_irq lent     lent devices,
  *   owner_place lease owner_serve owner              their leases

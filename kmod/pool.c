@@ -34,6 +34,9 @@ MODULE_PARM_DESC(bounce_max_mib,
 /* Larger ones would seldom find a place in a fragmented pool. */
 #define LEND_BOUNCE_MAX	SZ_256K
 
+/* How far a CPU's count may be from what is shared, in octets. */
+#define LEND_BOUNCE_BATCH	SZ_1M
+
 static unsigned int lend_pool_max(const struct lend_pool *pool)
 {
 	u64 size = 0;
@@ -44,26 +47,11 @@ static unsigned int lend_pool_max(const struct lend_pool *pool)
 	return min((u64)READ_ONCE(bounce_max_mib) << 20, size) >> LEND_CHUNK_SHIFT;
 }
 
-static unsigned int lend_pool_count(struct lend_pool *pool, unsigned int set)
-{
-	unsigned int i, count = 0;
-
-	for (i = 0; i < LEND_WINDOWS_MAX; i++)
-		if (set & BIT(i))
-			count += atomic_read(&pool->part[i].count);
-	return count;
-}
-
 static bool lend_pool_is_low(struct lend_pool *pool, unsigned int set)
 {
-	long total = (long)lend_pool_count(pool, set) * LEND_CHUNK_PAGES;
-	unsigned int i;
-	long used = 0;
+	s64 total = (s64)lend_chunks_count(&pool->chunks, set) * LEND_CHUNK_PAGES;
 
-	for (i = 0; i < LEND_WINDOWS_MAX; i++)
-		if (set & BIT(i))
-			used += atomic_long_read(&pool->part[i].used);
-	return used >= total - total / 4;
+	return lend_chunks_used(&pool->chunks, set) >= total - total / 4;
 }
 
 /**
@@ -81,17 +69,12 @@ void lend_pool_expect(struct lend_pool *pool, unsigned int set)
 	queue_work(system_unbound_wq, &pool->grow_work);
 }
 
-/**
- * lend_pool_find() - the chunk that an address lies in
- * @pool: the pool
- * @phys: the address
- *
- * Context: any; in an RCU read-side section, unless a page of it is held.
- * Return: the chunk, or NULL.
- */
-struct lend_chunk *lend_pool_find(struct lend_pool *pool, phys_addr_t phys)
+/* Any context. However much is free, a block has found no place in it. */
+static void lend_pool_is_short(struct lend_pool *pool, unsigned int set)
 {
-	return xa_load(&pool->chunks, phys >> LEND_CHUNK_SHIFT);
+	atomic64_inc(&pool->exhausted);
+	set_bit(set, &pool->fragmented);
+	queue_work(system_unbound_wq, &pool->grow_work);
 }
 
 /**
@@ -107,7 +90,7 @@ bool lend_pool_owns(struct lend_pool *pool, phys_addr_t phys)
 	bool owns;
 
 	rcu_read_lock();
-	chunk = lend_pool_find(pool, phys);
+	chunk = lend_chunks_find(&pool->chunks, phys);
 	owns = chunk && !test_bit(PHYS_PFN(phys - chunk->phys), chunk->gone);
 	rcu_read_unlock();
 	return owns;
@@ -148,11 +131,10 @@ static phys_addr_t lend_pool_get_free_block(struct lend_pool *pool, unsigned int
 static phys_addr_t lend_pool_get_contig(struct lend_pool *pool, unsigned int window)
 {
 	const struct lend_region *region = &pool->region[window];
-	struct lend_pool_part *part = &pool->part[window];
 	unsigned long tries = region->size >> LEND_CHUNK_SHIFT;
 	/* Memory at 0 would be taken for none. */
 	phys_addr_t start = max_t(u64, round_up(region->first, LEND_CHUNK_SIZE), LEND_CHUNK_SIZE);
-	phys_addr_t phys = part->cursor;
+	phys_addr_t phys = pool->cursor[window];
 	unsigned long pfn;
 
 	if (!lend_region_holds(region, start, LEND_CHUNK_SIZE))
@@ -164,10 +146,10 @@ static phys_addr_t lend_pool_get_contig(struct lend_pool *pool, unsigned int win
 		pfn = PHYS_PFN(phys);
 		if (!pfn_to_online_page(pfn) ||
 		    !pfn_to_online_page(pfn + LEND_CHUNK_PAGES - 1) ||
-		    lend_pool_find(pool, phys))
+		    lend_chunks_find(&pool->chunks, phys))
 			continue;
 		if (!lend_alloc_contig_range(pfn, pfn + LEND_CHUNK_PAGES)) {
-			part->cursor = phys;
+			pool->cursor[window] = phys;
 			return phys;
 		}
 		cond_resched();
@@ -193,7 +175,7 @@ static int lend_pool_grow(struct lend_pool *pool, unsigned int set)
 	unsigned int i;
 	int ret;
 
-	if (atomic_read(&pool->count) >= lend_pool_max(pool))
+	if (atomic_read(&pool->chunks.count) >= lend_pool_max(pool))
 		return -ENOSPC;
 	chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL);
 	if (!chunk)
@@ -207,23 +189,18 @@ static int lend_pool_grow(struct lend_pool *pool, unsigned int set)
 		return -ENOMEM;
 	}
 	lend_chunk_init(chunk, phys, lend_region_of(pool->region, set, phys, LEND_CHUNK_SIZE));
-	ret = xa_err(xa_store(&pool->chunks, phys >> LEND_CHUNK_SHIFT, chunk, GFP_KERNEL));
+	ret = lend_chunks_add(&pool->chunks, chunk);
 	if (ret) {
 		lend_pool_free_memory(chunk);
 		kvfree(chunk);
-		return ret;
 	}
-	atomic_inc(&pool->part[chunk->window].count);
-	atomic_inc(&pool->count);
-	return 0;
+	return ret;
 }
 
 /* Process context, pool lock held; the chunk is closed. */
 static void lend_pool_drop(struct lend_pool *pool, struct lend_chunk *chunk)
 {
-	xa_erase(&pool->chunks, chunk->phys >> LEND_CHUNK_SHIFT);
-	atomic_dec(&pool->part[chunk->window].count);
-	atomic_dec(&pool->count);
+	lend_chunks_drop(&pool->chunks, chunk);
 	lend_pool_free_memory(chunk);
 	kvfree_rcu(chunk, rcu);
 }
@@ -236,6 +213,8 @@ static void lend_pool_grow_work(struct work_struct *work)
 
 	mutex_lock(&pool->lock);
 	for (set = 1; set < BIT(LEND_WINDOWS_MAX); set++) {
+		if (test_and_clear_bit(set, &pool->fragmented))
+			lend_pool_grow(pool, set);
 		if (!test_and_clear_bit(set, &pool->low))
 			continue;
 		while (lend_pool_is_low(pool, set) && !lend_pool_grow(pool, set))
@@ -253,54 +232,20 @@ static void lend_pool_shrink_work(struct work_struct *work)
 	unsigned long index;
 
 	mutex_lock(&pool->lock);
-	xa_for_each(&pool->chunks, index, chunk) {
-		struct lend_pool_part *part = &pool->part[chunk->window];
-		long left = ((long)atomic_read(&part->count) - 1) * LEND_CHUNK_PAGES;
+	xa_for_each(&pool->chunks.chunks, index, chunk) {
+		s64 left = ((s64)lend_chunks_count(&pool->chunks, BIT(chunk->window)) - 1) *
+			   LEND_CHUNK_PAGES;
 
-		if (atomic_read(&pool->count) <= pool->wanted)
+		if (atomic_read(&pool->chunks.count) <= pool->wanted)
 			break;
 		/* The last one may be all that a device with few address bits reaches. */
-		if (atomic_long_read(&part->used) > left / 2 ||
+		if (lend_chunks_used(&pool->chunks, BIT(chunk->window)) > left / 2 ||
 		    (!left && pool->wanted))
 			continue;
 		if (lend_chunk_close(chunk))
 			lend_pool_drop(pool, chunk);
 	}
 	mutex_unlock(&pool->lock);
-}
-
-/* Any context. Begins where other CPUs do not, so that they seldom meet. */
-static phys_addr_t lend_pool_try(struct lend_pool *pool, unsigned int set, unsigned int pages,
-				 unsigned int align)
-{
-	unsigned int skip, count = atomic_read(&pool->count);
-	phys_addr_t phys = LEND_POOL_NONE;
-	struct lend_chunk *chunk;
-	unsigned long index;
-	int round, first;
-
-	if (!count)
-		return phys;
-	rcu_read_lock();
-	for (round = 0; round < 2 && phys == LEND_POOL_NONE; round++) {
-		skip = round ? 0 : raw_smp_processor_id() % count;
-		xa_for_each(&pool->chunks, index, chunk) {
-			if (skip) {
-				skip--;
-				continue;
-			}
-			if (!(set & BIT(chunk->window)))
-				continue;
-			first = lend_chunk_take(chunk, pages, align);
-			if (first >= 0) {
-				phys = chunk->phys + PFN_PHYS(first);
-				atomic_long_add(pages, &pool->part[chunk->window].used);
-				break;
-			}
-		}
-	}
-	rcu_read_unlock();
-	return phys;
 }
 
 /**
@@ -323,15 +268,15 @@ phys_addr_t lend_pool_take(struct lend_pool *pool, unsigned int set, size_t size
 
 	if (!set || !pages || pages > LEND_CHUNK_PAGES)
 		return LEND_POOL_NONE;
-	phys = lend_pool_try(pool, set, pages, align);
+	phys = lend_chunks_take(&pool->chunks, set, pages, align);
 	if (phys == LEND_POOL_NONE && gfpflags_allow_blocking(gfp)) {
 		mutex_lock(&pool->lock);
 		if (!lend_pool_grow(pool, set))
-			phys = lend_pool_try(pool, set, pages, align);
+			phys = lend_chunks_take(&pool->chunks, set, pages, align);
 		mutex_unlock(&pool->lock);
 	}
 	if (phys == LEND_POOL_NONE)
-		atomic64_inc(&pool->exhausted);
+		lend_pool_is_short(pool, set);
 	lend_pool_expect(pool, set);
 	return phys;
 }
@@ -349,7 +294,7 @@ phys_addr_t lend_pool_take(struct lend_pool *pool, unsigned int set, size_t size
  */
 void lend_pool_give(struct lend_pool *pool, phys_addr_t phys, size_t size)
 {
-	struct lend_chunk *chunk = lend_pool_find(pool, phys);
+	struct lend_chunk *chunk = lend_chunks_find(&pool->chunks, phys);
 	unsigned int first = PHYS_PFN(phys - chunk->phys);
 	unsigned int i, pages = PAGE_ALIGN(size) >> PAGE_SHIFT;
 	struct page *page = pfn_to_page(PHYS_PFN(phys));
@@ -360,9 +305,8 @@ void lend_pool_give(struct lend_pool *pool, phys_addr_t phys, size_t size)
 		lend_chunk_forget(chunk, first + i);
 		__free_page(page + i);
 	}
-	atomic_long_sub(pages, &pool->part[chunk->window].used);
-	lend_chunk_give(chunk, first, pages);
-	if (atomic_read(&pool->count) > READ_ONCE(pool->wanted))
+	lend_chunks_give(&pool->chunks, chunk, first, pages);
+	if (atomic_read(&pool->chunks.count) > READ_ONCE(pool->wanted))
 		queue_delayed_work(system_unbound_wq, &pool->shrink_work, LEND_POOL_IDLE);
 }
 
@@ -380,10 +324,11 @@ int lend_pool_use(struct lend_pool *pool, unsigned int set)
 
 	mutex_lock(&pool->lock);
 	WRITE_ONCE(pool->wanted, pool->wanted + LEND_POOL_RESERVE);
-	while (!ret && (atomic_read(&pool->count) < pool->wanted || !lend_pool_count(pool, set)))
+	while (!ret && (atomic_read(&pool->chunks.count) < pool->wanted ||
+			!lend_chunks_count(&pool->chunks, set)))
 		ret = lend_pool_grow(pool, set);
 	/* Fewer chunks will do, none will not. */
-	if (lend_pool_count(pool, set))
+	if (lend_chunks_count(&pool->chunks, set))
 		ret = 0;
 	else
 		WRITE_ONCE(pool->wanted, pool->wanted - LEND_POOL_RESERVE);
@@ -419,7 +364,7 @@ void lend_pool_space(struct lend_pool *pool, struct lend_pool_space *space)
 
 	memset(space, 0, sizeof(*space));
 	rcu_read_lock();
-	xa_for_each(&pool->chunks, index, chunk) {
+	xa_for_each(&pool->chunks.chunks, index, chunk) {
 		space->size += LEND_CHUNK_SIZE;
 		space->free += (u64)READ_ONCE(chunk->free) << PAGE_SHIFT;
 		space->largest = max(space->largest,
@@ -444,6 +389,14 @@ void lend_pool_add_region(struct lend_pool *pool, int window, const struct lend_
 	mutex_unlock(&pool->lock);
 }
 
+/* Process context. A pool without chunks, perhaps half made. */
+static void lend_pool_free(struct lend_pool *pool)
+{
+	percpu_counter_destroy(&pool->bounced);
+	lend_chunks_exit(&pool->chunks);
+	kfree(pool);
+}
+
 /**
  * lend_pool_create() - a pool without chunks, in no region
  *
@@ -456,7 +409,11 @@ struct lend_pool *lend_pool_create(void)
 
 	if (!pool)
 		return NULL;
-	xa_init(&pool->chunks);
+	if (lend_chunks_init(&pool->chunks) ||
+	    percpu_counter_init(&pool->bounced, 0, GFP_KERNEL)) {
+		lend_pool_free(pool);
+		return NULL;
+	}
 	mutex_init(&pool->lock);
 	INIT_WORK(&pool->grow_work, lend_pool_grow_work);
 	INIT_DELAYED_WORK(&pool->shrink_work, lend_pool_shrink_work);
@@ -479,12 +436,11 @@ void lend_pool_destroy(struct lend_pool *pool)
 	cancel_work_sync(&pool->grow_work);
 	cancel_delayed_work_sync(&pool->shrink_work);
 	mutex_lock(&pool->lock);
-	xa_for_each(&pool->chunks, index, chunk)
+	xa_for_each(&pool->chunks.chunks, index, chunk)
 		lend_pool_drop(pool, chunk);
 	mutex_unlock(&pool->lock);
-	xa_destroy(&pool->chunks);
 	mutex_destroy(&pool->lock);
-	kfree(pool);
+	lend_pool_free(pool);
 }
 
 /**
@@ -507,7 +463,7 @@ static void lend_bounce_copy(struct lend_pool *pool, struct lend_chunk *chunk, p
 		memcpy(phys_to_virt(orig), phys_to_virt(addr), size);
 	else
 		memcpy(phys_to_virt(addr), phys_to_virt(orig), size);
-	atomic64_add(size, &pool->bounced);
+	percpu_counter_add_batch(&pool->bounced, size, LEND_BOUNCE_BATCH);
 }
 
 /**
@@ -538,7 +494,7 @@ phys_addr_t lend_bounce_map(struct lend_pool *pool, unsigned int set, phys_addr_
 	addr = lend_pool_take(pool, set, offset + size, false, GFP_ATOMIC);
 	if (addr == LEND_POOL_NONE)
 		return addr;
-	chunk = lend_pool_find(pool, addr);
+	chunk = lend_chunks_find(&pool->chunks, addr);
 	first = PHYS_PFN(addr - chunk->phys);
 	for (i = 0; i < pages; i++)
 		WRITE_ONCE(chunk->orig[first + i], orig - offset + PFN_PHYS(i));
@@ -560,7 +516,7 @@ phys_addr_t lend_bounce_map(struct lend_pool *pool, unsigned int set, phys_addr_
 void lend_bounce_unmap(struct lend_pool *pool, phys_addr_t addr, size_t size,
 		       enum dma_data_direction dir, unsigned long attrs)
 {
-	struct lend_chunk *chunk = lend_pool_find(pool, addr);
+	struct lend_chunk *chunk = lend_chunks_find(&pool->chunks, addr);
 	size_t offset = offset_in_page(addr);
 	unsigned int i, first = PHYS_PFN(addr - chunk->phys);
 
@@ -584,7 +540,7 @@ bool lend_is_bounced(struct lend_pool *pool, phys_addr_t addr)
 	bool bounced = false;
 
 	rcu_read_lock();
-	chunk = lend_pool_find(pool, addr);
+	chunk = lend_chunks_find(&pool->chunks, addr);
 	if (chunk)
 		bounced = READ_ONCE(chunk->orig[PHYS_PFN(addr - chunk->phys)]);
 	rcu_read_unlock();
@@ -602,5 +558,5 @@ bool lend_is_bounced(struct lend_pool *pool, phys_addr_t addr)
  */
 void lend_bounce_sync(struct lend_pool *pool, phys_addr_t addr, size_t size, bool for_cpu)
 {
-	lend_bounce_copy(pool, lend_pool_find(pool, addr), addr, size, for_cpu);
+	lend_bounce_copy(pool, lend_chunks_find(&pool->chunks, addr), addr, size, for_cpu);
 }

@@ -6,52 +6,41 @@
 #include <linux/atomic.h>
 #include <linux/dma-direction.h>
 #include <linux/mutex.h>
+#include <linux/percpu_counter.h>
 #include <linux/workqueue.h>
-#include <linux/xarray.h>
 
+#include "chunks.h"
 #include "region.h"
 
-#define LEND_POOL_NONE	(~(phys_addr_t)0)
-
-/**
- * struct lend_pool_part - what of a pool lies in the region of one window
- * @count: chunks there are
- * @used: pages taken
- * @cursor: where the next chunk is looked for
- */
-struct lend_pool_part {
-	atomic_t count;
-	atomic_long_t used;
-	phys_addr_t cursor;
-};
+#define LEND_POOL_NONE	LEND_CHUNKS_NONE
 
 /**
  * struct lend_pool - the bounce pool of a link
  * @region: by window, what windows show when they are open; once there is one
  *	it does not change
- * @part: by window
- * @chunks: by address >> LEND_CHUNK_SHIFT; looked up under RCU
- * @count: chunks there are, of all parts
+ * @cursor: by window, where the next chunk is looked for
+ * @chunks: its chunks
  * @wanted: chunks that are kept though idle
  * @bounced: octets copied, both ways
  * @exhausted: requests that found no place
  * @lock: serialises growing and shrinking
  * @low: a bit for each set of windows in which little is left
- * @grow_work: makes chunks in the sets of @low
+ * @fragmented: likewise in which a block has found no place
+ * @grow_work: makes chunks in the sets of @low and @fragmented
  * @shrink_work: gives idle chunks back
  *
  * Who takes memory says from which windows' regions: a set is their bits.
  */
 struct lend_pool {
 	struct lend_region region[LEND_WINDOWS_MAX];
-	struct lend_pool_part part[LEND_WINDOWS_MAX];
-	struct xarray chunks;
-	atomic_t count;
+	phys_addr_t cursor[LEND_WINDOWS_MAX];
+	struct lend_chunks chunks;
 	unsigned int wanted;
-	atomic64_t bounced;
+	struct percpu_counter bounced;
 	atomic64_t exhausted;
 	struct mutex lock; /* growing and shrinking */
 	unsigned long low;
+	unsigned long fragmented;
 	struct work_struct grow_work;
 	struct delayed_work shrink_work;
 };
@@ -79,7 +68,6 @@ phys_addr_t lend_pool_take(struct lend_pool *pool, unsigned int set, size_t size
 			   gfp_t gfp);
 void lend_pool_give(struct lend_pool *pool, phys_addr_t phys, size_t size);
 void lend_pool_space(struct lend_pool *pool, struct lend_pool_space *space);
-struct lend_chunk *lend_pool_find(struct lend_pool *pool, phys_addr_t phys);
 bool lend_pool_owns(struct lend_pool *pool, phys_addr_t phys);
 
 size_t lend_bounce_max(void);
