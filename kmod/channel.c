@@ -234,6 +234,19 @@ static bool lend_serve_next(struct lend_channel *channel, int slot, bool wait)
 }
 
 /*
+ * Any context, also while a session ends: a hint, which costs a look at memory. Who
+ * polls, or waits, looks at all slots of all links again and again.
+ */
+static bool lend_slot_is_new(const struct lend_channel *channel, int slot)
+{
+	const struct lend_request *req = &channel->own->req[slot];
+	__le32 seq = READ_ONCE(req->seq);
+
+	return seq && (seq != READ_ONCE(channel->answers[slot].seq) ||
+		       READ_ONCE(req->attempt) != READ_ONCE(channel->attempts[slot]));
+}
+
+/*
  * Any context. Answers the request in @slot, if there is a new one; without
  * @wait, only if that can be done now.
  */
@@ -256,6 +269,8 @@ static int lend_serve_turn(struct lend_channel *channel, bool wait)
 	int slot, served = 0;
 
 	for (slot = 0; slot < LEND_SLOTS; slot++) {
+		if (!lend_slot_is_new(channel, slot))
+			continue;
 		if (!lend_channel_enter(channel))
 			break;
 		served += lend_serve_slot(channel, slot, wait);
