@@ -353,6 +353,11 @@ def table() -> dict[str, Any]:
     return dict(yaml.safe_load(TABLE.read_text(encoding="utf-8")))
 
 
+def blinds(row: dict[str, Any]) -> bool:
+    """Whether a row would leave the lab's kernel without one of its checks."""
+    return fabric.debugs() and row.get("blinds", False)
+
+
 def complaints(scene: Scene, since: str, errors: bool) -> dict[str, list[str]]:
     """What kernels have said that they must not have; with `errors` they may report those of a drive that is gone."""
     found = {}

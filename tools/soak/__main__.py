@@ -89,7 +89,8 @@ def soak(hours: float, seed: int) -> int:
     end = time.monotonic() + hours * 3600
     counts: dict[str, int] = {}
     with LOG.open("a", encoding="utf-8") as log:
-        for number, row in enumerate(rows(table["failures"], seed), 1):
+        drawn = rows([row for row in table["failures"] if not failing.blinds(row)], seed)
+        for number, row in enumerate(drawn, 1):
             left = end - time.monotonic()
             if left <= 0:
                 break
