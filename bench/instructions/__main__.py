@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Instructions of the guests' kernels for each access to a borrowed drive, divided by those to a local one.
+"""Instructions of the guests' kernels for each access to a borrowed device, divided by those to a local one.
 
-Starts a lab of its own, in which QEMU counts (count.c), and lends a drive in it as a user does. A job is run with few
-and with many accesses, locally and borrowed, round after round; what figures.py takes of the difference is compared.
+Starts labs of its own, in which QEMU counts (count.c), one for each of surroundings.py, and lends a drive and a network
+card in it as a user does. Each of jobs.py is run with few and with many accesses, locally and borrowed, round after
+round; what figures.py takes of the difference is compared.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import operator
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
+
+import yaml
 
 from bench import drives
 from bench.hosts import BenchError, Host
@@ -28,57 +30,41 @@ from lab.progress import Progress
 from tools.demo.__main__ import playbook
 from tools.demo.hosts import STATE, DemoError
 
-from . import counter, figures
+from . import cards, counter, figures, jobs, surroundings
+from .jobs import Job, Target
+from .surroundings import BORROWER, LENT_DRIVE, LOCAL_DRIVE, OWNER, Surroundings
 from .symbols import Symbol, Symbols
 
-OWNER, BORROWER = "node-a", "node-b"
-TOPOLOGY = Path(__file__).with_name("topology.yml")
 RESULTS = CHECKOUT / ".build" / "bench"
-
-
-class Job:
-    """Accesses of one kind, one at a time. `aim`: what a borrowed drive may take of a local one's instructions at most."""
-
-    def __init__(self, rw: str, block: int, aim: float, few: int, many: int) -> None:
-        self.rw, self.block, self.aim, self.few, self.many = rw, block, aim, few, many
-        self.title = f"{block >> 10} KiB {'write' if 'write' in rw else 'read'}, queue depth 1"
-
-    def command(self, device: str, accesses: int) -> str:
-        """What makes so many of them."""
-        return (
-            f"fio --name=x --filename={device} --direct=1 --ioengine=libaio --iodepth=1 --rw={self.rw} --bs={self.block} "
-            f"--size=512M --randseed=1 --number_ios={accesses} --output-format=terse >/dev/null"
-        )
-
-
-JOBS = (
-    Job("randread", 4 << 10, 1.02, 500, 2500),
-    Job("randwrite", 4 << 10, 1.02, 500, 2500),
-    Job("randread", 128 << 10, 1.03, 100, 400),
-    Job("randwrite", 128 << 10, 1.03, 100, 400),
-)
+LOCAL, BORROWED = "local", "borrowed"
 
 
 class Bench:
-    """One run."""
+    """One run in one of the surroundings."""
 
-    def __init__(self) -> None:
-        self.say = Progress()
+    def __init__(self, around: Surroundings, say: Progress) -> None:
+        self.around = around
+        self.say = say
         self.instance = Instance(STATE)
 
     def start(self) -> None:
-        """Have the lab, with a drive that is lent."""
+        """Have the lab, with a drive and a card that are lent."""
         RESULTS.mkdir(parents=True, exist_ok=True)
         options = {**OPTIONS, "installed": "yes", "plugin": str(counter.build(RESULTS))}
+        topology = RESULTS / "instructions.yml"
+        topology.write_text(yaml.safe_dump(self.around.topology()), encoding="utf-8")
         with self.instance.locked():
-            self.instance.up(TOPOLOGY, options, self.say)
-        self.say("lending a drive (playbooks/site.yml)")
+            self.instance.up(topology, options, self.say)
+        self.say(f"{self.around.title}: lending a drive and a network card (playbooks/site.yml)")
         playbook("site.yml")
         self.hosts = {name: Host(self.instance, name) for name in (OWNER, BORROWER)}
         self.symbols = {name: Symbols(host.lines("cat /proc/kallsyms")) for name, host in self.hosts.items()}
+        owner, borrower = self.hosts.values()
+        (kept,) = cards.of(owner)
+        lent, own = cards.borrowed_first(cards.of(borrower))
         self.targets = {
-            "local": (OWNER, drives.by_serial(self.hosts[OWNER], "BENCH-LOCAL")),
-            "borrowed": (BORROWER, drives.by_serial(self.hosts[BORROWER], "BENCH-LENT")),
+            LOCAL: Target(owner, drives.by_serial(owner, LOCAL_DRIVE), kept, own),
+            BORROWED: Target(borrower, drives.by_serial(borrower, LENT_DRIVE), lent, kept),
         }
 
     def stop(self) -> None:
@@ -88,20 +74,20 @@ class Bench:
         with self.instance.locked():
             self.instance.down()
 
-    def _counted(self, target: str, job: Job, accesses: int) -> dict[str, Counter[Symbol]]:
-        """Instructions of both hosts, by function, while accesses are made."""
-        name, device = self.targets[target]
+    def _counted(self, target: str, job: Job, accesses: int) -> tuple[dict[str, Counter[Symbol]], int]:
+        """Instructions of both hosts, by function, while accesses are made, and how many it were."""
         before = {host: counter.read(self.instance.path / host / "plugin.sock") for host in self.hosts}
-        self.hosts[name].run(job.command(device, accesses))
+        made = job.run(self.targets[target], accesses)
         return {
             host: self.symbols[host].counts(counts, counter.read(self.instance.path / host / "plugin.sock"))
             for host, counts in before.items()
-        }
+        }, made
 
     def round(self, target: str, job: Job) -> dict[str, dict[Symbol, float]]:
         """For each access, by host and function."""
-        few, many = (self._counted(target, job, accesses) for accesses in (job.few, job.many))
-        return {host: figures.per_access(few[host], many[host], job.many - job.few) for host in self.hosts}
+        numbers = job.slowly if self.around.slow else job.accesses
+        (few, less), (many, more) = (self._counted(target, job, number) for number in numbers)
+        return {host: figures.per_access(few[host], many[host], more - less) for host in self.hosts}
 
     def measure(self, job: Job, rounds: int) -> dict[str, Any]:
         """What is made of all rounds of a job."""
@@ -109,13 +95,14 @@ class Bench:
             self._counted(target, job, 20)  # what is done for the first time is done now
         local, borrowed, owner = [], [], []
         for index in range(rounds):
-            local.append(self.round("local", job)[OWNER])
-            found = self.round("borrowed", job)
+            local.append(self.round(LOCAL, job)[OWNER])
+            found = self.round(BORROWED, job)
             borrowed.append(found[BORROWER])
             owner.append(figures.of_module(found[OWNER], figures.OURS))
-            self.say(f"{job.title}: round {index + 1} of {rounds}")
+            self.say(f"{self.around.title}, {job.title}: round {index + 1} of {rounds}")
         on_local, on_borrowed = figures.compared(local, borrowed)
         return {
+            "around": self.around.title,
             "title": job.title,
             "aim": job.aim,
             "local": on_local,
@@ -123,19 +110,20 @@ class Bench:
             "all": [figures.of_kernel(one) for one in local],
             "ours": [figures.of_module(one, figures.OURS) for one in borrowed],
             "owner": owner,
+            "where": figures.largest(borrowed, figures.OURS),
         }
 
 
 def lines(found: list[dict[str, Any]]) -> list[str]:
     """The table."""
-    head = ("", "local, of all", "local", "borrowed", "ntb_lend", "owner's ntb_lend", "borrowed ÷ local", "aim")
+    head = ("", "", "local, of all", "local", "borrowed", "ntb_lend", "owner's ntb_lend", "borrowed ÷ local", "aim")
     rows = [head]
     for job in found:
         local, borrowed, ours, owner = (spread(job[key]) for key in ("local", "borrowed", "ours", "owner"))
         relative = ratio(job["borrowed"], job["local"])
         reached = MARKS[verdict(relative, functools.partial(operator.ge, job["aim"]))]
         rows.append((
-            job["title"], number(spread(job["all"]).median), shown(local), shown(borrowed), shown(ours),
+            job["around"], job["title"], number(spread(job["all"]).median), shown(local), shown(borrowed), shown(ours),
             f"{owner.median:.1f}",
             f"{relative.median:.3f} ({relative.low:.3f} – {relative.high:.3f})", f"≤ {job['aim']} {reached}",
         ))  # fmt: skip
@@ -148,21 +136,36 @@ def shown(value: Spread) -> str:
     return f"{number(value.median)} ±{(value.high - value.low) / 2 / value.median * 100:.1f} %" if value.median else "0"
 
 
+def counted(around: Surroundings, chosen: list[Job], rounds: int, keep: bool, say: Progress) -> list[dict[str, Any]]:
+    """What is found in one of the surroundings."""
+    bench = Bench(around, say)
+    try:
+        bench.start()
+        return [bench.measure(job, rounds) for job in chosen]
+    finally:
+        if not keep:
+            bench.stop()
+
+
 def main() -> int:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(prog="bench.instructions", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--keep", action="store_true", help="leave the lab running")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", default="", metavar="TEXT", help="the surroundings whose name has this in it")
+    parser.add_argument("--jobs", default="", metavar="TEXT", help="the jobs whose name has this in it")
+    parser.add_argument("--keep", action="store_true", help="leave the lab running; needs --only")
     arguments = parser.parse_args()
     if arguments.rounds < 2:
         parser.error("--rounds must be 2 or more: what differs between them is what does not count")
-    bench = Bench()
-    try:
-        bench.start()
-        found = [bench.measure(job, arguments.rounds) for job in JOBS]
-    finally:
-        if not arguments.keep:
-            bench.stop()
+    around = [one for one in surroundings.ALL if arguments.only in one.title]
+    chosen = [job for job in jobs.ALL if arguments.jobs in job.title]
+    if not around or not chosen:
+        names = (", ".join(one.title for one in kind) for kind in (surroundings.ALL, jobs.ALL))
+        parser.error("there is none: --only has to be in one of %s; --jobs in one of %s" % tuple(names))
+    if arguments.keep and len(around) > 1:
+        parser.error("--keep leaves one lab: say with --only which")
+    say = Progress()
+    found = [row for one in around for row in counted(one, chosen, arguments.rounds, arguments.keep, say)]
     result = RESULTS / time.strftime("instructions-%Y%m%dT%H%M%SZ.json", time.gmtime())
     result.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("Instructions of the kernel for each access, of functions whose number depends on accesses alone")

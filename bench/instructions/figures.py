@@ -69,3 +69,10 @@ def compared(local: Sequence[PerAccess], borrowed: Sequence[PerAccess]) -> tuple
 def of_module(counts: PerAccess, module: str) -> float:
     """Instructions for each access of a module."""
     return sum(number for symbol, number in counts.items() if symbol.module == module)
+
+
+def largest(rounds: Sequence[PerAccess], module: str, most: int = 8) -> dict[str, float]:
+    """The functions of a module that take most, each with the mean of the rounds."""
+    names = {symbol for one in rounds for symbol in one if symbol.module == module}
+    means = {symbol.name: sum(one.get(symbol, 0.0) for one in rounds) / len(rounds) for symbol in names}
+    return dict(sorted(means.items(), key=lambda item: -item[1])[:most])

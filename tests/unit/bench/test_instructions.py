@@ -64,7 +64,7 @@ def test_a_function_that_is_steady_on_one_side_alone_counts_on_neither() -> None
 
 
 def test_the_table_says_whether_the_aim_is_met() -> None:
-    job = {"title": "x", "aim": 1.02, "all": [900, 800], "local": [100, 100], "ours": [2, 2], "owner": [0, 0]}
+    job = {"around": "no IOMMU", "title": "x", "aim": 1.02, "all": [900, 800], "local": [100, 100], "ours": [2, 2], "owner": [0, 0]}
     assert lines([{**job, "borrowed": [102, 102]}])[1].endswith("1.020 (1.020 – 1.020)  ≤ 1.02 ✓")
     assert lines([{**job, "borrowed": [102, 104]}])[1].endswith("≤ 1.02 ?")
     assert lines([{**job, "borrowed": [103, 104]}])[1].endswith("≤ 1.02 ✗")

@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network cards that are compared, on the hosts that have them."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from bench.hosts import BenchError, Host
+
+from .jobs import Card
+from .surroundings import CARD
+
+# Seconds that a card may take to find its cable.
+CARRIER = 60
+
+
+def of(host: Host) -> list[Card]:
+    """The cards of a host, which are up then. Raises BenchError."""
+    rows = json.loads(host.run("ip -json link"))
+    found = []
+    for row in rows:
+        name = row["ifname"]
+        if host.run(f"basename $(readlink -f /sys/class/net/{name}/device/driver)") == CARD:
+            _raise(host, name)
+            found.append(Card(host, name, row["address"]))
+    return found
+
+
+def _raise(host: Host, interface: str) -> None:
+    host.run(f"ip link set {interface} up")
+    end = time.monotonic() + CARRIER
+    while host.run(f"cat /sys/class/net/{interface}/carrier") != "1":
+        if time.monotonic() > end:
+            raise BenchError(f"{host.name}: {interface} has no carrier after {CARRIER} s")
+        time.sleep(0.5)
+
+
+def borrowed_first(found: list[Card]) -> list[Card]:
+    """Two cards, the borrowed one before the other. Raises BenchError."""
+    paths = [card.host.run(f"readlink -f /sys/class/net/{card.interface}/device") for card in found]
+    held = ["/pci1ff" in path for path in paths]
+    if len(found) != 2 or sum(held) != 1:
+        raise BenchError(f"of {', '.join(card.interface for card in found) or 'no cards'} not one alone is borrowed")
+    return sorted(found, key=lambda card: not held[found.index(card)])

@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is counted: accesses to a drive, and packets of a network card."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from bench.hosts import BenchError, Host
+
+# Nobody has it.
+NOWHERE = "02:00:00:00:00:01"
+OCTETS = 1500
+
+
+@dataclass(frozen=True)
+class Card:
+    """A network interface of a host."""
+
+    host: Host
+    interface: str
+    mac: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A drive and a card of one host, and the card of the other host that sends to it."""
+
+    host: Host
+    drive: str
+    card: Card
+    sender: Card
+
+
+class Job(Protocol):
+    """`aim`: what a borrowed device may take of a local one's instructions at most. `accesses`: few, many; `slowly`: the
+    same where each takes long.
+    """
+
+    title: str
+    aim: float
+    accesses: tuple[int, int]
+    slowly: tuple[int, int]
+
+    def run(self, target: Target, accesses: int) -> int:
+        """Make so many; how many it were. Raises BenchError."""
+        ...
+
+
+class DriveJob:
+    """Accesses to a drive, one at a time; `block` in octets."""
+
+    def __init__(self, rw: str, block: int, aim: float, accesses: tuple[int, int], slowly: tuple[int, int]) -> None:
+        self.rw, self.block, self.aim, self.accesses, self.slowly = rw, block, aim, accesses, slowly
+        self.title = f"{block >> 10} KiB {'write' if 'write' in rw else 'read'}, queue depth 1"
+
+    def run(self, target: Target, accesses: int) -> int:
+        """By fio."""
+        target.host.run(
+            f"fio --name=x --filename={target.drive} --direct=1 --ioengine=libaio --iodepth=1 --rw={self.rw} "
+            f"--bs={self.block} --size=512M --randseed=1 --number_ios={accesses} --output-format=terse >/dev/null"
+        )
+        return accesses
+
+
+def send(card: Card, to: str, packets: int) -> None:
+    """Have the kernel's packet generator send packets, slowly enough for whoever gets them. Raises BenchError."""
+    settings = (f"count {packets}", "clone_skb 0", f"pkt_size {OCTETS}", "delay 200000", "dst 10.98.0.1", f"dst_mac {to}")
+    directory = "/proc/net/pktgen"
+    commands = [
+        "modprobe pktgen",
+        f"echo rem_device_all >{directory}/kpktgend_0",
+        f"echo add_device {card.interface} >{directory}/kpktgend_0",
+        *(f"echo {setting} >{directory}/{card.interface}" for setting in settings),
+        f"echo start >{directory}/pgctrl",
+        f"grep -q '^Result: OK' {directory}/{card.interface}",
+    ]
+    card.host.run("set -e; " + "; ".join(commands))
+
+
+class SendJob:
+    """Packets that a card sends."""
+
+    title = f"{OCTETS} octets sent"
+    aim = 1.05
+    accesses, slowly = (500, 2500), (50, 250)
+
+    def run(self, target: Target, accesses: int) -> int:
+        """To nobody."""
+        send(target.card, NOWHERE, accesses)
+        return accesses
+
+
+class ReceiveJob:
+    """Packets that a card receives, and its host throws away."""
+
+    title = f"{OCTETS} octets received"
+    aim = 1.05
+    accesses, slowly = (500, 2500), (50, 250)
+
+    def run(self, target: Target, accesses: int) -> int:
+        """From the other host's own card. Some may be lost."""
+        before = _received(target.card)
+        send(target.sender, target.card.mac, accesses)
+        count, seen = -1, 0
+        while seen != count:
+            time.sleep(0.5)
+            count, seen = seen, _received(target.card) - before
+        if seen < accesses / 2:
+            raise BenchError(f"{target.host.name}: of {accesses} packets {seen} have come")
+        return seen
+
+
+def _received(card: Card) -> int:
+    return int(card.host.run(f"cat /sys/class/net/{card.interface}/statistics/rx_packets"))
+
+
+ALL: tuple[Job, ...] = (
+    DriveJob("randread", 4 << 10, 1.02, (500, 2500), (100, 400)),
+    DriveJob("randwrite", 4 << 10, 1.02, (500, 2500), (100, 400)),
+    DriveJob("randread", 128 << 10, 1.03, (100, 400), (20, 60)),
+    DriveJob("randwrite", 128 << 10, 1.03, (100, 400), (20, 60)),
+    SendJob(),
+    ReceiveJob(),
+)
