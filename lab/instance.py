@@ -19,7 +19,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from . import access, builder, devices, identity, kernels, machine, ports, process, qemu, qmp, saved, topology, waiting
+from . import (
+    access,
+    apt,
+    builder,
+    devices,
+    firmware,
+    identity,
+    kernels,
+    machine,
+    ports,
+    process,
+    qemu,
+    qmp,
+    saved,
+    topology,
+    waiting,
+)
 from .errors import LabError
 from .ntb import control
 from .ntb.families import FAMILIES
@@ -167,7 +183,7 @@ class Instance:
                 product = saved.installed(its, progress).disk if self.data["options"]["installed"] else its.image.disk
                 progress(f"starting {host.name}")
                 self._make_disks(host, its, product)
-                self._start_host(wanted, host, its)
+                self._start_host(wanted, host, its, progress)
         resumed = [host for host in wanted.hosts if host.name in states]
         if resumed:
             progress(f"plugging in what {', '.join(host.name for host in resumed)} shall have")
@@ -217,8 +233,12 @@ class Instance:
         its_ports = (numbers[host.name], numbers["lan"])
         return qemu.machine(host, shape, boot, words, *its_ports, options["accel"], options["plugin"])
 
-    def _start_host(self, wanted: Topology, host: Host, parts: Parts) -> None:
+    def _start_host(self, wanted: Topology, host: Host, parts: Parts, progress: Progress) -> None:
         args = self._arguments(wanted, host, parts, qemu.booted_shape(wanted, host))
+        if host.certificates:
+            uefi = firmware.ensure(apt.archive(), progress)
+            firmware.enrol(uefi, host.certificates, self.path / host.name)
+            args += firmware.arguments(uefi, host.name)
         args += qemu.behind_ports(wanted, host, self.data["ports"]["lan"])
         self._run(host.name, machine.start(parts.qemu, args, self.path, host.name))
 
@@ -319,7 +339,7 @@ class Instance:
                     f"{name} cannot come back while its peers map the memory it had: use 'host reset' instead of "
                     "'host kill', or a lab with --window message"
                 )
-            self._start_host(self.topology, host, prepare(progress, self.series(host.name)))
+            self._start_host(self.topology, host, prepare(progress, self.series(host.name)), progress)
             self._wait_for_ssh([name], progress)
             return
         if not running:

@@ -18,8 +18,8 @@ VARIABLE = "KERNEL"
 class Series:
     """A kernel series, the Debian release it is in, and whether it is in that release's backports.
 
-    `made_of`: the series whose sources it is built from, if Debian has it not. `bridge`: the family of its labs' bridges where
-    the topology names none. `words`: what is added to its command line.
+    `made_of`: the series whose sources it is built from, if Debian has it not. `bridge`: the family of bridges for which a
+    topology names none. `words`: what is added to its command line.
     """
 
     name: str

@@ -38,7 +38,8 @@ class Nvme:
 class Host:
     """One machine; memory in MiB; what its inventory says of it beside the lab's own.
 
-    `kernel`: the series of its kernel, if that is not the lab's.
+    `kernel`: the series of its kernel, if that is not the lab's. `certificates`: files with whom it trusts to sign modules;
+    where there are some, its firmware is UEFI, which has them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Host:
     iommu: str = "none"
     variables: dict[str, Any] = field(default_factory=dict)
     kernel: str = ""
+    certificates: tuple[Path, ...] = ()
 
     def series(self, chosen: str) -> str:
         """The series of its kernel in a lab with this one."""
@@ -144,7 +146,7 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     check.name(name, key)
     if name == BUILDER:
         raise check.fail(key, "is the name of the build host; choose another")
-    fields = check.mapping(value, key, ("memory", "cpus", "iommu", "kernel", "nvme", "devices", "variables"))
+    fields = check.mapping(value, key, ("memory", "cpus", "iommu", "kernel", "nvme", "devices", "variables", "certificates"))
     drives = []
     for number, item in enumerate(check.sequence(fields.get("nvme"), f"{key}.nvme")):
         where = f"{key}.nvme[{number}]"
@@ -159,7 +161,12 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     kernel = check.choice(fields.get("kernel", ""), f"{key}.kernel", ("", *kernels.SERIES))
     slots = devices.parse(check, fields.get("devices"), f"{key}.devices")
     variables = check.mapping(fields.get("variables"), f"{key}.variables", ())
-    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, kernel)
+    files = check.sequence(fields.get("certificates"), f"{key}.certificates")
+    for number, item in enumerate(files):
+        if not isinstance(item, str):
+            raise check.fail(f"{key}.certificates[{number}]", f"must be the path of a PEM file, not {item!r}")
+    certificates = tuple(Path(check.where).parent / item for item in files)
+    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, kernel, certificates)
 
 
 def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host], family: str) -> Link:

@@ -56,8 +56,9 @@ def _fabrics() -> list[Step]:
 
 
 def _failures() -> list[Step]:
-    """What may fail: two pairs of hosts that boot again and again, so nothing else beside it."""
-    return [lab_build(kernels.chosen()), *with_matrix([own_lab("failures")])]
+    """What may fail: two pairs of hosts that boot again and again, so nothing else beside it. After it, as there is time
+    left, hosts that take signed modules only."""
+    return [lab_build(kernels.chosen()), *with_matrix(_in_a_row(own_lab("failures"), own_lab("signed")))]
 
 
 def _collection() -> list[Step]:

@@ -10,9 +10,11 @@ import threading
 
 import pytest
 
-from bench.instructions import counter, figures
+from bench.hosts import BenchError
+from bench.instructions import cards, counter, figures, jobs, surroundings
 from bench.instructions.__main__ import lines
 from bench.instructions.symbols import USER, Symbol, Symbols
+from lab import topology
 
 KALLSYMS = """\
 ffffffff81000000 T first
@@ -64,10 +66,47 @@ def test_a_function_that_is_steady_on_one_side_alone_counts_on_neither() -> None
 
 
 def test_the_table_says_whether_the_aim_is_met() -> None:
-    job = {"around": "no IOMMU", "title": "x", "aim": 1.02, "all": [900, 800], "local": [100, 100], "ours": [2, 2], "owner": [0, 0]}
+    job = {"around": "no IOMMU", "title": "x", "aim": 1.02}
+    job |= {"all": [900, 800], "local": [100, 100], "ours": [2, 2], "owner": [0, 0]}
     assert lines([{**job, "borrowed": [102, 102]}])[1].endswith("1.020 (1.020 – 1.020)  ≤ 1.02 ✓")
     assert lines([{**job, "borrowed": [102, 104]}])[1].endswith("≤ 1.02 ?")
     assert lines([{**job, "borrowed": [103, 104]}])[1].endswith("≤ 1.02 ✗")
+
+
+def test_each_of_the_surroundings_is_a_lab_whose_lent_card_is_where_the_lease_says() -> None:
+    for around in surroundings.ALL:
+        whole = topology.parse(around.topology(), "instructions.yml")
+        assert {lease["name"] for lease in whole.leases} == {"bench-drive", "bench-card"}
+        owner = whole.host(surroundings.OWNER)
+        before = len(whole.links_of(owner.name)) + len(owner.nvme)
+        addresses = [f"0000:{before + 1 + slot:02x}:00.0" for slot in range(len(owner.devices))]
+        assert whole.leases[1]["device"]["address"] == addresses[-1]
+        assert {host.iommu for host in whole.hosts} == {around.iommu}
+
+
+class Named:
+    """A host that answers with where the device of an interface is."""
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        self.paths = paths
+
+    def run(self, command: str) -> str:
+        return next(path for name, path in self.paths.items() if f"/{name}/" in command)
+
+
+def test_the_borrowed_one_of_two_cards_comes_first() -> None:
+    host = Named({"a": "/sys/devices/pci0000:00/0000:03:00.0", "b": "/sys/devices/pci1ff00:00/1ff00:00:00.0"})
+    own, borrowed = (jobs.Card(host, name, "") for name in "ab")  # type: ignore[arg-type]
+    assert cards.borrowed_first([own, borrowed]) == cards.borrowed_first([borrowed, own]) == [borrowed, own]
+    for wrong in ([own], [own, own], [borrowed, borrowed], []):
+        with pytest.raises(BenchError):
+            cards.borrowed_first(wrong)
+
+
+def test_what_takes_most_of_a_module_is_told_first() -> None:
+    rounds = [{OURS: 10.0, NVME: 99.0}, {OURS: 20.0, Symbol("more", "ntb_lend"): 60.0}]
+    assert figures.largest(rounds, "ntb_lend") == {"more": 30.0, "ours": 15.0}
+    assert list(figures.largest(rounds, "ntb_lend", most=1)) == ["more"]
 
 
 def test_the_plugin_is_asked_over_its_socket(tmp_path) -> None:

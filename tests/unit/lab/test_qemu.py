@@ -32,6 +32,7 @@ def machine(whole, name, shape):
         ({"nvme": [{"serial": "S"}] * 8}, {}, False),  # more than there are root ports
         ({"iommu": "intel"}, {}, True),
         ({"iommu": "amd"}, {}, False),  # QEMU cannot save it
+        ({"certificates": ["lending.pem"]}, {}, False),  # it has another firmware
         ({}, {"bridge": "intel"}, True),
         ({}, {"bridge": "epf", "windows": [1024, 1024]}, False),  # its BARs have 32 bits
         ({}, {"windows": [256, 256]}, False),  # firmware puts them below 4 GiB

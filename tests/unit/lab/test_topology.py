@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import inventory, qemu, topology
+from lab import firmware, inventory, qemu, topology
 from lab.errors import LabError
 from lab.image import Image
 
@@ -192,3 +192,17 @@ def test_a_host_has_an_interpreter_that_the_build_host_has_not_whatever_group_it
     group = data["children"]["ntb_fabric"]
     assert {host["ansible_python_interpreter"] for host in group["hosts"].values()} == {inventory.PYTHON}
     assert "ansible_python_interpreter" not in {**group["vars"], **data["hosts"]["builder"]}
+
+
+def test_certificates_lie_where_the_topology_says_from_its_own_place():
+    hosts = {"a": {"certificates": ["../keys/lending.pem"]}, "b": None}
+    two = topology.parse({"hosts": hosts}, "/labs/here/two.yml")
+    assert two.host("a").certificates == (Path("/labs/here/../keys/lending.pem"),)
+    assert two.host("b").certificates == ()
+    with pytest.raises(LabError, match=r"hosts\.a\.certificates\[0\]: must be the path of a PEM file, not 5"):
+        topology.parse({"hosts": {"a": {"certificates": [5]}}}, "two.yml")
+
+
+def test_a_certificate_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(LabError, match=r"node-a: the certificate /no/lending\.pem cannot be read: No such file"):
+        firmware.enrol(tmp_path, [Path("/no/lending.pem")], tmp_path / "node-a")

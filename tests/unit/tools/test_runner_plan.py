@@ -344,7 +344,8 @@ def test_the_part_on_the_debug_kernel():
 def test_the_part_of_failures():
     steps = {step.name: step for step in long_tier.steps("failures")}
     labs = {name: step.words for name, step in steps.items() if step.lab}
-    assert labs == {"molecule-failures@failures": ("molecule-own", "failures")}
+    assert labs == {f"molecule-{name}@failures": ("molecule-own", name) for name in ("failures", "signed")}
+    assert "molecule-failures@failures" in steps["molecule-signed@failures"].after  # whose hosts are to have all
 
 
 def test_the_part_of_the_collection():
