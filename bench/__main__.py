@@ -159,6 +159,8 @@ class Bench:
         return {
             **self._bridge_rounds(self.third, "BENCH-MESSAGE"),
             "map_one": self.third.measure("map", device, NTB, "one", 3, 1000),
+            "config": self.third.measure("config", device, 4, 0, 3, 100),
+            "config_apart": self.third.measure("config", device, 4, 2000, 3, 50),
         }
 
     def conditions(self, load: tuple[float, float, float]) -> None:

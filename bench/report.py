@@ -198,13 +198,24 @@ def _bridge(run: dict[str, Any]) -> list[Row]:
     return rows
 
 
+CONFIG = "Configuration reads that the owner answers"
+
+
+def _config(run: dict[str, Any]) -> list[Row]:
+    """One alone wakes the owner, as a doorbell does: only that is comparable. In a row they need memory and no doorbell."""
+    rows = []
+    for kind in ("fast", "message"):
+        bell = spread(run["doorbell"][kind]).median
+        for key, what in (("config", "in a row"), ("config_apart", "one alone")):
+            values = [ns / 1000 for entry in run[kind] for (ns,) in entry[key]]
+            rows.append(_row(CONFIG, f"{what}, {kind} windows", spread(values), "µs"))
+        title = f"one alone ÷ doorbell's round trip, {kind} windows"
+        rows.append(_row(CONFIG, title, spread([us / bell for us in values]), aim=_most(1.3), short=kind == "fast"))
+    return rows
+
+
 def _paths(run: dict[str, Any]) -> list[Row]:
-    group, rows = "Other paths", []
-    bell = spread(run["doorbell"]["fast"]).median
-    values = [us / 1000 / bell for entry in run["fast"] for (us,) in entry["config"]]
-    rows.append(_row(group, "configuration read ÷ doorbell's round trip", spread(values), aim=_most(1.3), short=True))
-    values = [us / 1000 / bell for entry in run["fast"] for (us,) in entry["config_apart"]]
-    rows.append(_row(group, "the same, with pauses between the reads", spread(values)))
+    group, rows = "Other paths", _config(run)
     for entries, key, title in (
         (run["fast"], "map_one", "no IOMMU, one CPU"),
         (run["fast"], "map_all", "no IOMMU, all CPUs"),
