@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 from typing import Any
@@ -28,7 +29,10 @@ open("/root/unsigned.ko", "wb").write(octets[: -mark - 12 - length])
 def told(host: str) -> dict[str, Any]:
     """What the module kmod_info says of a host."""
     command = ["ansible", "-i", str(fabric.INVENTORY), host, "-m", "pcie.device_lending.kmod_info"]
-    printed = subprocess.run(command, cwd=fabric.CHECKOUT, capture_output=True, text=True, check=True).stdout
+    # Molecule has set another one for its own.
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    result = subprocess.run(command, cwd=fabric.CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+    printed = result.stdout
     return dict(json.loads(printed[printed.index("{") :]))
 
 
