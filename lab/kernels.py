@@ -29,6 +29,16 @@ class Series:
     bridge: str = families.DEFAULT
     words: tuple[str, ...] = ()
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Its version, to compare it with others."""
+        return numbers(self.made_of or self.name)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version of a kernel, as 6.12, to compare it with others."""
+    return tuple(map(int, version.split(".")))
+
 
 DEFAULT = "6.12"
 DEBUG = "debug"

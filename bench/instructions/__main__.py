@@ -111,6 +111,7 @@ class Bench:
             "ours": [figures.of_module(one, figures.OURS) for one in borrowed],
             "owner": owner,
             "where": figures.largest(borrowed, figures.OURS),
+            "differing": figures.differing(local, borrowed),
         }
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from bench.hosts import BenchError, Host
@@ -14,17 +13,19 @@ from .surroundings import CARD
 
 # Seconds that a card may take to find its cable.
 CARRIER = 60
+# For each interface of a device where its driver is told, the driver, and the address.
+LIST = "for i in /sys/class/net/*/device/driver; do echo $i $(readlink $i) $(cat ${i%/device/driver}/address); done"
 
 
 def of(host: Host) -> list[Card]:
     """The cards of a host, which are up then. Raises BenchError."""
-    rows = json.loads(host.run("ip -json link"))
     found = []
-    for row in rows:
-        name = row["ifname"]
-        if host.run(f"basename $(readlink -f /sys/class/net/{name}/device/driver)") == CARD:
+    for line in host.lines(LIST):
+        path, driver, mac = line.split()
+        if driver.endswith(f"/{CARD}"):
+            name = path.split("/")[4]
             _raise(host, name)
-            found.append(Card(host, name, row["address"]))
+            found.append(Card(host, name, mac))
     return found
 
 

@@ -5,11 +5,14 @@
 A run of N accesses also counts the start of the program that makes them, and what the kernel does while it waits:
 timers, the scheduler, the clock, other programs. The start goes by taking the difference of a long and a short run.
 The rest depends on how long accesses take, which an emulated bridge decides: what counts are functions whose number
-for each access is the same in all rounds, within STEADY. All of ntb_lend counts, whatever it does.
+for each access is the same in all rounds, within STEADY, locally as well as borrowed. Whatever it does, all of ntb_lend
+counts, and all of the kernel's own mapping of memory, whose place it takes: how many pieces a buffer is in differs from
+run to run.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from .symbols import USER, Symbol
@@ -18,6 +21,8 @@ STEADY = 0.01
 # Fewer than this for each access is what happens now and then, not at each.
 LEAST = 0.5
 OURS = "ntb_lend"
+# What maps memory for devices, flushes what an IOMMU remembers, and copies.
+MAPPING = re.compile("(__)?(dma|iommu|iova|alloc_iova|free_iova|swiotlb|intel_iommu|domain_mapping|qi_|cache_tag|memcpy)")
 
 PerAccess = Mapping[Symbol, float]
 
@@ -28,14 +33,12 @@ def per_access(short: Mapping[Symbol, int], long: Mapping[Symbol, int], accesses
 
 
 def steady(rounds: Sequence[PerAccess]) -> dict[Symbol, float]:
-    """Of the kernel's functions those that count, each with the mean of the rounds."""
+    """The kernel's functions whose number is the same in all rounds, each with the mean of these."""
     found = {}
     for symbol in set().union(*rounds):
         values = [one.get(symbol, 0.0) for one in rounds]
         mean = sum(values) / len(values)
-        ours = symbol.module == OURS
-        same = min(values) >= LEAST and max(values) - min(values) <= STEADY * mean
-        if symbol != USER and (ours or same):
+        if symbol != USER and min(values) >= LEAST and max(values) - min(values) <= STEADY * mean:
             found[symbol] = mean
     return found
 
@@ -46,24 +49,29 @@ def of_kernel(counts: PerAccess) -> float:
 
 
 def compared(local: Sequence[PerAccess], borrowed: Sequence[PerAccess]) -> tuple[list[float], list[float]]:
-    """Instructions for each access in each round, local and borrowed, of the functions that are steady in either.
-
-    A function that is steady on one side only, and is executed on the other as well, counts on neither: how often it runs
-    there depends on time.
-    """
-    on_local, on_borrowed = steady(local), steady(borrowed)
-    both = set(on_local) & set(on_borrowed)
-    only_local = {symbol for symbol in on_local if max(one.get(symbol, 0.0) for one in borrowed) < LEAST}
-    only_borrowed = {
-        symbol
-        for symbol in on_borrowed
-        if symbol.module == OURS or max(one.get(symbol, 0.0) for one in local) < LEAST
-    }
-    on_path = both | only_local | only_borrowed
+    """Instructions for each access in each round, local and borrowed, of the functions that count."""
+    on_path = counting(local, borrowed)
     return (
         [sum(one.get(symbol, 0.0) for symbol in on_path if symbol.module != OURS) for one in local],
         [sum(one.get(symbol, 0.0) for symbol in on_path) for one in borrowed],
     )
+
+
+def counting(local: Sequence[PerAccess], borrowed: Sequence[PerAccess]) -> set[Symbol]:
+    """Those that are steady on both sides, and those that map."""
+    maps = {symbol for one in (*local, *borrowed) for symbol in one if symbol.module == OURS or MAPPING.match(symbol.name)}
+    return (set(steady(local)) & set(steady(borrowed))) | maps
+
+
+def differing(local: Sequence[PerAccess], borrowed: Sequence[PerAccess], most: int = 12) -> dict[str, tuple[float, float]]:
+    """Of the functions that count those that differ most: local and borrowed, the means of the rounds."""
+
+    def means(symbol: Symbol) -> tuple[float, float]:
+        return tuple(sum(one.get(symbol, 0.0) for one in rounds) / len(rounds) for rounds in (local, borrowed))  # type: ignore[return-value]
+
+    found = {symbol: means(symbol) for symbol in counting(local, borrowed)}
+    order = sorted(found, key=lambda symbol: -abs(found[symbol][1] - found[symbol][0]))
+    return {symbol.name: found[symbol] for symbol in order[:most]}
 
 
 def of_module(counts: PerAccess, module: str) -> float:

@@ -12,13 +12,9 @@ import yaml
 from lab import kernels
 
 
-def _numbers(series: str) -> tuple[int, ...]:
-    return tuple(map(int, series.split(".")))
-
-
 def load(file: Path) -> dict[str, Any]:
     """What a file says; of the entries with `since`, those that the kernel series of this run is not older than."""
-    kernel = _numbers(kernels.chosen())
+    kernel = kernels.series(kernels.chosen()).numbers
     data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    data["devices"] = [entry for entry in data["devices"] if _numbers(entry.get("since", "0")) <= kernel]
+    data["devices"] = [entry for entry in data["devices"] if kernels.numbers(entry.get("since", "0")) <= kernel]
     return data

@@ -35,6 +35,12 @@ def test_what_is_not_debians_is_made_of_what_is():
     assert kernels.SERIES[kernels.DEBUG].made_of
 
 
+def test_a_kernel_is_as_old_as_what_it_is_made_of():
+    assert kernels.SERIES[kernels.DEBUG].numbers == kernels.SERIES["6.12"].numbers == (6, 12)
+    assert kernels.SERIES["6.1"].numbers < kernels.numbers("6.12") < kernels.SERIES["7.2"].numbers
+    assert kernels.numbers("0") < kernels.SERIES["6.1"].numbers
+
+
 def test_the_debug_kernel_has_a_bridge_whose_driver_leaves_its_checks_on():
     links = [{"name": "x", "between": ["a", "b"]}, {"name": "y", "between": ["a", "b"], "bridge": "amd"}]
     data = {"hosts": {"a": None, "b": None}, "links": links}
