@@ -63,8 +63,8 @@ class Bench:
         (kept,) = cards.of(owner)
         lent, own = cards.borrowed_first(cards.of(borrower))
         self.targets = {
-            LOCAL: Target(owner, drives.by_serial(owner, LOCAL_DRIVE), kept, own),
-            BORROWED: Target(borrower, drives.by_serial(borrower, LENT_DRIVE), lent, kept),
+            LOCAL: Target(owner, drives.by_serial(owner, LOCAL_DRIVE), kept, (), own),
+            BORROWED: Target(borrower, drives.by_serial(borrower, LENT_DRIVE), lent, (own,), kept),
         }
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class Bench:
             borrowed.append(found[BORROWER])
             owner.append(figures.of_module(found[OWNER], figures.OURS))
             self.say(f"{self.around.title}, {job.title}: round {index + 1} of {rounds}")
-        on_local, on_borrowed = figures.compared(local, borrowed)
+        on_local, on_borrowed = figures.compared(local, borrowed, self.around.copies)
         return {
             "around": self.around.title,
             "title": job.title,
@@ -111,7 +111,7 @@ class Bench:
             "ours": [figures.of_module(one, figures.OURS) for one in borrowed],
             "owner": owner,
             "where": figures.largest(borrowed, figures.OURS),
-            "differing": figures.differing(local, borrowed),
+            "differing": figures.differing(local, borrowed, self.around.copies),
         }
 
 

@@ -4,15 +4,11 @@
 
 from __future__ import annotations
 
-import time
-
 from bench.hosts import BenchError, Host
 
-from .jobs import Card
+from .jobs import Card, rise
 from .surroundings import CARD
 
-# Seconds that a card may take to find its cable.
-CARRIER = 60
 # For each interface of a device where its driver is told, the driver, and the address.
 LIST = "for i in /sys/class/net/*/device/driver; do echo $i $(readlink $i) $(cat ${i%/device/driver}/address); done"
 
@@ -24,18 +20,9 @@ def of(host: Host) -> list[Card]:
         path, driver, mac = line.split()
         if driver.endswith(f"/{CARD}"):
             name = path.split("/")[4]
-            _raise(host, name)
+            rise(host, name)
             found.append(Card(host, name, mac))
     return found
-
-
-def _raise(host: Host, interface: str) -> None:
-    host.run(f"ip link set {interface} up")
-    end = time.monotonic() + CARRIER
-    while host.run(f"cat /sys/class/net/{interface}/carrier") != "1":
-        if time.monotonic() > end:
-            raise BenchError(f"{host.name}: {interface} has no carrier after {CARRIER} s")
-        time.sleep(0.5)
 
 
 def borrowed_first(found: list[Card]) -> list[Card]:

@@ -13,6 +13,8 @@ from bench.hosts import BenchError, Host
 # Nobody has it.
 NOWHERE = "02:00:00:00:00:01"
 OCTETS = 1500
+# Seconds that a card may take to find its cable.
+CARRIER = 60
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,12 @@ class Card:
 
 @dataclass(frozen=True)
 class Target:
-    """A drive and a card of one host, and the card of the other host that sends to it."""
+    """A drive and a card of one host, the cards beside it, and the card of the other host that sends to it."""
 
     host: Host
     drive: str
     card: Card
+    beside: tuple[Card, ...]
     sender: Card
 
 
@@ -63,6 +66,16 @@ class DriveJob:
             f"--bs={self.block} --size=512M --randseed=1 --number_ios={accesses} --output-format=terse >/dev/null"
         )
         return accesses
+
+
+def rise(host: Host, interface: str) -> None:
+    """Wait until a card that is up now has found its cable. Raises BenchError."""
+    host.run(f"ip link set {interface} up")
+    end = time.monotonic() + CARRIER
+    while host.run(f"cat /sys/class/net/{interface}/carrier") != "1":
+        if time.monotonic() > end:
+            raise BenchError(f"{host.name}: {interface} has no carrier after {CARRIER} s")
+        time.sleep(0.5)
 
 
 def send(card: Card, to: str, packets: int) -> None:
@@ -104,9 +117,14 @@ class SendJob:
             f"ip address replace 10.98.0.2/24 dev {name} && "
             f"ip neighbour replace 10.98.0.1 lladdr {NOWHERE} dev {name} nud permanent"
         )
+        for card in target.beside:  # it would receive what goes over the wire
+            card.host.run(f"ip link set {card.interface} down")
         before = _count(target.card, "tx_packets")
         target.host.run("python3 -", SENDING.format(octets=UDP, packets=accesses).encode())
         time.sleep(1)
+        target.host.run(f"ip address flush dev {name}")
+        for card in target.beside:
+            rise(card.host, card.interface)
         return _count(target.card, "tx_packets") - before
 
 

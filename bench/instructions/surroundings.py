@@ -16,13 +16,14 @@ CARD = "e1000e"
 @dataclass(frozen=True)
 class Surroundings:
     """`iommu` of both hosts; sizes of the `windows` in MiB; `slow`: windows are messages to the emulator, so that accesses
-    take long, and fewer have to do.
+    take long, and fewer have to do; `copies`: mapping is copying.
     """
 
     title: str
     iommu: str = "none"
     windows: tuple[int, ...] = (1024, 4096)
     slow: bool = False
+    copies: bool = False
 
     def topology(self) -> dict[str, Any]:
         """The lab: each host has a network card; node-a has two drives as well, and lends one of them and another card."""
@@ -48,5 +49,5 @@ class Surroundings:
 ALL = (
     Surroundings("no IOMMU"),
     Surroundings("with IOMMU", iommu="intel", slow=True),
-    Surroundings("bounce pool", windows=(64, 64)),
+    Surroundings("bounce pool", windows=(64, 64), copies=True),
 )

@@ -64,6 +64,9 @@ def test_what_counts_is_steady_on_both_sides_or_maps_memory() -> None:
     # FIRST is not steady when borrowed, SECOND is nowhere then; mapping counts however much there is of it.
     assert figures.compared(local, borrowed) == ([130, 140], [121, 131])
     assert figures.differing(local, borrowed, most=1) == {"dma_direct_map_sg": (35, 0)}
+    copied = [{**one, Symbol("memcpy_orig"): 500} for one in borrowed]
+    assert figures.compared(local, copied) == ([130, 140], [121, 131])
+    assert figures.compared(local, copied, copies=True) == ([130, 140], [621, 631])
 
 
 def test_the_table_says_whether_the_aim_is_met() -> None:
