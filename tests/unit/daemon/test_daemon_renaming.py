@@ -188,7 +188,7 @@ def test_a_lease_that_is_just_being_given_gets_the_name_too(fabric, monkeypatch)
     assert len(owner.leases()) == 1 and owner.lease("results")["epoch"] == borrower.attachment("results")["epoch"]
 
 
-def test_the_hold_the_reservation_and_the_quarantine_go_with_the_name(fabric):
+def test_the_hold_and_the_reservation_go_with_the_name(fabric, caplog):
     owner, _borrower = fabric.pair(**LONG)
     owner.ownerd.client.call("PUT", "/v1/grants", {"grants": [grant("scratch", None, reserve=True, hold=True)]}, 60)
     until(lambda: owner.grant("scratch")["reserved"])
@@ -197,6 +197,7 @@ def test_the_hold_the_reservation_and_the_quarantine_go_with_the_name(fabric):
     assert found["state"] == "held" and found["reserved"]
     assert "grant=results\n" in (owner.reserved / DEVICE["address"]).read_text(encoding="utf-8")
     assert owner.tree.driver_of(DEVICE["address"]) == "ntb_lend"
+    assert "no longer reserved" not in caplog.text  # not even for a moment, in which its own driver would have had it
 
 
 @pytest.mark.parametrize(
