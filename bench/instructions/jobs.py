@@ -28,13 +28,16 @@ class Card:
 
 @dataclass(frozen=True)
 class Target:
-    """A drive and a card of one host, the cards beside it, and the card of the other host that sends to it."""
+    """A drive and a card of one host, the cards beside it, and the card of the other host that sends to it, with `pause`
+    between packets, in seconds.
+    """
 
     host: Host
     drive: str
     card: Card
     beside: tuple[Card, ...]
     sender: Card
+    pause: float
 
 
 class Job(Protocol):
@@ -78,9 +81,10 @@ def rise(host: Host, interface: str) -> None:
         time.sleep(0.5)
 
 
-def send(card: Card, to: str, packets: int) -> None:
+def send(card: Card, to: str, packets: int, pause: float) -> None:
     """Have the kernel's packet generator send packets, slowly enough for whoever gets them. Raises BenchError."""
-    settings = (f"count {packets}", "clone_skb 0", f"pkt_size {OCTETS}", "delay 200000", "dst 10.98.0.1", f"dst_mac {to}")
+    settings = [f"count {packets}", "clone_skb 0", f"pkt_size {OCTETS}", f"delay {round(pause * 1e9)}"]
+    settings += ["dst 10.98.0.1", f"dst_mac {to}"]
     directory = "/proc/net/pktgen"
     commands = [
         "modprobe pktgen",
@@ -138,7 +142,7 @@ class ReceiveJob:
     def run(self, target: Target, accesses: int) -> int:
         """From the other host's own card. Some may be lost."""
         before = _count(target.card, "rx_packets")
-        send(target.sender, target.card.mac, accesses)
+        send(target.sender, target.card.mac, accesses, target.pause)
         count, seen = -1, 0
         while seen != count:
             time.sleep(0.5)
