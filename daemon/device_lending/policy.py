@@ -69,8 +69,8 @@ class History:
 
     `attached` is how often its device has come, without those times it came back after a loss that was waited out.
     `epoch` is that of its last lease, `began` that of the first one since which it was only lost and waited for; None
-    before there is one. `ended` says why its device went last; "" while it is here, or when nobody saw it go. `formerly`
-    are the names that it had since the first one, oldest first.
+    before there is one. `ended` says why its device went last; "" while it is here, or when nobody saw it go.
+    `formerly` are the names that it had since the first one, oldest first.
     """
 
     attached: int = 0

@@ -9,13 +9,13 @@ that the list may go on saying it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
 
-
-NONE: Mapping[str, str] = {}
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def asked(items: Sequence[Mapping[str, Any]], what: str) -> dict[str, str]:

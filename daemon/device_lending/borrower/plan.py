@@ -99,8 +99,8 @@ def plan(
     """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
     `failed` are owner and name of attachments that stopped trying; naming them starts them again. Another policy alone
-    takes no device away, nor does another name: `former` has the former names of some of `wanted`. `busy` gives the devices here of some, and the reasons why each is in use. Raises LendingError
-    device_busy; nothing has changed then.
+    takes no device away, nor does another name: `former` has the former names of some of `wanted`. `busy` gives the
+    devices here of some, and the reasons why each is in use. Raises LendingError device_busy; nothing has changed then.
     """
     said = tuple(sorted({item.name: item for item in current}.values(), key=lambda item: item.name))
     owners = {item.name: item.owner for item in wanted}

@@ -70,7 +70,8 @@ class Table:
         What is under way for one, and knows its old key, reaches it still.
         """
         if not renamed:
-            return write()
+            write()
+            return
         with self._lock:
             write()
             for key, name in renamed.items():

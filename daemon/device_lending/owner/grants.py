@@ -105,24 +105,20 @@ def plan(
     then.
     """
     renamed = renaming.due(former, (grant.name for grant in current))
-    said = tuple(sorted(current, key=lambda grant: grant.name))
-    current = [replace(grant, name=renamed.get(grant.name, grant.name)) for grant in current]
     leases = _renamed(leases, renamed, host)
-    before = {grant.name: grant for grant in current}
+    names = {grant.name: renamed.get(grant.name, grant.name) for grant in current}
+    before = {names[grant.name]: replace(grant, name=names[grant.name]) for grant in current}
     staying = {
         name: grant
         for name, grant in before.items()
         if not purging.is_taken(purge, grant.by_hand) and name not in removed
     }
     wanted = choosing.settled(before, staying, leases, wanted, functions, assess, host)
-    # What stays as it is need not be there: a device that is away stands in nobody's way.
-    changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
-    changed += [grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)]
+    changed = _changed(before, wanted)
     addresses = {grant.name: selecting.resolve(grant.meant, functions, host, grant.name).address for grant in changed}
     after = staying | {grant.name: _put(before.get(grant.name), grant, holds) for grant in wanted}
-    if replace_others:
-        for name in _others(after, {grant.name for grant in wanted}, addresses, functions):
-            del after[name]
+    others = _others(after, {grant.name for grant in wanted}, addresses, functions) if replace_others else ()
+    after = {name: grant for name, grant in after.items() if name not in others}
     _check_devices(after, addresses, functions, host)
 
     live = {lease.name: lease for lease in leases if lease.live}
@@ -161,8 +157,25 @@ def plan(
         if lease is not None and not _still_fits(lease, new, addresses.get(name)):
             ending.append(lease)
             actions.append(f"recall {name}: {lease.address} from {lease.borrower}")
-    if ending and not force:
-        lease = ending[0]
+    if not force:
+        _check_ending(ending, host)
+    return Plan(_by_name(current), _by_name(after.values()), tuple(ending), tuple(actions), renamed)
+
+
+def _by_name(grants: Iterable[Grant]) -> tuple[Grant, ...]:
+    return tuple(sorted(grants, key=lambda grant: grant.name))
+
+
+def _changed(before: Mapping[str, Grant], wanted: Sequence[Grant]) -> list[Grant]:
+    """What stays as it is need not be there: a device that is away stands in nobody's way."""
+    changed = [grant for grant in wanted if not _same(before.get(grant.name), grant)]
+    return changed + [
+        grant for grant in wanted if grant not in changed and _is_reserved_now(before.get(grant.name), grant)
+    ]
+
+
+def _check_ending(ending: Sequence[Lease], host: str) -> None:
+    for lease in ending:
         raise LendingError(
             "lease_live",
             f"lease {lease.name}: {lease.borrower} is borrowing {lease.address} of host {host}; let it release the "
@@ -171,7 +184,6 @@ def plan(
             name=lease.name,
             device=lease.address,
         )
-    return Plan(said, tuple(after[name] for name in sorted(after)), tuple(ending), tuple(actions), renamed)
 
 
 def _renamed(leases: Sequence[Lease], renamed: Mapping[str, str], host: str) -> list[Lease]:

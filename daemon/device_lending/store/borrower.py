@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
+from types import MappingProxyType
 
 from device_lending.policy import ATTACH_AGAIN, ENDS, ON_LOSS, USUAL, History, Policy
 from device_lending.store import peers, values
@@ -52,7 +53,7 @@ _SCHEMA_7 = "ALTER TABLE histories ADD COLUMN formerly TEXT NOT NULL DEFAULT '[]
 MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7)
 
 
-NONE: Mapping[tuple[str, str], str] = {}
+NONE: Mapping[tuple[str, str], str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,9 @@ class BorrowerStore(Store):
         """
         wanted = list(wanted)
         with self._db.transaction(durable=not set(wanted) <= set(self.wanted())) as connection:
-            for table in ("histories", "holdings"):
-                connection.executemany(
-                    f"UPDATE OR REPLACE {table} SET name = ? WHERE owner = ? AND name = ?",
-                    [(new, owner, old) for (owner, old), new in renamed.items()],
-                )
+            names = [(new, owner, old) for (owner, old), new in renamed.items()]
+            connection.executemany("UPDATE OR REPLACE histories SET name = ? WHERE owner = ? AND name = ?", names)
+            connection.executemany("UPDATE OR REPLACE holdings SET name = ? WHERE owner = ? AND name = ?", names)
             connection.execute("DELETE FROM attachments")
             connection.executemany(
                 "INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?)",

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from device_lending import selecting
@@ -77,7 +78,7 @@ MIGRATIONS = (
 )
 
 
-NONE: Mapping[str, str] = {}
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
