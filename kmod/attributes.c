@@ -8,7 +8,7 @@
 #include "borrowed.h"
 #include "borrower.h"
 #include "borrower_config.h"
-#include "dma.h"
+#include "dma_count.h"
 #include "lent.h"
 #include "link.h"
 #include "trust.h"

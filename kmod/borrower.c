@@ -26,6 +26,7 @@
 #include "channel.h"
 #include "compat.h"
 #include "dma.h"
+#include "dma_count.h"
 #include "irq.h"
 #include "link.h"
 #include "trace.h"

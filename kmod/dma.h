@@ -6,7 +6,6 @@
 #include <linux/types.h>
 
 struct borrowed_device;
-struct lend_dma_stats;
 struct pci_dev;
 
 int lend_dma_init(struct borrowed_device *b);
@@ -14,6 +13,5 @@ int lend_dma_reserve(struct borrowed_device *b);
 void lend_dma_adopt(struct pci_dev *pdev);
 bool lend_dma_drain(struct borrowed_device *b);
 void lend_dma_exit(struct borrowed_device *b);
-void lend_dma_stats_sum(struct borrowed_device *b, struct lend_dma_stats *sum);
 
 #endif

@@ -14,6 +14,7 @@
 #include "trace.h"
 
 void lend_dma_refuse(struct borrowed_device *b, struct device *dev, size_t size, const char *why);
+void lend_dma_stats_sum(struct borrowed_device *b, struct lend_dma_stats *sum);
 
 static inline struct borrowed_device *lend_dma_of(struct device *dev)
 {

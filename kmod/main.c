@@ -14,7 +14,8 @@
  *   registry bridge window channel                   objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
  *   link ntb_client                                  handshake, heartbeat, loss; probe
- *   borrowed irq dma_plain dma borrower_config       borrowed devices,
+ *   borrowed irq dma_count dma_plain dma             borrowed devices,
+ *   borrower_config
  *   borrower_place borrower                          their attachments
  *   trust owner_page owner_config owner_irq lent     lent devices,
  *   owner_place lease owner_serve owner              their leases

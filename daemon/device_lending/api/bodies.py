@@ -68,7 +68,8 @@ def _by_hand() -> Any:
 
 
 def _formerly() -> Any:
-    return Field(None, description="Its name before, if it still stands by that: it is renamed, and its lease goes on.")
+    description = "Its name before, if it still stands by that: it is renamed, and its lease goes on."
+    return Field(None, description=description, **_extra({"anyOf": [forms.LEASE, {"type": "null"}]}))
 
 
 _LIST = {"maxItems": ITEMS_MAX}

@@ -236,8 +236,9 @@ BORROWERS_DAMAGES = {
     "a grace below zero": changed("UPDATE attachments SET grace = -1"),
     "a loss that means nothing known": changed("UPDATE attachments SET on_loss = 'hope'"),
     "a number of times that is not known": changed("UPDATE attachments SET attach_again = 'twice'"),
-    "an end that is not known": changed("INSERT INTO histories VALUES ('node-a', 'a', 1, 5, 5, 'fire')"),
-    "an epoch below zero": changed("INSERT INTO histories VALUES ('node-a', 'a', 1, -5, 5, '')"),
+    "an end that is not known": changed("INSERT INTO histories VALUES ('node-a', 'a', 1, 5, 5, 'fire', '[]')"),
+    "a former name that is a number": changed("INSERT INTO histories VALUES ('node-a', 'a', 1, 5, 5, '', '[7]')"),
+    "an epoch below zero": changed("INSERT INTO histories VALUES ('node-a', 'a', 1, -5, 5, '', '[]')"),
 }
 
 

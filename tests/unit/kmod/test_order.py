@@ -43,7 +43,7 @@ ORDERS = [
     ("lease.c", "lease_stop_irq", ["mutex_unlock(&lent->lock)", "owner_irq_release("]),
     ("lease.c", "lease_stop_irq_on", ["mutex_unlock(&lent->lock)", "owner_irq_release("]),
     # What is listed but not attached yet has nothing that could be taken down.
-    ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "percpu_ref_is_dying(", "borrower_quiesce("]),
+    ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "dma_over", "borrower_quiesce("]),
 ]
 
 
