@@ -105,8 +105,8 @@ class Changes:
                 # What the plan rests on may have changed while it was made: devices were looked at for it.
                 is_old = current != self._store.grants() or _rights(leases) != _rights(self._store.leases())
                 if not is_old:
-                    self._store.replace_grants(plan.after, plan.renamed)
-                    self._reserving.rename(plan.renamed)
+                    with self._reserving.renaming(plan.renamed):
+                        self._store.replace_grants(plan.after, plan.renamed)
             return change({}) if is_old else self._granted(plan, reserved, notify)
 
         return change({})

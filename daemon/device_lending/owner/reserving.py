@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from device_lending.clock import Clock
@@ -42,16 +42,19 @@ class Reserving:
         self._tried: dict[str, float] = {}
         self._problems: dict[str, str] = {}
         self._lock = threading.Lock()  # for these two
+        self._names = threading.RLock()  # for what grants are called: in the store and in the files it is the same
 
     def standing(self) -> dict[str, Reservation]:
         """What is reserved for a grant of now, and still the same device, by address."""
-        wanted = self._wanted()
-        rows = self._reserved.all() if wanted else []
+        with self._names:
+            wanted = self._wanted()
+            rows = self._reserved.all() if wanted else []
         return {row.address: row for row in rows if self._stands(row, wanted)}
 
     def _standing_at(self, address: str) -> Reservation | None:
-        row = self._reserved.at(address)
-        return row if row is not None and self._stands(row, self._wanted()) else None
+        with self._names:
+            row, wanted = self._reserved.at(address), self._wanted()
+        return row if row is not None and self._stands(row, wanted) else None
 
     def _stands(self, row: Reservation, wanted: Mapping[str, Grant]) -> bool:
         return _fits(row, wanted.get(row.grant)) and self._reserved.stands(row)
@@ -77,6 +80,10 @@ class Reserving:
 
     def withdraw(self) -> list[str]:
         """Drop the reservations that no grant wants any more; their addresses. One that cannot be stays for later."""
+        with self._names:
+            return self._withdraw()
+
+    def _withdraw(self) -> list[str]:
         wanted, standing = self._wanted(), self.standing()
         renewed = {row.grant for row in standing.values()}
         gone = []
@@ -140,12 +147,18 @@ class Reserving:
             self._problems.pop(name, None)
         log.info("device %s: reserved for %s", function.address, name)
 
-    def rename(self, renamed: Mapping[str, str]) -> None:
-        """Note the new names of grants, by their old ones. What cannot be written is reserved anew by the next look."""
-        for row in self._reserved.all() if renamed else []:
-            if row.grant in renamed:
-                with contextlib.suppress(OSError):
-                    self._reserved.note(replace(row, grant=renamed[row.grant]))
+    @contextlib.contextmanager
+    def renaming(self, renamed: Mapping[str, str]) -> Iterator[None]:
+        """While the store is told new names of grants, given by their old ones: nobody looks at either meanwhile.
+
+        What cannot be written is reserved anew by the next look.
+        """
+        with self._names:
+            yield
+            for row in self._reserved.all() if renamed else []:
+                if row.grant in renamed:
+                    with contextlib.suppress(OSError):
+                        self._reserved.note(replace(row, grant=renamed[row.grant]))
 
     def failed(self, name: str, why: str) -> None:
         """The device of a grant could not be reserved."""

@@ -200,6 +200,26 @@ def test_the_hold_and_the_reservation_go_with_the_name(fabric, caplog):
     assert "no longer reserved" not in caplog.text  # not even for a moment, in which its own driver would have had it
 
 
+def test_nobody_looks_at_reservations_while_the_store_alone_knows_the_name(fabric, caplog, monkeypatch):
+    owner, _borrower = fabric.pair(**LONG)
+    owner.ownerd.client.call("PUT", "/v1/grants", {"grants": [grant("scratch", None, reserve=True)]}, 60)
+    until(lambda: owner.grant("scratch")["reserved"])
+    ground = owner.ownerd.parts.stop.__self__.ground
+    replace, looks = ground.store.replace_grants, []
+
+    def slow(*arguments):
+        replace(*arguments)
+        looks.append(threading.Thread(target=ground.reserving.withdraw))
+        looks[0].start()
+        looks[0].join(0.5)  # it would be through
+
+    monkeypatch.setattr(ground.store, "replace_grants", slow)
+    put_grants(owner, grant(reserve=True))
+    looks[0].join(60)
+    assert owner.grant("results")["reserved"]
+    assert "no longer reserved" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("items", "code", "name"),
     [
