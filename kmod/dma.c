@@ -578,13 +578,20 @@ LEND_DEFINE_DMA_MAP_OPS(lend, lend_map_phys, lend_unmap_phys, lend_map_resource,
 LEND_DEFINE_DMA_MAP_OPS(lend_plain, lend_plain_map, lend_plain_unmap, lend_map_resource,
 			lend_unmap_resource)
 
+/* What is the same however memory is mapped. */
+#define LEND_DMA_COMMON_OPS \
+	.alloc = lend_alloc, \
+	.free = lend_free, \
+	LEND_DMA_ALLOC_PAGES_OPS(lend_alloc_pages), \
+	.free_pages = lend_free_pages, \
+	.mmap = lend_mmap, \
+	.get_sgtable = lend_get_sgtable, \
+	.dma_supported = lend_dma_supported, \
+	.get_required_mask = lend_get_required_mask, \
+	.max_mapping_size = lend_max_mapping_size
+
 static const struct dma_map_ops lend_dma_ops = {
-	.alloc = lend_alloc,
-	.free = lend_free,
-	LEND_DMA_ALLOC_PAGES_OPS(lend_alloc_pages),
-	.free_pages = lend_free_pages,
-	.mmap = lend_mmap,
-	.get_sgtable = lend_get_sgtable,
+	LEND_DMA_COMMON_OPS,
 	LEND_DMA_MAP_OPS(lend),
 	.map_sg = lend_map_sg,
 	.unmap_sg = lend_unmap_sg,
@@ -592,25 +599,14 @@ static const struct dma_map_ops lend_dma_ops = {
 	.sync_single_for_device = lend_sync_for_device,
 	.sync_sg_for_cpu = lend_sync_sg_for_cpu,
 	.sync_sg_for_device = lend_sync_sg_for_device,
-	.dma_supported = lend_dma_supported,
-	.get_required_mask = lend_get_required_mask,
-	.max_mapping_size = lend_max_mapping_size,
 };
 
 /* The same without what there is nothing of: see dma_plain.c. Nothing is kept in step. */
 static const struct dma_map_ops lend_plain_dma_ops = {
-	.alloc = lend_alloc,
-	.free = lend_free,
-	LEND_DMA_ALLOC_PAGES_OPS(lend_alloc_pages),
-	.free_pages = lend_free_pages,
-	.mmap = lend_mmap,
-	.get_sgtable = lend_get_sgtable,
+	LEND_DMA_COMMON_OPS,
 	LEND_DMA_MAP_OPS(lend_plain),
 	.map_sg = lend_plain_map_sg,
 	.unmap_sg = lend_plain_unmap_sg,
-	.dma_supported = lend_dma_supported,
-	.get_required_mask = lend_get_required_mask,
-	.max_mapping_size = lend_max_mapping_size,
 };
 
 /**

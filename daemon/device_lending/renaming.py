@@ -15,7 +15,8 @@ from typing import Any
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
 
-NONE: Mapping[str, str] = MappingProxyType({})
+# By old name, or by owner and old name.
+NONE: Mapping[Any, str] = MappingProxyType({})
 
 
 def asked(items: Sequence[Mapping[str, Any]], what: str) -> dict[str, str]:

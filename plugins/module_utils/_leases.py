@@ -85,7 +85,7 @@ def apply_grants(
     except DaemonAbsent:
         if not check_mode:
             raise
-        result = _from_nothing("grant", [_without(item, "formerly", *_nothing(item)) for item in wanted])
+        result = _from_nothing("grant", wanted)
     else:
         result = _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
     return {**result, "ignored": _told(ignored)}
@@ -155,7 +155,7 @@ def apply_attachments(
     except DaemonAbsent:
         if not check_mode:
             raise
-        return _from_nothing("attach", [] if phase == RELEASE else [_without(item, "formerly") for item in wanted])
+        return _from_nothing("attach", [] if phase == RELEASE else wanted)
     return _result(answer, {**refused, **standing.differing(wanted, keep)}, warn)
 
 
@@ -182,14 +182,6 @@ def compact(selector: Item) -> Item:
         return parse(given)
     except IdentifierError as exc:
         raise ApiError(f"{exc}.") from exc
-
-
-def _without(item: Item, *keys: str) -> Item:
-    return {key: value for key, value in item.items() if key not in keys}
-
-
-def _nothing(item: Item) -> list[str]:
-    return [key for key, value in item.items() if value is None]
 
 
 def _key(item: Item) -> tuple[str, str]:
@@ -239,11 +231,13 @@ def _told(reasons: dict[str, str]) -> list[Item]:
 
 
 def _from_nothing(verb: str, wanted: list[Item]) -> dict[str, t.Any]:
-    """The result of a dry run where no daemon is installed yet."""
+    """The result of a dry run where no daemon is installed yet, and nothing has a name that could be another one's."""
     return {
         "changed": bool(wanted),
         "before": [],
-        "after": wanted,
+        "after": [
+            {key: value for key, value in item.items() if value is not None and key != "formerly"} for item in wanted
+        ],
         "actions": [f"{verb} {item['name']}" for item in wanted],
         "refused": [],
         "daemon_available": False,

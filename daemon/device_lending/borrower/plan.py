@@ -105,8 +105,11 @@ def plan(
     said = tuple(sorted({item.name: item for item in current}.values(), key=lambda item: item.name))
     owners = {item.name: item.owner for item in wanted}
     due = renaming.due(former, (item.name for item in current))
-    by_owner = {(item.owner, item.name): due[item.name] for item in current if item.name in due}
-    renamed = {(owner, old): new for (owner, old), new in by_owner.items() if owners[new] == owner}
+    renamed = {
+        (item.owner, item.name): due[item.name]
+        for item in current
+        if item.name in due and owners[due[item.name]] == item.owner
+    }
     current = [replace(item, name=renamed.get((item.owner, item.name), item.name)) for item in current]
     failed = {(owner, renamed.get((owner, name), name)) for owner, name in failed}
     before = {item.name: item for item in current}

@@ -116,7 +116,7 @@ class Changes:
         for action in plan.actions:
             log.info("grants: %s", action)
         olds = {new: old for old, new in plan.renamed.items()}
-        for lease in self._store.leases():
+        for lease in self._store.leases() if olds else ():
             if lease.live and lease.name in olds:
                 self._telling.renamed(lease, olds[lease.name])
         freed: list[Turn[None]] = []

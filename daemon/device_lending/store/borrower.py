@@ -8,8 +8,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
-from types import MappingProxyType
 
+from device_lending import renaming
 from device_lending.policy import ATTACH_AGAIN, ENDS, ON_LOSS, USUAL, History, Policy
 from device_lending.store import peers, values
 from device_lending.store.base import Store
@@ -51,9 +51,6 @@ _SCHEMA_5 = "ALTER TABLE attachments ADD COLUMN by_hand INTEGER NOT NULL DEFAULT
 _SCHEMA_6 = "ALTER TABLE holdings ADD COLUMN forced INTEGER NOT NULL DEFAULT 0"
 _SCHEMA_7 = "ALTER TABLE histories ADD COLUMN formerly TEXT NOT NULL DEFAULT '[]'"
 MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7)
-
-
-NONE: Mapping[tuple[str, str], str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,10 @@ class BorrowerStore(Store):
         return [_wanted(row) for row in self._db.rows("SELECT * FROM attachments ORDER BY name")]
 
     def replace_wanted(
-        self, wanted: Iterable[Wanted], forced: Iterable[Wanted] = (), renamed: Mapping[tuple[str, str], str] = NONE
+        self,
+        wanted: Iterable[Wanted],
+        forced: Iterable[Wanted] = (),
+        renamed: Mapping[tuple[str, str], str] = renaming.NONE,
     ) -> None:
         """Make `wanted` the whole set, in one transaction. What is new in it must be written.
 

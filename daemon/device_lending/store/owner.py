@@ -8,10 +8,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
-from device_lending import selecting
+from device_lending import renaming, selecting
 from device_lending.errors import LendingError
 from device_lending.pci import traits
 from device_lending.pci.traits import UNSEEN, Traits
@@ -76,9 +75,6 @@ MIGRATIONS = (
     _SCHEMA_9,
     _SCHEMA_10,
 )
-
-
-NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -174,7 +170,7 @@ class OwnerStore(Store):
         """All grants by name."""
         return [_grant(row) for row in self._db.rows("SELECT * FROM grants ORDER BY name")]
 
-    def replace_grants(self, grants: Iterable[Grant], renamed: Mapping[str, str] = NONE) -> None:
+    def replace_grants(self, grants: Iterable[Grant], renamed: Mapping[str, str] = renaming.NONE) -> None:
         """Make `grants` the whole set, in one transaction. What gives a right, and not only takes, must be written.
 
         Their leases have their grace from now on; a lease whose grant goes keeps the one it had. Leases of the grants
