@@ -50,10 +50,6 @@ use_tools() {
   unset VIRTUAL_ENV PYTHONPATH
 }
 
-# What ansible-test sanity leaves to ruff and mypy, which look at all.
-# shellcheck disable=SC2034
-SANITY_LEAVES=(--exclude bench/ --exclude lab/ --exclude molecule/ --exclude tools/)
-
 # The files that git knows or would add and that are there, each with a zero octet after it, of these paths.
 list_tree() {
   git ls-files --cached --others --exclude-standard -z -- "$@" |
