@@ -6,7 +6,7 @@ Runs on the hosts, whose kernel has fault injection (fail-nth of Documentation/f
 with the first turn in which nothing had to fail any more, and prints JSON: `turns`, and how often each error was met.
 Exits with another status than 0 if a turn has left something behind.
 
-    attach            the borrowed device without a driver, which is the one that is there
+    attach            the borrowed device that has no driver, for a driver that there is not
     lend              a lent device, whose lease is ended for that
     write FILE TEXT   a text into a file
 """
@@ -30,6 +30,8 @@ from device_lending.netlink.port import NetlinkKernel
 DEBUG = Path("/sys/kernel/debug")
 MOST = 3000
 NOT_DONE = "ENOMEM"
+# No driver is called that: those that there are have hundreds of allocations of their own.
+NOBODY = "nobody"
 
 
 def prepare() -> None:
@@ -85,7 +87,7 @@ def attach() -> None:
             kernel.detach(number, there.epoch)
         return bool(found)
 
-    turns(lambda: kernel.attach(there.link, there.remote_id, there.epoch), undo)
+    turns(lambda: kernel.attach(there.link, there.remote_id, there.epoch, NOBODY), undo)
     kernel.attach(there.link, there.remote_id, there.epoch)
 
 

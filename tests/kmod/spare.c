@@ -6,6 +6,7 @@
  *
  *   pci_register_host_bridge   drops a reference once too often when its bus cannot be
  *                              registered
+ *   pci_setup_device           does not look whether the device got its name
  *   pci_device_add             goes on, after a warning, with a device that could not be
  *                              added
  */
@@ -47,6 +48,7 @@ NOKPROBE_SYMBOL(spare_leaves);
 
 static struct kretprobe spare_probes[] = {
 	SPARE("pci_register_host_bridge"),
+	SPARE("pci_setup_device"),
 	SPARE("pci_device_add"),
 };
 
