@@ -399,6 +399,7 @@ def evaluate(
     build_host=None,
     require_iommu=False,
     signed=False,
+    modules=True,
     force=False,
     purge="declared",
     on_conflict="fail",
@@ -407,13 +408,15 @@ def evaluate(
     """Everything that will not work on a host, worst first.
 
     probe: what preflight_info found; plan: grants and borrows of the host; hosts: the names of all hosts of the group;
-    links: device_lending_links; peers: what was found on the borrowers of this host's devices, as far as known.
+    links: device_lending_links; peers: what was found on the borrowers of this host's devices, as far as known; modules:
+    whether this run has to do with modules, which else are somebody else's matter.
     """
     findings = Findings(host)
     probe = dict(probe, host=host)
     check_kernel(findings, probe)
     check_surroundings(findings, probe)
-    check_security(findings, probe, signed, build, build_host)
+    if modules:
+        check_security(findings, probe, signed, build, build_host)
     check_links(findings, probe, plan, hosts, links)
     check_windows(findings, probe, plan, links)
     announced_wrong(findings, probe, links)
@@ -425,5 +428,6 @@ def evaluate(
         check_quarantine(findings, probe, plan)
         check_releases(findings, probe, plan, force, purge)
     check_iommu(findings, probe, plan, require_iommu, right)
-    check_build(findings, probe, build, build_host)
+    if modules:
+        check_build(findings, probe, build, build_host)
     return sorted(findings.found, key=lambda finding: finding["severity"] != "error")

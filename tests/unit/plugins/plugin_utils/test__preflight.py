@@ -378,7 +378,9 @@ def test_addresses_match_with_and_without_domain():
 
 
 def pool(*names, device=None):
-    grants = [{"name": name, "device": device or {"class": "010802"}, "borrower": "node-b", "any": True} for name in names]
+    grants = [
+        {"name": name, "device": device or {"class": "010802"}, "borrower": "node-b", "any": True} for name in names
+    ]
     return {"grants": grants, "borrows": []}
 
 
@@ -573,6 +575,7 @@ def test_unsigned_modules_where_signatures_are_enforced(probe, security, config)
     probe["kernel"]["config"].update(config)
     only(run(probe), "device_lending_kmod_signing_key")
     assert run(probe, signed=True) == []
+    assert run(probe, modules=False) == []
 
 
 def test_secure_boot_that_enforces_nothing_is_no_fault(probe):
