@@ -4,7 +4,8 @@
 
 * qemu: QEMU new enough for vfio-user, for machines whose own is not;
 * guest: what the lab's hosts boot, made into a file system image (see `image`);
-* builder: compiler, kernel headers and kernel source of exactly the guests' kernel, at native speed.
+* builder: compiler, kernel headers and kernel source of exactly the guests' kernel, at native speed, and
+  programs that some tests bring to the guests.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ GUEST_PACKAGES = """initramfs-tools systemd systemd-sysv udev openssh-server pyt
     nvme-cli fio e2fsprogs iproute2 iputils-ping procps psmisc mount passwd less ca-certificates ethtool
     python3-pydantic python3-starlette python3-uvicorn python3-yaml python3-h11 python3-argcomplete""".split()
 BUILDER_PACKAGES = """gcc ccache make sparse openssh-server python3 xz-utils
-    libelf-dev bc cpio kmod openssl patch rsync diffutils""".split()
+    libelf-dev bc cpio kmod openssl patch rsync diffutils dkms qemu-utils""".split()
 
 
 def require_tools() -> None:

@@ -30,7 +30,7 @@ def told(host: str) -> dict[str, Any]:
     """What the module kmod_info says of a host."""
     command = ["ansible", "-i", str(fabric.INVENTORY), host, "-m", "pcie.device_lending.kmod_info"]
     # Molecule has set another one for its own.
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
     result = subprocess.run(command, cwd=fabric.CHECKOUT, env=environment, capture_output=True, text=True, check=True)
     printed = result.stdout
     return dict(json.loads(printed[printed.index("{") :]))
