@@ -354,7 +354,8 @@ static struct pci_bus *borrower_create_bus(struct borrowed_device *b)
 }
 
 /* Process context, link lock held. */
-static int borrower_add_bus(struct borrowed_device *b, struct netlink_ext_ack *extack)
+static int borrower_add_bus(struct borrowed_device *b, const char *driver,
+			    struct netlink_ext_ack *extack)
 {
 	struct pci_bus *bus;
 	struct pci_dev *pdev;
@@ -383,7 +384,9 @@ static int borrower_add_bus(struct borrowed_device *b, struct netlink_ext_ack *e
 		NL_SET_ERR_MSG(extack, "no place for the BARs in the window");
 		ret = -ENOSPC;
 	} else {
-		pci_bus_add_devices(bus);
+		ret = driver ? lend_set_driver_override(pdev, driver) : 0;
+		if (!ret)
+			pci_bus_add_devices(bus);
 	}
 	pci_dev_put(pdev);
 	pci_unlock_rescan_remove();
@@ -434,7 +437,8 @@ static void borrower_unlist(struct borrowed_device *b)
 }
 
 /* Process context, link lock held. */
-static int borrower_attach_locked(struct borrowed_device *b, struct netlink_ext_ack *extack)
+static int borrower_attach_locked(struct borrowed_device *b, const char *driver,
+				  struct netlink_ext_ack *extack)
 {
 	int ret;
 
@@ -460,7 +464,7 @@ static int borrower_attach_locked(struct borrowed_device *b, struct netlink_ext_
 	if (!ret)
 		ret = borrower_config_init(b);
 	if (!ret)
-		ret = borrower_add_bus(b, extack);
+		ret = borrower_add_bus(b, driver, extack);
 	if (ret)
 		borrower_quiesce(b);
 	return ret;
@@ -471,13 +475,14 @@ static int borrower_attach_locked(struct borrowed_device *b, struct netlink_ext_
  * @link: the owner's link
  * @remote_id: its handle on the owner
  * @epoch: of the lease
+ * @driver: the only one that may have it, or NULL
  * @out: the borrowed device, with a reference
  * @extack: says what is wrong
  *
  * Context: process; takes @link->lock, may take as long as a driver's probe.
  * Return: 0 or a negative errno, then nothing is left behind.
  */
-int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
+int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch, const char *driver,
 		    struct borrowed_device **out, struct netlink_ext_ack *extack)
 {
 	struct borrowed_device *b;
@@ -490,7 +495,7 @@ int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
 	borrower_list(b);
 
 	mutex_lock(&link->lock);
-	ret = borrower_attach_locked(b, extack);
+	ret = borrower_attach_locked(b, driver, extack);
 	/* Nobody else may detach what has failed; it may be gone as soon as the lock is. */
 	if (ret)
 		b->state = NTB_LEND_BORROWED_STATE_DETACHING;

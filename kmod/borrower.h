@@ -20,7 +20,7 @@ void borrower_unregister(void);
 struct borrowed_device *borrower_get(u32 id);
 void borrower_put(struct borrowed_device *b);
 
-int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch,
+int borrower_attach(struct lend_link *link, u32 remote_id, u64 epoch, const char *driver,
 		    struct borrowed_device **out, struct netlink_ext_ack *extack);
 int borrower_detach(struct borrowed_device *b, u64 epoch, struct netlink_ext_ack *extack);
 void borrower_revoke(struct lend_link *link, u32 remote_id, u64 epoch);

@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/msi.h>
 #include <linux/netlink.h>
+#include <linux/pci.h>
 
 /* A string field and its source have the same name: newer kernels want it once. */
 #ifdef LEND_HAVE_ASSIGN_STR_1
@@ -140,6 +141,32 @@ static void name##_op_unmap_resource(struct device *dev, dma_addr_t addr, size_t
 #endif
 #define lend_alloc_contig_range(start, end) \
 	alloc_contig_range(start, end, LEND_ALLOC_CONTIG_HOW, GFP_KERNEL | __GFP_NOWARN)
+
+/**
+ * lend_set_driver_override() - let no other driver have a device
+ * @pdev: the device, not offered to any yet
+ * @name: of the driver
+ *
+ * Context: process.
+ * Return: 0; -ENOMEM; -EINVAL no driver has such a name.
+ */
+static inline int lend_set_driver_override(struct pci_dev *pdev, const char *name)
+{
+#ifdef LEND_HAVE_DEVICE_DRIVER_OVERRIDE
+	return device_set_driver_override(&pdev->dev, name);
+#else
+	return driver_set_override(&pdev->dev, &pdev->driver_override, name, strlen(name));
+#endif
+}
+
+/* What iommu_domain_ops.attach_dev takes: newer kernels tell it what the device leaves. */
+#ifdef LEND_HAVE_IOMMU_OLD_DOMAIN
+#define LEND_IOMMU_ATTACH_ARGS \
+	struct iommu_domain *domain, struct device *dev, struct iommu_domain *old
+#else
+#define LEND_IOMMU_ATTACH_ARGS \
+	struct iommu_domain *domain, struct device *dev
+#endif
 
 /* What pre_doit and post_doit of struct genl_family are given. */
 #ifdef LEND_HAVE_GENL_SPLIT_OPS

@@ -17,6 +17,7 @@
  *   borrowed irq dma_count dma_plain dma             borrowed devices,
  *   borrower_config
  *   borrower_place borrower                          their attachments
+ *   borrower_iommu                                   and what user space maps for them
  *   trust owner_page owner_config owner_irq lent     lent devices,
  *   owner_place lease owner_serve owner              their leases
  *   attributes jobs netlink main
@@ -34,6 +35,8 @@
  *   borrower_bus_lock                whether a borrowed device has a bus
  *   lend_pool.lock                   growing and shrinking
  *   lend_mailbox.lock                one message under way; with no other
+ *   borrower_domain.lock             what user space maps, and for whom; with no
+ *                                    other of ours, under those of VFIO
  *   lend_channels_lock               the list of channels; with no other
  *   lend_mailbox_lock                which daemon receives; a spinlock, with no other
  *   in any context, innermost:
@@ -48,6 +51,7 @@
 #include <linux/module.h>
 
 #include "borrower.h"
+#include "borrower_iommu.h"
 #include "lease.h"
 #include "lent.h"
 #include "link.h"
@@ -124,9 +128,12 @@ static int __init lend_init(void)
 	ret = borrower_register();
 	if (ret)
 		return ret;
-	ret = owner_register();
+	ret = borrower_iommu_register();
 	if (ret)
 		goto borrower;
+	ret = owner_register();
+	if (ret)
+		goto iommu;
 	ret = lend_netlink_register();
 	if (ret)
 		goto owner;
@@ -139,6 +146,8 @@ netlink:
 	lend_netlink_unregister();
 owner:
 	owner_unregister();
+iommu:
+	borrower_iommu_unregister();
 borrower:
 	borrower_unregister();
 	return ret;
@@ -150,6 +159,7 @@ static void __exit lend_exit(void)
 	lend_client_unregister();
 	lend_netlink_unregister();
 	owner_unregister();
+	borrower_iommu_unregister();
 	borrower_unregister();
 }
 module_exit(lend_exit);

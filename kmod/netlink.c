@@ -47,6 +47,7 @@ static const struct nla_policy lend_borrowed_policy[] = {
 	[NTB_LEND_A_BORROWED_LINK] = { .type = NLA_U32 },
 	[NTB_LEND_A_BORROWED_REMOTE_ID] = { .type = NLA_U32 },
 	[NTB_LEND_A_BORROWED_EPOCH] = { .type = NLA_U64 },
+	[NTB_LEND_A_BORROWED_DRIVER] = { .type = NLA_NUL_STRING, .len = 63 },
 };
 
 static const struct nla_policy lend_mailbox_policy[] = {
@@ -438,6 +439,7 @@ static int lend_nl_attach(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(lend_borrowed_policy)];
 	struct borrowed_device *b;
+	struct nlattr *driver;
 	struct lend_link *link;
 	int ret;
 
@@ -447,8 +449,10 @@ static int lend_nl_attach(struct sk_buff *skb, struct genl_info *info)
 	link = lend_find_link(info, tb[NTB_LEND_A_BORROWED_LINK]);
 	if (!link)
 		return -ENODEV;
+	driver = tb[NTB_LEND_A_BORROWED_DRIVER];
 	ret = borrower_attach(link, nla_get_u32(tb[NTB_LEND_A_BORROWED_REMOTE_ID]),
-			      nla_get_u64(tb[NTB_LEND_A_BORROWED_EPOCH]), &b, info->extack);
+			      nla_get_u64(tb[NTB_LEND_A_BORROWED_EPOCH]),
+			      driver ? nla_data(driver) : NULL, &b, info->extack);
 	lend_link_put(link);
 	if (ret)
 		return ret;

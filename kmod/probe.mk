@@ -26,3 +26,9 @@ $(eval $(call lend-probe,LEND_HAVE_ACR_FLAGS,linux/gfp.h,\<acr_flags_t\>))
 $(eval $(call lend-probe,LEND_HAVE_GENL_SPLIT_OPS,net/genetlink.h,\*pre_doit.*genl_split_ops\>))
 # Whether a device's messages are isolated is asked of the device.
 $(eval $(call lend-probe,LEND_HAVE_ISOLATED_MSI,linux/msi.h,\<msi_device_has_isolated_msi\>))
+# Which IOMMU driver a device has is told by its firmware node alone: there may be several for PCI.
+$(eval $(call lend-probe,LEND_HAVE_IOMMU_PER_DEVICE,linux/iommu.h,^int iommu_fwspec_init(struct device \*dev. struct fwnode_handle \*iommu_fwnode);))
+# A device that is attached to a domain is told which one it leaves.
+$(eval $(call lend-probe,LEND_HAVE_IOMMU_OLD_DOMAIN,linux/iommu.h,\<attach_dev..struct iommu_domain \*domain. struct device \*dev.$$$$))
+# The driver that a device is kept for is a matter of all buses.
+$(eval $(call lend-probe,LEND_HAVE_DEVICE_DRIVER_OVERRIDE,linux/device.h,\<device_set_driver_override\>))

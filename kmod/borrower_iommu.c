@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Borrowed devices in user space: where an IOMMU translates the NTB function, its
+ * borrowed devices have an IOMMU group and domains, so that vfio-pci can take
+ * them. A domain is a range of the NTB function's DMA addresses, the arena, that
+ * the DMA layer gives to nobody else. What user space maps at an address of the
+ * device's is mapped for the NTB function at the address in the arena which the
+ * owner's window makes of it. The kernel's own drivers are not concerned: for them
+ * the default domain is one that does nothing, and dma.c goes on.
+ *
+ * All devices that are borrowed over a link send as the NTB function does. What one
+ * of them is shown, the others reach as well, so they are one group.
+ *
+ * A domain outlives its devices, where user space holds it for longer. So it knows
+ * by itself what is mapped, and has it in the arena as long as a device is attached.
+ *
+ * Called by the IOMMU core, in process context, and by borrower.c. Locks: see main.c.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/property.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "borrowed.h"
+#include "borrower.h"
+#include "borrower_config.h"
+#include "borrower_iommu.h"
+#include "compat.h"
+#include "link.h"
+#include "window.h"
+
+/* An arena is half of the window, or as much less as has to be, but no less than this. */
+#define BORROWER_ARENA_MIN	SZ_1M
+
+/**
+ * struct borrower_domain - what user space has mapped for borrowed devices of a link
+ * @domain: what the IOMMU core knows of it
+ * @link: the link; holds a reference
+ * @first: the arena's first address of the NTB function
+ * @bus: what the devices call it
+ * @size: octets of the arena
+ * @lock: serialises what is mapped with who is attached
+ * @pages: by number of the page in the arena: its physical address and, in the
+ *	lowest bits, what may be done with it
+ * @attached: devices
+ */
+struct borrower_domain {
+	struct iommu_domain domain;
+	struct lend_link *link;
+	dma_addr_t first;
+	u64 bus;
+	size_t size;
+	struct mutex lock; /* what is mapped, and who is attached */
+	struct xarray pages;
+	unsigned int attached;
+};
+
+static struct iommu_device borrower_iommu;
+
+static struct borrower_domain *borrower_domain_of(struct iommu_domain *domain)
+{
+	return container_of(domain, struct borrower_domain, domain);
+}
+
+static struct device *borrower_domain_ntb(const struct borrower_domain *d)
+{
+	return &d->link->pdev->dev;
+}
+
+/* Where the arena is, as it is before and after: nobody writes to a BAR through it. */
+static phys_addr_t borrower_arena_phys(const struct borrower_domain *d)
+{
+	const struct lend_windows *w = &d->link->windows;
+
+	return w->win[w->dma].base;
+}
+
+/* Process context. The DMA layer gives a range only for something to be mapped there. */
+static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_device *b)
+{
+	struct device *ntb = borrower_domain_ntb(d);
+	struct iommu_domain *domain = iommu_get_domain_for_dev(ntb);
+	const struct lend_windows *w = &d->link->windows;
+	size_t size = rounddown_pow_of_two(w->win[w->dma].size) / 2;
+
+	for (; size >= BORROWER_ARENA_MIN; size /= 2) {
+		d->first = dma_map_resource(ntb, borrower_arena_phys(d), size, DMA_BIDIRECTIONAL,
+					    DMA_ATTR_SKIP_CPU_SYNC);
+		if (dma_mapping_error(ntb, d->first))
+			continue;
+		if (domain && lend_views_show(&b->views, U64_MAX, d->first, size) &&
+		    iommu_unmap(domain, d->first, size) == size) {
+			d->size = size;
+			d->bus = lend_views_to_device(&b->views, d->first);
+			return 0;
+		}
+		dma_unmap_resource(ntb, d->first, size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+		break;
+	}
+	return -ENOSPC;
+}
+
+/* Process context; nothing is mapped. The DMA layer takes it back as it gave it. */
+static void borrower_arena_put(struct borrower_domain *d)
+{
+	struct device *ntb = borrower_domain_ntb(d);
+	struct iommu_domain *domain = iommu_get_domain_for_dev(ntb);
+
+	if (!domain)
+		return; /* the NTB function has gone, and its addresses with it */
+	if (iommu_map(domain, d->first, borrower_arena_phys(d), d->size, IOMMU_READ | IOMMU_WRITE,
+		      GFP_KERNEL)) {
+		dev_warn(ntb, "%zu KiB of the window are lost until the bridge is bound anew\n",
+			 d->size >> 10);
+		return;
+	}
+	dma_unmap_resource(ntb, d->first, d->size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+/* Process context, domain's lock held. */
+static void borrower_arena_clear(struct borrower_domain *d, unsigned long index,
+				 unsigned long count)
+{
+	struct iommu_domain *ntb = iommu_get_domain_for_dev(borrower_domain_ntb(d));
+
+	if (ntb && count)
+		iommu_unmap(ntb, d->first + (index << PAGE_SHIFT), count << PAGE_SHIFT);
+}
+
+/* Process context, domain's lock held. Of what is mapped, what follows one another at once. */
+static void borrower_arena_clear_all(struct borrower_domain *d)
+{
+	unsigned long index, start = 0, count = 0;
+	void *entry;
+
+	xa_for_each(&d->pages, index, entry) {
+		if (index != start + count) {
+			borrower_arena_clear(d, start, count);
+			start = index;
+			count = 0;
+		}
+		count++;
+	}
+	borrower_arena_clear(d, start, count);
+}
+
+/* Process context, domain's lock held. */
+static int borrower_arena_fill(struct borrower_domain *d)
+{
+	struct iommu_domain *ntb = iommu_get_domain_for_dev(borrower_domain_ntb(d));
+	unsigned long index, done = 0;
+	void *entry;
+	int ret = ntb ? 0 : -ENODEV;
+
+	xa_for_each(&d->pages, index, entry) {
+		unsigned long value = xa_to_value(entry);
+
+		if (ret)
+			break;
+		ret = iommu_map(ntb, d->first + (index << PAGE_SHIFT), value & PAGE_MASK, PAGE_SIZE,
+				value & ~PAGE_MASK, GFP_KERNEL);
+		done = index;
+	}
+	if (!ret)
+		return 0;
+	xa_for_each(&d->pages, index, entry) {
+		if (index >= done)
+			break;
+		borrower_arena_clear(d, index, 1);
+	}
+	return ret;
+}
+
+/* Process context, the group's mutex held. */
+static void borrower_domain_leave(struct borrower_domain *d)
+{
+	mutex_lock(&d->lock);
+	if (!--d->attached)
+		borrower_arena_clear_all(d);
+	mutex_unlock(&d->lock);
+}
+
+/* Process context, the group's mutex held. */
+static int borrower_domain_enter(struct borrower_domain *d, const struct borrowed_device *b)
+{
+	int ret = 0;
+
+	/* The arena has to be what this device finds in its window, at the same place. */
+	if (b->link != d->link || !lend_views_show(&b->views, U64_MAX, d->first, d->size) ||
+	    lend_views_to_device(&b->views, d->first) != d->bus)
+		return -EINVAL;
+	mutex_lock(&d->lock);
+	if (!d->attached)
+		ret = borrower_arena_fill(d);
+	if (!ret)
+		d->attached++;
+	mutex_unlock(&d->lock);
+	return ret;
+}
+
+/* Process context, the group's mutex held. @to: NULL for none of ours. */
+static int borrower_move(struct device *dev, struct borrower_domain *to)
+{
+	struct borrower_domain *from = dev_iommu_priv_get(dev);
+	int ret;
+
+	if (from == to)
+		return 0;
+	if (to) {
+		ret = borrower_domain_enter(to, lend_borrowed_of(to_pci_dev(dev)));
+		if (ret)
+			return ret;
+	}
+	dev_iommu_priv_set(dev, to);
+	if (from)
+		borrower_domain_leave(from);
+	return 0;
+}
+
+/* iommu_domain_ops.attach_dev. Process context, the group's mutex held. */
+static int borrower_domain_attach(LEND_IOMMU_ATTACH_ARGS)
+{
+	return borrower_move(dev, borrower_domain_of(domain));
+}
+
+/* iommu_domain_ops.attach_dev. Process context, the group's mutex held. */
+static int borrower_nothing_attach(LEND_IOMMU_ATTACH_ARGS)
+{
+	return borrower_move(dev, NULL);
+}
+
+/* iommu_domain_ops.map_pages. Process context; addresses are within the domain's geometry. */
+static int borrower_domain_map(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
+			       size_t pgsize, size_t pgcount, int prot, gfp_t gfp, size_t *mapped)
+{
+	struct borrower_domain *d = borrower_domain_of(domain);
+	unsigned long i, first = (iova - d->bus) >> PAGE_SHIFT;
+	struct iommu_domain *ntb;
+	int ret = 0;
+
+	prot &= IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE | IOMMU_NOEXEC | IOMMU_MMIO;
+	mutex_lock(&d->lock);
+	for (i = 0; i < pgcount && !ret; i++)
+		ret = xa_insert(&d->pages, first + i,
+				xa_mk_value((phys + (i << PAGE_SHIFT)) | prot), gfp);
+	if (!ret && d->attached) {
+		ntb = iommu_get_domain_for_dev(borrower_domain_ntb(d));
+		ret = ntb ? iommu_map(ntb, d->first + (iova - d->bus), phys, pgcount << PAGE_SHIFT,
+				      prot, gfp) : -ENODEV;
+	} else if (ret) {
+		i--; /* the one that was refused */
+	}
+	if (ret)
+		while (i--)
+			xa_erase(&d->pages, first + i);
+	else
+		*mapped = pgcount << PAGE_SHIFT;
+	mutex_unlock(&d->lock);
+	return ret;
+}
+
+/* iommu_domain_ops.unmap_pages. Process context; when it returns, no device reaches them. */
+static size_t borrower_domain_unmap(struct iommu_domain *domain, unsigned long iova, size_t pgsize,
+				    size_t pgcount, struct iommu_iotlb_gather *gather)
+{
+	struct borrower_domain *d = borrower_domain_of(domain);
+	unsigned long i, first = (iova - d->bus) >> PAGE_SHIFT;
+
+	mutex_lock(&d->lock);
+	for (i = 0; i < pgcount; i++)
+		if (!xa_erase(&d->pages, first + i))
+			break;
+	if (d->attached)
+		borrower_arena_clear(d, first, i);
+	mutex_unlock(&d->lock);
+	return i << PAGE_SHIFT;
+}
+
+static phys_addr_t borrower_domain_phys(struct iommu_domain *domain, dma_addr_t iova)
+{
+	struct borrower_domain *d = borrower_domain_of(domain);
+	void *entry = xa_load(&d->pages, (iova - d->bus) >> PAGE_SHIFT);
+
+	return entry ? (xa_to_value(entry) & PAGE_MASK) + offset_in_page(iova) : 0;
+}
+
+static void borrower_domain_free(struct iommu_domain *domain)
+{
+	struct borrower_domain *d = borrower_domain_of(domain);
+
+	borrower_arena_put(d);
+	xa_destroy(&d->pages);
+	lend_link_put(d->link);
+	kfree(d);
+	module_put(THIS_MODULE);
+}
+
+static const struct iommu_domain_ops borrower_domain_ops = {
+	.attach_dev = borrower_domain_attach,
+	.map_pages = borrower_domain_map,
+	.unmap_pages = borrower_domain_unmap,
+	.iova_to_phys = borrower_domain_phys,
+	.free = borrower_domain_free,
+};
+
+static struct iommu_domain *borrower_domain_alloc(struct device *dev)
+{
+	const struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+	struct borrower_domain *d;
+	int ret;
+
+	d = kzalloc(sizeof(*d), GFP_KERNEL);
+	if (!d)
+		return ERR_PTR(-ENOMEM);
+	d->link = b->link;
+	ret = borrower_arena_get(d, b);
+	if (ret) {
+		dev_warn(dev, "too little is left of the window for user space to map anything\n");
+		kfree(d);
+		return ERR_PTR(ret);
+	}
+	__module_get(THIS_MODULE);
+	lend_link_hold(d->link);
+	mutex_init(&d->lock);
+	xa_init(&d->pages);
+	d->domain.ops = &borrower_domain_ops;
+	d->domain.pgsize_bitmap = PAGE_SIZE;
+	d->domain.geometry = (struct iommu_domain_geometry) {
+		.aperture_start = d->bus,
+		.aperture_end = d->bus + d->size - 1,
+		.force_aperture = true,
+	};
+	return &d->domain;
+}
+
+static const struct iommu_domain_ops borrower_nothing_ops = {
+	.attach_dev = borrower_nothing_attach,
+};
+
+/* What dma.c maps; and nothing that user space has mapped. */
+static struct iommu_domain borrower_identity = {
+	.type = IOMMU_DOMAIN_IDENTITY,
+	.ops = &borrower_nothing_ops,
+};
+
+static struct iommu_domain borrower_blocked = {
+	.type = IOMMU_DOMAIN_BLOCKED,
+	.ops = &borrower_nothing_ops,
+};
+
+static int borrower_default_domain(struct device *dev)
+{
+	return IOMMU_DOMAIN_IDENTITY;
+}
+
+static bool borrower_iommu_capable(struct device *dev, enum iommu_cap cap)
+{
+	const struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+
+	return cap == IOMMU_CAP_CACHE_COHERENCY && device_iommu_capable(&b->link->pdev->dev, cap);
+}
+
+static struct iommu_device *borrower_iommu_probe(struct device *dev)
+{
+	return &borrower_iommu;
+}
+
+static void borrower_iommu_release(struct device *dev)
+{
+	borrower_move(dev, NULL);
+}
+
+/**
+ * struct borrower_neighbour - for borrower_group_of()
+ * @link: the link of a borrowed device
+ * @group: that of another one of the same link, with a reference
+ */
+struct borrower_neighbour {
+	const struct lend_link *link;
+	struct iommu_group *group;
+};
+
+static int borrower_group_of(struct lend_object *object, void *arg)
+{
+	struct borrowed_device *b = container_of(object, struct borrowed_device, object);
+	struct borrower_neighbour *neighbour = arg;
+	struct pci_dev *pdev;
+
+	if (b->link != neighbour->link || !b->bus)
+		return 0;
+	pdev = pci_get_slot(b->bus, 0);
+	if (!pdev)
+		return 0;
+	neighbour->group = iommu_group_get(&pdev->dev);
+	pci_dev_put(pdev);
+	return !!neighbour->group;
+}
+
+/* Process context, link lock held, as a device is added: no other of the link comes or goes. */
+static struct iommu_group *borrower_iommu_group(struct device *dev)
+{
+	struct borrower_neighbour neighbour = { .link = lend_borrowed_of(to_pci_dev(dev))->link };
+
+	lend_registry_for_each(&borrower_borrowed, 0, borrower_group_of, &neighbour);
+	return neighbour.group ?: iommu_group_alloc();
+}
+
+static const struct iommu_ops borrower_iommu_ops = {
+	.capable = borrower_iommu_capable,
+	.domain_alloc_paging = borrower_domain_alloc,
+	.probe_device = borrower_iommu_probe,
+	.release_device = borrower_iommu_release,
+	.device_group = borrower_iommu_group,
+	.def_domain_type = borrower_default_domain,
+	.default_domain_ops = &borrower_domain_ops,
+	.identity_domain = &borrower_identity,
+	.blocked_domain = &borrower_blocked,
+	.owner = THIS_MODULE,
+};
+
+static int borrower_iommu_notify(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct pci_dev *pdev = to_pci_dev(data);
+
+	if (action == BUS_NOTIFY_ADD_DEVICE && lend_is_borrowed(pdev) &&
+	    lend_borrowed_of(pdev)->link->windows.translated &&
+	    iommu_fwspec_init(&pdev->dev, borrower_iommu.fwnode))
+		dev_warn(&pdev->dev, "no IOMMU group: user space cannot take this device\n");
+	return NOTIFY_OK;
+}
+
+/* Runs before the IOMMU core's, which then finds whose device it is. */
+static struct notifier_block borrower_iommu_nb = {
+	.notifier_call = borrower_iommu_notify,
+	.priority = 1,
+};
+
+/**
+ * borrower_iommu_register() - prepare for borrowed devices in user space
+ *
+ * Context: process.
+ * Return: 0 or a negative errno.
+ */
+int borrower_iommu_register(void)
+{
+	struct fwnode_handle *fwnode;
+	int ret;
+
+	fwnode = fwnode_create_software_node(NULL, NULL);
+	if (IS_ERR(fwnode))
+		return PTR_ERR(fwnode);
+	ret = iommu_device_sysfs_add(&borrower_iommu, NULL, NULL, "ntb_lend");
+	if (ret)
+		goto node;
+	borrower_iommu.fwnode = fwnode;
+	ret = iommu_device_register(&borrower_iommu, &borrower_iommu_ops, NULL);
+	if (ret)
+		goto sysfs;
+	ret = bus_register_notifier(&pci_bus_type, &borrower_iommu_nb);
+	if (ret)
+		goto device;
+	return 0;
+
+device:
+	iommu_device_unregister(&borrower_iommu);
+sysfs:
+	iommu_device_sysfs_remove(&borrower_iommu);
+node:
+	fwnode_remove_software_node(fwnode);
+	return ret;
+}
+
+/**
+ * borrower_iommu_unregister() - what borrower_iommu_register() did, undone
+ *
+ * Context: process; there are no borrowed devices, nor domains. Who has freed the last
+ * one may not have returned from there yet: borrower_unregister() comes after this.
+ */
+void borrower_iommu_unregister(void)
+{
+	bus_unregister_notifier(&pci_bus_type, &borrower_iommu_nb);
+	iommu_device_unregister(&borrower_iommu);
+	iommu_device_sysfs_remove(&borrower_iommu);
+	fwnode_remove_software_node(borrower_iommu.fwnode);
+}
