@@ -19,6 +19,8 @@ def borrower(parser: argparse.ArgumentParser) -> None:
                         help="end with a device that is lost, or wait for it (default: detach)")  # fmt: skip
     parser.add_argument("--attach-again", choices=ATTACH_AGAIN,
                         help="how often it is attached again by itself (default: always)")  # fmt: skip
+    parser.add_argument("--driver", dest="driver_override", metavar="NAME",
+                        help="the only driver that may have it, such as vfio-pci (default: any)")  # fmt: skip
 
 
 def owner(parser: argparse.ArgumentParser) -> None:

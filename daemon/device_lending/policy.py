@@ -9,6 +9,7 @@ and whether it is attached again by itself.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -19,6 +20,9 @@ ATTACH_AGAIN = ALWAYS, ONCE, NEVER = get_args(AttachAgain)
 
 # The most seconds that anybody can be given to hand a device over.
 GRACE_MAX = 3600
+
+# Names of drivers; the kernel's are shorter than 64 octets.
+DRIVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 # Why a device went.
 LOSS, RECALL, DRAIN = "loss", "recall", "drain"
@@ -43,12 +47,14 @@ class Policy:
 
     `grace`: the seconds that this host takes at most to hand a recalled device over; the owner's, where those are
     fewer, or with None. `on_loss`: whether a loss is the end, or is waited out. `attach_again`: how often the
-    attachment comes back by itself after an end.
+    attachment comes back by itself after an end. `driver_override`: the only driver that may have the device; any
+    with None.
     """
 
     grace: float | None = None
     on_loss: str = DETACH
     attach_again: str = ALWAYS
+    driver_override: str | None = None
 
     def document(self) -> dict[str, Any]:
         """All of it, in the form of the HTTP contract."""

@@ -17,6 +17,7 @@ _USUAL = {
     "reserve": False,
     "on_loss": "detach",
     "attach_again": "always",
+    "driver_override": None,
     "by_hand": False,
     "any": False,
     "formerly": None,

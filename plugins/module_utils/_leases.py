@@ -194,7 +194,7 @@ def _as_granted(item: Item) -> Item:
 
 
 def _as_wanted(item: Item) -> Item:
-    return said(item, ("name", "owner", "grace", "on_loss", "attach_again", "by_hand"))
+    return said(item, ("name", "owner", "grace", "on_loss", "attach_again", "driver_override", "by_hand"))
 
 
 def _unattached(daemon: Daemon, wanted: list[Item]) -> dict[str, str]:

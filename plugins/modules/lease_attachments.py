@@ -59,6 +59,13 @@ options:
         type: str
         choices: [always, once, never]
         default: always
+      driver_override:
+        description:
+          - The only driver of this host that may have the device, such as V(vfio-pci). By default the one that takes it.
+          - Its module is loaded where it is not, now and at each boot.
+          - For V(vfio-pci) an IOMMU has to translate the bridge, and the kernel has to be 6.12 or newer.
+          - An attached device with another driver is attached anew, which a device in use refuses.
+        type: str
       formerly:
         description:
           - The name that it had before. What stands by that is renamed, and its device stays. The owner has to know the new name already.
@@ -191,6 +198,9 @@ attachments:
     attach_again:
       description: V(always), V(once) or V(never).
       type: str
+    driver_override:
+      description: The only driver that may have it, or V(null).
+      type: str
     spent:
       description: Whether it is attached again at a person's word only.
       type: bool
@@ -224,6 +234,7 @@ error:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.pcie.device_lending.plugins.module_utils import _drivers
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import BORROWERD_SOCKET, ApiError, Daemon
 from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import PURGES
 from ansible_collections.pcie.device_lending.plugins.module_utils._leases import apply_attachments, diff_of
@@ -243,6 +254,7 @@ def main():
                     grace=dict(type="float"),
                     on_loss=dict(type="str", choices=["detach", "wait"], default="detach"),
                     attach_again=dict(type="str", choices=["always", "once", "never"], default="always"),
+                    driver_override=dict(type="str"),
                     formerly=dict(type="str"),
                 ),
             ),
@@ -261,6 +273,8 @@ def main():
     params = module.params
     daemon = Daemon(params["socket"], params["timeout"])
     try:
+        # What is only detached needs no driver.
+        loaded = params["phase"] != "release" and _drivers.load(module, _drivers.of(params["attachments"]))
         result = apply_attachments(
             daemon,
             params["attachments"],
@@ -275,6 +289,8 @@ def main():
             tolerant=params["tolerant"],
         )
         result["attachments"] = daemon.get("/v1/attachments")["attachments"] if result["daemon_available"] else []
+        kept = not module.check_mode and _drivers.keep(module, _drivers.of(result["attachments"]))
+        result["changed"] = result["changed"] or loaded or kept
     except ApiError as exc:
         module.fail_json(msg=exc.message, error=exc.error)
     if module._diff:

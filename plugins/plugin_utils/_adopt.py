@@ -18,6 +18,7 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import (
     BORROW_OPTIONS,
     HELD,
     PlanError,
+    attach_of,
     normalise,
 )
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan_file import as_text
@@ -84,6 +85,7 @@ def _lease(owner: str, grant: Item, wanted: Item | None, is_known: bool) -> Leas
         "borrower": grant["borrower"],
         **said(grant, ("grace", "reserve", "any")),
         **said(wanted or {}, BORROW_OPTIONS),
+        **attach_of(wanted or {}),
         **({"state": HELD} if wanted is None and is_known and grant["state"] == "held" else {}),
     }
 

@@ -194,7 +194,7 @@ def steps(
     if virtual or grants is None or not _all_granted(plan, grants, purge):
         due.append("grant")
     here = {(found["name"], found["owner"]): found for found in attachments or ()}
-    keys = ("grace", "on_loss", "attach_again", "by_hand")
+    keys = ("grace", "on_loss", "attach_again", "driver_override", "by_hand")
     if any(
         here.get(key, {}).get("state") != "attached" or said(here[key], keys) != said(borrow, keys)
         for key, borrow in wanted.items()

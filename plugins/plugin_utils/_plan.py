@@ -26,9 +26,11 @@ GRANT_OPTIONS = ("grace", "reserve", "hold", "any")
 BORROW_OPTIONS = ("on_loss", "attach_again")
 # What it was called before is told both.
 FORMERLY = "formerly"
-LEASE_OPTIONS = ("grace", "reserve", "state", "any", *BORROW_OPTIONS, FORMERLY)
+# How it is attached; what of it is told to the borrower, by the names that its daemon has.
+ATTACH, DRIVER, DRIVER_OVERRIDE = "attach", "driver", "driver_override"
+LEASE_OPTIONS = ("grace", "reserve", "state", "any", *BORROW_OPTIONS, ATTACH, FORMERLY)
 GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS, FORMERLY)
-BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS, FORMERLY)
+BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS, DRIVER_OVERRIDE, FORMERLY)
 CHOICES = {"on_loss": ("detach", "wait"), "attach_again": ("always", "once", "never")}
 # What a lease is to be. Without a word of it, one is present, and on hold where a person has put it so.
 PRESENT, HELD, ABSENT = STATES = ("present", "held", "absent")
@@ -38,6 +40,7 @@ ANY_MAX = 256
 Plan = t.Dict[str, t.List[t.Dict[str, t.Any]]]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
+_DRIVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 _NUMBER = re.compile(r"[0-9]{1,5}\Z")
 
 
@@ -62,7 +65,8 @@ class Plans:
             hold = {"hold": state == HELD} if state else {}
             self.by_host[lease["owner"]]["grants"].append(_of({**lease, **hold}, GRANT_KEYS))
             if state != HELD:
-                self.by_host[lease["borrower"]]["borrows"].append(_of(lease, BORROW_KEYS))
+                how = {DRIVER_OVERRIDE: lease[ATTACH][DRIVER]} if ATTACH in lease else {}
+                self.by_host[lease["borrower"]]["borrows"].append(_of({**lease, **how}, BORROW_KEYS))
 
     def of(self, host: str) -> Plan:
         """Return ``{"grants": [...], "borrows": [...]}`` of ``host``, both sorted by name."""
@@ -249,9 +253,33 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         **_policy(item, f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"),
         **({"reserve": True} if reserve else {}),
         **_any(item, where),
+        **_attach(item, f"{where}, host '{item['borrower']}'"),
         **_formerly(item, where),
         **_choices(item, where, {"state": STATES}),
     }
+
+
+def _attach(item: t.Mapping[str, t.Any], where: str) -> dict[str, dict[str, str]]:
+    """How it is attached, if not as usual."""
+    how = item.get(ATTACH)
+    if how is None:
+        return {}
+    if not isinstance(how, t.Mapping) or set(how) != {DRIVER}:
+        raise PlanError(f"{where}: attach is {kind(how)}; write a mapping with {DRIVER}, such as {{driver: vfio-pci}}.")
+    driver = how[DRIVER]
+    if driver is None:
+        return {}
+    if not isinstance(driver, str) or not _DRIVER.match(driver):
+        raise PlanError(
+            f"{where}: attach.driver is {kind(driver)}; write the name of a kernel driver, such as vfio-pci."
+        )
+    return {ATTACH: {DRIVER: str(driver)}}
+
+
+def attach_of(wanted: t.Mapping[str, t.Any]) -> dict[str, dict[str, str]]:
+    """Return how an attachment that a daemon told of is attached, as a lease of the list says it."""
+    driver = wanted.get(DRIVER_OVERRIDE)
+    return {ATTACH: {DRIVER: driver}} if driver else {}
 
 
 def _formerly(item: t.Mapping[str, t.Any], where: str) -> dict[str, str]:

@@ -219,6 +219,7 @@ class AttachmentOut(BaseModel):
     grace: Optional[float] = Field(..., description="As it was put; null for the owner's.")
     on_loss: str = Field(..., description="detach or wait")
     attach_again: str = Field(..., description="always, once or never")
+    driver_override: Optional[str] = Field(..., description="The only driver that may have it; null for any.")
     by_hand: bool = Field(..., description="A person has set it alone, and a list without it usually leaves it.")
     spent: bool = Field(..., description="It is not attached again until a person puts it again.")
     ended: str = Field(..., description="Why its device went last: loss, recall or drain; empty while it is here.")

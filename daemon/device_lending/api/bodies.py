@@ -54,9 +54,9 @@ else:
         return {"json_schema_extra": schema}
 
 
-def _checked(schema: forms.Schema, description: str) -> Any:
+def _checked(schema: forms.Schema, description: str, default: Any = ...) -> Any:
     """A field of a form that the daemon checks by itself."""
-    return Field(..., description=description, **_extra(schema))
+    return Field(default, description=description, **_extra(schema))
 
 
 def _grace(description: str) -> Any:
@@ -126,6 +126,9 @@ class PolicyIn(Body):
     )
     attach_again: AttachAgain = Field(
         ALWAYS, description="How often it is attached again by itself, until a person puts it again."
+    )
+    driver_override: Optional[StrictStr] = _checked(
+        forms.DRIVER_OR_NONE, "The only driver that may have the device, such as vfio-pci; null for any.", None
     )
 
 

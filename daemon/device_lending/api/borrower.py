@@ -21,7 +21,7 @@ from device_lending.trust import Trust
 
 
 def _policy(body: bodies.PolicyIn) -> Policy:
-    return Policy(body.grace, body.on_loss, body.attach_again)
+    return Policy(body.grace, body.on_loss, body.attach_again, body.driver_override)
 
 
 def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, drain: Drain) -> Starlette:

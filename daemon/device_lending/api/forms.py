@@ -10,6 +10,7 @@ from typing import Any
 from device_lending.config import HOST_NAME, PCI_ADDRESS
 from device_lending.mailbox.protocol import LEASE_NAME
 from device_lending.pci import identifiers, selector
+from device_lending.policy import DRIVER_NAME
 
 Schema = dict[str, Any]
 
@@ -32,6 +33,7 @@ def _object(properties: dict[str, Schema], required: tuple[str, ...]) -> Schema:
 
 LEASE = _text(LEASE_NAME, example="scratch")
 HOST = _text(HOST_NAME, example="node-b")
+DRIVER_OR_NONE = {"anyOf": [_text(DRIVER_NAME, example="vfio-pci"), {"type": "null"}], "examples": ["vfio-pci"]}
 _PARTS: dict[str, Schema] = {
     "address": _text(identifiers.ADDRESS, example="0000:03:00.0"),
     "serial": _text(identifiers.SERIAL, example="S5H2NS0N77"),

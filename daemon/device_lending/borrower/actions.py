@@ -25,6 +25,7 @@ from device_lending.borrower.attachment import (
     InUse,
     Release,
 )
+from device_lending.borrower.drivers import Drivers
 from device_lending.borrower.table import Table
 from device_lending.clock import Clock
 from device_lending.found import UNKNOWN
@@ -52,6 +53,7 @@ class Actions:
         peer_of: Callable[[int], Peering | None],
         table: Table,
         uses: Callable[[Sequence[str]], Mapping[str, Sequence[str]]],
+        drivers: Drivers,
     ) -> None:
         self._store = store
         self._kernel = port
@@ -60,6 +62,7 @@ class Actions:
         self._peer_of = peer_of
         self._table = table
         self._uses = uses
+        self._drivers = drivers
         self._apply = table.apply
 
     def run(self, attachment: Attachment, action: Action) -> None:
@@ -145,8 +148,14 @@ class Actions:
         return "the owner has not acknowledged the release before" if any(row.releasing for row in held) else ""
 
     def _attach(self, attachment: Attachment, action: Attach) -> None:
+        driver = attachment.policy.driver_override
         try:
-            found = self._present(action) or self._kernel.attach(action.link, action.handle, action.epoch)
+            missing = self._drivers.missing(driver, action.link) if driver else ""
+            if missing:
+                text = f"{attachment.remote_address} of {attachment.owner} was not attached: {missing}"
+                self._apply(attachment.key, AttachFailed(self._now(), text, fatal=True))
+                return
+            found = self._present(action) or self._kernel.attach(action.link, action.handle, action.epoch, driver)
         except kernel.KernelError as error:
             fatal = error.errno in _FATAL and not isinstance(error, (kernel.NotLoaded, kernel.NotFound))
             text = f"{attachment.remote_address} of {attachment.owner} could not be attached: {error}"

@@ -51,6 +51,7 @@ MARGIN_LEAST = 0.5
 NEVER = float("inf")
 DRAINED = "this host is drained"
 RETURNED = "nobody on this host wants it any more"
+OTHER_DRIVER = "another driver is to have it"
 # What an owner refuses until one of its people changes something; all else passes, or may.
 FINAL = frozenset({"not_granted", "held", "quarantined", "device_not_lendable", "device_ambiguous"})
 
@@ -490,7 +491,11 @@ def _wanted(old: Attachment, event: Want) -> Attachment:
     policy = old.policy if event.policy is None else event.policy
     history = policies.asked(old.policy, policy, old.history, old.borrowed is not None)
     again = replace(old, wanted=True, policy=policy, history=history)
-    return _hastened(_called_off(again) if old.recall_why == RETURNED else again, event.now)
+    if old.recall_why in (RETURNED, OTHER_DRIVER):
+        again = _called_off(again)
+    if policy.driver_override != old.policy.driver_override and old.state in ("attaching", "attached"):
+        again = _leaves(again, NEVER, OTHER_DRIVER)
+    return _hastened(again, event.now)
 
 
 def _hastened(old: Attachment, now: float) -> Attachment:
@@ -600,6 +605,8 @@ def _seen(old: Attachment, event: Seen) -> Result:
         return _detach(old, f"the link to {old.owner} or its device is lost")
     first_driver = event.driver is not None and old.driver is None
     seen = replace(old, address=event.address, driver=event.driver, nodes=event.nodes)
+    if event.driver and old.policy.driver_override not in (None, event.driver):
+        return _leaves(replace(seen, state="attached", attempt=0), NEVER, OTHER_DRIVER), ()
     if old.state == "attaching":
         if first_driver:
             seen = replace(seen, settle_by=min(old.settle_by, event.now + NODES_AFTER_DRIVER))
@@ -646,7 +653,9 @@ def _stays(old: Attachment, now: float) -> Attachment:
 
 
 def _leaving(old: Attachment) -> Attachment:
-    """With the reason why its device goes."""
+    """With the reason why its device goes. What comes back with another driver begins anew."""
+    if old.recall_why == OTHER_DRIVER:
+        return replace(old, history=NEW)
     why = policies.DRAIN if old.recall_why == DRAINED else policies.RECALL
     return replace(old, history=policies.went(old.history, policies.LOSS if old.recall_by is None else why))
 

@@ -12,7 +12,7 @@ from device_lending import purging, renaming
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
-from device_lending.policy import USUAL, Policy
+from device_lending.policy import DRIVER_NAME, USUAL, Policy
 from device_lending.purging import Purge
 from device_lending.store.borrower import Wanted
 
@@ -78,6 +78,13 @@ def parse(
                 f"{', '.join(sorted(peers)) or 'none'}",
                 name=name,
             )
+        driver = item.get("policy", USUAL).driver_override
+        if driver is not None and not DRIVER_NAME.fullmatch(driver):
+            raise LendingError(
+                "invalid_driver",
+                f"attachment {name}: driver {driver!r} is not 1 to 63 letters, digits, '_' or '-', such as vfio-pci",
+                name=name,
+            )
         if name in found:
             raise LendingError("duplicate_name", f"attachment {name} is in the list twice; names are unique", name=name)
         found[name] = Wanted(name, owner, item.get("policy", USUAL), item.get("by_hand", False))
@@ -99,8 +106,9 @@ def plan(
     """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
     `failed` are owner and name of attachments that stopped trying; naming them starts them again. Another policy alone
-    takes no device away, nor does another name: `former` has the former names of some of `wanted`. `busy` gives the
-    devices here of some, and the reasons why each is in use. Raises LendingError device_busy; nothing has changed then.
+    takes no device away, unless another driver is to have it, which attaches it anew; nor does another name: `former`
+    has the former names of some of `wanted`. `busy` gives the devices here of some, and the reasons why each is in use.
+    Raises LendingError device_busy; nothing has changed then.
     """
     said = tuple(sorted({item.name: item for item in current}.values(), key=lambda item: item.name))
     owners = {item.name: item.owner for item in wanted}
@@ -120,7 +128,7 @@ def plan(
         old = before.get(item.name)
         after[item.name] = replace(item, by_hand=purging.settled(item.by_hand, old.by_hand if old else None))
     named = {item.name for item in wanted}
-    actions, gone = renaming.actions({old: new for (_owner, old), new in renamed.items()}), []
+    actions, gone, rebound = renaming.actions({old: new for (_owner, old), new in renamed.items()}), [], []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old == new:
@@ -128,6 +136,8 @@ def plan(
                 actions.append(f"try {name} from {new.owner} again")
             continue
         if old is not None and new is not None and old.owner == new.owner:
+            if old.policy.driver_override != new.policy.driver_override:
+                rebound.append(old)
             if old.policy != new.policy:
                 actions.append(f"change {name} of {new.owner}: {_changes(old.policy, new.policy)}")
             actions += purging.change(name, old.by_hand, new.by_hand)
@@ -138,7 +148,7 @@ def plan(
         if new is not None:
             actions.append(f"borrow {name} from {new.owner}")
     if not force:
-        for item, (device, reasons) in busy(gone).items():
+        for item, (device, reasons) in busy([*gone, *rebound]).items():
             _check_idle(item, device, reasons, host)
     return Plan(
         said,
@@ -155,6 +165,8 @@ def _changes(old: Policy, new: Policy) -> str:
     changed = {key: value for key, value in new.document().items() if value != before[key]}
     if "grace" in changed:
         changed["grace"] = "as the owner has it" if new.grace is None else f"{new.grace:g} s"
+    if "driver_override" in changed:
+        changed["driver_override"] = new.driver_override or "none"
     return ", ".join(f"{key} {value}" for key, value in changed.items())
 
 

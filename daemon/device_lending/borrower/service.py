@@ -16,6 +16,7 @@ from device_lending.borrower.actions import Actions
 from device_lending.borrower.attachment import Action, Ask, Attachment, Release, Remember
 from device_lending.borrower.changes import Changes
 from device_lending.borrower.draining import Draining
+from device_lending.borrower.drivers import Drivers
 from device_lending.borrower.ground import Ground
 from device_lending.borrower.looks import Looks
 from device_lending.borrower.offers import Offers
@@ -82,7 +83,9 @@ class Borrower:
         table, unmet = self.ground.table, Unmet()
         self.owners = Owners(self.ground, unmet)
         self.endpoint = Endpoint(port, kernel.PORT_OWNER, config.host, announcements, self.owners.serve)
-        self._actions = Actions(store, port, self.endpoint, clock, self.ground.peering, table, self.ground.uses)
+        self._actions = Actions(
+            store, port, self.endpoint, clock, self.ground.peering, table, self.ground.uses, Drivers(roots, port)
+        )
         releases = Releases(store, self.endpoint, self.lanes, clock, table.changed.fire, telling.latencies, troubles)
         renewals = Renewals(self.endpoint, self.lanes, clock, self.owners.answered)
         self._offers = Offers(self.endpoint, self.lanes, clock, self.ground.peering)

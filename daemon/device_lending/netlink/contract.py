@@ -111,6 +111,7 @@ ATTRIBUTES: dict[str, tuple[tuple[str, str], ...]] = {
         ("config-errors", "u64"),
         ("bar", "nests:bar"),
         ("bounced-bytes", "u64"),
+        ("driver", "string"),
     ),
     "mailbox": (
         ("link", "u32"),

@@ -63,9 +63,9 @@ class NetlinkKernel:
     def ban(self, link: int, banned: bool) -> kernel.Link:
         return link_of(self._one("ban", "link", {"link": {"id": link, "banned": int(banned)}}))
 
-    def attach(self, link: int, remote_id: int, epoch: int) -> kernel.Borrowed:
-        wanted = {"borrowed": {"link": link, "remote-id": remote_id, "epoch": epoch}}
-        return borrowed_of(self._one("attach", "borrowed", wanted))
+    def attach(self, link: int, remote_id: int, epoch: int, driver: str | None = None) -> kernel.Borrowed:
+        wanted = {"link": link, "remote-id": remote_id, "epoch": epoch, **({"driver": driver} if driver else {})}
+        return borrowed_of(self._one("attach", "borrowed", {"borrowed": wanted}))
 
     def detach(self, borrowed_id: int, epoch: int) -> None:
         self._request("detach", {"borrowed": {"id": borrowed_id, "epoch": epoch}})

@@ -50,7 +50,8 @@ CREATE TABLE histories (
 _SCHEMA_5 = "ALTER TABLE attachments ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0"
 _SCHEMA_6 = "ALTER TABLE holdings ADD COLUMN forced INTEGER NOT NULL DEFAULT 0"
 _SCHEMA_7 = "ALTER TABLE histories ADD COLUMN formerly TEXT NOT NULL DEFAULT '[]'"
-MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7)
+_SCHEMA_8 = "ALTER TABLE attachments ADD COLUMN driver_override TEXT"
+MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, peers.SCHEMA, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,9 @@ class BorrowerStore(Store):
             connection.executemany("UPDATE OR REPLACE holdings SET name = ? WHERE owner = ? AND name = ?", names)
             connection.execute("DELETE FROM attachments")
             connection.executemany(
-                "INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?)",
-                [(item.name, item.owner, *astuple(item.policy), bool(item.by_hand)) for item in wanted],
+                "INSERT INTO attachments (name, owner, by_hand, grace, on_loss, attach_again, driver_override)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(item.name, item.owner, bool(item.by_hand), *astuple(item.policy)) for item in wanted],
             )
             connection.execute("DELETE FROM histories WHERE (owner, name) NOT IN (SELECT owner, name FROM attachments)")
             connection.execute(
@@ -209,7 +211,7 @@ def _insert(connection: sqlite3.Connection, holding: Holding) -> None:
 
 
 def _wanted(row: sqlite3.Row) -> Wanted:
-    policy = Policy(row["grace"], row["on_loss"], row["attach_again"])
+    policy = Policy(row["grace"], row["on_loss"], row["attach_again"], row["driver_override"])
     return Wanted(row["name"], row["owner"], policy, bool(row["by_hand"]))
 
 
@@ -241,6 +243,7 @@ def _check(connection: sqlite3.Connection) -> None:
         values.seconds(f"the grace of {wanted.name}", wanted.policy.grace)
         values.one_of(f"on_loss of {wanted.name}", wanted.policy.on_loss, ON_LOSS)
         values.one_of(f"attach_again of {wanted.name}", wanted.policy.attach_again, ATTACH_AGAIN)
+        values.driver(f"the driver of {wanted.name}", wanted.policy.driver_override)
     for history in values.read(connection, "histories", _history):
         values.number("how often an attachment has come", history.attached)
         values.one_of("why a device went", history.ended, ("", *ENDS))

@@ -20,11 +20,21 @@ def driver_of(roots: Roots, address: str) -> str | None:
     return link_name(roots.device(address) / "driver")
 
 
+def is_for_user_space(driver: str | None) -> bool:
+    """Whether a driver hands functions to user space through VFIO: vfio-pci, and those that vendors make of it."""
+    return driver is not None and "vfio" in driver
+
+
+def _vfio_group(roots: Roots, address: str) -> set[str]:
+    group = link_name(roots.device(address) / "iommu_group")
+    return {f"/dev/vfio/{group}"} if group is not None and is_for_user_space(driver_of(roots, address)) else set()
+
+
 def nodes(roots: Roots, address: str) -> list[str]:
     """Paths of block devices, names of network interfaces, then paths of character devices, each sorted."""
     made = list(_made(roots, address))
     block = {f"/dev/{name}" for name in disks(roots, address)} | {node.path for node in made if node.is_block}
-    char = {node.path for node in made if not node.is_block}
+    char = {node.path for node in made if not node.is_block} | _vfio_group(roots, address)
     return sorted(block) + members(roots, "class/net", address) + sorted(char)
 
 
@@ -62,6 +72,8 @@ def complete(roots: Roots, address: str, made: Collection[str]) -> bool:
 
     A driver of storage may make a node for its controller some time before it has found the disks.
     """
+    if is_for_user_space(driver_of(roots, address)):
+        return any(node.startswith("/dev/vfio/") for node in made)
     if text(roots.device(address) / "class").startswith(_STORAGE):
         return bool(disks(roots, address))
     return bool(made)

@@ -161,7 +161,7 @@ class FakeKernel:
                 self.lents[lent.address] = replace(lent, state="lent", message="the borrower is lost")
         return self.link_table[link]
 
-    def attach(self, link, remote_id, epoch):
+    def attach(self, link, remote_id, epoch, driver=None):
         self._check("attach")
         peer, _number = self.peers[link]
         self._hang("attach", next((row.address for row in peer.lents.values() if row.id == remote_id), None))
@@ -170,9 +170,12 @@ class FakeKernel:
             raise kernel.Stale("no such lease", errno.ESTALE)
         number = next(self.numbers)
         address = f"1ff{number:02x}:00:00.0"
-        self.tree.add_function(address, driver="nvme")
-        self.tree.disks[address] = (f"nvme{number}n1", f"259:{number}")
-        self.tree.show_disk(address, *self.tree.disks[address])
+        self.tree.add_function(address, driver=driver or "nvme")
+        if driver in (None, "nvme"):
+            self.tree.disks[address] = (f"nvme{number}n1", f"259:{number}")
+            self.tree.show_disk(address, *self.tree.disks[address])
+        else:
+            self.tree.add_group(address, str(number))
         made = Borrowed(number, link, remote_id, epoch, "attached", address, lent.address, "msi-x")
         self.borrows[number] = made
         peer.lents[lent.address] = replace(lent, state="attached")

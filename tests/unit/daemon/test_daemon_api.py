@@ -286,8 +286,8 @@ def test_a_waiting_attachment_says_why(host):
     item = host.attachment("x")
     assert set(item) == {
         "name", "owner", "state", "address", "remote_address", "driver", "nodes", "epoch", "attempt", "next_attempt",
-        "leaving", "recall_deadline", "grace", "on_loss", "attach_again", "spent", "ended", "began", "formerly", "message",
-        "interrupts", "mappings", "by_hand",
+        "leaving", "recall_deadline", "grace", "on_loss", "attach_again", "driver_override", "spent",
+        "ended", "began", "formerly", "message", "interrupts", "mappings", "by_hand",
     }  # fmt: skip
     assert item["state"] in ("waiting", "requesting")
     assert item["interrupts"] is None

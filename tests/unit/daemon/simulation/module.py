@@ -104,7 +104,7 @@ class Module(FakeKernel):
         self.world.point()
         return found
 
-    def attach(self, link, remote_id, epoch):
+    def attach(self, link, remote_id, epoch, driver=None):
         self.world.point()
         if self.slow:
             self.world.wait(lambda: False, self.slow)
@@ -114,7 +114,7 @@ class Module(FakeKernel):
             raise kernel.Stale("no such lease", errno.ESTALE)
         if lent.state != "lent":
             raise kernel.DeviceBusy("attached already", errno.EBUSY)
-        found = super().attach(link, remote_id, epoch)
+        found = super().attach(link, remote_id, epoch, driver)
         self.world.point()
         return found
 

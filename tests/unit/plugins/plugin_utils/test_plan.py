@@ -80,6 +80,36 @@ def test_a_policy_that_makes_no_sense_is_refused_on_every_host(change, expected)
         assert expected in refused([lease(**change)], host)
 
 
+def test_the_borrower_is_told_which_driver_may_have_it():
+    leases = [
+        lease(attach={"driver": "vfio-pci"}),
+        lease(name="plain", device={"serial": "S1"}, attach={"driver": None}),
+    ]
+    assert plan_for_host(leases, "node-b", HOSTS)["borrows"] == [
+        {"name": "nvme", "owner": "node-a", "driver_override": "vfio-pci"},
+        {"name": "plain", "owner": "node-a"},
+    ]
+    assert all("driver_override" not in grant for grant in plan_for_host(leases, "node-a", HOSTS)["grants"])
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        (
+            "vfio-pci",
+            "lease 'nvme', host 'node-b': attach is the string 'vfio-pci'; write a mapping with driver, such as",
+        ),
+        ({}, "write a mapping with driver"),
+        ({"driver": "nvme", "group": 1}, "write a mapping with driver"),
+        ({"driver": "../nvme"}, "attach.driver is the string '../nvme'; write the name of a kernel driver"),
+        ({"driver": 7}, "attach.driver is the number 7"),
+        ({"driver": "-r"}, "attach.driver is the string '-r'"),
+    ],
+)
+def test_a_driver_that_cannot_be_is_refused(how, expected):
+    assert expected in refused([lease(attach=how)], "node-b")
+
+
 def test_a_key_of_the_policy_may_be_empty():
     assert plan_for_host([lease(grace=None, on_loss=None, attach_again=None)], "node-b", HOSTS)["borrows"] == [
         {"name": "nvme", "owner": "node-a"}
@@ -133,7 +163,9 @@ def test_an_unquoted_address_is_explained():
     ],
 )
 def test_an_unquoted_id_may_mean_two_and_is_explained(written, meant):
-    leases = yaml.safe_load("- {name: n, owner: node-a, device: {vendor: %s, device: 0a54}, borrower: node-b}" % written)
+    leases = yaml.safe_load(
+        "- {name: n, owner: node-a, device: {vendor: %s, device: 0a54}, borrower: node-b}" % written
+    )
     message = refused(leases)
     assert "device.vendor is the number" in message
     assert message.endswith(f"put it in quotes: {meant}.")
@@ -324,7 +356,9 @@ def test_both_sides_are_told_what_a_lease_was_called():
 
 def test_a_former_name_that_means_something_else_is_refused():
     other = lease(name="scratch", device={"serial": "S1"})
-    assert "'nvme' was called 'scratch' formerly, but another lease has it" in refused([lease(formerly="scratch"), other])
+    assert "'nvme' was called 'scratch' formerly, but another lease has it" in refused(
+        [lease(formerly="scratch"), other]
+    )
     twice = [lease(formerly="x"), {**other, "formerly": "x"}]
     assert "but another lease ('nvme') was called that, too" in refused(twice)
     assert "another lease has it" in refused([lease(formerly="nvme")])
