@@ -200,7 +200,7 @@ def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host], famil
 
 def _lease(check: Checker, number: int, value: Any, hosts: dict[str, Host]) -> dict[str, Any]:
     key = f"leases[{number}]"
-    lease = check.mapping(value, key, ("name", "owner", "device", "borrower"))
+    lease = check.mapping(value, key, ("name", "owner", "device", "borrower", "attach"))
     for name in ("name", "owner", "device", "borrower"):
         if name not in lease:
             raise check.fail(key, f"lacks {name}")

@@ -57,8 +57,8 @@ def _fabrics() -> list[Step]:
 
 def _failures() -> list[Step]:
     """What may fail: two pairs of hosts that boot again and again, so nothing else beside it. After it, as there is time
-    left, hosts that take signed modules only."""
-    return [lab_build(kernels.chosen()), *with_matrix(_in_a_row(own_lab("failures"), own_lab("signed")))]
+    left, hosts that take signed modules only, and a device in user space."""
+    return [lab_build(kernels.chosen()), *with_matrix(_in_a_row(*map(own_lab, ("failures", "signed", "vfio"))))]
 
 
 def _collection() -> list[Step]:

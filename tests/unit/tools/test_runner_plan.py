@@ -344,7 +344,7 @@ def test_the_part_on_the_debug_kernel():
 def test_the_part_of_failures():
     steps = {step.name: step for step in long_tier.steps("failures")}
     labs = {name: step.words for name, step in steps.items() if step.lab}
-    assert labs == {f"molecule-{name}@failures": ("molecule-own", name) for name in ("failures", "signed")}
+    assert labs == {f"molecule-{name}@failures": ("molecule-own", name) for name in ("failures", "signed", "vfio")}
     assert "molecule-failures@failures" in steps["molecule-signed@failures"].after  # whose hosts are to have all
 
 
