@@ -136,6 +136,21 @@ def test_each_host_of_a_limit_does_its_part(hosts, limit, status, granted, attac
 
 
 @pytest.mark.long
+def test_an_upgrade_leaves_out_a_host_that_is_off(hosts):
+    assert hosts.run("site.yml", device_lending_leases=LEASES).status == 0
+    hosts.power("node-a", on=False)
+    hosts.file("node-c", "staging").joinpath("device-lending-daemon-none.tar.gz").touch()
+    next(hosts.file("node-c", "staging").glob("device-lending-daemon-[0-9a-f]*.tar.gz")).unlink()
+    upgraded = hosts.run("upgrade.yml", device_lending_leases=LEASES)
+    assert upgraded.status == 2, upgraded.printed
+    assert "node-a: cannot be reached" in upgraded.printed
+    assert "It was not upgraded; all others were." in upgraded.printed
+    assert {host for host, counts in upgraded.recap.items() if counts["failed"]} == {"node-a"}
+    assert upgraded.recap["node-c"]["changed"] > 0
+    assert hosts.state("node-d", "cd") == "attached"
+
+
+@pytest.mark.long
 def test_a_host_that_dies_during_the_run_is_told_and_keeps_nobody(hosts):
     hosts.file("node-d", "die-daemon").touch()
     ended = hosts.run("site.yml", device_lending_leases=LEASES)
