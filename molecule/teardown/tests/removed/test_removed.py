@@ -17,6 +17,7 @@ GONE = (
     "/etc/device-lending",
     "/etc/modprobe.d/device-lending.conf",
     "/etc/modules-load.d/device-lending.conf",
+    "/etc/modules-load.d/device-lending-drivers.conf",
     "/usr/local/bin/devlend",
     "/run/device-lending/ownerd.sock",
     "/etc/udev/rules.d/60-device-lending.rules",
@@ -36,7 +37,7 @@ def test_files_are_gone(owner: Host, borrower: Host, path: str) -> None:
 
 
 def test_nothing_that_was_brought_is_left(owner: Host, borrower: Host) -> None:
-    for host in (owner, borrower):
+    for host in (owner, borrower, fabric.connect("builder")):
         assert fabric.output(host, "find /var/cache -maxdepth 1 -name 'device-lending-*'") == ""
 
 
