@@ -30,6 +30,7 @@ SHORTER = {
 # Scenarios of the shared lab that other parts than the one of the others have.
 RESERVED = ["reserved"]
 COLLECTION = ["bad_input", "tutorial"]
+HOSTS = ["maintenance"]
 # What the other kernels need not all see: what is refused, and the emulated bridge, do not depend on which one uses them.
 SEEN_ONCE = (scenarios.BRIDGE, "bad_input")
 # Has the tests run that are marked as long, too, or these alone.
@@ -56,9 +57,14 @@ def _fabrics() -> list[Step]:
 
 
 def _failures() -> list[Step]:
-    """What may fail: two pairs of hosts that boot again and again, so nothing else beside it. After it, as there is time
-    left, hosts that take signed modules only, and a device in user space."""
-    return [lab_build(kernels.chosen()), *with_matrix(_in_a_row(*map(own_lab, ("failures", "signed", "vfio"))))]
+    """What may fail: two pairs of hosts that boot again and again, so nothing else beside it."""
+    return [lab_build(kernels.chosen()), *with_matrix([own_lab("failures")])]
+
+
+def _hosts() -> list[Step]:
+    """Hosts that take signed modules only, and a device in user space; beside them hosts that are drained and upgraded."""
+    labs = [*_in_a_row(own_lab("signed"), own_lab("vfio")), shared_lab(HOSTS)]
+    return [lab_build(kernels.chosen()), *with_matrix(labs)]
 
 
 def _collection() -> list[Step]:
@@ -73,7 +79,7 @@ def _load() -> list[Step]:
     """The others that use the shared lab, for longer; beside them what is long in `devices`, the models of the unit tests,
     with many histories, and the fuzzers."""
     names = scenarios.chosen("shared", scenarios.every(), long=True)
-    lab = shared_lab([name for name in names if name not in (*RESERVED, *COLLECTION)])
+    lab = shared_lab([name for name in names if name not in (*RESERVED, *COLLECTION, *HOSTS)])
     devices = own_lab("devices")._replace(environment=ALONE)
     # Both labs at once from the start: what needs none can wait, and the longer lab cannot.
     steps = [Step(name, after=(devices.name,)) for name in ("models", "fuzz")]
@@ -82,12 +88,13 @@ def _load() -> list[Step]:
 
 def _on_kernel(series: str) -> list[Step]:
     """The labs of the short tier on another kernel, and what the compiler says there of the module. What one of them sees is
-    seen by the newest; the others have all tests of the shared lab."""
+    seen by the newest, user space as well; the others have all tests of the shared lab."""
     known = scenarios.every()
     is_newest = series == kernels.DEBIAN[-1]
     if not is_newest:
         known = {name: kind for name, kind in known.items() if name not in SEEN_ONCE}
-    steps = [lab_build(series), Step("kernel"), *with_matrix(suite(known))]
+    labs = [*suite(known), *([own_lab("vfio")] if is_newest else [])]
+    steps = [lab_build(series), Step("kernel"), *with_matrix(labs)]
 
     def environment(step: Step) -> tuple[tuple[str, str], ...]:
         is_short = is_newest and step.name == SHARED
@@ -108,6 +115,7 @@ def _debug() -> list[Step]:
 IN_TURN: Mapping[str, Callable[[], list[Step]]] = {
     "fabrics": _fabrics,
     "failures": _failures,
+    "hosts": _hosts,
     "collection": _collection,
     "load": _load,
     **{series: functools.partial(_on_kernel, series) for series in kernels.DEBIAN if series != kernels.DEFAULT},

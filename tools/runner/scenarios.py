@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("shared", "own", "kernels")
 
 # What belongs to the long tier: it takes long, and is about what seldom changes.
-LONG = ("boot", "commands", "endurance", "failures", "families", "hostile", "injected", "mixed_iommus", "partial",
-        "reserved", "signed", "tutorial", "vfio")
+LONG = ("boot", "commands", "endurance", "failures", "families", "hostile", "injected", "maintenance", "mixed_iommus",
+        "partial", "reserved", "signed", "tutorial", "vfio")
 
 # Has tests run that are marked as long: all of them, or ONLY they. What only these have seen is no row of the matrix.
 LONG_TESTS = "DEVICE_LENDING_LONG"
@@ -33,7 +33,8 @@ BRIDGE = "bridge"
 
 # The order in the shared lab: `default` installs from nothing, what it leaves installed serves the others, and all is
 # removed at last. Scenarios that are not here come first, by name.
-ORDER = ("default", "bad_input", "faults", "commands", "boot", "reserved", "tutorial", "endurance", "teardown")
+ORDER = ("default", "bad_input", "faults", "commands", "boot", "maintenance", "reserved", "tutorial", "endurance",
+         "teardown")
 
 
 def every(root: Path = ROOT) -> dict[str, str]:

@@ -10,6 +10,7 @@ import re
 import shlex
 from typing import Any
 
+import evidence
 import fabric
 import pytest
 from testinfra.host import Host
@@ -18,7 +19,7 @@ QEMU = "LD_LIBRARY_PATH=/opt/qemu /opt/qemu/{}"
 MIB = 1 << 20
 HOLDER = "group-holder"
 # The owner's bridge, which the lab has at this place.
-FENCED = re.compile(r"DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[01:00\.0\]")
+FENCED = re.compile(r"DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[(0000:)?01:00\.0\]")
 
 
 def wanted(lease: dict[str, Any], driver: str | None) -> dict[str, Any]:
@@ -113,6 +114,7 @@ def test_what_user_space_writes_the_kernel_reads(
         borrower, f"head -c {MIB} /dev/zero | tr '\\000' '\\071' | dd of={disk} bs=64k oflag=direct status=none"
     )
     io(borrower, attach_with(borrower, lease, "vfio-pci"), "read -P 0x39 0 1M")
+    evidence.record(lease["name"], "nvme-vfio")
 
 
 def test_many_requests_at_once(borrower: Host, in_user_space: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from tools.runner.plan import Step
 
 ROOT = Path(__file__).resolve().parents[3]
 # The parts of the long tier on the kernel of everything else.
-HERE = ("fabrics", "failures", "collection", "load")
+HERE = ("fabrics", "failures", "hosts", "collection", "load")
 SCENARIOS = {file.parent.name for file in (ROOT / "molecule").glob("*/molecule.yml")}
 
 
@@ -98,10 +98,13 @@ def test_kinds_are_told_from_how_the_lab_is_made(tmp_path):
 
 def test_the_order_in_the_shared_lab():
     shared = [name for name, kind in scenarios.every().items() if kind == "shared"]
-    assert shared == ["default", "bad_input", "faults", "commands", "boot", "reserved", "tutorial", "endurance", "teardown"]
+    assert shared == [
+        *("default", "bad_input", "faults", "commands", "boot", "maintenance", "reserved", "tutorial", "endurance"),
+        "teardown",
+    ]
     assert scenarios.chosen("shared", scenarios.every()) == ["default", "bad_input", "faults", "teardown"]
     long = scenarios.chosen("shared", scenarios.every(), long=True)
-    assert long == ["commands", "boot", "reserved", "tutorial", "endurance"]
+    assert long == ["commands", "boot", "maintenance", "reserved", "tutorial", "endurance"]
 
 
 def test_a_new_scenario_runs_before_those_that_have_a_place(tmp_path):
@@ -316,8 +319,8 @@ def test_the_parts():
     parts = long_tier.names()
     assert set(parts) == {*HERE, *kernels.SERIES} - {kernels.DEFAULT}
     assert set(long_tier.IN_TURN) == set(parts) - {"debug"}
-    # Each run of a CI sees one: none is older than five others when it has its turn again.
-    assert len(long_tier.IN_TURN) <= 6
+    # Each run of a CI sees one: none is older than six others when it has its turn again.
+    assert len(long_tier.IN_TURN) <= 7
 
 
 def test_the_part_of_other_fabrics():
@@ -344,8 +347,15 @@ def test_the_part_on_the_debug_kernel():
 def test_the_part_of_failures():
     steps = {step.name: step for step in long_tier.steps("failures")}
     labs = {name: step.words for name, step in steps.items() if step.lab}
-    assert labs == {f"molecule-{name}@failures": ("molecule-own", name) for name in ("failures", "signed", "vfio")}
-    assert "molecule-failures@failures" in steps["molecule-signed@failures"].after  # whose hosts are to have all
+    assert labs == {"molecule-failures@failures": ("molecule-own", "failures")}  # whose hosts are to have all
+
+
+def test_the_part_of_hosts():
+    steps = {step.name: step for step in long_tier.steps("hosts")}
+    labs = {name: step.words for name, step in steps.items() if step.lab}
+    own = {f"molecule-{name}@hosts": ("molecule-own", name) for name in ("signed", "vfio")}
+    assert labs == {**own, "molecule@hosts": ("molecule", "maintenance")}
+    assert "molecule-signed@hosts" in steps["molecule-vfio@hosts"].after
 
 
 def test_the_part_of_the_collection():
@@ -389,7 +399,9 @@ def test_the_parts_of_other_kernels(series):
     assert steps[0].words == ("lab-build", series)
     suite = [step for step in plan.test() if step.lab and step.name != "molecule-kernels"]
     wanted = {step.name: set(step.words) for step in suite}
-    if not is_newest:
+    if is_newest:
+        wanted["molecule-vfio"] = {"molecule-own", "vfio"}
+    else:
         del wanted["molecule-bridge"]
         wanted["molecule"].remove("bad_input")
     assert {step.name.partition("@")[0]: set(step.words) for step in steps if step.lab} == wanted
