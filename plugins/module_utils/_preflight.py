@@ -92,6 +92,7 @@ def look(
     return {
         "machine": machine,
         "python": _surroundings.python(host),
+        "system": _surroundings.system(host),
         "kernel": {
             "release": release,
             "config": _kernel_files.config(host, release),

@@ -48,6 +48,16 @@ def parse_dpkg_status(text: str, names: t.Collection[str]) -> set[str]:
     return installed
 
 
+def system(host: Host) -> dict[str, t.Any]:
+    """Return what the system calls itself, and the names of itself and of those that it is made of: os-release(5)."""
+    text = next(filter(None, (host.read(path) for path in ("/etc/os-release", "/usr/lib/os-release"))), "")
+    told = dict(re.findall(r"""^([A-Z_]+)=["']?(.*?)["']?$""", text, re.MULTILINE))
+    return {
+        "name": told.get("PRETTY_NAME") or told.get("NAME") or told.get("ID") or None,
+        "families": [name for name in (told.get("ID", ""), *told.get("ID_LIKE", "").split()) if name],
+    }
+
+
 def python(host: Host) -> str:
     """Return the version, such as 3.11, of the Python that the daemons run with, which is the system's."""
     try:

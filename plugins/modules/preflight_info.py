@@ -217,6 +217,10 @@ host:
         - Of those that O(selectors) mean, C(never) says why they can never be lent, and C(busy) what uses them.
       type: list
       elements: dict
+    system:
+      description: What the system calls itself (C(name)), and the names of it and of those that it is made of (C(families)).
+      type: dict
+      sample: {name: Debian GNU/Linux 13 (trixie), families: [debian]}
     missing_packages:
       description: Those of O(packages) that are not installed. Null where there is no dpkg.
       type: list

@@ -13,6 +13,8 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._pci.security 
 
 # The daemons' floor; see daemon/pyproject.toml.
 OLDEST_PYTHON = (3, 11)
+# What the system has to be made of, as os-release(5) calls it.
+FAMILY = "debian"
 
 
 def check_kernel(findings, probe):
@@ -61,7 +63,14 @@ def check_surroundings(findings, probe):
             python,
             *OLDEST_PYTHON,
         )
-    if probe.get("missing_packages", []) is None:
+    system = probe.get("system") or {}
+    if system.get("families") and FAMILY not in system["families"]:
+        findings.error(
+            "it runs %s. The roles install Debian packages, and modules are built with the headers and sources of Debian's "
+            "kernels. Use Debian 12 or 13, or a system that is made of them.",
+            system["name"],
+        )
+    elif probe.get("missing_packages", []) is None:
         findings.error(
             "there is no dpkg on this host, and the roles install Debian packages. Install pydantic, Starlette, uvicorn and "
             "PyYAML for its Python, and set device_lending_packages to []."

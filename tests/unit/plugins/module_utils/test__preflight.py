@@ -21,6 +21,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._surroundings 
     parse_dpkg_status,
     python,
     staged,
+    system,
     unwritable,
 )
 
@@ -221,6 +222,27 @@ def test_the_python_of_the_system_counts(tree):
     tree.write("/usr/bin/python3.9")
     tree.link("/usr/bin/python3", "python3.9")
     assert python(host(tree)) == "3.9"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        (
+            "/etc/os-release",
+            'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nNAME="Debian GNU/Linux"\nID=debian\n',
+            {"name": "Debian GNU/Linux 13 (trixie)", "families": ["debian"]},
+        ),
+        (
+            "/usr/lib/os-release",
+            "NAME=Rocky\nID='rocky'\nID_LIKE=\"rhel centos fedora\"\n# a comment\n",
+            {"name": "Rocky", "families": ["rocky", "rhel", "centos", "fedora"]},
+        ),
+        ("/etc/os-release", "", {"name": None, "families": []}),
+    ],
+)
+def test_what_the_system_calls_itself(tree, path, text, expected):
+    tree.write(path, text)
+    assert system(host(tree)) == expected
 
 
 def test_no_dpkg_matters_only_where_packages_are_wanted(tree):

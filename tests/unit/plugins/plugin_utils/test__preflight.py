@@ -13,6 +13,7 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_dev
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_host import series_of
 
 RELEASE = "6.12.107+deb13-amd64"
+RHEL = {"name": "Red Hat Enterprise Linux 9.4 (Plow)", "families": ["rhel", "fedora"]}
 HOSTS = ["node-a", "node-b"]
 NTB = {
     "address": "0000:01:00.0",
@@ -598,12 +599,20 @@ def test_a_key_that_is_not_enrolled(probe):
     [
         ({"python": "3.9"}, "its Python is 3.9, and the daemons need 3.11"),
         ({"missing_packages": None}, "there is no dpkg on this host"),
+        ({"system": RHEL, "missing_packages": None}, "it runs Red Hat Enterprise Linux 9.4 (Plow). The roles install"),
+        ({"system": RHEL}, "it runs Red Hat Enterprise Linux 9.4 (Plow)"),
         ({"unwritable": ["/lib/modules", "/usr/local/bin"]}, "/lib/modules, /usr/local/bin cannot be written to"),
     ],
 )
 def test_surroundings(probe, change, words):
     probe.update(change)
     only(run(probe), words)
+
+
+@pytest.mark.parametrize("families", [["debian"], ["ubuntu", "debian"], []])
+def test_a_system_that_is_made_of_debian_is_taken(probe, families):
+    probe["system"] = {"name": "some system", "families": families}
+    assert run(probe) == []
 
 
 @pytest.mark.parametrize("value", ["y", "m"])
