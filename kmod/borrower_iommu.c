@@ -439,8 +439,24 @@ static struct notifier_block borrower_iommu_nb = {
 	.priority = 1,
 };
 
+/* Process context. Whether any function is translated: where none is, nobody is to think so. */
+static bool borrower_iommu_is_of_use(void)
+{
+	struct pci_dev *pdev = NULL;
+
+	for_each_pci_dev(pdev) {
+		if (device_iommu_mapped(&pdev->dev)) {
+			pci_dev_put(pdev);
+			return true;
+		}
+	}
+	return false;
+}
+
 /**
  * borrower_iommu_register() - prepare for borrowed devices in user space
+ *
+ * Without an IOMMU there are none, and it does nothing.
  *
  * Context: process.
  * Return: 0 or a negative errno.
@@ -450,6 +466,8 @@ int borrower_iommu_register(void)
 	struct fwnode_handle *fwnode;
 	int ret;
 
+	if (!borrower_iommu_is_of_use())
+		return 0;
 	fwnode = fwnode_create_software_node(NULL, NULL);
 	if (IS_ERR(fwnode))
 		return PTR_ERR(fwnode);
@@ -471,6 +489,7 @@ sysfs:
 	iommu_device_sysfs_remove(&borrower_iommu);
 node:
 	fwnode_remove_software_node(fwnode);
+	borrower_iommu.fwnode = NULL;
 	return ret;
 }
 
@@ -482,6 +501,8 @@ node:
  */
 void borrower_iommu_unregister(void)
 {
+	if (!borrower_iommu.fwnode)
+		return;
 	bus_unregister_notifier(&pci_bus_type, &borrower_iommu_nb);
 	iommu_device_unregister(&borrower_iommu);
 	iommu_device_sysfs_remove(&borrower_iommu);

@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 from device_lending.kernel import KernelPort
+from device_lending.pci import iommu
 from device_lending.pci.nodes import is_for_user_space
 from device_lending.pci.sysfs import Roots
-
-# The IOMMU driver by which ntb_lend gives borrowed devices a group: kernels that take one for all of PCI have none.
-_IOMMU = "class/iommu/ntb_lend"
 
 
 class Drivers:
@@ -28,12 +26,13 @@ class Drivers:
             return f"driver {driver} is not loaded on this host: modprobe {driver}"
         if not is_for_user_space(driver):
             return ""
-        if not (self._roots.sys / _IOMMU).exists():
-            return f"{driver} needs an IOMMU group, which takes a kernel from 6.12 on; this host's is older"
         ntb = next((row.ntb for row in self._kernel.links() if row.id == link and not row.iommu), None)
         if ntb is not None:
             return (
                 f"{driver} needs an IOMMU that translates the bridge {ntb} of this host, or user space would reach all "
                 "memory: switch it on in the firmware, and boot without iommu=pt"
             )
+        # Kernels that take one IOMMU driver for all of PCI have none of ntb_lend's.
+        if not (self._roots.sys / "class/iommu" / iommu.OURS).exists():
+            return f"{driver} needs an IOMMU group, which takes a kernel from 6.12 on; this host's is older"
         return ""

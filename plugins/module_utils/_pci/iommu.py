@@ -15,6 +15,8 @@ from .sysfs import Roots, lines, link_name, names, text
 
 # The types of a group whose devices an IOMMU translates: Documentation/ABI/testing/sysfs-kernel-iommu_groups.
 TRANSLATED = ("DMA", "DMA-FQ")
+# What ntb_lend registers for borrowed devices in user space: no hardware.
+OURS = "ntb_lend"
 _TABLES = {"DMAR": "Intel", "IVRS": "AMD"}
 _AMD = ("AuthenticAMD", "HygonGenuine")
 _PASSTHROUGH = re.compile(r"\b(iommu=pt|iommu\.passthrough=(?:1|on|y|yes))(?=\s|$)")
@@ -89,7 +91,7 @@ def read(roots: Roots, functions: Iterable[Function]) -> Iommu:
     tables = roots.sys / "firmware/acpi/tables"
     passthrough = _PASSTHROUGH.search(text(roots.proc / "cmdline"))
     return Iommu(
-        units=tuple(names(roots.sys / "class/iommu")),
+        units=tuple(name for name in names(roots.sys / "class/iommu") if name != OURS),
         tables=tuple(name for name in _TABLES if (tables / name).exists()),
         vendor=_vendor(roots, tables),
         passthrough=passthrough[1] if passthrough else "",

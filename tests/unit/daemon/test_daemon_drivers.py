@@ -12,6 +12,7 @@ from test_daemon_end_to_end import GRANT
 from test_daemon_policy_daemons import is_attached, put
 
 from device_lending.client import Failed
+from device_lending.pci import iommu
 
 VFIO = {"driver_override": "vfio-pci"}
 
@@ -123,3 +124,9 @@ def test_a_name_that_no_driver_has(hosts, name):
         put(borrower, driver_override=name)
     assert refused.value.code == "invalid_driver"
     assert "scratch" in str(refused.value)
+
+
+def test_the_driver_for_groups_is_no_iommu(hosts):
+    _owner, borrower = hosts
+    borrower.tree.write("sys/class/iommu/dmar0/version", "1:0\n")
+    assert iommu.read(borrower.tree.roots, []).units == ("dmar0",)

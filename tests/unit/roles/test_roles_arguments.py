@@ -35,7 +35,7 @@ def specs(role):
 
 
 def test_the_uses_are_found():
-    assert len([use for use in USES if use[2] != "main"]) == 23
+    assert len([use for use in USES if use[2] != "main"]) == 27
 
 
 @pytest.mark.parametrize(("playbook", "role", "entry"), USES)
