@@ -63,6 +63,7 @@ DEVICES = PHYSICAL | st.fixed_dictionaries({"physical_function": PHYSICAL, "inde
 GRACES = st.none() | st.floats(0, 3600)
 ON_LOSS = st.sampled_from(["detach", "wait"])
 AGAIN = st.sampled_from(["always", "once", "never"])
+DRIVERS = st.sampled_from([None, "vfio-pci", "uio_pci_generic"])
 
 
 @st.composite
@@ -79,7 +80,8 @@ def fabrics(draw):
         about = {"device": device, "grace": draw(GRACES), "reserve": draw(st.booleans()), "any": draw(st.booleans())}
         found[owner]["grants"].append(grant(name, borrower, state, **about))
         if is_borrowed:
-            wanted = attachment(name, owner, on_loss=draw(ON_LOSS), attach_again=draw(AGAIN))
+            policy = {"on_loss": draw(ON_LOSS), "attach_again": draw(AGAIN), "driver_override": draw(DRIVERS)}
+            wanted = attachment(name, owner, **policy)
             found[borrower]["attachments"].append(wanted)
     return found
 
@@ -87,7 +89,7 @@ def fabrics(draw):
 def held_by_daemons(sides):
     """What the daemons of a host hold, as a plan has it; on hold for the list is what nobody borrows."""
     granted = [said(item, ("name", "device", "borrower", "grace", "reserve", "any")) for item in sides["grants"]]
-    wanted = [said(item, ("name", "owner", "on_loss", "attach_again")) for item in sides["attachments"]]
+    wanted = [said(item, ("name", "owner", "on_loss", "attach_again", "driver_override")) for item in sides["attachments"]]
     return {
         "grants": sorted(granted, key=lambda item: item["name"]),
         "borrows": sorted(wanted, key=lambda item: item["name"]),
