@@ -14,7 +14,7 @@
  * A domain outlives its devices, where user space holds it for longer. So it knows
  * by itself what is mapped, and has it in the arena as long as a device is attached.
  *
- * Called by the IOMMU core, in process context, and by borrower.c. Locks: see main.c.
+ * Called by the IOMMU core, in process context, and by main.c. Locks: see there.
  */
 
 #include <linux/dma-mapping.h>
@@ -152,23 +152,25 @@ static void borrower_arena_clear_all(struct borrower_domain *d)
 static int borrower_arena_fill(struct borrower_domain *d)
 {
 	struct iommu_domain *ntb = iommu_get_domain_for_dev(borrower_domain_ntb(d));
-	unsigned long index, done = 0;
+	unsigned long index, value, refused;
 	void *entry;
-	int ret = ntb ? 0 : -ENODEV;
+	int ret;
 
+	if (!ntb)
+		return -ENODEV;
 	xa_for_each(&d->pages, index, entry) {
-		unsigned long value = xa_to_value(entry);
-
-		if (ret)
-			break;
+		value = xa_to_value(entry);
 		ret = iommu_map(ntb, d->first + (index << PAGE_SHIFT), value & PAGE_MASK, PAGE_SIZE,
 				value & ~PAGE_MASK, GFP_KERNEL);
-		done = index;
+		if (ret)
+			goto undo;
 	}
-	if (!ret)
-		return 0;
+	return 0;
+
+undo:
+	refused = index;
 	xa_for_each(&d->pages, index, entry) {
-		if (index >= done)
+		if (index == refused)
 			break;
 		borrower_arena_clear(d, index, 1);
 	}

@@ -32,6 +32,23 @@ install_packages() {
     { tail -n 20 "$BUILD/apt.log" >&2; die "apt-get failed; its whole output is in $BUILD/apt.log"; }
 }
 
+# Have a Python environment, which costs nothing when it is there. $1: its directory in the cache, $2: the interpreter, $3: the
+# requirements file, $4: what it is for.
+have_environment() {
+  mkdir -p "$CACHE" "$BUILD"
+  (
+    exec 9>"$1.lock"
+    flock 9
+    [ ! -e "$1/.complete" ] || exit 0
+    echo "Installing $4 for $("$2" -V) (about half a minute)"
+    rm -rf "$1"
+    "$2" -m venv "$1"
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$3" >"$BUILD/pip.log" 2>&1 ||
+      { tail -n 20 "$BUILD/pip.log" >&2; die "pip failed; its whole output is in $BUILD/pip.log"; }
+    touch "$1/.complete"
+  )
+}
+
 # Put the tools first in the path, and make this checkout the only pcie.device_lending that Ansible finds.
 use_tools() {
   [ -e "$BUILD/venv/bin/ansible-playbook" ] || "$ROOT/tools/setup"

@@ -9,7 +9,6 @@ and whether it is attached again by itself.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -20,9 +19,6 @@ ATTACH_AGAIN = ALWAYS, ONCE, NEVER = get_args(AttachAgain)
 
 # The most seconds that anybody can be given to hand a device over.
 GRACE_MAX = 3600
-
-# Names of drivers; the kernel's are shorter than 64 octets.
-DRIVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 # Why a device went.
 LOSS, RECALL, DRAIN = "loss", "recall", "drain"

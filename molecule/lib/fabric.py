@@ -250,14 +250,20 @@ def playbook(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> 
     )
 
 
+def changes(printed: str) -> dict[str, int]:
+    """How many changes a run of Ansible has made, or would make, on each host, by what it printed."""
+    found = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", printed, re.MULTILINE)
+    return {host: int(changed) for host, changed in found}
+
+
 def refused(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> str:
     """Run a playbook that must fail without changing anything; what it printed, on one line."""
     result = playbook(name, *arguments, inventories=inventories)
     printed = result.stdout + result.stderr
     assert result.returncode != 0, printed
-    changed = dict(re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", printed, re.MULTILINE))
+    changed = changes(printed)
     assert changed, printed
-    assert set(changed.values()) == {"0"}, f"something was changed: {changed}\n{printed}"
+    assert set(changed.values()) == {0}, f"something was changed: {changed}\n{printed}"
     assert "Traceback" not in printed
     return " ".join(printed.split())
 

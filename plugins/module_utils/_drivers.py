@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError
+from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, sync_text
 
 LOAD_FILE = "/etc/modules-load.d/device-lending-drivers.conf"
 DRIVERS = "/sys/bus/pci/drivers"
@@ -41,23 +41,4 @@ def load(module: t.Any, drivers: t.Iterable[str], known: str = DRIVERS) -> bool:
 def keep(module: t.Any, drivers: t.Sequence[str], load_file: str = LOAD_FILE) -> bool:
     """Have these drivers, and no others, loaded at each boot; whether that was not so. In check mode nothing changes."""
     text = _HEAD + "".join(f"{driver}\n" for driver in drivers) if drivers else None
-    is_so = _read(load_file) == text
-    if is_so or module.check_mode:
-        return not is_so
-    if text is None:
-        os.unlink(load_file)
-        return True
-    handle, path = tempfile.mkstemp(dir=module.tmpdir)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.chmod(path, 0o644)
-    module.atomic_move(path, load_file)
-    return True
-
-
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return None
+    return read_text(load_file) != text if module.check_mode else sync_text(load_file, text)

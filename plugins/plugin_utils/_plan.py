@@ -40,7 +40,6 @@ ANY_MAX = 256
 Plan = t.Dict[str, t.List[t.Dict[str, t.Any]]]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
-_DRIVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 _NUMBER = re.compile(r"[0-9]{1,5}\Z")
 
 
@@ -269,7 +268,7 @@ def _attach(item: t.Mapping[str, t.Any], where: str) -> dict[str, dict[str, str]
     driver = how[DRIVER]
     if driver is None:
         return {}
-    if not isinstance(driver, str) or not _DRIVER.match(driver):
+    if not isinstance(driver, str) or not identifiers.DRIVER.fullmatch(driver):
         raise PlanError(
             f"{where}: attach.driver is {kind(driver)}; write the name of a kernel driver, such as vfio-pci."
         )

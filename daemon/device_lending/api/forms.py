@@ -10,7 +10,6 @@ from typing import Any
 from device_lending.config import HOST_NAME, PCI_ADDRESS
 from device_lending.mailbox.protocol import LEASE_NAME
 from device_lending.pci import identifiers, selector
-from device_lending.policy import DRIVER_NAME
 
 Schema = dict[str, Any]
 
@@ -33,7 +32,7 @@ def _object(properties: dict[str, Schema], required: tuple[str, ...]) -> Schema:
 
 LEASE = _text(LEASE_NAME, example="scratch")
 HOST = _text(HOST_NAME, example="node-b")
-DRIVER_OR_NONE = {"anyOf": [_text(DRIVER_NAME, example="vfio-pci"), {"type": "null"}], "examples": ["vfio-pci"]}
+DRIVER_OR_NONE = {"anyOf": [_text(identifiers.DRIVER, example="vfio-pci"), {"type": "null"}], "examples": ["vfio-pci"]}
 _PARTS: dict[str, Schema] = {
     "address": _text(identifiers.ADDRESS, example="0000:03:00.0"),
     "serial": _text(identifiers.SERIAL, example="S5H2NS0N77"),

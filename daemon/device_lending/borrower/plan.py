@@ -12,7 +12,8 @@ from device_lending import purging, renaming
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
 from device_lending.mailbox.protocol import LEASE_NAME
-from device_lending.policy import DRIVER_NAME, USUAL, Policy
+from device_lending.pci import identifiers
+from device_lending.policy import USUAL, Policy
 from device_lending.purging import Purge
 from device_lending.store.borrower import Wanted
 
@@ -79,7 +80,7 @@ def parse(
                 name=name,
             )
         driver = item.get("policy", USUAL).driver_override
-        if driver is not None and not DRIVER_NAME.fullmatch(driver):
+        if driver is not None and not identifiers.DRIVER.fullmatch(driver):
             raise LendingError(
                 "invalid_driver",
                 f"attachment {name}: driver {driver!r} is not 1 to 63 letters, digits, '_' or '-', such as vfio-pci",

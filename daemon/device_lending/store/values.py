@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from device_lending.config import HOST_NAME, PCI_ADDRESS
-from device_lending.policy import DRIVER_NAME
+from device_lending.pci import identifiers
 
 # Seconds since 1970 of the first and the last year that can be written as a date; no clock is before or after.
 _FIRST, _LAST = -62135596800, 253402300799
@@ -56,7 +56,7 @@ def host(what: str, value: str) -> None:
 
 def driver(what: str, value: str | None) -> None:
     """The name of a driver, or None."""
-    if value is not None and not DRIVER_NAME.fullmatch(value):
+    if value is not None and not identifiers.DRIVER.fullmatch(value):
         raise ValueError(f"{what} is {value!r}, which is no driver's name")
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import boots
@@ -20,8 +19,7 @@ def ran(name: str, *arguments: str) -> dict[str, int]:
     """Run a playbook that must not fail; how many changes it has made on each host."""
     ended = fabric.playbook(name, *arguments)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    found = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", ended.stdout, re.MULTILINE)
-    return {host: int(changed) for host, changed in found}
+    return fabric.changes(ended.stdout)
 
 
 def disk(borrower: Host, lease: dict[str, Any]) -> str:

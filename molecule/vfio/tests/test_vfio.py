@@ -125,7 +125,7 @@ def test_many_requests_at_once(borrower: Host, in_user_space: dict[str, Any]) ->
 
 
 def test_its_memory_alone_is_reached(borrower: Host, in_user_space: dict[str, Any]) -> None:
-    """What VFIO tells of the addresses that may be mapped lies in the window, and no more than it."""
+    """The borrower's IOMMU has refused the drive nothing, so what QEMU has mapped is where the drive looks."""
     io(borrower, in_user_space, "read 0 4k")
     assert "DMAR: [DMA" not in fabric.output(borrower, "dmesg").rpartition("VFIO - User Level")[2]
 
@@ -174,8 +174,8 @@ def test_a_forced_recall_is_a_fence(
 
 
 def test_a_driver_that_is_not_there(borrower: Host, lease: dict[str, Any]) -> None:
-    plan = json.dumps([{**lease, "attach": {"driver": "no-such-driver"}}])
-    ended = fabric.playbook("site.yml", "-e", json.dumps({"device_lending_leases": json.loads(plan)}))
+    leases = [{**lease, "attach": {"driver": "no-such-driver"}}]
+    ended = fabric.playbook("site.yml", "-e", json.dumps({"device_lending_leases": leases}))
     assert ended.returncode != 0
     assert "driver no-such-driver" in " ".join((ended.stdout + ended.stderr).lower().split())
     assert fabric.attachment(borrower, lease["name"])["driver"] == "vfio-pci"

@@ -36,6 +36,8 @@ CLASS = re.compile(" *(?:(?:0[xX])?((?:[0-9A-Fa-f]{2}){1,3})|(" + "|".join(CLASS
 WWID = re.compile(r" *([!-~](?:[ -~]{0,254}[!-~])?) *")
 # With colons as ip shows it, with hyphens, or with dots.
 MAC = re.compile(r" *((?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}) *")
+# The name of a driver; the kernel's are shorter than 64 octets.
+DRIVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 # Octets, or as makers of drives and people write them.
 SIZE = re.compile(r" *(?:([1-9][0-9]{0,15}) *B?|([1-9][0-9]{0,5}(?:\.[0-9]{1,3})?) *([kKMGT])(i?)B) *")
 SIZE_MAX = 1 << 63

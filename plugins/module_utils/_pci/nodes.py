@@ -25,16 +25,17 @@ def is_for_user_space(driver: str | None) -> bool:
     return driver is not None and "vfio" in driver
 
 
-def _vfio_group(roots: Roots, address: str) -> set[str]:
-    group = link_name(roots.device(address) / "iommu_group")
-    return {f"/dev/vfio/{group}"} if group is not None and is_for_user_space(driver_of(roots, address)) else set()
+def vfio_group(roots: Roots, address: str) -> str | None:
+    """The number of the group by which user space has a function, None where its driver hands it to nobody."""
+    return link_name(roots.device(address) / "iommu_group") if is_for_user_space(driver_of(roots, address)) else None
 
 
 def nodes(roots: Roots, address: str) -> list[str]:
     """Paths of block devices, names of network interfaces, then paths of character devices, each sorted."""
     made = list(_made(roots, address))
     block = {f"/dev/{name}" for name in disks(roots, address)} | {node.path for node in made if node.is_block}
-    char = {node.path for node in made if not node.is_block} | _vfio_group(roots, address)
+    group = vfio_group(roots, address)
+    char = {node.path for node in made if not node.is_block} | ({f"/dev/vfio/{group}"} if group else set())
     return sorted(block) + members(roots, "class/net", address) + sorted(char)
 
 

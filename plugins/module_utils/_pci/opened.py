@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from .blocks import BlockDevice, mounts
-from .nodes import character_numbers, driver_of, is_for_user_space
+from .nodes import character_numbers, vfio_group
 from .sysfs import Roots, lines, link_name, names, real, text
 
 # NVIDIA's driver makes its nodes by itself: character devices of this number, one for each GPU.
@@ -97,8 +97,8 @@ def _nvidia(roots: Roots, address: str) -> set[int]:
 
 def _vfio(roots: Roots, address: str) -> list[str]:
     """A VFIO group can be opened once: who cannot open it knows that a virtual machine, or DPDK, has it."""
-    group = link_name(roots.device(address) / "iommu_group")
-    if group is None or not is_for_user_space(driver_of(roots, address)):
+    group = vfio_group(roots, address)
+    if group is None:
         return []
     try:
         os.close(os.open(roots.dev / "vfio" / group, os.O_RDWR | os.O_CLOEXEC))

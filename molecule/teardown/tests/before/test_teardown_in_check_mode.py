@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import fabric
@@ -17,8 +16,8 @@ def test_a_teardown_in_check_mode(owner: Host, borrower: Host, lease: dict[str, 
     before = fabric.attachment(borrower, lease["name"])
     ended = fabric.playbook("teardown.yml", "--check")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    changed = dict(re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", ended.stdout, re.MULTILINE))
-    assert all(int(changed[name]) > 0 for name in (lease["owner"], lease["borrower"])), ended.stdout
+    changed = fabric.changes(ended.stdout)
+    assert all(changed[name] > 0 for name in (lease["owner"], lease["borrower"])), ended.stdout
     for host in (owner, borrower):
         fabric.output(host, f"ls -d {THERE}")
     after = fabric.attachment(borrower, lease["name"])

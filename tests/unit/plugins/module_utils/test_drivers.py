@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from ansible_collections.pcie.device_lending.plugins.module_utils import _drivers
@@ -17,8 +15,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._api import Ap
 class Module:
     """What is asked of an AnsibleModule."""
 
-    def __init__(self, tmpdir, check_mode=False, status=0):
-        self.tmpdir = str(tmpdir)
+    def __init__(self, check_mode=False, status=0):
         self.check_mode = check_mode
         self.status = status
         self.commands = []
@@ -27,10 +24,6 @@ class Module:
         """Remember a command."""
         self.commands.append(command)
         return self.status, "", "modprobe: FATAL: Module no-such-driver not found.\n" if self.status else ""
-
-    def atomic_move(self, source, target):
-        """Put a file in its place."""
-        os.replace(source, target)
 
 
 @pytest.fixture(name="known")
@@ -46,36 +39,36 @@ def test_what_attachments_ask_for():
     assert _drivers.of([*names, {"name": "x"}]) == ["nvme", "vfio-pci"]
 
 
-def test_what_is_missing_is_loaded(tmp_path, known):
+def test_what_is_missing_is_loaded(known):
     """What is there is left alone, and check mode loads nothing."""
-    module = Module(tmp_path)
+    module = Module()
     assert _drivers.load(module, ["nvme", "vfio-pci"], known)
     assert module.commands == [["modprobe", "--", "vfio-pci"]]
     assert not _drivers.load(module, ["nvme"], known)
-    module = Module(tmp_path, check_mode=True)
+    module = Module(check_mode=True)
     assert _drivers.load(module, ["vfio-pci"], known)
     assert module.commands == []
 
 
-def test_what_cannot_be_loaded_says_so(tmp_path, known):
+def test_what_cannot_be_loaded_says_so(known):
     """With its name, and what modprobe says."""
     with pytest.raises(
         ApiError, match="Driver no-such-driver, which a lease asks for, cannot be loaded: modprobe: FATAL"
     ):
-        _drivers.load(Module(tmp_path, status=1), ["no-such-driver"], known)
+        _drivers.load(Module(status=1), ["no-such-driver"], known)
 
 
 def test_each_boot_loads_what_is_asked_for(tmp_path):
     """And the file goes with the last of them."""
     path = tmp_path / "drivers.conf"
-    module = Module(tmp_path)
+    module = Module()
     assert not _drivers.keep(module, [], str(path))
     assert _drivers.keep(module, ["nvme", "vfio-pci"], str(path))
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if not line.startswith("#")] == ["nvme", "vfio-pci"]
     assert path.stat().st_mode & 0o777 == 0o644
     assert not _drivers.keep(module, ["nvme", "vfio-pci"], str(path))
-    assert _drivers.keep(Module(tmp_path, check_mode=True), [], str(path))
+    assert _drivers.keep(Module(check_mode=True), [], str(path))
     assert path.exists()
     assert _drivers.keep(module, [], str(path))
     assert not path.exists()
