@@ -73,6 +73,14 @@ list_tree() {
     while IFS= read -r -d '' path; do [ ! -e "$path" ] || printf '%s\0' "$path"; done
 }
 
+# Build the collection's archive of them in a directory, and print its path. More lines for galaxy.yml come from the input.
+build_archive() {
+  list_tree . | rsync --archive --from0 --files-from=- ./ "$1/tree/"
+  cat >>"$1/tree/galaxy.yml"
+  ansible-galaxy collection build --output-path "$1" "$1/tree" >&2
+  echo "$1"/pcie-device_lending-*.tar.gz
+}
+
 # Copy them to where ansible-test wants them; only what differs is written.
 copy_tree() {
   mkdir -p "$TREE"

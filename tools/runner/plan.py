@@ -39,6 +39,7 @@ SECONDS = {
     "kunit": 10,
     "ansible-lint": 110,
     "importer": 20,
+    "execution-environment": 15,
     "units": 70,
     "monitoring": 12,
 }
@@ -76,6 +77,7 @@ SHORT = (
     Step("units", after=("sanity",)),
     Step("integration", after=("units",)),
     Step("importer"),
+    Step("execution-environment"),
     Step("failures"),
     Step("monitoring"),
     # Playbooks of the scenarios are played by them; what else is to be said of them, which takes longer than all the rest,
