@@ -78,6 +78,13 @@ CASES = (
         inventory="down.yml",
         long=True,  # the scenario `partial` has such a host, too
     ),
+    # What a later role has for itself is refused before anything is done for an earlier one.
+    Case(
+        "a value that cannot be converted",
+        ("device_lending_attach_timeout", "soon"),
+        variables={"device_lending_attach_timeout": "soon"},
+        long=True,
+    ),
     Case("host without a bridge", ("builder", "no NTB function was found"), inventory="no_bridge.yml", long=True),
     Case(
         "settings that do not fit the hosts",

@@ -44,9 +44,23 @@ def test_an_entry_point_has_a_description_of_that_name(playbook, role, entry):
     assert (ROOT / "roles" / role / "tasks" / f"{entry}.yml").is_file()
 
 
+@pytest.mark.parametrize("role", ["daemon", "kmod", "leases"])
+def test_preflight_refuses_what_a_later_role_of_site_would_refuse(role):
+    """Else a run ends in its midst for a value that could not be used from the start."""
+    checked = values(specs("preflight")["main"]["options"])
+    wanted = values(specs(role)["main"]["options"])
+    assert {name: checked.get(name) for name in wanted} == wanted
+
+
 @pytest.mark.parametrize("role", ["daemon", "kmod", "leases", "maintenance", "preflight"])
 def test_the_list_of_leases_is_no_option_since_checking_it_would_take_seconds_on_each_host(role):
     assert not [entry for entry, spec in specs(role).items() if "device_lending_leases" in spec.get("options", {})]
+
+
+def values(options):
+    """What is said of the values of options, and of their own options: all but the descriptions."""
+    found = {name: {key: value for key, value in option.items() if key != "description"} for name, option in options.items()}
+    return {name: {**option, "options": values(option.get("options", {}))} for name, option in found.items()}
 
 
 def task(role, file, name):
