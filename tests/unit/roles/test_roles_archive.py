@@ -97,7 +97,7 @@ def test_what_is_packed_whole_is_as_in_git(packed):
     "directory,pattern",
     [
         ("changelogs", r"changelog\.yaml|config\.yaml"),
-        ("docs", r"[\w-]+\.md"),
+        ("docs", r"[\w-]+\.md|docsite/[\w-]+\.yml|docsite/rst/\w+\.rst"),
         ("tests", r"config\.yml|sanity/ignore-[\d.]+\.txt"),
     ],
 )
