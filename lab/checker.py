@@ -45,6 +45,12 @@ class Checker:
             raise self.fail(key, f"must be a whole number from {low} to {high}, not {value!r}")
         return value
 
+    def boolean(self, value: Any, key: str) -> bool:
+        """True or false."""
+        if not isinstance(value, bool):
+            raise self.fail(key, f"must be true or false, not {value!r}")
+        return value
+
     def name(self, value: Any, key: str) -> str:
         """A name as hosts and links have them."""
         if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):

@@ -16,6 +16,7 @@ from .kernels import Kernel
 from .keys import Keys
 
 SIZE = "6G"
+LABEL = "lab-root"  # of the file system
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def ensure(
         roots.install_keys(root, keys.user_public, keys.host)
         shutil.copy(root / f"boot/vmlinuz-{kernel.release}", directory / "vmlinuz")
         shutil.copy(root / f"boot/initrd.img-{kernel.release}", directory / "initrd.img")
-        command = ["mke2fs", "-q", "-t", "ext4", "-L", "lab-root", "-m", "0", "-E", "lazy_itable_init=1"]
+        command = ["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-m", "0", "-E", "lazy_itable_init=1"]
         subprocess.run(
             [*command, "-d", str(root), str(directory / "disk.raw"), SIZE], check=True, stdout=subprocess.DEVNULL
         )

@@ -26,7 +26,9 @@ from . import (
     devices,
     firmware,
     identity,
+    image,
     kernels,
+    loader,
     machine,
     ports,
     process,
@@ -224,17 +226,27 @@ class Instance:
             with open(directory / name, "wb") as handle:
                 handle.truncate(size << 20)
 
-    def _arguments(self, wanted: Topology, host: Host, parts: Parts, shape: qemu.Shape) -> list[str]:
+    def _boots(self, wanted: Topology, host: Host, parts: Parts, progress: Progress) -> image.Image:
+        """What a host boots: the lab's kernel, one's own, or a loader, which starts the newest one of the host's disk."""
+        own = self.data["options"]["kernel_image"]
+        if own:
+            return dataclasses.replace(parts.image, kernel=Path(own), initrd=None)
+        if not host.loader:
+            return parts.image
+        words = qemu.kernel_command_line(host.iommu, identity.words(wanted, host), parts.image.words)
+        text = loader.script(image.LABEL, words)
+        made = loader.make(loader.ensure(apt.archive(), progress), text, self.path / host.name)
+        return dataclasses.replace(parts.image, kernel=made, initrd=None)
+
+    def _arguments(self, wanted: Topology, host: Host, boot: image.Image, shape: qemu.Shape) -> list[str]:
         numbers, options = self.data["ports"], self.data["options"]
-        boot = parts.image
-        if options["kernel_image"]:
-            boot = dataclasses.replace(boot, kernel=Path(options["kernel_image"]), initrd=None)
         words = identity.words(wanted, host)
         its_ports = (numbers[host.name], numbers["lan"])
         return qemu.machine(host, shape, boot, words, *its_ports, options["accel"], options["plugin"])
 
     def _start_host(self, wanted: Topology, host: Host, parts: Parts, progress: Progress) -> None:
-        args = self._arguments(wanted, host, parts, qemu.booted_shape(wanted, host))
+        boot = self._boots(wanted, host, parts, progress)
+        args = self._arguments(wanted, host, boot, qemu.booted_shape(wanted, host))
         if host.certificates:
             uefi = firmware.ensure(apt.archive(), progress)
             firmware.enrol(uefi, host.certificates, self.path / host.name)
@@ -246,7 +258,7 @@ class Instance:
         shape = qemu.pluggable_shape(wanted, host)
         assert shape is not None
         backends, _plugged = qemu.split_plugged(qemu.behind_ports(wanted, host, self.data["ports"]["lan"]))
-        args = self._arguments(wanted, host, parts, shape) + backends
+        args = self._arguments(wanted, host, parts.image, shape) + backends
         self._run(host.name, machine.resume(parts.qemu, args, self.path, host.name, state.state))
 
     def _plug(self, wanted: Topology, hosts: list[Host]) -> None:

@@ -39,7 +39,8 @@ class Host:
     """One machine; memory in MiB; what its inventory says of it beside the lab's own.
 
     `kernel`: the series of its kernel, if that is not the lab's. `certificates`: files with whom it trusts to sign modules;
-    where there are some, its firmware is UEFI, which has them.
+    where there are some, its firmware is UEFI, which has them. `loader`: whether a boot loader starts the newest kernel of
+    its disk, instead of the lab's.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Host:
     variables: dict[str, Any] = field(default_factory=dict)
     kernel: str = ""
     certificates: tuple[Path, ...] = ()
+    loader: bool = False
 
     def series(self, chosen: str) -> str:
         """The series of its kernel in a lab with this one."""
@@ -146,7 +148,8 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     check.name(name, key)
     if name == BUILDER:
         raise check.fail(key, "is the name of the build host; choose another")
-    fields = check.mapping(value, key, ("memory", "cpus", "iommu", "kernel", "nvme", "devices", "variables", "certificates"))
+    keys = ("memory", "cpus", "iommu", "kernel", "nvme", "devices", "variables", "certificates", "loader")
+    fields = check.mapping(value, key, keys)
     drives = []
     for number, item in enumerate(check.sequence(fields.get("nvme"), f"{key}.nvme")):
         where = f"{key}.nvme[{number}]"
@@ -166,7 +169,10 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
         if not isinstance(item, str):
             raise check.fail(f"{key}.certificates[{number}]", f"must be the path of a PEM file, not {item!r}")
     certificates = tuple(Path(check.where).parent / item for item in files)
-    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, kernel, certificates)
+    loader = check.boolean(fields.get("loader", False), f"{key}.loader")
+    if loader and certificates:
+        raise check.fail(f"{key}.loader", "cannot be: with certificates its firmware is UEFI, and the loader is for a BIOS")
+    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, kernel, certificates, loader)
 
 
 def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host], family: str) -> Link:
@@ -192,9 +198,7 @@ def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host], famil
         FAMILIES[bridge].layout(tuple(size << 20 for size in windows))
     except ValueError as error:
         raise check.fail(f"{key}.windows", str(error)) from error
-    mapped = fields.get("mapped", True)
-    if not isinstance(mapped, bool):
-        raise check.fail(f"{key}.mapped", f"must be true or false, not {mapped!r}")
+    mapped = check.boolean(fields.get("mapped", True), f"{key}.mapped")
     return Link(name, between[0], between[1], tuple(windows), bridge, mapped)
 
 

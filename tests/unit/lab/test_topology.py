@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import firmware, inventory, qemu, topology
+from lab import firmware, inventory, loader, qemu, topology
 from lab.errors import LabError
 from lab.image import Image
 
@@ -206,3 +206,20 @@ def test_certificates_lie_where_the_topology_says_from_its_own_place():
 def test_a_certificate_that_is_not_there_is_named(tmp_path):
     with pytest.raises(LabError, match=r"node-a: the certificate /no/lending\.pem cannot be read: No such file"):
         firmware.enrol(tmp_path, [Path("/no/lending.pem")], tmp_path / "node-a")
+
+
+def test_a_loader_is_for_hosts_without_certificates():
+    two = topology.parse({"hosts": {"a": {"loader": True}, "b": None}}, "two.yml")
+    assert [host.loader for host in two.hosts] == [True, False]
+    # It boots: the kernel of a saved state is the lab's.
+    assert qemu.pluggable_shape(two, two.host("a")) is None
+    assert qemu.pluggable_shape(two, two.host("b")) is not None
+    with pytest.raises(LabError, match=r"hosts\.a\.loader: must be true or false, not 'yes'"):
+        topology.parse({"hosts": {"a": {"loader": "yes"}}}, "two.yml")
+    with pytest.raises(LabError, match=r"hosts\.a\.loader: cannot be: with certificates"):
+        topology.parse({"hosts": {"a": {"loader": True, "certificates": ["x.pem"]}}}, "two.yml")
+
+
+def test_a_loader_tells_the_newest_kernel_of_a_disk_what_the_lab_tells_its_own():
+    lines = loader.script("some-label", "root=/dev/vda quiet").splitlines()
+    assert lines == ["search.fs_label some-label root", "linux /vmlinuz root=/dev/vda quiet", "initrd /initrd.img", "boot"]
