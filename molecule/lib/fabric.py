@@ -250,6 +250,16 @@ def playbook(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> 
     )
 
 
+def kmod_info(host: str) -> dict[str, Any]:
+    """What the module kmod_info says of a host."""
+    command = ["ansible", "-i", str(INVENTORY), host, "-m", "pcie.device_lending.kmod_info"]
+    # Molecule has set another one for its own.
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
+    result = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+    printed = result.stdout
+    return dict(json.loads(printed[printed.index("{") :]))
+
+
 def changes(printed: str) -> dict[str, int]:
     """How many changes a run of Ansible has made, or would make, on each host, by what it printed."""
     found = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", printed, re.MULTILINE)

@@ -62,8 +62,10 @@ def _failures() -> list[Step]:
 
 
 def _hosts() -> list[Step]:
-    """Hosts that take signed modules only, and a device in user space; beside them hosts that are drained and upgraded."""
-    labs = [*_in_a_row(own_lab("signed"), own_lab("vfio")), shared_lab(HOSTS)]
+    """Hosts that take signed modules only, a device in user space, and somebody who has the archive alone; beside them hosts
+    that are drained and upgraded, and hosts that get a new kernel."""
+    labs = _in_a_row(*map(own_lab, ("signed", "vfio", "newcomer")))
+    labs += _in_a_row(shared_lab(HOSTS), own_lab("new_kernel"))
     return [lab_build(kernels.chosen()), *with_matrix(labs)]
 
 

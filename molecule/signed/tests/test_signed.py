@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
 from typing import Any
 
 import fabric
@@ -24,16 +22,6 @@ mark = len("~Module signature appended~\\n")
 length = int.from_bytes(octets[-mark - 4 : -mark], "big")
 open("/root/unsigned.ko", "wb").write(octets[: -mark - 12 - length])
 """
-
-
-def told(host: str) -> dict[str, Any]:
-    """What the module kmod_info says of a host."""
-    command = ["ansible", "-i", str(fabric.INVENTORY), host, "-m", "pcie.device_lending.kmod_info"]
-    # Molecule has set another one for its own.
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
-    result = subprocess.run(command, cwd=fabric.CHECKOUT, env=environment, capture_output=True, text=True, check=True)
-    printed = result.stdout
-    return dict(json.loads(printed[printed.index("{") :]))
 
 
 def test_the_kernels_take_signed_modules_only(owner: Host, borrower: Host) -> None:
@@ -60,7 +48,7 @@ def test_a_drive_is_lent(borrower: Host, attached: dict[str, Any]) -> None:
 
 def test_who_asks_is_told_that_they_are_trusted(lease: dict[str, Any]) -> None:
     for host in (lease["owner"], lease["borrower"]):
-        found = told(host)
+        found = fabric.kmod_info(host)
         (kernel,) = found["kernels"]
         assert {(one["signed"], one["signer"], one["trusted"]) for one in kernel["modules"]} == {(True, SIGNER, True)}
         assert found["security"]["enforced"]
