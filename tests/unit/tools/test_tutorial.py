@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -51,10 +50,6 @@ def test_what_fails():
     assert not console.Command("x", ("devlend list",)).fails
 
 
-def test_what_the_tutorial_runs_is_there():
-    words = [command.words for command in console.commands(TUTORIAL)]
-    assert len(words) > 15
-    for playbook in re.findall(r"playbooks/\w+\.yml", " ".join(words)):
-        assert (ROOT / playbook).is_file()
-    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {word.split()[1] for word in words if word.startswith("make ")} <= targets
+def test_the_tutorial_has_commands():
+    """That what they name is there is seen with those of all documents."""
+    assert len(console.commands(TUTORIAL)) > 15
