@@ -176,7 +176,8 @@ def document(
     if is_wanted:
         found["never"] = lendable.reasons(roots, function)
     if is_wanted or bridge is not None:
-        found["uncontained"] = units.wrong(address, "the bridge" if bridge else "the device")
+        found["uncontained"] = units.wrong(address, "the bridge" if bridge else "the device", bridge is not None)
+        found["neighbours"] = units.neighbours(address)
     if is_wanted or found["borrowed"]:
         found["busy"] = [] if found.get("never") else lendable.now(roots, function, True, processes)
     return found

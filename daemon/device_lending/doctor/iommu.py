@@ -24,14 +24,15 @@ def check(facts: Facts) -> list[Finding]:
         if address in bridges or address in granted
     )
     if not facts.iommu.units:
-        return [_function(facts, "", "", required, evidence)]
-    found = [_function(facts, address, "the bridge", required, evidence) for address in bridges]
-    found += [_function(facts, address, "the granted device", required, evidence) for address in granted]
+        return [_function(facts, "", False, required, evidence)]
+    found = [_function(facts, address, True, required, evidence) for address in bridges]
+    found += [_function(facts, address, False, required, evidence) for address in granted]
     return found or [Finding(IOMMU, OK, f"in use: {', '.join(facts.iommu.units)}")]
 
 
-def _function(facts: Facts, address: str, what: str, required: bool, evidence: tuple[str, ...]) -> Finding:
-    wrong = facts.iommu.wrong(address, what)
+def _function(facts: Facts, address: str, is_bridge: bool, required: bool, evidence: tuple[str, ...]) -> Finding:
+    what = "the bridge" if is_bridge else "the granted device"
+    wrong = facts.iommu.wrong(address, what, is_bridge)
     if wrong is None:
         kind = facts.iommu.groups[address].kind
         return Finding(IOMMU, OK, f"{what} {address} is translated ({kind})", evidence=evidence)

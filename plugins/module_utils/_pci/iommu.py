@@ -17,6 +17,9 @@ from .sysfs import Roots, lines, link_name, names, text
 TRANSLATED = ("DMA", "DMA-FQ")
 # What ntb_lend registers for borrowed devices in user space: no hardware.
 OURS = "ntb_lend"
+# What drives a function that this host does not use: nobody, ntb_lend for its borrower, and a bridge's driver, as it does no DMA.
+_NO_USER = (None, "pcieport", "ntb_lend")
+_APART = "plug it into a slot behind another root port"
 _TABLES = {"DMAR": "Intel", "IVRS": "AMD"}
 _AMD = ("AuthenticAMD", "HygonGenuine")
 _PASSTHROUGH = re.compile(r"\b(iommu=pt|iommu\.passthrough=(?:1|on|y|yes))(?=\s|$)")
@@ -53,7 +56,7 @@ class Iommu:
         """Whether an IOMMU translates what a function sends."""
         return address in self.groups and self.groups[address].translated
 
-    def wrong(self, address: str, what: str) -> tuple[str, str] | None:
+    def wrong(self, address: str, what: str, is_bridge: bool) -> tuple[str, str] | None:
         """Why `what`, the function at `address`, is not contained, and what to do; None where it is."""
         if not self.units:
             return self._missing()
@@ -63,15 +66,17 @@ class Iommu:
         if not group.translated:
             text = f"the IOMMU does not translate {what} {address}: its group has the type {group.kind or 'unknown'}"
             return text, f"boot without {self.passthrough}" if self.passthrough else "boot with iommu.passthrough=0"
-        others = sorted(
-            f"{other} ({driver})"
-            for other, driver in group.members.items()
-            if other != address and driver not in (None, "pcieport", "ntb_lend")
-        )
+        others = [f"{other} ({group.members[other]})" for other in self.neighbours(address)]
         if others:
             text = f"{what} {address} shares its IOMMU group with {', '.join(others)}"
-            return text, "plug it into a slot behind another root port"
+            return text, _APART if is_bridge else f"{_APART}, or lend all of them to one host, with reserve: true"
         return None
+
+    def neighbours(self, address: str) -> list[str]:
+        """The others of a function's group that this host uses."""
+        group = self.groups.get(address)
+        members = group.members.items() if group else ()
+        return sorted(other for other, driver in members if other != address and driver not in _NO_USER)
 
     def _missing(self) -> tuple[str, str]:
         text = "no IOMMU is in use"

@@ -207,6 +207,36 @@ def passed(probe):
     return probe
 
 
+def graphics(probe, **audio):
+    """A card with an audio function, of which this host uses both; and leases of both."""
+    pair = [dict(NVME, address="0000:41:00.%d" % number, iommu_type="DMA-FQ", serial=None) for number in (0, 1)]
+    for function, other in zip(pair, reversed(pair)):
+        function["neighbours"] = [other["address"]]
+        function["uncontained"] = ["the device %s shares its IOMMU group" % function["address"], "plug it in elsewhere"]
+    probe["functions"] += pair
+    names = {"gpu": pair[0]["address"], "audio": pair[1]["address"]}
+    grants = [dict(lend({"address": at}, name=name)["grants"][0], reserve=True) for name, at in names.items()]
+    grants[1].update(audio)
+    return {"grants": grants, "borrows": []}
+
+
+def test_a_group_that_is_lent_whole_is_contained_from_the_first_lease_on(probe):
+    assert run(probe, graphics(probe), require_iommu=True) == []
+
+
+@pytest.mark.parametrize("audio", [{"borrower": "node-c"}, {"reserve": False}])
+def test_a_group_that_is_not_lent_whole_to_one_host_before_it_is_used_is_not(probe, audio):
+    plan = graphics(probe, **audio)
+    said = run(probe, plan, require_iommu=True)
+    assert any("0000:41:00.0 shares its IOMMU group" in message for message in said)
+
+
+def test_what_no_lease_takes_with_it_stays_in_the_way(probe):
+    plan = graphics(probe)
+    plan["grants"].pop()
+    only(run(probe, plan, require_iommu=True), "0000:41:00.0 shares its IOMMU group")
+
+
 def windows(probe, *sizes):
     probe["functions"][0]["ntb"]["windows"] = list(sizes)
     return probe
