@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from device_lending import kernel
-from device_lending.borrower.attachment import (
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import (
     Action,
     Appeared,
     Ask,
     Attach,
     AttachFailed,
-    Attachment,
     Denied,
     Detach,
     Detached,

@@ -13,7 +13,8 @@ from typing import Any
 
 from device_lending import kernel, renaming
 from device_lending.borrower import plan as planning
-from device_lending.borrower.attachment import NEVER, RETURNED, Attachment, Unwant, Want
+from device_lending.borrower.attachment import NEVER, RETURNED, Attachment
+from device_lending.borrower.attachment_events import Unwant, Want
 from device_lending.borrower.ground import Ground
 from device_lending.borrower.looks import Looks
 from device_lending.borrower.releases import Releases

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from device_lending import kernel
-from device_lending.borrower.attachment import Event, Lease
+from device_lending.borrower.attachment_events import Event, Lease
 from device_lending.borrower.table import Table, item_of
 from device_lending.clock import Clock
 from device_lending.config import Config

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from device_lending import kernel
-from device_lending.borrower.attachment import Attachment, Ended, Event, Offered, Recall, Renewed
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import Ended, Event, Offered, Recall, Renewed
 from device_lending.borrower.ground import Ground
 from device_lending.borrower.renewals import served
 from device_lending.borrower.unmet import Unmet

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from device_lending import kernel
 from device_lending.borrower.actions import Actions
-from device_lending.borrower.attachment import Action, Ask, Attachment, Release, Remember
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import Action, Ask, Release, Remember
 from device_lending.borrower.changes import Changes
 from device_lending.borrower.draining import Draining
 from device_lending.borrower.drivers import Drivers

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from device_lending.borrower import attachment as machine
-from device_lending.borrower.attachment import Action, Attachment, Claimed, Event, Forget, Given, Lease
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import Action, Claimed, Event, Forget, Given, Lease
 from device_lending.borrower.telling import Telling
 from device_lending.pending import Signal
 from device_lending.troubles import Troubles

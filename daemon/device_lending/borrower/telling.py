@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from device_lending.borrower import attachment as machine
+from device_lending.borrower import attachment_events as machine
 from device_lending.borrower.attachment import Attachment
 from device_lending.clock import Clock
 from device_lending.events.event import Event

@@ -7,7 +7,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from device_lending.borrower.attachment import Attachment, Recall
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import Recall
 
 # Of one link; a peer that invents leases pushes out its own.
 _MOST = 64

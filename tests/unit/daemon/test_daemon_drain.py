@@ -14,7 +14,7 @@ from daemon_hosts import until
 
 from device_lending import cli, waiting
 from device_lending.borrower import strays
-from device_lending.borrower.attachment import Recall
+from device_lending.borrower.attachment_events import Recall
 from device_lending.client import Failed
 from device_lending.clock import Clock
 from device_lending.drain import Drain, Drained

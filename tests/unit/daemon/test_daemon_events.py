@@ -21,6 +21,7 @@ from test_daemon_machines import walk
 from device_lending import following
 from device_lending.api import stream
 from device_lending.borrower import attachment as borrowing
+from device_lending.borrower.attachment_events import Detached, Unwant
 from device_lending.borrower.telling import changes
 from device_lending.client import Failed
 from device_lending.clock import Clock
@@ -204,10 +205,10 @@ def test_any_history_of_an_attachment_tells_what_became_of_its_device(data):
 
 def test_a_device_that_goes_as_somebody_wants_it_is_not_lost():
     attached = borrowing.Attachment("scratch", "node-a", "attached", borrowed=1, epoch=1, link=0, ttl=10.0)
-    going, _actions = borrowing.step(attached, borrowing.Unwant(borrowing.NEVER))
-    assert changes(attached, borrowing.Unwant(borrowing.NEVER), going) == []
-    gone, _actions = borrowing.step(going, borrowing.Detached(1.0))
-    assert changes(going, borrowing.Detached(1.0), gone) == [("detached", "")]
+    going, _actions = borrowing.step(attached, Unwant(borrowing.NEVER))
+    assert changes(attached, Unwant(borrowing.NEVER), going) == []
+    gone, _actions = borrowing.step(going, Detached(1.0))
+    assert changes(going, Detached(1.0), gone) == [("detached", "")]
 
 
 def test_links_are_told_from_when_it_is_known_who_is_there(tmp_path):

@@ -16,6 +16,7 @@ from test_daemon_end_to_end import BORROW, lend
 from device_lending import kernel
 from device_lending.borrower import attachment as borrowing
 from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import Denied, Forget, Given, Look, Release, Unwant
 from device_lending.client import Failed
 from device_lending.kernel import Borrowed
 from device_lending.store.borrower import BorrowerStore, Holding
@@ -115,19 +116,19 @@ def test_what_was_attached_after_the_look_is_asked_for_in_the_kernel(fabric, mon
 
 
 def test_a_lease_is_over_when_the_kernel_has_nothing_of_it():
-    unwanted, actions = borrowing.step(RESTARTED, borrowing.Unwant(borrowing.NEVER))
+    unwanted, actions = borrowing.step(RESTARTED, Unwant(borrowing.NEVER))
     assert (unwanted.epoch, actions) == (7, ())
-    assert borrowing.step(unwanted, borrowing.Look(1.0, 0)) == (unwanted, ())
-    _after, actions = borrowing.step(unwanted, borrowing.Look(1.0, 0, absent=True))
-    assert actions == (borrowing.Release(7, 0, 1, ADDRESS), borrowing.Forget())
+    assert borrowing.step(unwanted, Look(1.0, 0)) == (unwanted, ())
+    _after, actions = borrowing.step(unwanted, Look(1.0, 0, absent=True))
+    assert actions == (Release(7, 0, 1, ADDRESS), Forget())
 
 
-@pytest.mark.parametrize("word", [borrowing.Denied(2.0, "no"), borrowing.Given(0, 1, 7, ADDRESS)])
+@pytest.mark.parametrize("word", [Denied(2.0, "no"), Given(0, 1, 7, ADDRESS)])
 def test_the_owners_word_says_nothing_of_what_the_kernel_has(word):
-    asked, _actions = borrowing.step(RESTARTED, borrowing.Look(1.0, 0))
-    unwanted, actions = borrowing.step(asked, borrowing.Unwant(borrowing.NEVER))
+    asked, _actions = borrowing.step(RESTARTED, Look(1.0, 0))
+    unwanted, actions = borrowing.step(asked, Unwant(borrowing.NEVER))
     assert actions == ()
     told, actions = borrowing.step(unwanted, word)
     assert (told.state, told.epoch, actions) == ("waiting", 7, ())
-    _after, actions = borrowing.step(told, borrowing.Look(3.0, 0, absent=True))
-    assert actions == (borrowing.Release(7, 0, 1, ADDRESS), borrowing.Forget())
+    _after, actions = borrowing.step(told, Look(3.0, 0, absent=True))
+    assert actions == (Release(7, 0, 1, ADDRESS), Forget())

@@ -13,6 +13,28 @@ from hypothesis import strategies as st
 from device_lending.borrower import attachment as borrowing
 from device_lending.borrower import renewals, strays
 from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import (
+    Appeared,
+    Ask,
+    Attach,
+    AttachFailed,
+    Claimed,
+    Denied,
+    Detach,
+    Detached,
+    DetachFailed,
+    Ended,
+    Forget,
+    Given,
+    InUse,
+    Look,
+    Recall,
+    Release,
+    Renewed,
+    Seen,
+    Unwant,
+    Want,
+)
 from device_lending.kernel import Borrowed, Lent, Link
 from device_lending.links import Peering
 from device_lending.owner import lease as lending
@@ -22,11 +44,11 @@ NOW = st.floats(0, 1000, allow_nan=False)
 EPOCH = st.integers(1, 3)
 TTL = st.none() | st.floats(0, 200)
 GIVEN = st.builds(
-    borrowing.Given, st.integers(0, 1), st.integers(1, 2), EPOCH, st.just("0000:03:00.0"), TTL, st.just(2000), NOW
+    Given, st.integers(0, 1), st.integers(1, 2), EPOCH, st.just("0000:03:00.0"), TTL, st.just(2000), NOW
 )
 EVENTS = st.one_of(
     st.builds(
-        borrowing.Look,
+        Look,
         NOW,
         st.none() | st.integers(0, 1),
         st.booleans(),
@@ -34,9 +56,9 @@ EVENTS = st.one_of(
         st.booleans(),
         st.booleans(),
     ),
-    st.builds(borrowing.Renewed, EPOCH, NOW, TTL),
+    st.builds(Renewed, EPOCH, NOW, TTL),
     st.builds(
-        borrowing.Seen,
+        Seen,
         NOW,
         st.none() | st.integers(1, 2),
         st.booleans(),
@@ -45,43 +67,43 @@ EVENTS = st.one_of(
         st.sampled_from([(), ("/dev/nvme0n1",)]),
     ),
     GIVEN,
-    st.builds(borrowing.Denied, NOW, st.just("no")),
-    st.builds(borrowing.Seen, NOW, st.none(), missing=st.none() | st.integers(1, 2), unanswered=st.booleans()),
-    st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans(), st.booleans()),
-    st.builds(borrowing.Detached, NOW),
-    st.builds(borrowing.DetachFailed, NOW, st.just("no")),
-    st.builds(borrowing.InUse, NOW),
-    st.builds(borrowing.Want, NOW),
-    st.builds(borrowing.Unwant, NOW | st.just(borrowing.NEVER)),
-    st.builds(borrowing.Recall, NOW, EPOCH, st.floats(0, 60)),
-    st.builds(borrowing.Ended, EPOCH, st.booleans()),
-    st.builds(borrowing.Claimed),
+    st.builds(Denied, NOW, st.just("no")),
+    st.builds(Seen, NOW, st.none(), missing=st.none() | st.integers(1, 2), unanswered=st.booleans()),
+    st.builds(AttachFailed, NOW, st.just("no"), st.booleans(), st.booleans()),
+    st.builds(Detached, NOW),
+    st.builds(DetachFailed, NOW, st.just("no")),
+    st.builds(InUse, NOW),
+    st.builds(Want, NOW),
+    st.builds(Unwant, NOW | st.just(borrowing.NEVER)),
+    st.builds(Recall, NOW, EPOCH, st.floats(0, 60)),
+    st.builds(Ended, EPOCH, st.booleans()),
+    st.builds(Claimed),
 )
 
 
 FITTING = {
-    "waiting": st.builds(borrowing.Look, NOW.map(lambda now: now + 1000), st.integers(0, 1)),
+    "waiting": st.builds(Look, NOW.map(lambda now: now + 1000), st.integers(0, 1)),
     "requesting": GIVEN,
     "attaching": st.one_of(
-        st.builds(borrowing.Seen, NOW, st.integers(1, 2), st.just(False), st.just("1ff00:00:00.0"), st.just("nvme"),
+        st.builds(Seen, NOW, st.integers(1, 2), st.just(False), st.just("1ff00:00:00.0"), st.just("nvme"),
                   st.just(("/dev/nvme0n1",))),
-        st.builds(borrowing.Appeared, NOW, st.integers(1, 2), st.booleans(), st.just("1ff00:00:00.0")),
-        st.builds(borrowing.AttachFailed, NOW, st.just("no"), st.booleans(), st.booleans()),
+        st.builds(Appeared, NOW, st.integers(1, 2), st.booleans(), st.just("1ff00:00:00.0")),
+        st.builds(AttachFailed, NOW, st.just("no"), st.booleans(), st.booleans()),
     ),
     "attached": st.one_of(
-        st.builds(borrowing.Seen, NOW, st.just(1), st.just(True)),
-        st.builds(borrowing.Appeared, NOW, st.integers(1, 2), st.booleans(), st.just("1ff00:00:00.0")),
-        st.builds(borrowing.Seen, NOW, st.none(), missing=st.integers(1, 2) | st.none()),
-        st.builds(borrowing.Recall, NOW, EPOCH, st.floats(0, 60)),
-        st.builds(borrowing.Ended, EPOCH, st.booleans()),
-        st.builds(borrowing.Look, NOW, served=st.booleans(), link=st.none()),
+        st.builds(Seen, NOW, st.just(1), st.just(True)),
+        st.builds(Appeared, NOW, st.integers(1, 2), st.booleans(), st.just("1ff00:00:00.0")),
+        st.builds(Seen, NOW, st.none(), missing=st.integers(1, 2) | st.none()),
+        st.builds(Recall, NOW, EPOCH, st.floats(0, 60)),
+        st.builds(Ended, EPOCH, st.booleans()),
+        st.builds(Look, NOW, served=st.booleans(), link=st.none()),
     ),
     "detaching": st.one_of(
-        st.builds(borrowing.Detached, NOW),
-        st.builds(borrowing.DetachFailed, NOW, st.just("no")),
-        st.builds(borrowing.InUse, NOW),
+        st.builds(Detached, NOW),
+        st.builds(DetachFailed, NOW, st.just("no")),
+        st.builds(InUse, NOW),
     ),
-    "failed": st.builds(borrowing.Want, NOW),
+    "failed": st.builds(Want, NOW),
 }  # fmt: skip
 
 
@@ -98,7 +120,7 @@ def walk(data, state=None, steps=25):
 
 
 def forgotten(actions) -> bool:
-    return any(isinstance(action, borrowing.Forget) for action in actions)
+    return any(isinstance(action, Forget) for action in actions)
 
 
 @given(st.data())
@@ -112,20 +134,20 @@ def test_any_sequence_keeps_the_attachment_consistent(data):
         if "Ask" in kinds:
             assert before.wanted and before.state in ("waiting", "failed") and not event.blocked
         if "Forget" in kinds:
-            assert not before.wanted or isinstance(event, borrowing.Unwant)
+            assert not before.wanted or isinstance(event, Unwant)
         if "Release" in kinds:
-            assert before.epoch is not None or isinstance(event, borrowing.Given)
+            assert before.epoch is not None or isinstance(event, Given)
             assert after.epoch is None, "a released lease is not used again"
 
 
 @given(st.data())
 def test_a_held_lease_is_never_dropped_silently(data):
     for before, event, after, actions in walk(data):
-        released = {action.epoch for action in actions if isinstance(action, borrowing.Release)}
+        released = {action.epoch for action in actions if isinstance(action, Release)}
         if before.epoch is not None and after.epoch is None:
             assert before.epoch in released
         replaced = before.epoch is not None and after.epoch not in (None, before.epoch)
-        assert not replaced or isinstance(event, borrowing.Given), "only the owner gives another epoch"
+        assert not replaced or isinstance(event, Given), "only the owner gives another epoch"
 
 
 @given(st.data())
@@ -134,13 +156,13 @@ def test_unwanted_attachments_are_never_asked_for(data):
     for _before, _event, state, actions in walk(data):  # noqa: B007
         if forgotten(actions):
             return
-    state, actions = borrowing.step(state, borrowing.Unwant(borrowing.NEVER))
+    state, actions = borrowing.step(state, Unwant(borrowing.NEVER))
     if forgotten(actions):
         return
     for _before, event, _after, actions in walk(data, state):
-        if isinstance(event, borrowing.Want):
+        if isinstance(event, Want):
             return
-        assert not any(isinstance(action, (borrowing.Ask, borrowing.Attach)) for action in actions)
+        assert not any(isinstance(action, (Ask, Attach)) for action in actions)
 
 
 @given(st.data())
@@ -149,32 +171,32 @@ def test_a_wanted_attachment_gets_attached_when_all_goes_well_again(data):
     for _before, _event, state, actions in walk(data):  # noqa: B007
         if forgotten(actions):
             return
-    state, _actions = borrowing.step(state, borrowing.Want(2000))
+    state, _actions = borrowing.step(state, Want(2000))
     now, number = 2000.0, 5
     for _round in range(60):
         now += 1000
         if state.state == "attached" and state.recall_by is None:
             return
         if state.state in ("attaching", "attached") and state.borrowed is not None:
-            seen = borrowing.Seen(now, state.borrowed, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",), True)
+            seen = Seen(now, state.borrowed, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",), True)
             state, _actions = borrowing.step(state, seen)
-        state, _actions = borrowing.step(state, borrowing.Look(now, 0, served=True))
+        state, _actions = borrowing.step(state, Look(now, 0, served=True))
         if state.state == "requesting":
             number += 1
-            state, _actions = borrowing.step(state, borrowing.Given(0, 1, number, "0000:03:00.0"))
+            state, _actions = borrowing.step(state, Given(0, 1, number, "0000:03:00.0"))
         if state.state == "attaching" and state.borrowed is None:
-            state, _actions = borrowing.step(state, borrowing.Appeared(now, 9, False, "1ff00:00:00.0"))
+            state, _actions = borrowing.step(state, Appeared(now, 9, False, "1ff00:00:00.0"))
         if state.state == "detaching":
-            state, _actions = borrowing.step(state, borrowing.Detached(now))
+            state, _actions = borrowing.step(state, Detached(now))
     raise AssertionError(f"never attached: {state}")
 
 
 def test_a_look_that_began_before_the_device_was_attached_does_not_lose_it():
     state = Attachment("scratch", "node-a", state="attaching", epoch=7)
-    attached, _actions = borrowing.step(state, borrowing.Seen(1.0, 9, False, "1ff00:00:00.0"))
+    attached, _actions = borrowing.step(state, Seen(1.0, 9, False, "1ff00:00:00.0"))
     assert attached.borrowed == 9
-    assert borrowing.step(attached, borrowing.Seen(2.0, None, missing=state.borrowed)) == (attached, ())
-    gone, _actions = borrowing.step(attached, borrowing.Seen(2.0, None, missing=9))
+    assert borrowing.step(attached, Seen(2.0, None, missing=state.borrowed)) == (attached, ())
+    gone, _actions = borrowing.step(attached, Seen(2.0, None, missing=9))
     assert (gone.state, gone.borrowed) == ("waiting", None)
 
 
@@ -187,31 +209,31 @@ def test_a_stray_in_use_is_kept_unless_it_goes_is_recalled_or_returned_by_a_pers
     state = STRAY
     for _step in range(data.draw(st.integers(0, 25))):
         event = data.draw(EVENTS)
-        if isinstance(event, borrowing.Look):
+        if isinstance(event, Look):
             event = replace(event, busy=True, served=True)
         after, actions = borrowing.step(state, event)
         if after.state != "attached":
-            recalled = isinstance(event, borrowing.Look) and state.recall_by is not None
-            gone = isinstance(event, borrowing.Seen | borrowing.Appeared) and (event.gone or event.id is None)
-            assert recalled or gone or isinstance(event, (borrowing.Unwant, borrowing.Ended))
+            recalled = isinstance(event, Look) and state.recall_by is not None
+            gone = isinstance(event, Seen | Appeared) and (event.gone or event.id is None)
+            assert recalled or gone or isinstance(event, (Unwant, Ended))
             return
-        assert not actions or isinstance(event, borrowing.Claimed)
+        assert not actions or isinstance(event, Claimed)
         state = after
 
 
 def test_a_stray_is_detached_when_nobody_uses_or_claims_it():
-    assert borrowing.step(STRAY, borrowing.Look(99.0, 0))[1] == ()
-    used, actions = borrowing.step(STRAY, borrowing.Look(101.0, 0, busy=True))
+    assert borrowing.step(STRAY, Look(99.0, 0))[1] == ()
+    used, actions = borrowing.step(STRAY, Look(101.0, 0, busy=True))
     assert actions == () and "in use" in used.message
-    free, actions = borrowing.step(used, borrowing.Look(102.0, 0))
-    assert actions == (borrowing.Detach(9, 7, idle=True),)
-    kept, actions = borrowing.step(free, borrowing.InUse(102.5))
+    free, actions = borrowing.step(used, Look(102.0, 0))
+    assert actions == (Detach(9, 7, idle=True),)
+    kept, actions = borrowing.step(free, InUse(102.5))
     assert (kept.state, kept.claimable, actions) == ("attached", True, ())
-    assert borrowing.step(free, borrowing.Claimed()) == (free, ())
-    assert borrowing.step(free, borrowing.Detached(103.0))[1] == (borrowing.Release(7, 0, 1, ""), borrowing.Forget())
-    assert borrowing.step(used, borrowing.Claimed())[1] == (borrowing.Forget(),), "neither detached nor released"
+    assert borrowing.step(free, Claimed()) == (free, ())
+    assert borrowing.step(free, Detached(103.0))[1] == (Release(7, 0, 1, ""), Forget())
+    assert borrowing.step(used, Claimed())[1] == (Forget(),), "neither detached nor released"
     kept = replace(STRAY, stray_until=None, wanted=True)
-    assert borrowing.step(kept, borrowing.Claimed()) == (kept, ())
+    assert borrowing.step(kept, Claimed()) == (kept, ())
 
 
 PEERING = Peering(Link(0), "node-a", None, "")
@@ -238,22 +260,22 @@ def test_what_stands_for_a_borrowed_device_that_nobody_knows(row, peering, expec
 def test_an_owner_has_decided_when_all_who_wait_have_heard_from_it():
     waiting = Attachment("a", "node-a", epoch=3)
     assert strays.undecided([waiting, Attachment("b", "node-b", borrowed=1, heard=True), STRAY]) == {"node-a"}
-    asked, _actions = borrowing.step(waiting, borrowing.Look(1.0, 0))
-    for word, left in ((borrowing.Denied(2.0, "no answer"), {"node-a"}), (borrowing.Denied(2.0, "no", True), set())):
+    asked, _actions = borrowing.step(waiting, Look(1.0, 0))
+    for word, left in ((Denied(2.0, "no answer"), {"node-a"}), (Denied(2.0, "no", True), set())):
         assert strays.undecided([borrowing.step(asked, word)[0]]) == left
 
 
 def test_an_attach_whose_answer_was_lost_fails_only_when_the_kernel_shows_no_device():
     state = Attachment("scratch", "node-a", state="attaching", not_before=None, link=0, handle=1, epoch=7)
-    before = borrowing.Seen(1.0, None)
+    before = Seen(1.0, None)
     assert borrowing.step(state, before) == (state, ())
-    lost, actions = borrowing.step(state, borrowing.AttachFailed(2.0, "no answer", unanswered=True))
+    lost, actions = borrowing.step(state, AttachFailed(2.0, "no answer", unanswered=True))
     assert (lost.state, lost.epoch, actions) == ("attaching", 7, ())
     assert borrowing.step(lost, before) == (lost, ()), "this look has asked the kernel before"
-    found, _actions = borrowing.step(lost, borrowing.Seen(3.0, 9, False, "1ff00:00:00.0"))
+    found, _actions = borrowing.step(lost, Seen(3.0, 9, False, "1ff00:00:00.0"))
     assert (found.state, found.borrowed, found.epoch, found.unanswered) == ("attaching", 9, 7, False)
-    failed, actions = borrowing.step(lost, borrowing.Seen(3.0, None, unanswered=True))
-    assert (failed.state, failed.message, actions) == ("waiting", "no answer", (borrowing.Release(7, 0, 1, ""),))
+    failed, actions = borrowing.step(lost, Seen(3.0, None, unanswered=True))
+    assert (failed.state, failed.message, actions) == ("waiting", "no answer", (Release(7, 0, 1, ""),))
 
 
 ATTACHMENT = Attachment(
@@ -267,9 +289,9 @@ def test_a_lease_is_given_up_before_its_owner_may_take_it_and_not_while_it_is_se
     for gap, is_served in looks:
         now += gap
         before = state.gives_up_at
-        state, actions = borrowing.step(state, borrowing.Look(now, None, busy=True, served=is_served))
+        state, actions = borrowing.step(state, Look(now, None, busy=True, served=is_served))
         seen = now if is_served else seen
-        given_up = actions == (borrowing.Detach(9, 7),)
+        given_up = actions == (Detach(9, 7),)
         assert given_up == (not is_served and now >= before)
         if given_up:
             return
@@ -277,24 +299,24 @@ def test_a_lease_is_given_up_before_its_owner_may_take_it_and_not_while_it_is_se
 
 
 def test_an_answer_of_the_owner_renews_a_lease_from_when_it_was_asked():
-    renewed, actions = borrowing.step(ATTACHMENT, borrowing.Renewed(7, 130.0, 30.0))
+    renewed, actions = borrowing.step(ATTACHMENT, Renewed(7, 130.0, 30.0))
     assert (renewed.seen, renewed.ttl, renewed.gives_up_at, actions) == (130.0, 30.0, 155.0, ())
-    assert borrowing.step(renewed, borrowing.Renewed(7, 120.0))[0] == renewed, "an older answer"
-    assert borrowing.step(renewed, borrowing.Renewed(8, 140.0))[0] == renewed, "of another lease"
+    assert borrowing.step(renewed, Renewed(7, 120.0))[0] == renewed, "an older answer"
+    assert borrowing.step(renewed, Renewed(8, 140.0))[0] == renewed, "of another lease"
     unknown = replace(ATTACHMENT, ttl=None)
-    assert borrowing.step(unknown, borrowing.Look(1e9, None))[1] == ()
+    assert borrowing.step(unknown, Look(1e9, None))[1] == ()
 
 
 def test_the_kernel_knows_better_than_the_owner_whether_a_device_is_in_service():
-    doubted, actions = borrowing.step(ATTACHMENT, borrowing.Ended(7, served=True))
+    doubted, actions = borrowing.step(ATTACHMENT, Ended(7, served=True))
     assert actions == () and doubted.state == "attached"
-    seen = borrowing.Seen(101.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",))
+    seen = Seen(101.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",))
     shown, _actions = borrowing.step(doubted, seen)
     assert "node-a says that the lease is over" in shown.message
-    sure, _actions = borrowing.step(shown, borrowing.Renewed(7, 102.0))
+    sure, _actions = borrowing.step(shown, Renewed(7, 102.0))
     assert borrowing.step(sure, seen)[0].message == ""
-    assert borrowing.step(shown, borrowing.Ended(7))[1] == (borrowing.Detach(9, 7),)
-    assert borrowing.step(shown, replace(seen, gone=True))[1] == (borrowing.Detach(9, 7),)
+    assert borrowing.step(shown, Ended(7))[1] == (Detach(9, 7),)
+    assert borrowing.step(shown, replace(seen, gone=True))[1] == (Detach(9, 7),)
 
 
 @given(NOW, st.lists(st.tuples(st.floats(0, 30), st.floats(0, 60)), min_size=1, max_size=5))
@@ -303,7 +325,7 @@ def test_hearing_of_a_recall_again_does_not_postpone_it(now, recalls):
     for gap, grace in recalls:
         now += gap
         ends.append(now + grace / 2)
-        state, _actions = borrowing.step(state, borrowing.Recall(now, 7, grace))
+        state, _actions = borrowing.step(state, Recall(now, 7, grace))
         assert state.recall_by == min(ends)
 
 
@@ -333,20 +355,20 @@ def test_renewals_follow_the_time_of_the_lease():
 def test_it_is_attached_when_its_nodes_are_complete_or_take_too_long():
     state = Attachment("scratch", "node-a", state="attaching", epoch=7)
     for now, nodes in ((1.0, ()), (2.0, ("/dev/nvme0",))):
-        state, _actions = borrowing.step(state, borrowing.Seen(now, 9, False, "1ff00:00:00.0", "nvme", nodes))
+        state, _actions = borrowing.step(state, Seen(now, 9, False, "1ff00:00:00.0", "nvme", nodes))
         assert state.state == "attaching"
-    whole = borrowing.Seen(3.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1", "/dev/nvme0"), True)
+    whole = Seen(3.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1", "/dev/nvme0"), True)
     assert borrowing.step(state, whole)[0].state == "attached"
-    late = borrowing.Seen(1.0 + borrowing.NODES_AFTER_DRIVER, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0",))
+    late = Seen(1.0 + borrowing.NODES_AFTER_DRIVER, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0",))
     assert borrowing.step(state, late)[0].state == "attached"
 
 
 def test_the_answer_to_an_attach_may_come_after_a_look_that_saw_its_driver():
     state = Attachment("scratch", "node-a", state="attaching", epoch=7)
-    seen = borrowing.Seen(1.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1", "/dev/nvme0"), True)
+    seen = Seen(1.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1", "/dev/nvme0"), True)
     attached, _actions = borrowing.step(state, seen)
-    assert borrowing.step(attached, borrowing.Appeared(1.0, 9, False, "1ff00:00:00.0")) == (attached, ())
-    lost, _actions = borrowing.step(attached, borrowing.Appeared(1.0, 9, True, "1ff00:00:00.0"))
+    assert borrowing.step(attached, Appeared(1.0, 9, False, "1ff00:00:00.0")) == (attached, ())
+    lost, _actions = borrowing.step(attached, Appeared(1.0, 9, True, "1ff00:00:00.0"))
     assert lost.state == "detaching"
 
 

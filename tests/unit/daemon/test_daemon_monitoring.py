@@ -17,7 +17,8 @@ from test_daemon_end_to_end import lend
 from device_lending import cli, exposition, kernel
 from device_lending.api import metrics
 from device_lending.borrower import telling as borrowing
-from device_lending.borrower.attachment import Attachment, Seen
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import Seen
 from device_lending.clock import Clock
 from device_lending.events.journal import Journal
 from device_lending.latency import BOUNDS, Histogram, Latencies

@@ -11,7 +11,8 @@ from daemon_hosts import ask, until
 from daemon_kernel import FakeKernel
 
 from device_lending import kernel, policy
-from device_lending.borrower.attachment import Attachment, Release, Remember, Seen
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import Release, Remember, Seen
 from device_lending.borrower.looks import Looks as BorrowersLooks
 from device_lending.borrower.offers import Offers
 from device_lending.borrower.releases import Releases

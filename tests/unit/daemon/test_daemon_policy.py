@@ -15,6 +15,21 @@ from device_lending import policy as policies
 from device_lending.borrower import attachment as borrowing
 from device_lending.borrower import strays
 from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import (
+    Ask,
+    Detached,
+    Ended,
+    Leave,
+    Look,
+    Offered,
+    Recall,
+    Release,
+    Remember,
+    Seen,
+    Stay,
+    Unwant,
+    Want,
+)
 from device_lending.kernel import NO_LEASE
 from device_lending.policy import (
     ALWAYS,
@@ -149,13 +164,13 @@ def test_what_is_so_without_a_word_is_not_said(policy):
 def test_an_attachment_asks_as_its_policy_says(data, policy):
     state = Attachment("scratch", "node-a", policy=policy)
     for before, event, after, actions in walk(data, state):
-        if any(isinstance(action, borrowing.Ask) for action in actions):
+        if any(isinstance(action, Ask) for action in actions):
             assert not before.spent and before.following in (ATTACH, RESUME)
-        if before.spent and not isinstance(event, (borrowing.Want, borrowing.Unwant)):
-            found = isinstance(event, borrowing.Seen) and event.id is not None
+        if before.spent and not isinstance(event, (Want, Unwant)):
+            found = isinstance(event, Seen) and event.id is not None
             assert after.spent or found
         if before.history != after.history and after.wanted and not forgotten(actions):
-            assert borrowing.Remember() in actions, "a restart would forget it"
+            assert Remember() in actions, "a restart would forget it"
         if after.state == "attached" and after.wanted:
             assert after.history.attached >= 1 and after.history.epoch == (after.epoch or NO_LEASE)
 
@@ -166,14 +181,14 @@ HERE = Attachment("scratch", "node-a", "attached", link=0, handle=1, epoch=7, bo
 def going(policy, *events):
     """The attachment after events that take its device, and after it has gone."""
     state = replace(HERE, policy=policy)
-    for event in (*events, borrowing.Detached(20.0)):
+    for event in (*events, Detached(20.0)):
         state, _actions = borrowing.step(state, event)
-    return borrowing.step(state, borrowing.Look(30.0, 0))[0]
+    return borrowing.step(state, Look(30.0, 0))[0]
 
 
-GONE = borrowing.Seen(10.0, 9, gone=True)
-RECALLED = (borrowing.Recall(10.0, 7, 20.0), borrowing.Look(19.0, 0))
-LEFT = (borrowing.Leave(10.0), borrowing.Look(19.0, 0))
+GONE = Seen(10.0, 9, gone=True)
+RECALLED = (Recall(10.0, 7, 20.0), Look(19.0, 0))
+LEFT = (Leave(10.0), Look(19.0, 0))
 
 
 @pytest.mark.parametrize(
@@ -181,10 +196,10 @@ LEFT = (borrowing.Leave(10.0), borrowing.Look(19.0, 0))
     [
         ((GONE,), LOSS),
         (RECALLED, RECALL),
-        ((borrowing.Recall(10.0, 7, 20.0), GONE), RECALL),
+        ((Recall(10.0, 7, 20.0), GONE), RECALL),
         (LEFT, DRAIN),
-        ((borrowing.Ended(7),), LOSS),
-        ((borrowing.Seen(10.0, None, missing=9),), LOSS),
+        ((Ended(7),), LOSS),
+        ((Seen(10.0, None, missing=9),), LOSS),
     ],
     ids=["gone", "recalled", "taken in the midst of a recall", "drained", "over for its owner", "vanished"],
 )
@@ -198,46 +213,46 @@ def test_why_it_went_decides_whether_it_comes_back(policy, events, ended):
 def test_what_does_not_come_back_waits_for_nothing_but_a_person():
     spent = going(Policy(attach_again=NEVER), GONE)
     assert spent.final and spent.not_before is None and "attach_again is never" in spent.message
-    assert borrowing.step(spent, borrowing.Offered(40.0)) == (spent, ())
-    assert borrowing.step(spent, borrowing.Stay(40.0)) == (spent, ())
-    fresh, actions = borrowing.step(spent, borrowing.Want(40.0))
-    assert (fresh.spent, fresh.history, actions) == (False, History(), (borrowing.Remember(),))
-    assert borrowing.step(fresh, borrowing.Look(41.0, 0))[0].state == "requesting"
+    assert borrowing.step(spent, Offered(40.0)) == (spent, ())
+    assert borrowing.step(spent, Stay(40.0)) == (spent, ())
+    fresh, actions = borrowing.step(spent, Want(40.0))
+    assert (fresh.spent, fresh.history, actions) == (False, History(), (Remember(),))
+    assert borrowing.step(fresh, Look(41.0, 0))[0].state == "requesting"
 
 
 @pytest.mark.parametrize("times", ATTACH_AGAIN)
 def test_the_end_of_a_drain_brings_back_what_the_drain_has_taken(times):
     state = replace(HERE, policy=Policy(attach_again=times))
-    for event in (*LEFT, borrowing.Detached(20.0)):
+    for event in (*LEFT, Detached(20.0)):
         state, _actions = borrowing.step(state, event)
     assert state.spent == (times == NEVER)
-    drained, actions = borrowing.step(state, borrowing.Look(31.0, 0, blocked=borrowing.DRAINED))
+    drained, actions = borrowing.step(state, Look(31.0, 0, blocked=borrowing.DRAINED))
     assert not actions and drained.message == borrowing.DRAINED, "undrain is what helps"
-    back, _actions = borrowing.step(drained, borrowing.Stay(40.0))
+    back, _actions = borrowing.step(drained, Stay(40.0))
     assert back.history == History(), "as when a person borrows it"
-    assert borrowing.step(back, borrowing.Look(41.0, 0))[0].state == "requesting"
+    assert borrowing.step(back, Look(41.0, 0))[0].state == "requesting"
 
 
 def test_what_was_returned_and_is_wanted_again_begins_anew():
     state = replace(HERE, policy=Policy(on_loss=WAIT, attach_again=ALWAYS))
-    for event in (borrowing.Unwant(borrowing.NEVER), borrowing.Want(11.0, Policy(on_loss=WAIT)), borrowing.Detached(12.0)):
+    for event in (Unwant(borrowing.NEVER), Want(11.0, Policy(on_loss=WAIT)), Detached(12.0)):
         state, _actions = borrowing.step(state, event)
     assert (state.wanted, state.history, state.following) == (True, History(), ATTACH), "it was not lost"
 
 
 def test_a_device_that_went_unseen_is_given_back_when_it_is_not_attached_again():
     state = replace(HERE, state="waiting", borrowed=None, policy=Policy(attach_again=NEVER))
-    assert borrowing.step(state, borrowing.Look(29.0, None)) == (state, ()), "it may be about to come"
-    after, actions = borrowing.step(state, borrowing.Look(30.0, None, absent=True))
-    assert actions == (borrowing.Release(7, 0, 1, ""),)
+    assert borrowing.step(state, Look(29.0, None)) == (state, ()), "it may be about to come"
+    after, actions = borrowing.step(state, Look(30.0, None, absent=True))
+    assert actions == (Release(7, 0, 1, ""),)
     assert after.epoch is None and "while borrowerd did not run" in after.message
-    assert borrowing.step(after, borrowing.Look(31.0, 0)) == (after, ())
+    assert borrowing.step(after, Look(31.0, 0)) == (after, ())
 
 
 @given(st.floats(0, 60), st.floats(0, 3600), st.none() | st.floats(0, 3600))
 def test_a_borrower_may_ask_for_less_grace_and_not_for_more(now, owners, mine):
     state = replace(HERE, policy=Policy(grace=mine))
-    recalled, _actions = borrowing.step(state, borrowing.Recall(now, 7, owners))
+    recalled, _actions = borrowing.step(state, Recall(now, 7, owners))
     assert recalled.recall_by == now + min(owners, owners if mine is None else mine) / 2
 
 

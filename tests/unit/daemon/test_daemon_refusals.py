@@ -8,7 +8,8 @@ import pytest
 from daemon_hosts import until
 from test_daemon_cli import DEVICE, devlend
 
-from device_lending.borrower.attachment import Attachment, Denied, Want, step
+from device_lending.borrower.attachment import Attachment, step
+from device_lending.borrower.attachment_events import Denied, Want
 from device_lending.client import Failed
 
 LONG = "600"

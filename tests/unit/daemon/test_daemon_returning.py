@@ -13,13 +13,25 @@ from test_daemon_end_to_end import BORROW, lend
 
 from device_lending.borrower import attachment as borrowing
 from device_lending.borrower.attachment import NEVER, RETURNED, Attachment
+from device_lending.borrower.attachment_events import (
+    Denied,
+    Detach,
+    InUse,
+    Leave,
+    Look,
+    Recall,
+    Remember,
+    Seen,
+    Stay,
+    Unwant,
+)
 from device_lending.client import Failed
 from device_lending.policy import History
 from device_lending.store.borrower import BorrowerStore
 
 ADDRESS = "0000:03:00.0"
 RESTARTED = Attachment("scratch", "node-a", link=0, handle=1, epoch=7, remote_address=ADDRESS)
-SEEN = borrowing.Seen(2.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",), complete=True)
+SEEN = Seen(2.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1",), complete=True)
 
 
 @pytest.fixture
@@ -135,36 +147,36 @@ def test_force_asks_nobody(late):
 @pytest.mark.parametrize("is_forced", [False, True])
 def test_what_is_found_after_the_word_is_judged_anew(state, is_forced):
     item = replace(RESTARTED, state=state)
-    item, actions = borrowing.step(item, borrowing.Unwant(1.0 if is_forced else NEVER))
+    item, actions = borrowing.step(item, Unwant(1.0 if is_forced else NEVER))
     assert (item.recall_why, actions) == (RETURNED, ())
     if state == "requesting":
-        item, _actions = borrowing.step(item, borrowing.Denied(1.5, "no"))
+        item, _actions = borrowing.step(item, Denied(1.5, "no"))
     item, actions = borrowing.step(item, SEEN)
     assert actions == ()
-    item, actions = borrowing.step(item, borrowing.Look(3.0, 0, busy=True, served=True))
-    assert actions == ((borrowing.Detach(9, 7),) if is_forced else ())
+    item, actions = borrowing.step(item, Look(3.0, 0, busy=True, served=True))
+    assert actions == ((Detach(9, 7),) if is_forced else ())
     if not is_forced:
         assert "with force" in item.message
-        assert borrowing.step(item, borrowing.Look(4.0, 0, served=True))[1] == (borrowing.Detach(9, 7, True),)
+        assert borrowing.step(item, Look(4.0, 0, served=True))[1] == (Detach(9, 7, True),)
 
 
 def test_the_end_of_a_drain_does_not_keep_what_was_returned():
-    item, _actions = borrowing.step(RESTARTED, borrowing.Unwant(NEVER))
+    item, _actions = borrowing.step(RESTARTED, Unwant(NEVER))
     item, _actions = borrowing.step(item, SEEN)
-    for event in (borrowing.Leave(50.0), borrowing.Look(3.0, 0, busy=True, served=True), borrowing.Stay(4.0)):
+    for event in (Leave(50.0), Look(3.0, 0, busy=True, served=True), Stay(4.0)):
         item, actions = borrowing.step(item, event)
         assert actions == ()
     assert (item.recall_by, item.recall_why) == (NEVER, RETURNED)
-    assert borrowing.step(item, borrowing.Look(5.0, 0, served=True))[1] == (borrowing.Detach(9, 7, True),)
+    assert borrowing.step(item, Look(5.0, 0, served=True))[1] == (Detach(9, 7, True),)
 
 
 def test_what_stays_after_all_has_not_ended():
     item = Attachment("scratch", "node-a", "attached", True, 0, 1, 7, borrowed=9, history=History(1, 7, 7))
-    for event in (borrowing.Recall(1.0, 7, 30.0), borrowing.Look(2.0, 0, served=True)):
+    for event in (Recall(1.0, 7, 30.0), Look(2.0, 0, served=True)):
         item, actions = borrowing.step(item, event)
-    assert (item.state, actions) == ("detaching", (borrowing.Detach(9, 7, idle=True), borrowing.Remember()))
-    item, actions = borrowing.step(item, borrowing.InUse(3.0))
-    assert (item.state, item.history, actions) == ("attached", History(1, 7, 7), (borrowing.Remember(),))
-    item, actions = borrowing.step(item, borrowing.Look(16.0, 0, busy=True, served=True))
-    assert actions[0] == borrowing.Detach(9, 7), "its time is over"
-    assert borrowing.step(item, borrowing.InUse(17.0)) == (item, ())
+    assert (item.state, actions) == ("detaching", (Detach(9, 7, idle=True), Remember()))
+    item, actions = borrowing.step(item, InUse(3.0))
+    assert (item.state, item.history, actions) == ("attached", History(1, 7, 7), (Remember(),))
+    item, actions = borrowing.step(item, Look(16.0, 0, busy=True, served=True))
+    assert actions[0] == Detach(9, 7), "its time is over"
+    assert borrowing.step(item, InUse(17.0)) == (item, ())

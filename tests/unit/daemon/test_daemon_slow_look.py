@@ -13,6 +13,7 @@ from test_daemon_end_to_end import BORROW, GRANT, lend
 
 from device_lending.borrower import attachment as borrowing
 from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import Look, Recall, Seen
 from device_lending.borrower.ground import Ground
 from device_lending.pci import busy
 
@@ -24,12 +25,12 @@ ATTACHING = replace(ATTACHED, state="attaching", borrowed=None, not_before=None)
 @pytest.mark.parametrize(
     ("state", "event"),
     [
-        (ATTACHED, borrowing.Seen(101.0, None, missing=9, lease=OLD)),
-        (ATTACHED, borrowing.Seen(101.0, 9, gone=True, lease=OLD)),
-        (replace(ATTACHED, recall_by=500.0), borrowing.Look(101.0, 0, busy=False, lease=OLD)),
-        (ATTACHED, borrowing.Look(900.0, 0, served=True, lease=OLD)),
-        (ATTACHING, borrowing.Seen(101.0, 3, address="1ff03:00:00.0", lease=OLD)),
-        (replace(ATTACHING, state="waiting", wanted=False), borrowing.Look(101.0, 0, absent=True, lease=OLD)),
+        (ATTACHED, Seen(101.0, None, missing=9, lease=OLD)),
+        (ATTACHED, Seen(101.0, 9, gone=True, lease=OLD)),
+        (replace(ATTACHED, recall_by=500.0), Look(101.0, 0, busy=False, lease=OLD)),
+        (ATTACHED, Look(900.0, 0, served=True, lease=OLD)),
+        (ATTACHING, Seen(101.0, 3, address="1ff03:00:00.0", lease=OLD)),
+        (replace(ATTACHING, state="waiting", wanted=False), Look(101.0, 0, absent=True, lease=OLD)),
     ],
 )
 def test_what_a_look_saw_of_a_lease_says_nothing_of_the_next(state, event):
@@ -53,7 +54,7 @@ def test_a_look_reads_what_takes_long_before_it_asks_the_kernel(fabric, monkeypa
     monkeypatch.setattr(Ground, "uses", uses)
     monkeypatch.setattr(Ground, "present", lambda ground: noted("kernel", present(ground)))
     epoch = owner.lease("scratch")["epoch"]
-    service.ground.table.apply(("node-a", "scratch"), borrowing.Recall(service.ground.clock.monotonic(), epoch, 600))
+    service.ground.table.apply(("node-a", "scratch"), Recall(service.ground.clock.monotonic(), epoch, 600))
     service.looks.look()
     assert done[:2] == ["disks", "kernel"]
 
@@ -79,7 +80,7 @@ def test_disks_of_several_devices_are_waited_for_together(fabric, monkeypatch, h
         with service.looks._lock:
             for name in ("scratch", "other"):
                 epoch = owner.lease(name)["epoch"]
-                service.ground.table.apply(("node-a", name), borrowing.Recall(service.ground.clock.monotonic(), epoch, 600))
+                service.ground.table.apply(("node-a", name), Recall(service.ground.clock.monotonic(), epoch, 600))
     until(lambda: borrower.kernel.borrows == {})
 
 

@@ -12,6 +12,7 @@ from daemon_hosts import until
 from daemon_stuck import GRANTS, HANGS, HEALTHY, OPENING, SPARE, STUCK, Scene
 
 from device_lending.borrower import attachment
+from device_lending.borrower.attachment_events import Detached, DetachFailed, Look
 from device_lending.client import Failed
 from device_lending.clock import Clock
 from device_lending.errors import LendingError
@@ -326,11 +327,11 @@ def test_what_was_said_of_a_hang_is_not_said_after_it():
     item = attachment.Attachment("scratch", "node-a", "detaching", epoch=7, borrowed=3, address="1ff00:00:00.0",
                                  driver="nvme", not_before=None)  # fmt: skip
     for now in (0.0, attachment.HANGS_AFTER - 1):
-        item, _actions = attachment.step(item, attachment.Look(now, None))
+        item, _actions = attachment.step(item, Look(now, None))
         assert (item.hangs, item.message) == (False, "")
-    item, _actions = attachment.step(item, attachment.Look(attachment.HANGS_AFTER, None))
+    item, _actions = attachment.step(item, Look(attachment.HANGS_AFTER, None))
     assert item.hangs and item.message.startswith("1ff00:00:00.0 is being removed")
-    failed, _actions = attachment.step(item, attachment.DetachFailed(100.0, "no answer"))
+    failed, _actions = attachment.step(item, DetachFailed(100.0, "no answer"))
     assert (failed.hangs, failed.busy_since, failed.message) == (False, None, "no answer")
-    detached, _actions = attachment.step(item, attachment.Detached(100.0))
+    detached, _actions = attachment.step(item, Detached(100.0))
     assert (detached.state, detached.hangs, detached.message) == ("waiting", False, "")
