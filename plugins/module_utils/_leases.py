@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonAbsent
 from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import said
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse
 from ansible_collections.pcie.device_lending.plugins.module_utils._tolerance import Item, Standing, settle
 
 Warn = t.Callable[[str], None]
@@ -179,7 +179,7 @@ def compact(selector: Item) -> Item:
     if isinstance(given.get("physical_function"), dict):
         given["physical_function"] = compact(given["physical_function"])
     try:
-        return parse(given)
+        return _selectors.read(given)
     except IdentifierError as exc:
         raise ApiError(f"{exc}.") from exc
 

@@ -2,14 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The argument specs of device selectors. Private to pcie.device_lending.
+"""The argument specs of device selectors, and how one is read as an inventory has it. Private to pcie.device_lending.
 
 Fragments of documentation reach no suboptions, so that each module documents them itself; sanity compares both.
 """
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible_collections.pcie.device_lending.plugins.module_utils import _values
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import PARTS
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import Selector, parse
 
 # Raw: who parses a selector says what YAML has made of it.
 PHYSICAL = {part: {"type": "raw"} for part in PARTS}
@@ -19,3 +23,22 @@ ANY = {
     "physical_function": {"type": "dict"},
     "index": {"type": "int"},
 }
+
+
+def read(value: t.Any) -> Selector:
+    """Return the canonical form of a selector whose numbers may be texts. Raises IdentifierError."""
+    # Most have none; ten thousand of them are looked at.
+    is_plain = isinstance(value, dict) and "index" not in value and "any_of" not in value
+    return parse(value if is_plain else _converted(value))
+
+
+def _converted(value: t.Any) -> t.Any:
+    if not isinstance(value, t.Mapping):
+        return value
+    found = dict(value)
+    if "index" in found:
+        index = _values.whole(found["index"])
+        found["index"] = found["index"] if index is None else index
+    if isinstance(found.get("any_of"), (list, tuple)):
+        found["any_of"] = [_converted(item) for item in found["any_of"]]
+    return found

@@ -279,26 +279,29 @@ from ansible_collections.pcie.device_lending.plugins.module_utils import (
     _due,
     _kmod_install,
     _selectors,
+    _values,
 )
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import build_name
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse
 from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import look, look_for_builds
 
 
 def given(selector):
     """What is given of a selector, in canonical form. Raises IdentifierError."""
-    return parse({key: value for key, value in selector.items() if value is not None})
+    return _selectors.read({key: value for key, value in selector.items() if value is not None})
 
 
 def counts(entries):
     """(selector, count) of what is declared rightly; what is not is said where it is compared with the host."""
     for entry in entries:
+        count = _values.whole(entry["count"])
         try:
-            yield given(entry["device"]), int(entry["count"])
-        except (IdentifierError, TypeError, ValueError):
+            device = given(entry["device"])
+        except IdentifierError:
             continue
+        if count is not None:
+            yield device, count
 
 
 def due(module, release, found):

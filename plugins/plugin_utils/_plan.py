@@ -15,6 +15,7 @@ import json
 import re
 import typing as t
 
+from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors, _values
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, selector
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import kind
 
@@ -40,7 +41,6 @@ ANY_MAX = 256
 Plan = t.Dict[str, t.List[t.Dict[str, t.Any]]]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
-_NUMBER = re.compile(r"[0-9]{1,5}\Z")
 
 
 class PlanError(ValueError):
@@ -200,10 +200,14 @@ def _each(leases: t.Iterable[t.Any], known: t.Collection[str]) -> t.Iterator[tup
 def _any(item: t.Mapping[str, t.Any], where: str) -> dict[str, t.Any]:
     """Whether one of several devices is enough, and how many of them are wanted."""
     value = item.get("any")
-    count = _number(value)
-    if count is None or count is False:
+    if value is None:
         return {}
-    if count is True or (isinstance(count, int) and 0 < count <= ANY_MAX):
+    # 1 and "1" are how many, and "yes" is a truth value.
+    is_words = isinstance(value, str) and value.strip()[:1].isalpha()
+    count = _values.truth(value) if is_words or isinstance(value, bool) else _values.whole(value)
+    if count is False:
+        return {}
+    if count is True or (count is not None and 0 < count <= ANY_MAX):
         longest = f"{item['name']}-{count}"
         if count is not True and not _NAME.match(longest):
             raise PlanError(f"{where}: its name is too long for {longest}; use up to 63 characters for all of it.")
@@ -241,18 +245,16 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
             f"{where}: owner and borrower are both '{item['owner']}'. "
             "A host uses its own devices without a lease: remove the entry or name another borrower."
         )
-    reserve = item.get("reserve", False)
-    if not isinstance(reserve, bool):
-        raise PlanError(f"{where}: reserve is {kind(reserve)}; write true or false.")
+    at_owner, at_borrower = f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"
     return {
         "name": str(name),
         "owner": str(item["owner"]),
-        "device": _selector(item["device"], f"{where}, host '{item['owner']}'"),
+        "device": _selector(item["device"], at_owner),
         "borrower": str(item["borrower"]),
-        **_policy(item, f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"),
-        **({"reserve": True} if reserve else {}),
+        **_policy(item, at_owner, at_borrower),
+        **({"reserve": True} if _truth(item, "reserve", at_owner) else {}),
         **_any(item, where),
-        **_attach(item, f"{where}, host '{item['borrower']}'"),
+        **_attach(item, at_borrower),
         **_formerly(item, where),
         **_choices(item, where, {"state": STATES}),
     }
@@ -296,10 +298,22 @@ def _policy(item: t.Mapping[str, t.Any], at_owner: str, at_borrower: str) -> dic
     given: dict[str, t.Any] = {}
     grace = item.get("grace")
     if grace is not None:
-        if not isinstance(grace, (int, float)) or isinstance(grace, bool) or not 0 <= grace <= GRACE_MAX:
+        seconds = _values.number(grace)
+        if seconds is None or not 0 <= seconds <= GRACE_MAX:
             raise PlanError(f"{at_owner}: grace is {kind(grace)}; write a number of seconds from 0 to {GRACE_MAX}.")
-        given["grace"] = float(grace)
+        given["grace"] = seconds
     return {**given, **_choices(item, at_borrower, CHOICES)}
+
+
+def _truth(item: t.Mapping[str, t.Any], key: str, where: str) -> bool | None:
+    """Whether what a key says is so, None where it is not given."""
+    value = item.get(key)
+    if value is None:
+        return None
+    found = _values.truth(value)
+    if found is None:
+        raise PlanError(f"{where}: {key} is {kind(value)}; write true or false.")
+    return found
 
 
 def _choices(item: t.Mapping[str, t.Any], where: str, of: t.Mapping[str, tuple[str, ...]]) -> dict[str, t.Any]:
@@ -317,17 +331,10 @@ def _choices(item: t.Mapping[str, t.Any], where: str, of: t.Mapping[str, tuple[s
 
 
 def _selector(device: t.Any, where: str) -> dict[str, t.Any]:
-    if isinstance(device, t.Mapping) and "index" in device:
-        device = dict(device, index=_number(device["index"]))
     try:
-        return selector.parse(device)
+        return _selectors.read(device)
     except identifiers.IdentifierError as exc:
         raise PlanError(f"{where}: {exc}.") from exc
-
-
-def _number(value: t.Any) -> t.Any:
-    # What comes from -e or out of a template is a string.
-    return int(value) if isinstance(value, str) and _NUMBER.match(value.strip()) else value
 
 
 def _hosts(hosts: t.Any) -> t.Collection[str]:

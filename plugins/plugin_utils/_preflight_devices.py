@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.pcie.device_lending.plugins.module_utils import _values
 from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import is_taken
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import choice, identifiers, traits
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci import selector as selectors
@@ -38,14 +39,6 @@ def matching(wanted, functions):
     by_address = {function["address"]: function for function in functions}
     found = selectors.matching(selectors.parse(wanted), map(of, functions))
     return [by_address[function.address] for function in found]
-
-
-def whole_number(value):
-    """The number that a value means, which is a string where it comes from -e or out of a template, or None."""
-    try:
-        return None if isinstance(value, (bool, float)) else int(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def live_addresses(probe):
@@ -222,7 +215,7 @@ def declare(findings, functions, wanted):
             continue
         function = physical[0]
         total = function.get("virtual_total", 0)
-        count = whole_number(entry["count"])
+        count = _values.whole(entry["count"])
         if count is None:
             findings.error(
                 "device_lending_virtual_functions: the count %r of %s is no whole number. Write one from 0 to %d.",

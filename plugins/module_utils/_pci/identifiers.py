@@ -139,7 +139,9 @@ def octets(value: Any, what: str) -> int:
         return int(match[1])
     if match:
         return int(Fraction(match[2]) * (1024 if match[4] else 1000) ** _POWERS[match[3]])
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < SIZE_MAX:
+    # Of a template, 1.5 times a thousand million is a float.
+    is_number = _is_number(value) and not (isinstance(value, float) and not value.is_integer())
+    if is_number and 0 < value < SIZE_MAX:
         return int(value)
     raise IdentifierError(
         f'{what} is {kind(value)}, which is not a size; write octets, or a size such as "1 TB" or "960 GB", or "1 TiB" for '

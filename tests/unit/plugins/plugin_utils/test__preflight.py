@@ -483,7 +483,8 @@ def test_more_virtual_functions_than_the_device_has(probe):
 def test_a_count_from_the_command_line_is_a_number_all_the_same(probe):
     probe["functions"].append(NIC)
     wanted = [{"device": {"address": "0000:05:00.0"}, "count": "2"}]
-    assert run(probe, virtual(1), virtual_functions=wanted) == []
+    for count in ("2", " 2 ", 2.0):
+        assert run(probe, virtual(1), virtual_functions=[{**wanted[0], "count": count}]) == []
     only(run(probe, virtual(2), virtual_functions=wanted), "no PCI function virtual function 2 of 0000:05:00.0")
 
 

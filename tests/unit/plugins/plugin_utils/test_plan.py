@@ -65,7 +65,10 @@ def test_each_side_is_told_its_half_of_the_policy():
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"grace": "60"}, "lease 'nvme', host 'node-a': grace is the string '60'; write a number of seconds from 0 to 3600"),
+        ({"grace": "1m"}, "lease 'nvme', host 'node-a': grace is the string '1m'; write a number of seconds from 0 to 3600"),
+        ({"grace": ""}, "grace is the string ''"),
+        ({"grace": "nan"}, "grace is the string 'nan'"),
+        ({"grace": [60]}, "grace is a list"),
         ({"grace": True}, "grace is the boolean true"),
         ({"grace": -1}, "grace is the number -1"),
         ({"grace": 3601}, "grace is the number 3601"),
@@ -198,7 +201,7 @@ PHYSICAL = {"address": "0000:af:00.0"}
     ("change", "said"),
     [
         ({"device": {"physical_function": PHYSICAL, "index": "one"}}, ("device.index is the string 'one'",)),
-        ({"device": {"physical_function": PHYSICAL, "index": "-1"}}, ("device.index is the string '-1'",)),
+        ({"device": {"physical_function": PHYSICAL, "index": "-1"}}, ("device.index is the number -1",)),
         ({"device": {"physical_function": PHYSICAL, "index": "65536"}}, ("device.index is the number 65536",)),
         ({"device": {"physical_function": PHYSICAL, "index": True}}, ("device.index is the boolean true",)),
         ({"device": {"physical_function": {"serial": "x"}}}, ("device has physical_function",)),
@@ -207,7 +210,9 @@ PHYSICAL = {"address": "0000:af:00.0"}
         ({"borrower": "node-a"}, ("owner and borrower are both 'node-a'",)),
         ({"borrower": 7}, ("borrower is the number 7",)),
         ({"borrower": None}, ("has no 'borrower'",)),
-        ({"reserve": "yes"}, ("reserve is the string 'yes'", "write true or false")),
+        ({"reserve": "maybe"}, ("host 'node-a': reserve is the string 'maybe'", "write true or false")),
+        ({"reserve": 2}, ("reserve is the number 2",)),
+        ({"reserve": ["yes"]}, ("reserve is a list",)),
         ({"borower": "node-b"}, ("unknown key 'borower'", "did you mean 'borrower'")),
         ({"name": "a b"}, ("name 'a b'",)),
         ({"name": "../../etc"}, ("name '../../etc'",)),
@@ -232,6 +237,9 @@ PHYSICAL = {"address": "0000:af:00.0"}
         ({"any": 257}, ("any is the number 257",)),
         ({"any": "all"}, ("any is the string 'all'", "write true")),
         ({"any": 1.5}, ("any is the number 1.5",)),
+        ({"any": "0"}, ("any is the string '0'", "from 1 to 256")),
+        ({"any": ""}, ("any is the string ''",)),
+        ({"any": []}, ("any is a list",)),
         ({"any": 10, "name": "n" * 61}, ("its name is too long for",)),
     ],
 )
@@ -336,6 +344,32 @@ def test_any_alone_keeps_its_name_and_others_may_mean_the_same():
     leases = [lease(name="a", device={"class": "nvme"}, any=True), lease(name="b", device={"class": "nvme"}, any=1)]
     assert [item["name"] for item in plan_for_host(leases, "node-a", HOSTS)["grants"]] == ["a", "b-1"]
     assert "any" not in plan_for_host([lease(any=False)], "node-a", HOSTS)["grants"][0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        ({"grace": " 60 "}, {"grace": 60}),
+        ({"grace": "2.5"}, {"grace": 2.5}),
+        ({"reserve": "yes"}, {"reserve": True}),
+        ({"reserve": "Off"}, {"reserve": False}),
+        ({"reserve": 1}, {"reserve": True}),
+        ({"any": "2"}, {"any": 2}),
+        ({"any": 2.0}, {"any": 2}),
+        ({"any": "1"}, {"any": 1}),
+        ({"any": "yes"}, {"any": True}),
+        ({"any": "False"}, {"any": False}),
+        (
+            {"device": {"any_of": [{"physical_function": PHYSICAL, "index": "1"}], "vendor": "8086"}},
+            {"device": {"any_of": [{"physical_function": PHYSICAL, "index": 1}], "vendor": "8086"}},
+        ),
+        ({"device": {"class": "nvme", "min_size": "960000000000"}}, {"device": {"class": "nvme", "min_size": 960000000000}}),
+        ({"device": {"class": "nvme", "min_size": 1.5e12}}, {"device": {"class": "nvme", "min_size": 1500000000000}}),
+    ],
+)  # fmt: skip
+def test_what_templates_and_the_command_line_give_means_what_it_says(texts, values):
+    said, meant = Plans([lease(**texts)], HOSTS), Plans([lease(**values)], HOSTS)
+    assert (said.by_host, said.digest()) == (meant.by_host, meant.digest())
 
 
 def test_names_that_any_makes_are_unique_too():

@@ -138,7 +138,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["name", "owner", "device", "borrower", "address", "serial", "grace", "on_loss"]),
+            st.sampled_from(
+                ["name", "owner", "device", "borrower", "address", "serial", "grace", "on_loss", "reserve", "any"]
+            ),
             inner,
             max_size=5,
         )
