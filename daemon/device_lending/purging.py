@@ -7,10 +7,14 @@ What a person asks for alone is there by hand, and a list usually leaves it; wha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, get_args
 
 Purge = Literal["none", "declared", "all"]
 PURGES = NONE, DECLARED, ALL = get_args(Purge)
+# Of whom something else is said than of all.
+NOBODY: Mapping[str, bool] = MappingProxyType({})
 
 
 def meant(purge: bool, leave_by_hand: bool) -> Purge:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, List, Optional
+from typing import Annotated, Any, Dict, List, Optional
 
 import pydantic
 from pydantic import BaseModel, Field, StrictBool, StrictStr
@@ -73,6 +73,7 @@ def _formerly() -> Any:
 
 
 _LIST = {"maxItems": ITEMS_MAX}
+_FORCE_OF = "What counts in the place of force for some, by name, whether they are in the list or not."
 _REPLACE = "Revoke another grant that means the same device, instead of refusing it."
 _ANY = "Of several functions that match, one that nothing uses is taken, and stays so."
 
@@ -95,6 +96,7 @@ class GrantsIn(Body):
     leave_by_hand: StrictBool = Field(False, description="With purge, what a person has set alone stays.")
     replace: StrictBool = Field(False, description=_REPLACE)
     force: StrictBool = Field(False, description="Recall live leases of grants that go or change.")
+    force_of: Dict[StrictStr, StrictBool] = Field({}, description=_FORCE_OF)
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")
 
 
@@ -144,6 +146,7 @@ class AttachmentsIn(Body):
     purge: StrictBool = Field(False, description="Return what is not in the list.")
     leave_by_hand: StrictBool = Field(False, description="With purge, what a person has set alone stays.")
     force: StrictBool = Field(False, description="Return devices even when they are in use here.")
+    force_of: Dict[StrictStr, StrictBool] = Field({}, description=_FORCE_OF)
     wait_returned: Seconds = Field(30, ge=0, le=3600, description="Seconds to wait until what goes has been returned.")
     wait: Seconds = Field(0, ge=0, le=3600, description="Seconds to wait then until all in the list are attached.")
     dry_run: StrictBool = Field(False, description="Check and answer, but change nothing.")

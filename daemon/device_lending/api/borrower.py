@@ -46,6 +46,7 @@ def create(borrower: Borrower, port: KernelPort, store: Store, trust: Trust, dra
             items,
             purge=meant(body.purge, body.leave_by_hand),
             force=body.force,
+            force_of=body.force_of,
             wait_returned=body.wait_returned,
             wait=body.wait,
             dry_run=body.dry_run,

@@ -21,7 +21,7 @@ from device_lending.api.operation import NUMBER_MAX, Operation
 
 # Of what clients rely on, see docs/development/interfaces.md: the first number is that of the paths; the second rises
 # with what is added.
-VERSION = "1.7"
+VERSION = "1.8"
 REFERENCE = "#/components/schemas/"
 ERRORS = {
     400: "The body is not JSON as it is taken here.",

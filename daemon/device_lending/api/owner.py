@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -17,7 +17,7 @@ from device_lending.mailbox.endpoint import Ignored
 from device_lending.owner.notifier import Notifier
 from device_lending.owner.service import Owner
 from device_lending.pending import Answer, Pending
-from device_lending.purging import NONE, Purge, meant
+from device_lending.purging import NOBODY, NONE, Purge, meant
 from device_lending.store.base import Store
 from device_lending.trust import Trust
 
@@ -46,12 +46,18 @@ def create(
 ) -> Starlette:
     """The application; `ignored` counts ignored messages of peers, `store` is asked for its troubles alone."""
 
-    def put(items: list[dict[str, Any]], purge: Purge, body: bodies.GrantsIn | bodies.NamedGrantIn) -> Answer | Pending:
+    def put(
+        items: list[dict[str, Any]],
+        purge: Purge,
+        body: bodies.GrantsIn | bodies.NamedGrantIn,
+        force_of: Mapping[str, bool] = NOBODY,
+    ) -> Answer | Pending:
         return owner.changes.put(
             items,
             purge=purge,
             replace_others=body.replace,
             force=body.force,
+            force_of=force_of,
             dry_run=body.dry_run,
             notify=notify,
         )
@@ -59,7 +65,7 @@ def create(
     def put_grants(body: bodies.GrantsIn) -> Answer | Pending:
         common.limit(body.grants, "grants")
         items = [{**_grant(item.name, item, item.by_hand), "formerly": item.formerly} for item in body.grants]
-        return put(items, meant(body.purge, body.leave_by_hand), body)
+        return put(items, meant(body.purge, body.leave_by_hand), body, body.force_of)
 
     def put_grant(name: str, body: bodies.NamedGrantIn) -> Answer | Pending:
         return put([_grant(name, body, None)], NONE, body)

@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 
 from device_lending import policy as policies
 from device_lending.borrower.attachment_events import (
+    NEVER,
     Action,
     Appeared,
     Ask,
@@ -76,8 +77,6 @@ STRAY = 30.0
 HANGS_AFTER = 60.0
 MARGIN = 1 / 6
 MARGIN_LEAST = 0.5
-# A time, of the monotonic clock, that does not come.
-NEVER = float("inf")
 DRAINED = "this host is drained"
 RETURNED = "nobody on this host wants it any more"
 OTHER_DRIVER = "another driver is to have it"
@@ -293,7 +292,7 @@ def _wanted(old: Attachment, event: Want) -> Attachment:
     if old.recall_why in (RETURNED, OTHER_DRIVER):
         again = _called_off(again)
     if policy.driver_override != old.policy.driver_override and old.state in ("attaching", "attached"):
-        again = _leaves(again, NEVER, OTHER_DRIVER)
+        again = _leaves(again, event.by, OTHER_DRIVER)
     return _hastened(again, event.now)
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from device_lending.policy import Policy
 
+# A time, of the monotonic clock, that does not come.
+NEVER = float("inf")
+
 # Link, handle on the owner, and epoch; each None without a lease.
 Lease = tuple[int | None, int | None, int | None]
 
@@ -128,10 +131,14 @@ class InUse:
 
 @dataclass(frozen=True)
 class Want:
-    """A person wants it (again), with another policy unless that is None: no more waiting."""
+    """A person wants it (again), with another policy unless that is None: no more waiting.
+
+    For another driver the device goes by then, also from who uses it, and once nobody does in any case.
+    """
 
     now: float
     policy: Policy | None = None
+    by: float = NEVER
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from device_lending import kernel, renaming
 from device_lending.borrower import plan as planning
-from device_lending.borrower.attachment import NEVER, RETURNED, Attachment
-from device_lending.borrower.attachment_events import Unwant, Want
+from device_lending.borrower.attachment import RETURNED, Attachment
+from device_lending.borrower.attachment_events import NEVER, Unwant, Want
 from device_lending.borrower.ground import Ground
 from device_lending.borrower.looks import Looks
 from device_lending.borrower.releases import Releases
 from device_lending.errors import LendingError
 from device_lending.pending import Answer, Pending
-from device_lending.purging import NONE, Purge
+from device_lending.purging import NOBODY, NONE, Purge
 from device_lending.store.borrower import Wanted
 
 log = logging.getLogger("device_lending.borrower")
@@ -42,12 +42,15 @@ class Changes:
         removed: Collection[str] = (),
         purge: Purge,
         force: bool,
+        force_of: Mapping[str, bool] = NOBODY,
         wait_returned: float,
         wait: float,
         dry_run: bool,
     ) -> Answer | Pending:
         """Want `items`, and the names `removed`, and what `purge` takes of all others, no longer.
 
+        What goes, or gets another driver, is taken from who uses it with `force`, in the place of which `force_of` has
+        something else for some, by name.
         All checks come first; what they refuse has changed nothing. The answer comes when what goes, or was going
         already under a name in `removed`, has been returned, for which it waits `wait_returned` seconds, and then, for
         `wait` more, when all of `items` are attached. The errors detach_timeout and attach_timeout say which are not,
@@ -55,6 +58,10 @@ class Changes:
         """
         peers = {item.peer for item in self._ground.config.links} if self._ground.config.links is not None else None
         wanted = planning.parse(items, self._ground.config.host, peers, removed)
+
+        def is_forced(item: Wanted) -> bool:
+            return force_of.get(item.name, force)
+
         former = renaming.asked(items, "attachment")
         self._looks.know()
         with self._lock:
@@ -63,7 +70,7 @@ class Changes:
             failed = {item.key for item in self._ground.table.all() if item.state == "failed" or item.spent}
             found = [item for item in found if item.name in removed]
             plan = planning.plan(
-                [*self._leaving(wanted, removed, purge, force), *self._ground.store.wanted(), *found],
+                [*self._leaving(wanted, removed, purge, is_forced), *self._ground.store.wanted(), *found],
                 wanted,
                 failed,
                 self._busy,
@@ -71,21 +78,24 @@ class Changes:
                 removed=removed,
                 purge=purge,
                 force=force,
+                force_of=force_of,
                 former=former,
             )
             if dry_run:
                 return plan.document()
             if plan.before != plan.after:
-                write = partial(self._ground.store.replace_wanted, plan.after, plan.gone if force else (), plan.renamed)
+                forced = [item for item in plan.gone if is_forced(item)]
+                write = partial(self._ground.store.replace_wanted, plan.after, forced, plan.renamed)
                 self._ground.table.rename(plan.renamed, write)
             for action in plan.actions:
                 log.info("attachments: %s", action)
             now = self._ground.clock.monotonic()
             for item in plan.gone:
-                self._ground.apply((item.owner, item.name), Unwant(now if force else NEVER))
+                self._ground.apply((item.owner, item.name), Unwant(now if is_forced(item) else NEVER))
             for item in plan.named:
                 self._ground.table.put(Attachment(item.name, item.owner, not_before=now))
-                self._ground.apply((item.owner, item.name), Want(now, item.policy))
+                by = now if is_forced(item) else NEVER
+                self._ground.apply((item.owner, item.name), Want(now, item.policy, by))
         with contextlib.suppress(kernel.KernelError):  # what is wanted stands; the regular look goes on trying
             self._looks.look()
         going = {item.key for item in self._ground.table.all() if not item.wanted} | self._releases.unfinished()
@@ -140,12 +150,18 @@ class Changes:
                 name=strange.name,
             )
 
-    def _leaving(self, wanted: Collection[Wanted], removed: Collection[str], purge: Purge, force: bool) -> list[Wanted]:
+    def _leaving(
+        self,
+        wanted: Collection[Wanted],
+        removed: Collection[str],
+        purge: Purge,
+        is_forced: Callable[[Wanted], bool],
+    ) -> list[Wanted]:
         """What was returned and waits for who uses it, of what a request returns again, or takes with force."""
         named = {(item.owner, item.name) for item in wanted}
         items = [item for item in self._ground.table.all() if item.recall_why == RETURNED and item.key not in named]
-        taken = force and purge != NONE
-        return [Wanted(item.name, item.owner) for item in items if taken or item.name in removed]
+        found = [Wanted(item.name, item.owner) for item in items]
+        return [item for item in found if (purge != NONE and is_forced(item)) or item.name in removed]
 
     def _busy(self, items: Sequence[Wanted]) -> dict[Wanted, tuple[str, list[str]]]:
         here: dict[Wanted, str] = {}

@@ -7,7 +7,8 @@ from __future__ import annotations
 import contextlib
 
 from device_lending import kernel
-from device_lending.borrower.attachment import NEVER, Attachment
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import NEVER
 from device_lending.borrower.ground import Ground
 from device_lending.borrower.looks import Looks
 from device_lending.errors import LendingError

@@ -10,8 +10,8 @@ import threading
 
 from device_lending import kernel
 from device_lending.borrower import strays
-from device_lending.borrower.attachment import DRAINED, NEVER, Attachment
-from device_lending.borrower.attachment_events import Lease, Leave, Look, Seen, Stay
+from device_lending.borrower.attachment import DRAINED, Attachment
+from device_lending.borrower.attachment_events import NEVER, Lease, Leave, Look, Seen, Stay
 from device_lending.borrower.ground import Ground, Present
 from device_lending.borrower.releases import Releases
 from device_lending.borrower.renewals import Renewals, served

@@ -102,13 +102,15 @@ def plan(
     removed: Collection[str] = (),
     purge: Purge,
     force: bool,
+    force_of: Mapping[str, bool] = purging.NOBODY,
     former: Mapping[str, str] = renaming.NONE,
 ) -> Plan:
     """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
     `failed` are owner and name of attachments that stopped trying; naming them starts them again. Another policy alone
     takes no device away, unless another driver is to have it, which attaches it anew; nor does another name: `former`
-    has the former names of some of `wanted`. `busy` gives the devices here of some, and the reasons why each is in use.
+    has the former names of some of `wanted`. `busy` gives the devices here of some, and the reasons why each is in use,
+    which keep it here unless `force` is, or what `force_of` has in its place for that name.
     Raises LendingError device_busy; nothing has changed then.
     """
     said = tuple(sorted({item.name: item for item in current}.values(), key=lambda item: item.name))
@@ -148,9 +150,9 @@ def plan(
             actions.append(f"return {name} to {old.owner}")
         if new is not None:
             actions.append(f"borrow {name} from {new.owner}")
-    if not force:
-        for item, (device, reasons) in busy([*gone, *rebound]).items():
-            _check_idle(item, device, reasons, host)
+    kept = [item for item in (*gone, *rebound) if not force_of.get(item.name, force)]
+    for item, (device, reasons) in busy(kept).items() if kept else ():
+        _check_idle(item, device, reasons, host)
     return Plan(
         said,
         tuple(after[name] for name in sorted(after)),

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from device_lending.borrower.attachment import NEVER, RETURNED, Attachment
+from device_lending.borrower.attachment import RETURNED, Attachment
+from device_lending.borrower.attachment_events import NEVER
 from device_lending.clock import Clock
 from device_lending.policy import NEW, USUAL
 from device_lending.store.borrower import BorrowerStore

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from device_lending import kernel
-from device_lending.borrower.attachment import NEVER, Attachment
+from device_lending.borrower.attachment import Attachment
+from device_lending.borrower.attachment_events import NEVER
 from device_lending.borrower.ground import Ground
 from device_lending.borrower.offers import Offers
 from device_lending.borrower.releases import Releases

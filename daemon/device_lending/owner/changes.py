@@ -23,7 +23,7 @@ from device_lending.owner.telling import Telling
 from device_lending.owner.turns import Turn
 from device_lending.pci.scan import Function
 from device_lending.pending import Answer, Pending
-from device_lending.purging import Purge
+from device_lending.purging import NOBODY, Purge
 from device_lending.store.owner import Lease
 
 log = logging.getLogger("device_lending.owner")
@@ -56,12 +56,14 @@ class Changes:
         purge: Purge,
         replace_others: bool = False,
         force: bool,
+        force_of: Mapping[str, bool] = NOBODY,
         dry_run: bool,
         notify: Notifier,
     ) -> Answer | Pending:
         """Set `items`, and take the names `removed` away and what `purge` takes of all others.
 
-        With `replace_others`, other grants of the devices of `items` go as well.
+        With `replace_others`, other grants of the devices of `items` go as well. Live leases of what goes or changes end
+        with `force` alone, in the place of which `force_of` has something else for some, by name.
         All checks come first; what they refuse has changed nothing. The answer comes when the leases that go have
         ended.
         """
@@ -93,6 +95,7 @@ class Changes:
                 purge=purge,
                 replace_others=replace_others,
                 force=force,
+                force_of=force_of,
                 holds=asked_holds,
                 former=former,
             )

@@ -94,12 +94,14 @@ def plan(
     purge: Purge,
     replace_others: bool = False,
     force: bool,
+    force_of: Mapping[str, bool] = purging.NOBODY,
     holds: Mapping[str, str | None],
     former: Mapping[str, str] = renaming.NONE,
 ) -> Plan:
     """Merge `wanted` into what is left of `current` without the names `removed` and what `purge` takes.
 
     With `replace_others` another grant of a device that one of `wanted` means goes as well; without, it is in the way.
+    A live lease ends with `force` alone, in the place of which `force_of` has something else for some, by name.
     `holds` says by name why one of `wanted` is put on hold, or with None that it stays as it is; without its name it is
     offered. `former` has the former names of some of `wanted` by their names. Raises LendingError; nothing has changed
     then.
@@ -157,8 +159,7 @@ def plan(
         if lease is not None and not _still_fits(lease, new, addresses.get(name)):
             ending.append(lease)
             actions.append(f"recall {name}: {lease.address} from {lease.borrower}")
-    if not force:
-        _check_ending(ending, host)
+    _check_ending([lease for lease in ending if not force_of.get(lease.name, force)], host)
     return Plan(_by_name(current), _by_name(after.values()), tuple(ending), tuple(actions), renamed)
 
 

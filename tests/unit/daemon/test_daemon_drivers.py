@@ -77,6 +77,21 @@ def test_who_uses_it_is_not_disturbed(hosts):
     assert (item(borrower)["driver"], item(borrower)["driver_override"]) == ("nvme", None)
 
 
+@pytest.mark.parametrize("options", [{"force": True}, {"force_of": {"scratch": True}}])
+def test_who_uses_it_loses_it_where_that_is_said(hosts, options):
+    _owner, borrower = hosts
+    put(borrower)
+    borrower.tree.mount(f"259:{next(iter(borrower.kernel.borrows))}", "/mnt")
+    body = {"attachments": [{"name": "scratch", "owner": "node-a", **VFIO}], "wait": 20}
+    with pytest.raises(Failed) as refused:
+        borrower.borrowerd.client.call(
+            "PUT", "/v1/attachments", {**body, "force": True, "force_of": {"scratch": False}}, 60
+        )
+    assert refused.value.code == "device_busy"
+    assert borrower.borrowerd.client.call("PUT", "/v1/attachments", {**body, **options}, 60)["changed"]
+    until(lambda: is_attached(borrower) and item(borrower)["driver"] == "vfio-pci")
+
+
 def test_a_device_that_another_driver_has_is_attached_anew(hosts):
     _owner, borrower = hosts
     put(borrower, **VFIO)

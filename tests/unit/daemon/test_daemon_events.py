@@ -21,7 +21,7 @@ from test_daemon_machines import walk
 from device_lending import following
 from device_lending.api import stream
 from device_lending.borrower import attachment as borrowing
-from device_lending.borrower.attachment_events import Detached, Unwant
+from device_lending.borrower.attachment_events import NEVER, Detached, Unwant
 from device_lending.borrower.telling import changes
 from device_lending.client import Failed
 from device_lending.clock import Clock
@@ -205,8 +205,8 @@ def test_any_history_of_an_attachment_tells_what_became_of_its_device(data):
 
 def test_a_device_that_goes_as_somebody_wants_it_is_not_lost():
     attached = borrowing.Attachment("scratch", "node-a", "attached", borrowed=1, epoch=1, link=0, ttl=10.0)
-    going, _actions = borrowing.step(attached, Unwant(borrowing.NEVER))
-    assert changes(attached, Unwant(borrowing.NEVER), going) == []
+    going, _actions = borrowing.step(attached, Unwant(NEVER))
+    assert changes(attached, Unwant(NEVER), going) == []
     gone, _actions = borrowing.step(going, Detached(1.0))
     assert changes(going, Detached(1.0), gone) == [("detached", "")]
 

@@ -16,7 +16,7 @@ from test_daemon_end_to_end import BORROW, lend
 from device_lending import kernel
 from device_lending.borrower import attachment as borrowing
 from device_lending.borrower.attachment import Attachment
-from device_lending.borrower.attachment_events import Denied, Forget, Given, Look, Release, Unwant
+from device_lending.borrower.attachment_events import NEVER, Denied, Forget, Given, Look, Release, Unwant
 from device_lending.client import Failed
 from device_lending.kernel import Borrowed
 from device_lending.store.borrower import BorrowerStore, Holding
@@ -116,7 +116,7 @@ def test_what_was_attached_after_the_look_is_asked_for_in_the_kernel(fabric, mon
 
 
 def test_a_lease_is_over_when_the_kernel_has_nothing_of_it():
-    unwanted, actions = borrowing.step(RESTARTED, Unwant(borrowing.NEVER))
+    unwanted, actions = borrowing.step(RESTARTED, Unwant(NEVER))
     assert (unwanted.epoch, actions) == (7, ())
     assert borrowing.step(unwanted, Look(1.0, 0)) == (unwanted, ())
     _after, actions = borrowing.step(unwanted, Look(1.0, 0, absent=True))
@@ -126,7 +126,7 @@ def test_a_lease_is_over_when_the_kernel_has_nothing_of_it():
 @pytest.mark.parametrize("word", [Denied(2.0, "no"), Given(0, 1, 7, ADDRESS)])
 def test_the_owners_word_says_nothing_of_what_the_kernel_has(word):
     asked, _actions = borrowing.step(RESTARTED, Look(1.0, 0))
-    unwanted, actions = borrowing.step(asked, Unwant(borrowing.NEVER))
+    unwanted, actions = borrowing.step(asked, Unwant(NEVER))
     assert actions == ()
     told, actions = borrowing.step(unwanted, word)
     assert (told.state, told.epoch, actions) == ("waiting", 7, ())

@@ -14,6 +14,7 @@ from device_lending.borrower import attachment as borrowing
 from device_lending.borrower import renewals, strays
 from device_lending.borrower.attachment import Attachment
 from device_lending.borrower.attachment_events import (
+    NEVER,
     Appeared,
     Ask,
     Attach,
@@ -74,7 +75,7 @@ EVENTS = st.one_of(
     st.builds(DetachFailed, NOW, st.just("no")),
     st.builds(InUse, NOW),
     st.builds(Want, NOW),
-    st.builds(Unwant, NOW | st.just(borrowing.NEVER)),
+    st.builds(Unwant, NOW | st.just(NEVER)),
     st.builds(Recall, NOW, EPOCH, st.floats(0, 60)),
     st.builds(Ended, EPOCH, st.booleans()),
     st.builds(Claimed),
@@ -156,7 +157,7 @@ def test_unwanted_attachments_are_never_asked_for(data):
     for _before, _event, state, actions in walk(data):  # noqa: B007
         if forgotten(actions):
             return
-    state, actions = borrowing.step(state, Unwant(borrowing.NEVER))
+    state, actions = borrowing.step(state, Unwant(NEVER))
     if forgotten(actions):
         return
     for _before, event, _after, actions in walk(data, state):

@@ -12,8 +12,9 @@ from daemon_hosts import until
 from test_daemon_end_to_end import BORROW, lend
 
 from device_lending.borrower import attachment as borrowing
-from device_lending.borrower.attachment import NEVER, RETURNED, Attachment
+from device_lending.borrower.attachment import RETURNED, Attachment
 from device_lending.borrower.attachment_events import (
+    NEVER,
     Denied,
     Detach,
     InUse,
@@ -95,6 +96,16 @@ def test_a_list_with_force_takes_what_is_kept(killed):
     assert not borrower.put_attachments(purge=True)["changed"]
     assert is_kept(borrower)
     assert borrower.put_attachments(purge=True, force=True)["changed"]
+    until(lambda: is_over(borrower))
+
+
+def test_a_list_says_of_what_is_kept_alone_whether_it_is_taken(killed):
+    borrower = killed(force=False)
+    until(lambda: is_kept(borrower))
+    assert not borrower.put_attachments(purge=True, force=True, force_of={"scratch": False})["changed"]
+    assert is_kept(borrower)
+    assert not borrower.put_attachments(force_of={"scratch": True})["changed"]  # without purge it takes nothing away
+    assert borrower.put_attachments(purge=True, force_of={"scratch": True})["changed"]
     until(lambda: is_over(borrower))
 
 

@@ -35,7 +35,8 @@ def test_truth_is_what_an_option_takes(value):
     assert _values.truth(value) == taken(check_type_bool, value)
 
 
-NUMBERS = st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | st.from_regex(r" ?-?[0-9]{1,9}(\.[0-9]{1,3})? ?", fullmatch=True)
+TEXTS = st.from_regex(r" ?-?[0-9]{1,9}(\.[0-9]{1,3})? ?", fullmatch=True)
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | TEXTS
 
 
 @given(NUMBERS)
