@@ -366,7 +366,7 @@ def check_fit(findings, probe, plan, right, peers):
 
 def check_releases(findings, probe, plan, force, purge):
     """Whether something that is to be given back is in use here; purge is what is, see lease_attachments."""
-    wanted = {(borrow["name"], borrow["owner"]) for borrow in plan["borrows"]}
+    wanted = {(borrow.get(key), borrow["owner"]) for borrow in plan["borrows"] for key in ("name", "formerly")}
     functions = {function["address"]: function for function in probe["functions"]}
     for attachment in (probe.get("borrowerd") or {}).get("attachments") or []:
         if force or not is_taken(purge, attachment) or (attachment["name"], attachment["owner"]) in wanted:

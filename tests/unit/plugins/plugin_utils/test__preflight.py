@@ -344,6 +344,14 @@ def test_what_is_to_be_given_back_is_in_use(probe):
     only(run(probe, nothing, purge="all"), "lease data", "mounted on /srv", "device_lending_force")
 
 
+def test_what_has_another_name_now_is_not_given_back(probe):
+    probe["functions"].append(dict(NVME, address="1ff00:00:00.0", borrowed=True, busy=["mounted on /srv"]))
+    probe["borrowerd"] = {"attachments": [{"name": "data", "owner": "node-b", "address": "1ff00:00:00.0"}]}
+    renamed = {"name": "results", "owner": "node-b", "formerly": "data"}
+    assert run(probe, {"grants": [], "borrows": [renamed]}) == []
+    assert "lease data is not in" in str(run(probe, {"grants": [], "borrows": [{**renamed, "owner": "node-c"}]}))
+
+
 def test_the_device_is_granted_by_hand_under_another_name(probe):
     own = {"name": "own", "address": NVME["address"], "state": "offered", "by_hand": True}
     probe["ownerd"] = {"grants": [own], "links": []}
