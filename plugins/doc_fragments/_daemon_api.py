@@ -38,6 +38,13 @@ notes:
     # Modules that are given a list of leases.
     LEASES = r"""
 options:
+  force_of:
+    description:
+      - By names of leases, what counts for these in the place of O(force), also where they are not in the list (any more).
+      - The filter P(pcie.device_lending.leases_for_host#filter) returns it with what all leases say of themselves, since a host
+        that a lease was taken from has to know it, too. What the list of this module says of a lease comes first.
+    type: dict
+    default: {}
   keep:
     description:
       - Names of leases that are left as they are, whatever is declared of them, also where they are not there.

@@ -59,6 +59,10 @@ _raw:
         sorted by name.
       type: list
       elements: dict
+    force_of:
+      description: What all leases of the list say of C(force), by their names and former ones, as both modules take it.
+      returned: where a lease has C(force)
+      type: dict
     error:
       description: What is wrong with the list, or null.
       type: str
@@ -71,7 +75,7 @@ _raw:
 """
 
 from ansible import constants as C
-from ansible.errors import AnsibleLookupError
+from ansible.errors import AnsibleError, AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import VARIABLE
@@ -86,9 +90,13 @@ class LookupModule(LookupBase):
         group = self.get_option("group")
         hosts = [str(host) for host in variables.get("groups", {}).get(group, [])]
         if VARIABLE in variables:
-            text = as_text(variables[VARIABLE]) or as_text(self._templar.template(variables[VARIABLE]), final=True)
             try:
+                text = as_text(variables[VARIABLE]) or as_text(self._templar.template(variables[VARIABLE]), final=True)
                 plans = [planned(C.DEFAULT_LOCAL_TMP, text, host, hosts) for host in terms]
+            except AnsibleError as error:
+                if self.get_option("refuse"):
+                    raise
+                plans = [{**unset(group), "error": "%s cannot be read: %s" % (VARIABLE, error)} for host in terms]
             except OSError as error:
                 raise AnsibleLookupError("The leases cannot be planned: %s" % error) from error
         else:

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
+from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors, _values
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonAbsent
 from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import said
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError, kind
 from ansible_collections.pcie.device_lending.plugins.module_utils._tolerance import Item, Standing, settle
 
 Warn = t.Callable[[str], None]
 
 RELEASE, ATTACH, ALL = "release", "attach", "all"
+FORCE = "force"
 
 # What is done about a lease whose device is granted under another name, which the purge leaves: it is refused, the other one
 # is revoked, or it is left out.
@@ -39,20 +40,24 @@ def apply_grants(
     force: bool,
     check_mode: bool,
     warn: Warn,
+    force_of: t.Mapping[str, t.Any] | None = None,
     keep: t.Collection[str] = (),
     tolerant: bool = False,
     on_conflict: str = "fail",
 ) -> dict[str, t.Any]:
     """Make the daemon's grants those wanted (and of others those that C(purge) leaves), but for the names C(keep).
 
-    C(on_conflict) is one of ON_CONFLICT.
+    C(force_of), by name, and what a grant says of itself count in the place of C(force). C(on_conflict) is one of
+    ON_CONFLICT.
     """
+    own_force = _own_force(grants, force_of)
     # Without a word of it, what a person has put on hold stays so.
     wanted = canonical([{"hold": None, **grant, "device": compact(grant["device"])} for grant in grants])
     standing = Standing(lambda: daemon.get("/v1/grants")["grants"], _as_granted)
 
     def ask(kept: t.Collection[str]) -> dict[str, t.Any]:
-        body = {"grants": standing.instead(wanted, kept), **_purge(purge), "force": force, "dry_run": check_mode}
+        forced = standing.forced(wanted, force, own_force)
+        body = {"grants": standing.instead(wanted, kept), **_purge(purge), **forced, "dry_run": check_mode}
         # Else it is not said: in check mode the daemon may be an older one, which does not know it.
         if on_conflict == "replace":
             body["replace"] = True
@@ -60,10 +65,10 @@ def apply_grants(
             return daemon.put("/v1/grants", body, extra_time=_TAKING_BACK)
         except ApiError as exc:
             # In check mode the borrowers have not really released what they would release before this step of a play.
-            if not check_mode or force or exc.status != 409:
+            if not check_mode or forced == {"force": True} or exc.status != 409:
                 raise
             warn(f"Refused unless the borrower releases it before: {exc.message}")
-            return daemon.put("/v1/grants", dict(body, force=True))
+            return daemon.put("/v1/grants", {**{key: body[key] for key in body if key != "force_of"}, "force": True})
 
     names = {grant["name"] for grant in wanted}
     ignored: dict[str, str] = {}
@@ -101,6 +106,7 @@ def apply_attachments(
     wait: int,
     check_mode: bool,
     warn: Warn,
+    force_of: t.Mapping[str, t.Any] | None = None,
     keep: t.Collection[str] = (),
     unawaited: t.Collection[str] = (),
     tolerant: bool = False,
@@ -108,8 +114,10 @@ def apply_attachments(
     """Make the daemon's attachments those wanted, and of others those that C(purge) leaves, but for the names C(keep); or
     do the half of it that C(phase) names.
 
-    C(wait) is in seconds, for what goes and, again, for what comes, but for the names C(unawaited).
+    C(force_of), by name, and what an attachment says of itself count in the place of C(force). C(wait) is in seconds, for
+    what goes and, again, for what comes, but for the names C(unawaited).
     """
+    own_force = _own_force(attachments, force_of)
     wait_returned = wait
     wanted = canonical(attachments)
     standing = Standing(lambda: daemon.get("/v1/attachments")["attachments"], _as_wanted)
@@ -120,7 +128,7 @@ def apply_attachments(
         body = {
             "attachments": items,
             **_purge(purged),
-            "force": force,
+            **standing.forced(wanted, force, own_force),
             "wait_returned": wait_returned,
             "wait": seconds,
             "dry_run": dry_run,
@@ -160,12 +168,23 @@ def apply_attachments(
 
 
 def canonical(items: t.Iterable[Item]) -> list[Item]:
-    """Sort by name, drop what says nothing, and refuse names that are there twice."""
-    result = sorted((said(item, item) for item in items), key=lambda item: item["name"])
+    """Sort by name, drop what says nothing and what no daemon holds, and refuse names that are there twice."""
+    result = sorted((said(item, [key for key in item if key != FORCE]) for item in items), key=lambda item: item["name"])
     for first, second in zip(result, result[1:]):
         if first["name"] == second["name"]:
             raise ApiError(f"Two entries are named '{first['name']}'; a name stands for one lease.")
     return result
+
+
+def _own_force(items: t.Iterable[Item], force_of: t.Mapping[str, t.Any] | None) -> dict[str, bool]:
+    """Return what is said of leases alone, by name, and by their former ones, by which they may still stand."""
+    found = {}
+    for name, value in (force_of or {}).items():
+        found[name] = _values.truth(value)
+        if found[name] is None:
+            raise ApiError(f"force_of: what it has for the lease '{name}' is {kind(value)}; write true or false.")
+    saying = [item for item in items if item.get(FORCE) is not None]
+    return {**found, **{item[key]: item[FORCE] for item in saying for key in ("formerly", "name") if item.get(key)}}
 
 
 def _purge(purge: str) -> dict[str, bool]:

@@ -60,6 +60,17 @@ class Standing:
 
         return [settled(item) for item in wanted]
 
+    def forced(self, wanted: list[Item], force: bool, own: t.Mapping[str, bool]) -> Item:
+        """Return what a request says of force: of all, and by name of those alone for which C(own) has something else.
+
+        What does not stand here is taken from nobody, and a list may say it of thousands.
+        """
+        others = {name: value for name, value in own.items() if value != force}
+        if others:
+            names = {item["name"] for item in [*self.items(), *(item for item in wanted if "formerly" in item)]}
+            others = {name: value for name, value in others.items() if name in names}
+        return {"force": force, "force_of": others} if others else {"force": force}
+
     def differing(self, wanted: list[Item], kept: t.Collection[str]) -> dict[str, str]:
         """Say of which of the names C(kept) what stays is not what is wanted."""
         items = self.items() if kept else []

@@ -4,8 +4,8 @@
 
 """Numbers and truth values of an inventory, which are texts where they come from C(-e) or out of a template.
 
-Private to pcie.device_lending. Pure. Each takes what an option of that type takes in Ansible, but no truth value for a number,
-and returns None for what cannot be one: who asks says which field of which lease that is.
+Private to pcie.device_lending. Pure. Each takes what an option of that type takes in Ansible, but no truth value for a
+number, and returns None for what cannot be one: who asks says which field of which lease that is.
 """
 
 from __future__ import annotations

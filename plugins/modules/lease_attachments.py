@@ -64,13 +64,19 @@ options:
           - The only driver of this host that may have the device, such as V(vfio-pci). By default the one that takes it.
           - Its module is loaded where it is not, now and at each boot.
           - For V(vfio-pci) an IOMMU has to translate the bridge, and the kernel has to be 6.12 or newer.
-          - An attached device with another driver is attached anew, which a device in use refuses.
+          - An attached device with another driver is attached anew, which a device in use refuses, unless it is forced.
         type: str
       formerly:
         description:
           - The name that it had before. What stands by that is renamed, and its device stays. The owner has to know the new name already.
           - It means nothing where it stands by its new name already, or does not stand at all.
         type: str
+      force:
+        description:
+          - What counts for this lease in the place of O(force) where its device goes to have another driver, or to come from
+            another owner, so that it is taken from who uses it here, or stays though all others are taken.
+          - By default O(force) counts.
+        type: bool
   phase:
     description:
       - Which half of the work to do. A play over many hosts needs the order release, grant, attach,
@@ -86,6 +92,7 @@ options:
     description:
       - Whether a device that is in use here, such as a mounted drive, is detached all the same. Data in flight is lost.
       - Without it, the module fails and changes nothing where a device that would go is busy.
+      - O(attachments[].force) and O(force_of) say it of single leases.
     type: bool
     default: false
   wait:
@@ -127,6 +134,14 @@ EXAMPLES = r"""
     attachments: "{{ plan.borrows }}"
     phase: attach
     wait: 120
+
+- name: Return everything, also what is in use, but for one drive that is kept where somebody uses it
+  pcie.device_lending.lease_attachments:
+    attachments: []
+    purge: all
+    force: true
+    force_of:
+      scratch-nvme: false
 
 - name: Borrow one drive and leave all others as they are
   pcie.device_lending.lease_attachments:
@@ -256,11 +271,13 @@ def main():
                     attach_again=dict(type="str", choices=["always", "once", "never"], default="always"),
                     driver_override=dict(type="str"),
                     formerly=dict(type="str"),
+                    force=dict(type="bool"),
                 ),
             ),
             phase=dict(type="str", choices=["all", "release", "attach"], default="all"),
             purge=dict(type="str", choices=list(PURGES), default="declared"),
             force=dict(type="bool", default=False),
+            force_of=dict(type="dict", default={}),
             wait=dict(type="int", default=60),
             keep=dict(type="list", elements="str", default=[]),
             tolerant=dict(type="bool", default=False),
@@ -281,6 +298,7 @@ def main():
             phase=params["phase"],
             purge=params["purge"],
             force=params["force"],
+            force_of=params["force_of"],
             wait=params["wait"],
             check_mode=module.check_mode,
             warn=module.warn,

@@ -122,10 +122,17 @@ options:
           - The name that it had before. A grant that stands by that is renamed, and so is its lease, which goes on.
           - It means nothing where it stands by its new name already, or does not stand at all.
         type: str
+      force:
+        description:
+          - What counts for this lease in the place of O(force) where its grant changes, so that its device is taken back though it
+            is borrowed, or stays with its borrower though all others are taken.
+          - By default O(force) counts.
+        type: bool
   force:
     description:
       - Whether a device may be taken back, and reset, while its borrower still uses it. Data in flight is lost.
       - Without it, the module fails and changes nothing where a grant that would go or change has a live lease.
+      - O(grants[].force) and O(force_of) say it of single leases.
     type: bool
     default: false
   on_conflict:
@@ -162,6 +169,16 @@ EXAMPLES = r"""
         device:
           address: "0000:03:00.0"
         borrower: node-b
+    purge: none
+
+- name: Give a device to another host, also where its first borrower uses it, and take no other one from anybody
+  pcie.device_lending.lease_grants:
+    grants:
+      - name: scratch-nvme
+        device:
+          address: "0000:03:00.0"
+        borrower: node-c
+        force: true
     purge: none
 
 - name: Take everything back, also from borrowers that do not answer
@@ -252,10 +269,12 @@ def main():
                     hold=dict(type="bool"),
                     any=dict(type="bool", default=False),
                     formerly=dict(type="str"),
+                    force=dict(type="bool"),
                 ),
             ),
             purge=dict(type="str", choices=list(PURGES), default="declared"),
             force=dict(type="bool", default=False),
+            force_of=dict(type="dict", default={}),
             keep=dict(type="list", elements="str", default=[]),
             tolerant=dict(type="bool", default=False),
             on_conflict=dict(type="str", choices=list(ON_CONFLICT), default="fail"),
@@ -271,6 +290,7 @@ def main():
             params["grants"],
             purge=params["purge"],
             force=params["force"],
+            force_of=params["force_of"],
             check_mode=module.check_mode,
             warn=module.warn,
             keep=params["keep"],

@@ -25,20 +25,22 @@ LEASE_KEYS = ("name", "owner", "device", "borrower")
 # What may be left out of a lease, by the side that is told it.
 GRANT_OPTIONS = ("grace", "reserve", "hold", "any")
 BORROW_OPTIONS = ("on_loss", "attach_again")
-# What it was called before is told both.
-FORMERLY = "formerly"
+# What it was called before is told both, and whether it is taken from who uses it.
+FORMERLY, FORCE = "formerly", "force"
+# Of all leases of which that is said, since a host has to know it of those, too, that it has no part in any more.
+FORCE_OF = "force_of"
 # How it is attached; what of it is told to the borrower, by the names that its daemon has.
 ATTACH, DRIVER, DRIVER_OVERRIDE = "attach", "driver", "driver_override"
-LEASE_OPTIONS = ("grace", "reserve", "state", "any", *BORROW_OPTIONS, ATTACH, FORMERLY)
-GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS, FORMERLY)
-BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS, DRIVER_OVERRIDE, FORMERLY)
+LEASE_OPTIONS = ("grace", "reserve", "state", "any", *BORROW_OPTIONS, ATTACH, FORMERLY, FORCE)
+GRANT_KEYS = ("name", "device", "borrower", *GRANT_OPTIONS, FORMERLY, FORCE)
+BORROW_KEYS = ("name", "owner", *BORROW_OPTIONS, DRIVER_OVERRIDE, FORMERLY, FORCE)
 CHOICES = {"on_loss": ("detach", "wait"), "attach_again": ("always", "once", "never")}
 # What a lease is to be. Without a word of it, one is present, and on hold where a person has put it so.
 PRESENT, HELD, ABSENT = STATES = ("present", "held", "absent")
 GRACE_MAX = 3600
 # How many one entry may stand for.
 ANY_MAX = 256
-Plan = t.Dict[str, t.List[t.Dict[str, t.Any]]]
+Plan = t.Dict[str, t.Any]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 
@@ -57,6 +59,7 @@ class Plans:
     def __init__(self, leases: t.Any, hosts: t.Any) -> None:
         self.by_host: dict[str, Plan] = {host: {"grants": [], "borrows": []} for host in _hosts(hosts)}
         self.leases = normalise(leases, self.by_host)
+        self.force_of = _force_of(self.leases)
         for lease in self.leases:
             state = lease.get("state")
             if state == ABSENT:
@@ -68,10 +71,13 @@ class Plans:
                 self.by_host[lease["borrower"]]["borrows"].append(_of({**lease, **how}, BORROW_KEYS))
 
     def of(self, host: str) -> Plan:
-        """Return ``{"grants": [...], "borrows": [...]}`` of ``host``, both sorted by name."""
+        """Return ``{"grants": [...], "borrows": [...]}`` of ``host``, both sorted by name.
+
+        Where a lease of the list says so, also ``{"force_of": {name: bool}}``, which is the same for all hosts.
+        """
         if host not in self.by_host:
             raise outside(host, self.by_host)
-        return self.by_host[host]
+        return {**self.by_host[host], FORCE_OF: self.force_of} if self.force_of else self.by_host[host]
 
     def digest(self) -> str:
         """Return what is equal for lists that mean the same, in whatever order and form they are written."""
@@ -95,7 +101,7 @@ def stranger(where: str, host: str, hosts: t.Iterable[str]) -> str:
 
 
 def plan_for_host(leases: t.Any, host: str, hosts: t.Any) -> Plan:
-    """Return ``{"grants": [...], "borrows": [...]}`` of ``host`` alone, both sorted by name."""
+    """Return what Plans.of does, of ``host`` alone."""
     return Plans(leases, hosts).of(host)
 
 
@@ -127,6 +133,12 @@ def differences(plans: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
 
 def _seen(plan: t.Mapping[str, t.Any]) -> str:
     return plan["error"] or f"{plan['leases']} lease{'' if plan['leases'] == 1 else 's'}"
+
+
+def _force_of(leases: t.Iterable[dict[str, t.Any]]) -> dict[str, bool]:
+    """What leases say of themselves by name, and by their former ones, by which they may still stand."""
+    saying = [lease for lease in leases if FORCE in lease]
+    return {lease[key]: lease[FORCE] for lease in saying for key in (FORMERLY, "name") if key in lease}
 
 
 def _of(lease: dict[str, t.Any], keys: t.Iterable[str]) -> dict[str, t.Any]:
@@ -246,6 +258,7 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
             "A host uses its own devices without a lease: remove the entry or name another borrower."
         )
     at_owner, at_borrower = f"{where}, host '{item['owner']}'", f"{where}, host '{item['borrower']}'"
+    force = _truth(item, FORCE, f"{where}, hosts '{item['owner']}' and '{item['borrower']}'")
     return {
         "name": str(name),
         "owner": str(item["owner"]),
@@ -253,6 +266,7 @@ def _lease(item: t.Any, index: int, known: t.Collection[str]) -> dict[str, t.Any
         "borrower": str(item["borrower"]),
         **_policy(item, at_owner, at_borrower),
         **({"reserve": True} if _truth(item, "reserve", at_owner) else {}),
+        **({} if force is None else {FORCE: force}),
         **_any(item, where),
         **_attach(item, at_borrower),
         **_formerly(item, where),

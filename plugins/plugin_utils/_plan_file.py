@@ -7,8 +7,8 @@
 Ansible has a process for each task of each host, and what one works out is lost with it. The first that asks plans for
 all and leaves that in the directory of the run; each of the others reads its own part.
 
-The file is a line of JSON, ``{"error", "digest", "leases": number, "hosts": {name: [offset, length]}}``, and then the
-plans, each as JSON at its offset behind that line.
+The file is a line of JSON, ``{"error", "digest", "leases": number, "hosts": {name: [offset, length]}}``, with what
+``"force_of"`` is in a plan where there is that, and then the plans, each as JSON at its offset behind that line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import VARIABLE, judged, outside
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import FORCE_OF, VARIABLE, judged, outside
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 
@@ -43,7 +43,7 @@ def unset(group: str) -> dict[str, t.Any]:
 
 
 def planned(directory: str, text: str, host: str, hosts: t.Sequence[str]) -> dict[str, t.Any]:
-    """Return ``{"grants", "borrows", "error": text or None, "digest", "leases": number}`` of ``host``.
+    """Return what Plans.of does and ``{"error": text or None, "digest", "leases": number}`` of ``host``.
 
     text: what as_text gives; hosts: the names of all hosts of the fabric; directory: one that all processes of the run
     have in common, and that goes with it. Raises OSError where it cannot be used.
@@ -64,6 +64,8 @@ def planned(directory: str, text: str, host: str, hosts: t.Sequence[str]) -> dic
 def _contents(text: str, hosts: t.Sequence[str], key: str) -> bytes:
     plans, head = judged(json.loads(text), hosts, key)
     head["hosts"] = {}
+    if plans and plans.force_of:
+        head[FORCE_OF] = plans.force_of
     parts = []
     offset = 0
     for host, plan in plans.by_host.items() if plans else ():

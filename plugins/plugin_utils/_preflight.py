@@ -367,19 +367,30 @@ def check_fit(findings, probe, plan, right, peers):
 def check_releases(findings, probe, plan, force, purge):
     """Whether something that is to be given back is in use here; purge is what is, see lease_attachments."""
     wanted = {(borrow.get(key), borrow["owner"]) for borrow in plan["borrows"] for key in ("name", "formerly")}
+    force_of = plan.get("force_of", {})
     functions = {function["address"]: function for function in probe["functions"]}
     for attachment in (probe.get("borrowerd") or {}).get("attachments") or []:
-        if force or not is_taken(purge, attachment) or (attachment["name"], attachment["owner"]) in wanted:
+        name = attachment["name"]
+        if force_of.get(name, force) or not is_taken(purge, attachment) or (name, attachment["owner"]) in wanted:
             continue
         busy = functions.get(attachment.get("address"), {}).get("busy") or []
-        if busy:
+        if busy and name in force_of:
+            findings.error(
+                "lease %s is not for this host any more, but its device %s is in use here: %s. Stop using it, or set force of "
+                "the lease to true.",
+                name,
+                attachment["address"],
+                "; ".join(busy),
+                leases=[name],
+            )
+        elif busy:
             findings.error(
                 "lease %s is not in device_lending_leases any more, but its device %s is in use here: %s. Stop using it, "
                 "put the lease back, or set device_lending_force to true.",
-                attachment["name"],
+                name,
                 attachment["address"],
                 "; ".join(busy),
-                leases=[attachment["name"]],
+                leases=[name],
             )
 
 

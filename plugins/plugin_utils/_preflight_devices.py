@@ -126,6 +126,7 @@ def check_conflict(findings, name, address, other, live, on_conflict, force):
 def check_devices(findings, probe, plan, virtual_functions=None, purge="declared", on_conflict="fail", force=False):
     """What is wrong with the devices that this host is to lend; gives those that are right by lease."""
     standing = standing_grants(probe, plan, purge)
+    force_of = plan.get("force_of", {})
     functions = declare(findings, probe["functions"], virtual_functions)
     live = live_addresses(probe)
     by_address = {function["address"]: function for function in functions}
@@ -157,7 +158,7 @@ def check_devices(findings, probe, plan, virtual_functions=None, purge="declared
             continue
         taken[address] = name
         if address in standing and not check_conflict(
-            findings, name, address, standing[address], live, on_conflict, force
+            findings, name, address, standing[address], live, on_conflict, force_of.get(standing[address], force)
         ):
             continue
         never = function.get("never") or []

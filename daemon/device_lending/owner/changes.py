@@ -62,8 +62,8 @@ class Changes:
     ) -> Answer | Pending:
         """Set `items`, and take the names `removed` away and what `purge` takes of all others.
 
-        With `replace_others`, other grants of the devices of `items` go as well. Live leases of what goes or changes end
-        with `force` alone, in the place of which `force_of` has something else for some, by name.
+        With `replace_others`, other grants of the devices of `items` go as well. Live leases of what goes or changes
+        end with `force` alone, in the place of which `force_of` has something else for some, by name.
         All checks come first; what they refuse has changed nothing. The answer comes when the leases that go have
         ended.
         """

@@ -306,3 +306,85 @@ def test_check_mode_without_daemon_says_no_former_name():
     assert grant(AbsentDaemon(), [RENAMED], check_mode=True)["after"] == [dict(GRANT, name="results")]
     wanted = [dict(ATTACHMENT, name="results", formerly="nvme")]
     assert attach(AbsentDaemon(), wanted, check_mode=True)["after"] == [dict(ATTACHMENT, name="results")]
+
+
+# -- force of single leases ------------------------------------------------------------------------------------------------
+
+OTHER = dict(GRANT, name="other", device={"serial": "S1"})
+
+
+def owner_with(*standing):
+    """A daemon that holds these grants."""
+    return FakeDaemon({"GET /v1/grants": {"grants": list(standing)}, "PUT /v1/grants": ANSWER})
+
+
+def borrower_with(*standing):
+    """A daemon that holds these attachments."""
+    return FakeDaemon({"GET /v1/attachments": {"attachments": list(standing)}, "PUT /v1/attachments": ANSWER})
+
+
+def forced(daemon):
+    """What the last request says of force."""
+    body = daemon.requests[-1][2]
+    assert all("force" not in item for item in body.get("grants", body.get("attachments")))
+    return body["force"], body.get("force_of")
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("own", [False, True, None])
+def test_what_a_lease_says_is_asked_for_where_it_differs(force, own):
+    daemon = owner_with(GRANT, OTHER)
+    grant(daemon, [dict(GRANT, force=own), OTHER], force=force)
+    assert forced(daemon) == (force, None if own in (force, None) else {"nvme": own})
+    if own in (force, None):
+        assert len(daemon.requests) == 1
+
+
+def test_what_is_not_in_the_list_may_be_said_as_well():
+    said = {"nvme": True, "other": "no", "elsewhere": True}
+    owner = owner_with(GRANT, OTHER)
+    grant(owner, [], force_of=said)
+    assert forced(owner) == (False, {"nvme": True})
+    grant(owner, [], force_of=said, force=True)
+    assert forced(owner) == (True, {"other": False})
+    grant(owner, [dict(GRANT, force=False)], force_of=said)  # the list comes first
+    assert forced(owner) == (False, None)
+    with pytest.raises(ApiError, match="force_of: what it has for the lease 'nvme' is the string 'maybe'; write true"):
+        grant(owner, [], force_of={"nvme": "maybe"})
+
+
+def test_a_lease_that_gets_another_name_is_meant_by_both():
+    owner = owner_with(GRANT)
+    grant(owner, [dict(RENAMED, force=True)])
+    assert forced(owner) == (False, {"nvme": True, "results": True})
+    grant(owner_with(dict(GRANT, name="results")), [dict(RENAMED, force=True)])
+
+
+@pytest.mark.parametrize("phase", ["all", "release", "attach"])
+def test_each_phase_says_it(phase):
+    daemon = borrower_with(dict(ATTACHMENT, state="attached"), {"name": "old", "owner": "node-a", "state": "attached"})
+    attach(daemon, [dict(ATTACHMENT, force=True)], phase=phase, force_of={"old": True, "away": True})
+    assert forced(daemon) == (False, {"nvme": True, "old": True})
+
+
+def test_a_run_that_is_tolerant_says_it_each_time():
+    daemon = borrower_with(dict(ATTACHMENT, state="attached"))
+    attach(daemon, [], phase="release", tolerant=True, force=True, force_of={"nvme": False})
+    put = [body for method, _path, body in daemon.requests if method == "PUT"]
+    assert [(body["dry_run"], body["force_of"]) for body in put] == [(True, {"nvme": False}), (False, {"nvme": False})]
+
+
+def test_check_mode_foresees_what_is_protected_as_well():
+    warnings = []
+    daemon = owner_with(GRANT)
+    daemon.answers["PUT /v1/grants"] = lambda body: busy() if body.get("force_of") or not body["force"] else ANSWER
+    assert grant(daemon, [], check_mode=True, warn=warnings.append, force=True, force_of={"nvme": False})["changed"]
+    assert "unless the borrower releases" in warnings[0]
+    daemon.answers["PUT /v1/grants"] = busy()
+    with pytest.raises(ApiError):
+        grant(daemon, [], check_mode=True, force=True)
+
+
+def test_check_mode_without_daemon_says_nothing_of_force():
+    assert grant(AbsentDaemon(), [dict(GRANT, force=True)], check_mode=True)["after"] == [GRANT]
+    assert attach(AbsentDaemon(), [dict(ATTACHMENT, force=True)], check_mode=True)["after"] == [ATTACHMENT]

@@ -344,6 +344,16 @@ def test_what_is_to_be_given_back_is_in_use(probe):
     only(run(probe, nothing, purge="all"), "lease data", "mounted on /srv", "device_lending_force")
 
 
+def test_what_a_lease_says_of_force_counts_where_its_device_is_in_use(probe):
+    probe["functions"].append(dict(NVME, address="1ff00:00:00.0", borrowed=True, busy=["mounted on /srv"]))
+    probe["borrowerd"] = {"attachments": [{"name": "data", "owner": "node-b", "address": "1ff00:00:00.0"}]}
+    moved = {"grants": [], "borrows": [], "force_of": {"data": False, "other": True}}
+    for force in (False, True):
+        only(run(probe, moved, force=force), "lease data is not for this host any more", "mounted on /srv", "set force of")
+        assert run(probe, {**moved, "force_of": {"data": True}}, force=force) == []
+    only(run(probe, {**moved, "force_of": {"other": True}}), "lease data is not in device_lending_leases any more")
+
+
 def test_what_has_another_name_now_is_not_given_back(probe):
     probe["functions"].append(dict(NVME, address="1ff00:00:00.0", borrowed=True, busy=["mounted on /srv"]))
     probe["borrowerd"] = {"attachments": [{"name": "data", "owner": "node-b", "address": "1ff00:00:00.0"}]}
@@ -373,6 +383,9 @@ def test_what_is_done_about_such_a_device_is_told(probe):
     assert [one["scope"] for one in evaluate(probe, "node-a", PLAN, HOSTS, on_conflict="replace")] == ["lease"]
     only(run(probe, on_conflict="replace"), "lent or quarantined as own", "device_lending_force")
     assert run(probe, on_conflict="replace", force=True) == []
+    assert run(probe, {**PLAN, "force_of": {"own": True}}, on_conflict="replace") == []
+    protected = {**PLAN, "force_of": {"own": False, "scratch": True}}
+    only(run(probe, protected, on_conflict="replace", force=True), "lent or quarantined as own", "device_lending_force")
     # Two of one list are no such conflict.
     twice = {"grants": [*PLAN["grants"], {**PLAN["grants"][0], "name": "twice"}], "borrows": []}
     assert "both mean" in str(run(probe, twice, purge="all", on_conflict="ignore"))

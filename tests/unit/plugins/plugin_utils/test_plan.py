@@ -113,6 +113,41 @@ def test_a_driver_that_cannot_be_is_refused(how, expected):
     assert expected in refused([lease(attach=how)], "node-b")
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [(True, True), (False, False), ("yes", True), ("no", False), ("False", False), (1, True), (0, False), (None, None)],
+)
+def test_force_of_a_lease_is_told_to_both_sides_and_to_all_others(said, meant):
+    plans = Plans([lease(force=said), lease(name="plain", device={"serial": "S1"})], HOSTS)
+    told = {} if meant is None else {"force": meant}
+    for host, side in (("node-a", "grants"), ("node-b", "borrows")):
+        found = [{key: item[key] for key in item if key == "force"} for item in plans.of(host)[side]]
+        assert found == [told, {}]
+    assert [plans.of(host).get("force_of") for host in HOSTS] == [None if meant is None else {"nvme": meant}] * 3
+
+
+@pytest.mark.parametrize("state", ["present", "held", "absent"])
+def test_force_counts_by_each_name_and_in_each_state(state):
+    leases = [
+        lease(force=True, state=state, formerly="scratch"),
+        lease(name="pool", device={"class": "nvme"}, any=2, formerly="set", force="off", state=state),
+    ]
+    names = {"nvme": True, "scratch": True, "pool-1": False, "set-1": False, "pool-2": False, "set-2": False}
+    assert plan_for_host(leases, "node-c", HOSTS) == {"grants": [], "borrows": [], "force_of": names}
+
+
+@pytest.mark.parametrize("wrong", ["maybe", "", 2, 0.5, [True], {}])
+def test_force_that_is_no_truth_value_is_refused_with_lease_and_hosts(wrong):
+    said = refused([lease(force=wrong)], "node-c")
+    assert said.startswith("device_lending_leases: lease 'nvme', hosts 'node-a' and 'node-b': force is ")
+    assert said.endswith("; write true or false.")
+
+
+def test_lists_that_differ_in_force_are_different():
+    assert differences({"node-a": seen([lease(force=False)]), "node-b": seen([lease()])}) != ""
+    assert differences({"node-a": seen([lease(force="yes")]), "node-b": seen([lease(force=True)])}) == ""
+
+
 def test_a_key_of_the_policy_may_be_empty():
     assert plan_for_host([lease(grace=None, on_loss=None, attach_again=None)], "node-b", HOSTS)["borrows"] == [
         {"name": "nvme", "owner": "node-a"}

@@ -44,6 +44,17 @@ def test_all_hosts_are_planned_once(tmp_path, made):
     assert len(made) == 1
 
 
+def test_what_leases_say_of_force_is_in_it_once_for_all_hosts(tmp_path):
+    leases = [dict(LEASES[0], force=False), LEASES[1]]
+    plans = Plans(leases, HOSTS)
+    for host in HOSTS:
+        found = planned(str(tmp_path), as_text(leases), host, HOSTS)
+        assert found == {**plans.of(host), "error": None, "digest": plans.digest(), "leases": 2}
+        assert found["force_of"] == {"nvme": False}
+    (path,) = (path for path in tmp_path.iterdir() if path.suffix != ".lock")
+    assert path.read_text(encoding="utf-8").count("force_of") == 1
+
+
 def test_another_list_or_other_hosts_are_planned_anew(tmp_path, made):
     planned(str(tmp_path), as_text(LEASES), "node-a", HOSTS)
     assert planned(str(tmp_path), as_text(LEASES[:1]), "node-a", HOSTS)["borrows"] == []

@@ -51,6 +51,7 @@ POLICIES = st.fixed_dictionaries(
         "on_loss": st.sampled_from(["detach", "wait"]),
         "attach_again": st.sampled_from(["always", "once", "never"]),
         "reserve": st.just(True),
+        "force": st.booleans(),
     },
 )
 
@@ -65,6 +66,9 @@ def test_what_a_lease_says_of_its_policy_is_told_to_one_side(leases, data):
         for key in ("grace", "reserve", "on_loss", "attach_again"):
             told, other = (granted, borrowed) if key in ("grace", "reserve") else (borrowed, granted)
             assert (told.get(key), other.get(key)) == (lease.get(key), None)
+        assert granted.get("force") == borrowed.get("force") == lease.get("force")
+    own = {lease["name"]: lease["force"] for lease in leases if "force" in lease}
+    assert [plans[host].get("force_of", {}) for host in HOSTS] == [own] * len(HOSTS)
 
 
 @given(fabrics(), st.randoms(use_true_random=False))
@@ -139,7 +143,7 @@ JSON = st.recursive(
         st.lists(inner, max_size=4)
         | st.dictionaries(
             st.sampled_from(
-                ["name", "owner", "device", "borrower", "address", "serial", "grace", "on_loss", "reserve", "any"]
+                ["name", "owner", "device", "borrower", "address", "serial", "grace", "on_loss", "reserve", "any", "force"]
             ),
             inner,
             max_size=5,
@@ -156,4 +160,4 @@ def test_whatever_comes_in_is_planned_or_refused_with_words(anything):
     except PlanError as exc:
         assert "device_lending_leases" in str(exc)
     else:
-        assert set(plan) == {"grants", "borrows"}
+        assert set(plan) - {"force_of"} == {"grants", "borrows"}
