@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from device_lending import naming
 from device_lending.errors import LendingError
-from device_lending.mailbox.protocol import LEASE_NAME
 
 # By old name, or by owner and old name.
 NONE: Mapping[Any, str] = MappingProxyType({})
@@ -27,8 +27,7 @@ def asked(items: Sequence[Mapping[str, Any]], what: str) -> dict[str, str]:
     former = {item["name"]: item["formerly"] for item in items if item.get("formerly") is not None}
     taken = {item["name"] for item in items}
     for name, old in former.items():
-        if not LEASE_NAME.fullmatch(old):
-            raise LendingError("invalid_name", f"{what} {name}: {old!r} cannot have been its name", name=name)
+        naming.check(old, f"{what} {name}: its former name", of=name)
         if old in taken:
             raise LendingError(
                 "duplicate_name",

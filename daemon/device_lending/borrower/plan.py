@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from device_lending import purging, renaming
+from device_lending import naming, purging, renaming
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
-from device_lending.mailbox.protocol import LEASE_NAME
 from device_lending.pci import identifiers
 from device_lending.policy import USUAL, Policy
 from device_lending.purging import Purge
@@ -56,13 +55,7 @@ def parse(
     Raises LendingError.
     """
     for name in (*removed, *(item["name"] for item in items)):
-        if not LEASE_NAME.fullmatch(name):
-            raise LendingError(
-                "invalid_name",
-                f"attachment name {name!r} is not 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or "
-                "digit",
-                name=name,
-            )
+        naming.check(name, "attachment name")
     found: dict[str, Wanted] = {}
     for item in items:
         name, owner = item["name"], item["owner"]

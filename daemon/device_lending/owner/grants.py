@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from device_lending import purging, renaming, selecting
+from device_lending import naming, purging, renaming, selecting
 from device_lending.config import HOST_NAME
 from device_lending.errors import LendingError
-from device_lending.mailbox.protocol import LEASE_NAME
 from device_lending.owner import choosing
 from device_lending.owner.devices import Assess
 from device_lending.pci import selector
@@ -50,12 +49,7 @@ class Plan:
 def parse(items: Sequence[dict[str, Any]], host: str, removed: Iterable[str] = ()) -> list[Grant]:
     """Check the grants of a request one by one and among each other, and the names `removed`. Raises LendingError."""
     for name in (*removed, *(item["name"] for item in items)):
-        if not LEASE_NAME.fullmatch(name):
-            raise LendingError(
-                "invalid_name",
-                f"grant name {name!r} is not 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit",
-                name=name,
-            )
+        naming.check(name, "grant name")
     grants: dict[str, Grant] = {}
     for item in items:
         name, borrower = item["name"], item["borrower"]

@@ -12,9 +12,11 @@ from test_daemon_end_to_end import BORROW, DEVICE, GRANT, lend
 from test_daemon_events import told
 
 from device_lending import renaming, waiting
+from device_lending.borrower import plan
 from device_lending.borrower.attachment import Attachment, renamed
 from device_lending.client import Failed
 from device_lending.errors import LendingError
+from device_lending.owner import grants
 from device_lending.policy import History, came, went
 
 LONG = {"recall_grace": 600, "lease_ttl": 600}
@@ -254,3 +256,19 @@ def test_the_old_name_counts_for_the_device_that_is_here():
     assert lost.formerly == ("a",)
     assert came(new.policy, lost, 9).formerly == ()
     assert came(new.policy.__class__(on_loss="wait"), lost, 9).formerly == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("ask", "what", "of"),
+    [
+        (lambda: grants.parse([{"name": "a b", "borrower": "node-b"}], "node-a"), "grant name 'a b'", "a b"),
+        (lambda: grants.parse([], "node-a", ["a b"]), "grant name 'a b'", "a b"),
+        (lambda: plan.parse([{"name": "a b", "owner": "node-a"}], "node-b", None), "attachment name 'a b'", "a b"),
+        (lambda: renaming.asked([{"name": "a", "formerly": "a b"}], "grant"), "grant a: its former name 'a b'", "a"),
+    ],
+)
+def test_what_is_no_name_is_refused_in_the_same_words_everywhere(ask, what, of):
+    with pytest.raises(LendingError) as refused:
+        ask()
+    rule = "is not 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit"
+    assert (str(refused.value), refused.value.code, refused.value.name) == (f"{what} {rule}", "invalid_name", of)
