@@ -17,7 +17,7 @@ from .sysfs import Roots, lines, link_name, names, text
 TRANSLATED = ("DMA", "DMA-FQ")
 # What ntb_lend registers for borrowed devices in user space: no hardware.
 OURS = "ntb_lend"
-# What drives a function that this host does not use: nobody, ntb_lend for its borrower, and a bridge's driver, as it does no DMA.
+# What drives a function that this host does not use: nobody, ntb_lend for its borrower, a bridge's driver (it does no DMA).
 _NO_USER = (None, "pcieport", "ntb_lend")
 _APART = "plug it into a slot behind another root port"
 _TABLES = {"DMAR": "Intel", "IVRS": "AMD"}
