@@ -9,15 +9,18 @@ from __future__ import annotations
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._adopt import adopt
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._adopt_file import line_of, one_line, render
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._fabric_status import not_asked
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._filter_input import a_list, explained, hosts_of
 
 # A fact of the role leases: what fabric_info gives, or why it gives nothing.
 FABRIC = "__leases_fabric"
 SIDES = {"grants": "ownerd", "attachments": "borrowerd"}
 
 
+@explained("fabric_info gives")
 def adopted_leases(hostvars, hosts, asked):
     """See the documentation beside this file."""
-    answers = {host: hostvars[host].get(FABRIC, {}) for host in asked}
+    hosts = a_list("hosts", hosts)
+    answers = {host: hostvars[host].get(FABRIC, {}) for host in hosts_of(hostvars, "asked", asked)}
     heard = {host: _heard(answers[host]) for host in answers}
     silent = {host: _why(answers[host]) for host in answers if None in heard[host].values()}
     limited = {host: "it was left out of this run" for host in hosts if host not in answers}

@@ -13,14 +13,16 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._fabric_status
     status,
     table,
 )
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._filter_input import explained, hosts_of
 
 # A fact of the role leases: what fabric_info gives, or why it gives nothing.
 FABRIC = "__leases_fabric"
 
 
+@explained("fabric_info gives")
 def fabric_status(hostvars, hosts, made):
     """See the documentation beside this file."""
-    told = {host: hostvars[host].get(FABRIC, {}) for host in hosts}
+    told = {host: hostvars[host].get(FABRIC, {}) for host in hosts_of(hostvars, "hosts", hosts)}
     answers = {host: answer for host, answer in told.items() if all(daemon in answer for daemon in DAEMONS)}
     silent = {host: not_asked(answer) for host, answer in told.items() if host not in answers}
     document = {"made": made, **status(answers, silent)}

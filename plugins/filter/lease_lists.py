@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._filter_input import explained, hosts_of
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._plan import differences
 
 FACT = "__preflight_plan"
 
 
+@explained("the role preflight has planned")
 def lease_lists(hostvars, hosts):
     """See the documentation beside this file."""
-    seen = ((host, hostvars[host]) for host in hosts)
+    seen = ((host, hostvars[host]) for host in hosts_of(hostvars, "hosts", hosts))
     return differences({host: variables[FACT] for host, variables in seen if FACT in variables})
 
 

@@ -6,7 +6,16 @@
 
 from __future__ import annotations
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import PURGES
 from ansible_collections.pcie.device_lending.plugins.module_utils._subsets import seen
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._filter_input import (
+    a_list,
+    a_mapping,
+    a_plan,
+    explained,
+    hosts_of,
+    one_of,
+)
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._outcome import (
     faults,
     peers_of,
@@ -29,30 +38,41 @@ LOST = "it stopped answering during the run"
 NOTHING = {"grants": [], "borrows": []}
 
 
+@explained("the role preflight has found")
 def lease_faults(hostvars, host, plan):
     """See the documentation beside this file."""
-    peers = {peer: hostvars[peer] for peer in set(peers_of(plan).values()) if peer in hostvars}
+    hosts_of(hostvars, "host", [host])
+    own = hostvars[host]
+    peers = {peer: hostvars[peer] for peer in set(peers_of(a_plan(plan)).values()) if peer in hostvars}
     return faults(
         plan,
-        hostvars[host].get(FINDINGS, []),
+        own.get(FINDINGS, []),
         {peer: seen[FINDINGS] for peer, seen in peers.items() if FINDINGS in seen},
         {peer: seen[STOPPED] for peer, seen in peers.items() if seen.get(STOPPED)},
         {
             item["name"]: "%s: %s" % (owner, item["reason"])
-            for owner, seen in [(host, hostvars[host]), *peers.items()]
+            for owner, seen in [(host, own), *peers.items()]
             for item in seen.get(GRANTED, {}).get("ignored", [])
         },
     )
 
 
+@explained("preflight_info and leases_for_host give")
 def lease_steps(probe, plan, virtual_functions=(), purge="declared"):
     """See the documentation beside this file."""
-    return steps(plan, probe, virtual_functions, purge)
+    return steps(
+        a_plan(plan),
+        a_mapping("the input", probe, "write what preflight_info gives as host"),
+        a_list("virtual_functions", virtual_functions),
+        one_of("purge", purge, PURGES),
+    )
 
 
+@explained("the role preflight has seen")
 def fabric_seen(hostvars, host, plan):
     """See the documentation beside this file."""
-    for name in {host, *peers_of(plan).values()}:
+    hosts_of(hostvars, "host", [host])
+    for name in {host, *peers_of(a_plan(plan)).values()}:
         if name not in hostvars:
             return None
         found = hostvars[name]
@@ -62,20 +82,25 @@ def fabric_seen(hostvars, host, plan):
     return seen(probe["ownerd"], probe["borrowerd"])
 
 
+@explained("fabric_info, leases_for_host and lease_faults give")
 def lease_verdict(fabric, host, plan, faults=None, refused=(), predicted=False):
     """See the documentation beside this file."""
+    a_mapping("the input", fabric, "write what fabric_info gives")
+    a_plan(plan)
     left, ignored, unawaited = ((faults or {}).get(key, {}) for key in ("left", "ignored", "unawaited"))
-    said = {item["name"]: item["reason"] for item in refused}
+    said = {item["name"]: item["reason"] for item in a_list("refused", refused)}
     found = verdict(host, plan, fabric, {**unawaited, **left}, said, ignored)
     if predicted:
         found["failed"] = {name: why for name, why in found["failed"].items() if name in left or name in said}
     return found
 
 
+@explained("the role leases has found")
 def fabric_report(hostvars, hosts, alive):
     """See the documentation beside this file."""
+    alive = a_list("alive", alive)
     found = {}
-    for host in hosts:
+    for host in hosts_of(hostvars, "hosts", hosts):
         seen = hostvars[host]
         stopped = seen.get(STOPPED) or (None if host in alive else LOST)
         found[host] = {"plan": seen.get(PLAN, NOTHING), "verdict": seen.get(VERDICT), "stopped": stopped}

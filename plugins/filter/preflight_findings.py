@@ -6,14 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import kind
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import PURGES
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._filter_input import (
+    a_list,
+    a_mapping,
+    a_plan,
+    explained,
+    one_of,
+)
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight import evaluate
 
+ON_CONFLICT = ("fail", "replace", "ignore")
 
+
+@explained("preflight_info and leases_for_host give")
 def preflight_findings(
     probe,
     host,
@@ -32,33 +38,26 @@ def preflight_findings(
     virtual_functions=None,
 ):
     """See the documentation above."""
-    lists = {"hosts": hosts, "device_lending_links": links, "device_lending_virtual_functions": virtual_functions}
-    for name, value in lists.items():
-        # A text is a list of its letters to Python, and nothing that anybody meant.
-        if isinstance(value, (str, Mapping)):
-            raise AnsibleFilterError("preflight_findings: %s is %s; write a list." % (name, kind(value)))
-    try:
-        return evaluate(
-            probe,
-            host,
-            plan,
-            list(hosts),
-            links=links,
-            peers=peers,
-            build=build,
-            build_host=build_host,
-            require_iommu=require_iommu,
-            signed=signed,
-            modules=modules,
-            force=force,
-            purge=purge,
-            on_conflict=on_conflict,
-            virtual_functions=virtual_functions,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise AnsibleFilterError(
-            "preflight_findings: the input is not what preflight_info and leases_for_host give: %r" % (error,)
-        ) from error
+    for what, value in (("device_lending_links", links), ("device_lending_virtual_functions", virtual_functions)):
+        if value is not None:
+            a_list(what, value)
+    return evaluate(
+        a_mapping("the input", probe, "write what preflight_info gives as host"),
+        host,
+        a_plan(plan),
+        a_list("hosts", hosts),
+        links=links,
+        peers=peers,
+        build=build,
+        build_host=build_host,
+        require_iommu=require_iommu,
+        signed=signed,
+        modules=modules,
+        force=force,
+        purge=one_of("purge", purge, PURGES),
+        on_conflict=one_of("on_conflict", on_conflict, ON_CONFLICT),
+        virtual_functions=virtual_functions,
+    )
 
 
 class FilterModule:

@@ -9,6 +9,8 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.pcie.device_lending.plugins.filter.preflight_findings import preflight_findings
 
+PLAN = {"grants": [], "borrows": []}
+
 
 @pytest.mark.parametrize(
     ("what", "words"),
@@ -20,4 +22,4 @@ from ansible_collections.pcie.device_lending.plugins.filter.preflight_findings i
 )
 def test_a_text_is_no_list(what, words):
     with pytest.raises(AnsibleFilterError, match=words):
-        preflight_findings({}, **{"host": "node-a", "plan": {}, "hosts": ["node-a"], **what})
+        preflight_findings({}, **{"host": "node-a", "plan": PLAN, "hosts": ["node-a"], **what})
