@@ -91,6 +91,11 @@ options:
       - Directory of the daemons' sockets.
     type: path
     default: /run/device-lending
+  timeout:
+    description:
+      - How many seconds a request to a daemon may take. One that has not answered by then is told as such, and is no error.
+    type: int
+    default: 30
   staging_directory:
     description:
       - Directory of the host to which the roles bring what they install. What lies there whole is reported.
@@ -143,12 +148,6 @@ options:
 extends_documentation_fragment:
   - pcie.device_lending._attributes
   - pcie.device_lending._attributes.INFO
-attributes:
-  action_group:
-    support: none
-    membership: []
-  idempotent:
-    support: full
 author:
   - the pcie.device_lending authors (@pcie-device-lending)
 seealso:
@@ -270,6 +269,7 @@ build:
       type: dict
 """
 
+import functools
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -284,7 +284,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils import (
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import build_name
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
-from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import look, look_for_builds
+from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import ask_daemon, look, look_for_builds
 
 
 def given(selector):
@@ -340,6 +340,7 @@ def main():
             },
             "packages": {"type": "list", "elements": "str", "default": []},
             "runtime_directory": {"type": "path", "default": "/run/device-lending"},
+            "timeout": {"type": "int", "default": 30},
             "staging_directory": {"type": "path"},
             "certificate": {"type": "path"},
             "signing": {"type": "list", "elements": "str", "default": []},
@@ -385,6 +386,7 @@ def main():
         packages=module.params["packages"],
         runtime_directory=module.params["runtime_directory"],
         staging=module.params["staging_directory"],
+        ask=functools.partial(ask_daemon, timeout=module.params["timeout"]),
     )
     found["kernel"]["version"] = uname.version
     found["builds"] = {

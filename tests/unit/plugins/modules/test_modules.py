@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import pathlib
+import socket as sockets
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -20,6 +21,7 @@ from ansible_collections.pcie.device_lending.plugins.modules import (
     kmod_info,
     lease_attachments,
     lease_grants,
+    preflight_info,
 )
 
 GRANT = {"name": "nvme", "device": {"address": "0000:03:00.0"}, "borrower": "node-b"}
@@ -116,6 +118,14 @@ def test_kmod_info_of_this_machine_is_no_error(capsys):
     result = run(kmod_info, capsys, _ansible_check_mode=True)
     assert result["changed"] is False
     assert [kernel["running"] for kernel in result["kernels"]].count(True) == 1
+
+
+def test_preflight_waits_for_a_daemon_as_long_as_it_is_told(capsys, tmp_path):
+    with sockets.socket(sockets.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "ownerd.sock"))
+        listener.listen()
+        result = run(preflight_info, capsys, runtime_directory=str(tmp_path), timeout=1)
+    assert result["host"]["ownerd"] == {"unanswered": "GET /v1/status within 1 seconds"}
 
 
 @pytest.mark.parametrize("module", [fabric_info, kmod, kmod_info, lease_attachments, lease_grants])
