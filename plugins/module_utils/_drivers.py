@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError
 from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, sync_text
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import DRIVER, kind
 
 LOAD_FILE = "/etc/modules-load.d/device-lending-drivers.conf"
 DRIVERS = "/sys/bus/pci/drivers"
@@ -22,11 +23,14 @@ def of(attachments: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
     return sorted({item["driver_override"] for item in attachments if item.get("driver_override")})
 
 
-def load(module: t.Any, drivers: t.Iterable[str], known: str = DRIVERS) -> bool:
+def load(module: t.Any, drivers: t.Sequence[str], known: str = DRIVERS) -> bool:
     """Load drivers that are not there; whether one was not. In check mode none is loaded.
 
-    Raises ApiError where one cannot be.
+    Raises ApiError where one cannot be, or is the name of no driver: modprobe would take it for a file.
     """
+    for driver in drivers:
+        if not DRIVER.fullmatch(driver):
+            raise ApiError(f"driver_override is {kind(driver)}; write the name of a kernel driver, such as vfio-pci.")
     missing = [driver for driver in drivers if not os.path.isdir(os.path.join(known, driver))]
     for driver in [] if module.check_mode else missing:
         status, _out, error = module.run_command(["modprobe", "--", driver])

@@ -58,6 +58,16 @@ def test_what_cannot_be_loaded_says_so(known):
         _drivers.load(Module(status=1), ["no-such-driver"], known)
 
 
+@pytest.mark.parametrize("name", ["/tmp/driver.ko", "..", "--force", "a driver"])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_is_no_name_is_not_loaded(known, name, check_mode):
+    """Neither as a file nor in any other way."""
+    module = Module(check_mode)
+    with pytest.raises(ApiError, match="write the name of a kernel driver"):
+        _drivers.load(module, [name], known)
+    assert module.commands == []
+
+
 def test_each_boot_loads_what_is_asked_for(tmp_path):
     """And the file goes with the last of them."""
     path = tmp_path / "drivers.conf"
