@@ -29,14 +29,17 @@ class ActionModule(ActionBase):
             }
         )
         src, dest, sha256 = options["src"], options["dest"], options["sha256"].lower()
-        if self._digest_there(dest) == sha256:
-            return {"changed": False, "dest": dest}
-        if not self._task.check_mode:
+        found = self._digest_there(dest)
+        result = {"changed": found != sha256, "dest": dest}
+        if self._task.diff:
+            # The content is for machines: what people compare is the hash.
+            result["diff"] = {"before": {"sha256": found}, "after": {"sha256": sha256}}
+        if result["changed"] and not self._task.check_mode:
             content, problem = self._read(src, sha256, task_vars)
             if problem:
                 return {"failed": True, "msg": problem}
             self._write(dest, content)
-        return {"changed": True, "dest": dest}
+        return result
 
     @staticmethod
     def _digest_there(path):

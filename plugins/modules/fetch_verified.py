@@ -35,8 +35,6 @@ attributes:
   action_group:
     support: none
     membership: []
-  diff_mode:
-    support: none
 notes:
   - Meant for files of a few megabytes; the file is in memory meanwhile.
 seealso:
