@@ -35,7 +35,7 @@ SECONDS = {
     "models": 400,
     "unit": 350,
     "unit-long": 270,
-    "integration": 170,
+    "integration": 240,
     "kunit": 10,
     "ansible-lint": 110,
     "importer": 20,
