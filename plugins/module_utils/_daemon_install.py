@@ -148,11 +148,7 @@ class Host:
 
     def unit_states(self, units: t.Sequence[str]) -> dict[str, dict[str, bool]]:
         """Return whether each unit is enabled and active; of one that need not run now only the first."""
-        told = self.run(["systemctl", "show", "--property=Id,UnitFileState,ActiveState", *units])[1]
-        blocks = [
-            dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told.split("\n\n")
-        ]
-        found = {block.get("Id", ""): block for block in blocks}
+        found = self._shown("UnitFileState,ActiveState", units)
         return {
             unit: _state(
                 unit,
@@ -161,6 +157,20 @@ class Host:
             )
             for unit in units
         }
+
+    def activations(self, units: t.Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return what identifies the last start of each unit, and the state that the unit is in."""
+        found = self._shown("InvocationID,ActiveState", units)
+        shown = {unit: found.get(unit, {}) for unit in units}
+        return {unit: (said.get("InvocationID", ""), said.get("ActiveState", "")) for unit, said in shown.items()}
+
+    def _shown(self, properties: str, units: t.Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return some properties of units, by the names of both."""
+        told = self.run(["systemctl", "show", f"--property=Id,{properties}", *units])[1]
+        blocks = [
+            dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told.split("\n\n")
+        ]
+        return {block.get("Id", ""): block for block in blocks}
 
 
 def group_exists() -> bool:
@@ -292,11 +302,14 @@ def apply_present(
         for unit, state in before["services"].items()
         if unit not in AT_BOOT and (restart or not state.get("active", state["enabled"]))
     ]
+    started: dict[str, str | None] = {unit: None for unit in touched if unit not in CONDITIONAL}
     if touched:
         # A unit that has failed too often refuses both until that is forgotten.
         host.run(["systemctl", "reset-failed", *touched])
+        if restart:
+            started = {unit: begun for unit, (begun, dummy) in host.activations(list(started)).items()}
         _command(host, ["systemctl", "restart" if restart else "start", "--no-block", *touched])
-    wait_until_served(host, wait)
+    wait_until_served(host, wait, started)
     _forget_old(host, keep)
     return touched
 
@@ -326,28 +339,53 @@ def apply_absent(host: Host, before: dict[str, t.Any], purge_store: bool) -> Non
             os.rmdir(host.path(path))
 
 
-def wait_until_served(host: Host, seconds: float, pause: float = 1.0) -> None:
-    """Return once every daemon answers, or fail with what its journal says last."""
+def wait_until_served(
+    host: Host, seconds: float, started: t.Mapping[str, str | None] | None = None, pause: float = 1.0
+) -> None:
+    """Return once what was started is active and every daemon answers, or fail with what the journal says last.
+
+    started: units, each with what identified its last start, or None where it need not be started anew. Until it ends, the
+    daemon that was to be restarted answers, too.
+    """
     deadline = time.monotonic() + seconds
-    for name, daemon in host.daemons.items():
+    daemons = {service(name): daemon for name, daemon in host.daemons.items()}
+    started = started or {}
+    for unit in {**daemons, **started}:
         while True:
-            try:
-                daemon.get("/v1/status")
+            why = _not_yet(host, unit, started, daemons.get(unit))
+            if why is None:
                 break
-            except ApiError as exc:
-                # One that has failed for good will not answer, however long one waits.
-                if host.run(["systemctl", "is-failed", "--quiet", service(name)])[0] == 0:
-                    raise DaemonError(_no_answer(host, f"{name} has failed", name, exc)) from exc
-                if time.monotonic() >= deadline:
-                    what = f"{name} does not answer within {seconds:g} seconds after its start"
-                    raise DaemonError(_no_answer(host, what, name, exc)) from exc
-                time.sleep(pause)
+            # One that has failed for good will not answer, however long one waits.
+            if host.run(["systemctl", "is-failed", "--quiet", unit])[0] == 0:
+                raise DaemonError(_no_answer(host, unit, "has failed", why))
+            if time.monotonic() >= deadline:
+                raise DaemonError(
+                    _no_answer(host, unit, f"does not answer within {seconds:g} seconds after its start", why)
+                )
+            time.sleep(pause)
 
 
-def _no_answer(host: Host, what: str, daemon: str, exc: ApiError) -> str:
-    journal = host.run(["journalctl", "--no-pager", "--lines=15", "--output=cat", f"--unit={service(daemon)}"])[1]
+def _not_yet(host: Host, unit: str, started: t.Mapping[str, str | None], daemon: Daemon | None) -> str | None:
+    """Say why a unit does not do its work yet, or return None where it does."""
+    if unit in started:
+        begun, state = host.activations([unit])[unit]
+        if begun == started[unit]:
+            return "it is still to be restarted"
+        if state != "active":
+            return f"it is {state}"
+    try:
+        if daemon is not None:
+            daemon.get("/v1/status")
+    except ApiError as exc:
+        return exc.message
+    return None
+
+
+def _no_answer(host: Host, unit: str, what: str, why: str) -> str:
+    journal = host.run(["journalctl", "--no-pager", "--lines=15", "--output=cat", f"--unit={unit}"])[1]
     said = f" Its journal ends with:\n{journal.strip()}" if journal.strip() else ""
-    return f"{what} ({exc.message}).{said}"
+    name = unit.partition(".")[0][len("device-lending-") :]
+    return f"{name} {what} ({why}).{said}"
 
 
 def _unpack(host: Host, release: Release) -> None:

@@ -47,6 +47,9 @@ class Scene:
         self.root = tmp_path / "root"
         self.units = {}
         self.group = False
+        # How often each was started, and by how many questions later it is known when it is told to.
+        self.started = {}
+        self.slow = {}
         self.commands = Commands(effect=self.effect)
         answers = {"GET /v1/status": {"daemon": "x"}}
         self.daemons = {"ownerd": FakeDaemon(answers), "borrowerd": FakeDaemon(answers)}
@@ -62,8 +65,14 @@ class Scene:
 
     def told(self, unit):
         """Return what systemctl show says of a unit."""
+        if unit in self.slow:
+            self.slow[unit] -= 1
+            if self.slow[unit] < 0:
+                del self.slow[unit]
+                self.started[unit] += 1
         state = self.units.get(unit, ())
         lines = [f"Id={unit}", f"ActiveState={'active' if 'active' in state else 'inactive'}"]
+        lines.append(f"InvocationID={self.started.get(unit, '')}")
         return "\n".join([*lines, f"UnitFileState={'enabled' if 'enabled' in state else ''}", ""])
 
     def effect(self, command):
@@ -76,6 +85,7 @@ class Scene:
         elif command[:2] in (["systemctl", "restart"], ["systemctl", "start"]):
             for unit in command[3:]:
                 self.units.setdefault(unit, set()).add("active")
+                self.started[unit] = self.started.get(unit, 0) + (unit not in self.slow)
         elif command[:2] == ["systemctl", "disable"]:
             for unit in command[3:]:
                 self.units.pop(unit, None)
@@ -205,7 +215,7 @@ def test_a_daemon_that_does_not_answer(scene):
 
 def test_a_daemon_that_has_failed_is_not_waited_for(scene):
     scene.daemons["borrowerd"] = AbsentDaemon()
-    scene.units["device-lending-borrowerd.service"] = {"failed"}
+    scene.units["device-lending-borrowerd.service"] = {"active", "failed"}
     scene.commands.failures["journalctl"] = (0, "wrong configuration\n", "")
     with pytest.raises(DaemonError, match=r"(?s)borrowerd has failed .*wrong configuration"):
         scene.converge(scene.archive(), wait=3600)
@@ -217,6 +227,37 @@ def test_waiting_for_a_slow_daemon(scene):
     )
     _daemon_install.wait_until_served(scene.host, seconds=5, pause=0.01)
     assert len(scene.daemons["ownerd"].requests) == 3
+
+
+def test_the_daemon_that_is_to_be_restarted_is_not_taken_for_the_new_one(scene, monkeypatch):
+    monkeypatch.setattr(_daemon_install.time, "sleep", lambda seconds: None)
+    scene.converge(scene.archive())
+    scene.slow = {"device-lending-borrowerd.service": 4, "device-lending-handover.service": 6}
+    scene.daemons["borrowerd"].requests.clear()
+    assert scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60), wait=60)[0]
+    assert scene.slow == {}
+    assert len(scene.daemons["borrowerd"].requests) == 1
+
+
+def test_a_new_version_that_fails_is_told_although_the_old_one_answers_still(scene):
+    scene.converge(scene.archive())
+    scene.slow = {"device-lending-ownerd.service": 10}
+    scene.units["device-lending-ownerd.service"].add("failed")
+    with pytest.raises(DaemonError, match=r"ownerd has failed \(it is still to be restarted\)"):
+        scene.converge(scene.archive({"device_lending/x.py": "raise SystemExit"}), wait=60)
+
+
+def test_what_does_not_come_up_is_told_with_its_state(scene):
+    scene.converge(scene.archive())
+    start = scene.effect
+
+    def effect(command):
+        start(command)
+        scene.units.get("device-lending-handover.service", set()).discard("active")
+
+    scene.commands.effect = effect
+    with pytest.raises(DaemonError, match=r"handover does not answer within 0 seconds .*\(it is inactive\)"):
+        scene.converge(scene.archive(), dict(CONFIG, lease_ttl=60))
 
 
 def test_an_interrupted_installation_is_started_afresh(scene):
