@@ -10,6 +10,10 @@ kdir=$2
 # DKMS says which kernel it is for; make would take these for the state of a build that calls it.
 unset MAKEFLAGS MAKELEVEL KERNELRELEASE
 
+if grep -qs '^CONFIG_CC_IS_CLANG=y' "$kdir/.config"; then
+	export LLVM=1
+fi
+
 arguments=("KVER=$release" "KDIR=$kdir")
 if ! grep -qs '^CONFIG_NTB=[ym]' "$kdir/.config"; then
 	bash ntb/build.sh "$release" built
