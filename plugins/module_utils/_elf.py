@@ -10,8 +10,13 @@ matter are simple enough to read.
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import struct
 import typing as t
+import zlib
+
+Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
 
 BUILD_ID_SECTION = ".note.gnu.build-id"
 _NT_GNU_BUILD_ID = 3
@@ -44,11 +49,32 @@ class ModuleFile(t.NamedTuple):
         return {name: kind for name, dummy, kind in pairs}
 
 
-def read_module(path: str) -> ModuleFile:
-    """Read a module file."""
+def contents(path: str, run: Run | None = None) -> bytes:
+    """Return what a module file holds; DKMS compresses it where the kernel's own modules are compressed.
+
+    run: runs the program with which DKMS has compressed a file to zst, for which Python has no module before 3.14.
+    """
     with open(path, "rb") as file:
         data = file.read()
-    sections = _sections(data, path)
+    try:
+        if path.endswith(".xz"):
+            return lzma.decompress(data)
+        if path.endswith(".gz"):
+            return gzip.decompress(data)
+        if path.endswith(".zst"):
+            code, out, err = run(["zstd", "-dcq", path]) if run else (1, "", "nobody runs zstd")
+            if code != 0:
+                raise ElfError(f"{path} cannot be decompressed: {err.strip()}")
+            # Undecodable octets come as surrogates.
+            return out.encode("utf-8", "surrogateescape")
+    except (lzma.LZMAError, zlib.error, EOFError, OSError) as exc:
+        raise ElfError(f"{path} cannot be decompressed: {exc}") from exc
+    return data
+
+
+def read_module(path: str, run: Run | None = None) -> ModuleFile:
+    """Read a module file; run: see C(contents)."""
+    sections = _sections(contents(path, run), path)
     if ".modinfo" not in sections:
         raise ElfError(f"{path} is not a kernel module: it has no .modinfo section")
     info: dict[str, list[str]] = {}
@@ -73,7 +99,7 @@ def note_build_id(note: bytes) -> str:
 def _sections(data: bytes, path: str) -> dict[str, bytes]:
     """Return the sections of a 64-bit little-endian ELF file by name."""
     if data[:6] != b"\x7fELF\x02\x01":
-        raise ElfError(f"{path} is not a 64-bit little-endian ELF file (compressed modules cannot be installed from)")
+        raise ElfError(f"{path} is not a 64-bit little-endian ELF file")
     try:
         (table,) = struct.unpack_from("<Q", data, 0x28)
         entry_size, count, names_index = struct.unpack_from("<HHH", data, 0x3A)

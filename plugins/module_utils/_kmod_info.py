@@ -47,7 +47,7 @@ def look(host: Host) -> Facts:
 
 
 def _kernel(host: Host, release: str, bootable: bool, trusted: list[str]) -> Facts:
-    files = [_file(host, name, path, trusted) for name, path in host.installed(release).items()]
+    files = [_file(host, name, path, trusted) for name, path in host.present(release).items()]
     return {
         "release": release,
         "running": release == host.running,
@@ -61,7 +61,7 @@ def _kernel(host: Host, release: str, bootable: bool, trusted: list[str]) -> Fac
 
 def _file(host: Host, name: str, path: str, trusted: list[str]) -> Facts:
     try:
-        module = read_module(path)
+        module = read_module(path, host.run)
     except ElfError:
         module = ModuleFile(path, {}, "")
     signer = signer_of(path, host.run)
@@ -72,7 +72,7 @@ def _file(host: Host, name: str, path: str, trusted: list[str]) -> Facts:
         "version": module.field("version") or None,
         "srcversion": module.field("srcversion") or None,
         "build_id": module.build_id or None,
-        "signed": is_signed(path),
+        "signed": is_signed(path, host.run),
         "signer": signer,
         "trusted": is_trusted(signer, trusted),
     }
@@ -88,7 +88,7 @@ def _origin(path: str) -> Facts | None:
 
 def _loaded(host: Host) -> dict[str, str]:
     """Return the loaded modules of those that are ours or NTB drivers, and whether the installed build is loaded."""
-    installed = host.installed(host.running)
+    installed = host.present(host.running)
     shipped = host.sysfs.shipped_modules(host.running)
     names = set(installed) | {LEND} | {name for name in shipped if name.startswith("ntb")}
     return {
@@ -102,7 +102,7 @@ def _state(host: Host, name: str, path: str | None, shipped: bool) -> str:
     if path is None:
         return "the kernel's own" if shipped else "not installed"
     try:
-        same = is_wanted_build(host.sysfs.identity(name), read_module(path))
+        same = is_wanted_build(host.sysfs.identity(name), read_module(path, host.run))
     except ElfError:
         same = False
     return "installed build" if same else "another build"
@@ -122,6 +122,10 @@ def _next_boot(host: Host, kernels: list[Facts], enforced: bool) -> Facts:
     there = set(files) | set(kernel["shipped"])
     problems = [] if LEND in wanted else [f"{host.path(LOAD_FILE)} does not name {LEND}"]
     problems += [f"kernel {kernel['release']} has no {name}" for name in wanted if name not in there]
+    ours, others = host.installed(kernel["release"]), host.by_dkms(kernel["release"])
+    problems += [
+        f"{others[name]} is one of two, with {ours[name]}" for name in wanted if name in ours and name in others
+    ]
     for name in wanted:
         file = files.get(name)
         if file is None:

@@ -37,14 +37,36 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._kernels impor
 from ansible_collections.pcie.device_lending.plugins.module_utils._signatures import why_refused
 
 SUBDIRECTORY = "updates/device-lending"
+# Where Debian's and Ubuntu's DKMS puts what it has built, of whatever package.
+DKMS_SUBDIRECTORY = "updates/dkms"
 OPTIONS_FILE = "etc/modprobe.d/device-lending.conf"
 LOAD_FILE = "etc/modules-load.d/device-lending.conf"
 ORIGIN_FILE = "origin.json"
 HEADER = "# Written by pcie.device_lending.kmod; changes here are lost.\n"
 
+# DKMS builds while a kernel is installed, and not again: who upgrades package by package may bring its sources after it.
+UNITS = {
+    "etc/systemd/system/device-lending-dkms.service": HEADER
+    + """[Unit]
+Description=PCIe device lending: has DKMS build for a kernel that was installed before what that takes
+
+[Service]
+Type=oneshot
+ExecCondition=/bin/sh -c '! modinfo ntb_lend >/dev/null 2>&1'
+ExecStart=/usr/lib/dkms/dkms_autoinstaller start
+ExecStart=systemctl restart systemd-modules-load.service
+TimeoutStartSec=infinity
+""",
+    "etc/systemd/system/multi-user.target.d/device-lending-dkms.conf": HEADER
+    + """[Unit]
+Wants=device-lending-dkms.service
+""",
+}
+
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
 
 
+_BY_DKMS = re.compile(r"(ntb(?:_hw_[a-z0-9]+|_lend)?)\.ko(?:\.(?:xz|gz|zst))?\Z")
 _INSTALLABLE = re.compile(r"(ntb/ntb(_hw_[a-z0-9]+)?\.ko|ntb_lend\.ko|" + re.escape(ORIGIN_FILE) + r")\Z")
 
 
@@ -102,6 +124,16 @@ class Host:
         """Return our module files of a kernel by module name."""
         return _modules_in(self.directory(release))
 
+    def by_dkms(self, release: str) -> dict[str, str]:
+        """Return the module files that DKMS has installed for a kernel, by module name."""
+        found = glob.glob(self.path("lib/modules", glob.escape(release), DKMS_SUBDIRECTORY, "*"))
+        matches = ((path, _BY_DKMS.match(os.path.basename(path))) for path in sorted(found))
+        return {match.group(1): path for path, match in matches if match}
+
+    def present(self, release: str) -> dict[str, str]:
+        """Return the module files of a kernel by module name, whoever has installed them."""
+        return {**self.by_dkms(release), **self.installed(release)}
+
     def releases(self) -> list[str]:
         """Return the kernels for which we have something installed."""
         found = glob.glob(self.path("lib/modules/*", SUBDIRECTORY))
@@ -141,24 +173,53 @@ def plan_present(
     for release in host.releases():
         if release not in sets and release != host.running and is_gone(release, host.sysfs.root):
             _plan_files(host, plan, FileSet({}), release)
-    options = "".join(f" {key}={value}" for key, value in sorted(parameters.items()))
-    _plan_text(host, plan, OPTIONS_FILE, HEADER + (f"options {LEND}{options}\n" if options else ""))
-    _plan_text(host, plan, LOAD_FILE, HEADER + "".join(f"{name}\n" for name in order))
+    _plan_boot(host, plan, order, parameters, by_dkms=False)
     if host.running in sets:
-        files = sets[host.running].modules
-        _plan_loading(host, plan, files, order, parameters, allow_reload, live)
-        _check_signatures(host, [files[name].path for name in plan.load if name in files])
+        _plan_loading(host, plan, sets[host.running].modules, order, parameters, allow_reload, live)
+    return plan
+
+
+def plan_by_dkms(
+    host: Host,
+    *,
+    modules: list[str] | None,
+    parameters: dict[str, str],
+    allow_reload: bool,
+    live: t.Callable[[], list[str]],
+) -> Plan:
+    """Plan to have what DKMS has installed for the running kernel loaded, and nothing of ours beside it, for any kernel."""
+    plan = plan_bare(host)
+    files = {}
+    for name, path in host.by_dkms(host.running).items():
+        try:
+            files[name] = read_module(path, host.run)
+        except ElfError as exc:
+            raise KmodError(f"{exc}.") from exc
+    if LEND not in files:
+        raise KmodError(f"DKMS has installed no {LEND} for kernel {host.running}.")
+    order = _load_order(host, files, host.running, modules)
+    _check_parameters(files[LEND], parameters)
+    _plan_boot(host, plan, order, parameters, by_dkms=True)
+    _plan_loading(host, plan, files, order, parameters, allow_reload, live)
+    return plan
+
+
+def plan_bare(host: Host) -> Plan:
+    """Plan to remove our files, for all kernels, and to leave what is loaded alone."""
+    plan = Plan()
+    for release in host.releases():
+        _plan_files(host, plan, FileSet({}), release)
+    plan.before.setdefault("files", {})
+    plan.after.setdefault("files", {})
     return plan
 
 
 def plan_absent(host: Host, *, allow_reload: bool, live: t.Callable[[], list[str]]) -> Plan:
     """Plan to unload and remove our modules, for all kernels."""
-    plan = Plan()
-    for release in host.releases():
-        _plan_files(host, plan, FileSet({}), release)
-    _plan_text(host, plan, OPTIONS_FILE, None)
-    _plan_text(host, plan, LOAD_FILE, None)
-    ours = set(host.installed(host.running)) | {LEND}
+    plan = plan_bare(host)
+    for path in (OPTIONS_FILE, LOAD_FILE, *UNITS):
+        _plan_text(host, plan, path, None)
+    ours = set(host.present(host.running)) | {LEND}
     plan.unload = sorted((name for name in ours if host.sysfs.is_loaded(name)), key=_rank, reverse=True)
     plan.before["loaded"] = dict.fromkeys(plan.unload, "loaded")
     plan.after["loaded"] = {}
@@ -314,7 +375,7 @@ def _plan_files(host: Host, plan: Plan, files: FileSet, release: str) -> None:
         (plan.gone if gone else plan.depmod).append(release)
 
 
-def _check_signatures(host: Host, paths: list[str]) -> None:
+def check_signatures(host: Host, paths: t.Iterable[str]) -> None:
     """Refuse what the kernel would refuse, while what is loaded still is."""
     for path in paths:
         why = why_refused(path, host.run, host.sysfs.root)
@@ -327,6 +388,15 @@ def _plan_text(host: Host, plan: Plan, relative: str, wanted: str | None) -> Non
     plan.before.setdefault("configuration", {})[path] = read_text(path)
     plan.after.setdefault("configuration", {})[path] = wanted
     plan.texts[path] = wanted
+
+
+def _plan_boot(host: Host, plan: Plan, order: list[str], parameters: dict[str, str], by_dkms: bool) -> None:
+    """Plan what is loaded at boot, and with which parameters."""
+    options = "".join(f" {key}={value}" for key, value in sorted(parameters.items()))
+    _plan_text(host, plan, OPTIONS_FILE, HEADER + (f"options {LEND}{options}\n" if options else ""))
+    _plan_text(host, plan, LOAD_FILE, HEADER + "".join(f"{name}\n" for name in order))
+    for path, text in UNITS.items():
+        _plan_text(host, plan, path, text if by_dkms else None)
 
 
 def _plan_loading(
@@ -360,6 +430,7 @@ def _plan_loading(
     plan.after["loaded"] = {
         name: "wanted build" if name in plan.load else plan.before["loaded"][name] for name in order
     }
+    check_signatures(host, [files[name].path for name in plan.load if name in files])
 
 
 def _is_current(sysfs: Sysfs, file: ModuleFile, name: str) -> bool:

@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._elf import ElfError, Run, contents
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.security import read, trusts
-
-Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
 
 # scripts/sign-file.c appends it.
 _MARK = b"~Module signature appended~\n"
@@ -27,17 +25,17 @@ SIGN = (
 )
 
 
-def is_signed(path: str) -> bool:
+def is_signed(path: str, run: Run) -> bool:
     """Tell whether a module file carries a signature."""
-    with open(path, "rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - len(_MARK)))
-        return file.read() == _MARK
+    try:
+        return contents(path, run).endswith(_MARK)
+    except ElfError:
+        return False
 
 
 def signer_of(path: str, run: Run) -> str | None:
     """Return the name in the certificate that a module file is signed with; None where nobody can tell."""
-    if not is_signed(path):
+    if not is_signed(path, run):
         return None
     status, out, dummy = run(["modinfo", "-F", "signer", path])
     return out.strip() or None if status == 0 else None
@@ -53,7 +51,7 @@ def why_refused(path: str, run: Run, root: str = "/") -> str | None:
     security = read(Host(root).roots)
     if not security.enforced:
         return None
-    if not is_signed(path):
+    if not is_signed(path, run):
         return f"This kernel takes only signed modules, and {path} is not signed. {SIGN}"
     signer = signer_of(path, run)
     if is_trusted(signer, security.trusted) is False:

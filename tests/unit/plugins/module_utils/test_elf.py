@@ -6,9 +6,15 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+import shutil
+import subprocess
+
 import pytest
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._elf import ElfError, note_build_id, read_module
+from ansible_collections.pcie.device_lending.plugins.module_utils._signatures import is_signed
 
 from .doubles import kernel_module, note
 
@@ -48,3 +54,35 @@ def test_what_is_no_module(tmp_path, content, said):
     path.write_bytes(content)
     with pytest.raises(ElfError, match=said):
         read_module(str(path))
+
+
+def zstd(content):
+    """Compress as DKMS does."""
+    return subprocess.run(["zstd", "-cq"], input=content, check=True, capture_output=True).stdout
+
+
+def run(command):
+    """Run a command as a module does."""
+    ended = subprocess.run(command, check=False, capture_output=True)
+    return ended.returncode, ended.stdout.decode("utf-8", "surrogateescape"), ended.stderr.decode()
+
+
+@pytest.mark.parametrize(("end", "compress"), [("xz", lzma.compress), ("gz", gzip.compress), ("zst", zstd)])
+def test_a_compressed_module(tmp_path, end, compress):
+    if end == "zst" and shutil.which("zstd") is None:
+        pytest.skip("zstd is not there")
+    path = tmp_path / f"x.ko.{end}"
+    path.write_bytes(compress(kernel_module(build_id="0123456789")))
+    assert read_module(str(path), run).build_id == "0123456789"
+    assert not is_signed(str(path), run)
+    path.write_bytes(compress(kernel_module() + b"~Module signature appended~\n"))
+    assert is_signed(str(path), run)
+
+
+@pytest.mark.parametrize("end", ["xz", "gz", "zst"])
+def test_a_compressed_module_that_is_damaged(tmp_path, end):
+    path = tmp_path / f"x.ko.{end}"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(ElfError, match="cannot be decompressed"):
+        read_module(str(path), lambda command: (1, "", "no"))
+    assert not is_signed(str(path), lambda command: (1, "", "no"))
