@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.pcie.device_lending.plugins.module_utils import _daemon_install, _kmod_install
+from ansible_collections.pcie.device_lending.plugins.module_utils import _daemon_install, _dkms, _kmod_install
 from ansible_collections.pcie.device_lending.plugins.module_utils._daemon_install import DaemonError
 from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import KmodError
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
@@ -58,6 +58,8 @@ def is_kmod_due(
     if staged.others(_MODULES_PREFIX, set(archives.values())):
         return True
     try:
+        if _dkms.status(host):
+            return True
         plan = _kmod_install.plan_present(
             host,
             sources={
@@ -73,6 +75,24 @@ def is_kmod_due(
         return True
     # With consent to reload, and nothing in the way: another build that stays loaded is something to say each time.
     return plan.changed
+
+
+def is_dkms_due(host: _kmod_install.Host, staged: Staged, version: str, parameters: Values) -> bool:
+    """Tell the same where DKMS builds: whether it has not installed this version, and nothing else, for all kernels."""
+    if staged.others(_MODULES_PREFIX, ()):
+        return True
+    try:
+        if _dkms.decide(_dkms.status(host), version, _dkms.kernels(host)).any:
+            return True
+        return _kmod_install.plan_by_dkms(
+            host,
+            modules=None,
+            parameters=_kmod_install.parameter_texts(parameters),
+            allow_reload=True,
+            live=list,
+        ).changed
+    except (KmodError, OSError):
+        return True
 
 
 def is_daemon_due(host: _daemon_install.Host, staged: Staged, archive: str, config: Values) -> bool:

@@ -80,6 +80,11 @@ def check(build: Build, find_program: t.Callable[[str], str | None] = shutil.whi
     """Refuse what cannot be built, and name the packages that would help."""
     if not os.path.isfile(os.path.join(build.source, "Makefile")):
         raise KmodError(f"{build.source} does not hold the sources of {LEND}: there is no Makefile.")
+    check_kernel(build, find_program)
+
+
+def check_kernel(build: Build, find_program: t.Callable[[str], str | None] = shutil.which) -> None:
+    """Refuse a kernel for which this host cannot build."""
     if not os.path.exists(os.path.join(build.headers, "Makefile")):
         raise KmodError(
             f"There are no kernel headers for {build.release}: install linux-headers-{build.release} "
@@ -96,7 +101,7 @@ def check(build: Build, find_program: t.Callable[[str], str | None] = shutil.whi
     if build.needs_ntb and not _kernel_sources(build):
         raise KmodError(
             f"Kernel {build.release} ships no NTB drivers, and its sources are not in /usr/src to build them from: "
-            f"install linux-source-{_series(build.release)} of exactly version {_version(build.release)}."
+            f"install linux-source-{series_of(build.release)} of exactly version {version_of(build.release)}."
         )
 
 
@@ -221,12 +226,14 @@ def _run(run: Run, command: list[str], failure: str) -> None:
 
 
 def _kernel_sources(build: Build) -> list[str]:
-    return sorted(glob.glob(build.path("usr/src", f"linux-source-{_series(build.release)}.tar.*")))
+    return sorted(glob.glob(build.path("usr/src", f"linux-source-{series_of(build.release)}.tar.*")))
 
 
-def _version(release: str) -> str:
+def version_of(release: str) -> str:
+    """Return the version of a kernel release: 6.12.107+deb13-amd64 -> 6.12.107."""
     return re.split(r"[+-]", release)[0]
 
 
-def _series(release: str) -> str:
-    return ".".join(_version(release).split(".")[:2])
+def series_of(release: str) -> str:
+    """Return its series: 6.12.107+deb13-amd64 -> 6.12."""
+    return ".".join(version_of(release).split(".")[:2])

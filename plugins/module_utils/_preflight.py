@@ -14,7 +14,13 @@ import os
 import typing as t
 from dataclasses import asdict
 
-from ansible_collections.pcie.device_lending.plugins.module_utils import _certificate, _kernel_files, _surroundings
+from ansible_collections.pcie.device_lending.plugins.module_utils import (
+    _certificate,
+    _dkms,
+    _kernel_files,
+    _kmod_install,
+    _surroundings,
+)
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import ApiError, Daemon, DaemonSilent
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import images, installed_kernels
@@ -131,6 +137,25 @@ def look_for_builds(
         "staged": _surroundings.staged(host, staging) if staging else [],
         "programs": _surroundings.programs(host),
         "signer": _certificate.signer(host.path(certificate)) if certificate else None,
+    }
+
+
+def look_at_dkms(host: Host, modules: _kmod_install.Host, version: str, packages: t.Sequence[str]) -> Found:
+    """What this host has for DKMS to build modules with, and of which kernels it has not installed this version."""
+    try:
+        there = _dkms.status(modules)
+    except _kmod_install.KmodError:
+        # Whoever is to build then says why.
+        there = {}
+    unbuilt = _dkms.decide(there, version, _dkms.kernels(modules)).install
+    certificate = _dkms.certificate(host.path("/"))
+    return {
+        "program": _dkms.is_there(host.path("/")),
+        "missing_packages": _surroundings.missing_packages(host, packages),
+        "sources": os.path.isfile(_dkms.source_of(version, host.path("/")) + "/" + _surroundings.COMPLETE),
+        "unbuilt": unbuilt,
+        "certificate": certificate,
+        "build": look_for_builds(host, unbuilt, certificate=certificate),
     }
 
 

@@ -15,6 +15,8 @@ description:
   - With O(state=built), builds the modules for one kernel release on a build host.
   - With O(state=present), installs them below C(/lib/modules/<release>/updates/device-lending), has them loaded now
     and at boot, and makes sure that what is loaded is B(this) build with B(these) parameters.
+  - With O(state=present) and O(dkms), has DKMS of the host build, sign and install them, for every kernel that can be booted and
+    for each that is installed later.
   - What it has installed for kernels that were removed from the host since is removed.
   - Kernels that ship NTB drivers of their own keep them; nothing is built or installed beside them.
   - A loaded module is only replaced when nobody uses it. Otherwise the files are put in place for the next boot,
@@ -51,6 +53,7 @@ options:
       - For O(state=present), what to install for several kernels at once, instead of O(source) and O(kernel). What is for
         the running kernel is loaded; the rest is there when one of the others is booted.
       - Must not be empty.
+      - With this, or with O(source), what O(dkms) has had built is removed.
     type: list
     elements: dict
     suboptions:
@@ -65,6 +68,13 @@ options:
       sha256:
         description: The hash of an archive, as RV(sha256) of O(state=built) says it. Another file is refused.
         type: str
+  dkms:
+    description:
+      - For O(state=present), the version that DKMS calls the sources of the module by. They lie in
+        C(/usr/src/device-lending-kmod-<version>) already. Other versions are removed, with their sources.
+      - A kernel that cannot be built for is an error when it runs, and is told in RV(unbuilt) when it is only installed.
+      - DKMS signs with the key that its own configuration names.
+    type: str
   modules:
     description:
       - The modules to load, in this order.
@@ -128,6 +138,10 @@ EXAMPLES = r"""
     parameters:
       require_iommu: true
 
+- name: Have DKMS build, now and for each kernel to come, and load
+  pcie.device_lending.kmod:
+    dkms: 3fa8c12b77de
+
 - name: Unload and remove
   pcie.device_lending.kmod:
     state: absent
@@ -144,9 +158,15 @@ in_use:
   type: list
   elements: str
   sample: ["lease 'scratch-nvme' of 0000:03:00.0 to node-b"]
+unbuilt:
+  description: Kernels that can be booted and for which DKMS could not build, and why.
+  returned: O(state=present) with O(dkms)
+  type: dict
+  sample:
+    6.12.107+deb13-amd64: "There are no kernel headers for 6.12.107+deb13-amd64: install linux-headers-6.12.107+deb13-amd64."
 loaded:
   description: The modules and whether each is loaded as the wanted build, at the end.
-  returned: O(state=present) for the running kernel
+  returned: O(state=present) for the running kernel, but where check mode would have DKMS install first
   type: dict
   sample:
     ntb: wanted build
@@ -181,7 +201,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pcie.device_lending.plugins.module_utils import _kmod_build, _kmod_install
+from ansible_collections.pcie.device_lending.plugins.module_utils import _dkms, _kmod_build, _kmod_install
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import BORROWERD_SOCKET, OWNERD_SOCKET, Daemon
 from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import Host, KmodError
 from ansible_collections.pcie.device_lending.plugins.module_utils._live import live_reasons
@@ -231,13 +251,8 @@ def install(module, release, running):
     """Install and load, or unload and remove."""
     params = module.params
     host = Host(runner(module), running)
-    timeout = params["timeout"]
-
-    def live():
-        return live_reasons(
-            host.sysfs, Daemon(params["ownerd_socket"], timeout), Daemon(params["borrowerd_socket"], timeout)
-        )
-
+    live = asker(module, host)
+    by_dkms = _dkms.status(host)
     if params["state"] == "absent":
         # In check mode the devices have not really been given back that would be before this step of a play.
         plan = _kmod_install.plan_absent(host, allow_reload=params["allow_reload"] or module.check_mode, live=live)
@@ -252,22 +267,60 @@ def install(module, release, running):
             allow_reload=params["allow_reload"],
             live=live,
         )
+    if by_dkms:
+        plan.before["dkms"], plan.after["dkms"] = by_dkms, {}
     if plan.changed and not module.check_mode:
+        _dkms.remove(host, by_dkms)
         _kmod_install.apply(host, plan)
     result = dict(changed=plan.changed, diff=dict(before=plan.before, after=plan.after))
     if params["state"] == "present":
-        if plan.reload_required:
-            module.warn(
-                "Another build of the kernel modules, or other parameters, stay loaded since devices are in use: "
-                + "; ".join(plan.reasons)
-            )
-        result.update(
-            reload_required=plan.reload_required,
-            in_use=plan.reasons,
-            loaded=plan.after.get("loaded", {}),
-            files=sorted(plan.after["files"]),
-        )
+        result.update(outcome(module, plan))
     return result
+
+
+def install_by_dkms(module, running):
+    """Have DKMS build and install, and load that."""
+    params = module.params
+    host = Host(runner(module), running)
+    done = _dkms.converge(
+        host,
+        params["dkms"],
+        find_program=module.get_bin_path,
+        check_mode=module.check_mode,
+        modules=params["modules"],
+        parameters=_kmod_install.parameter_texts(params["parameters"]),
+        allow_reload=params["allow_reload"],
+        live=asker(module, host),
+    )
+    return dict(
+        outcome(module, done.plan),
+        changed=done.before != done.after,
+        diff=dict(before=done.before, after=done.after),
+        unbuilt=done.unbuilt,
+        files=sorted(host.by_dkms(running).values()),
+    )
+
+
+def asker(module, host):
+    """Return a way to find out what is in use."""
+    timeout = module.params["timeout"]
+    daemons = [Daemon(module.params[name], timeout) for name in ("ownerd_socket", "borrowerd_socket")]
+    return lambda: live_reasons(host.sysfs, *daemons)
+
+
+def outcome(module, plan):
+    """Return what is said of a plan that was to load modules, and warn of another build that stays loaded."""
+    if plan.reload_required:
+        module.warn(
+            "Another build of the kernel modules, or other parameters, stay loaded since devices are in use: "
+            + "; ".join(plan.reasons)
+        )
+    return dict(
+        reload_required=plan.reload_required,
+        in_use=plan.reasons,
+        loaded=plan.after.get("loaded", {}),
+        files=sorted(plan.after["files"]),
+    )
 
 
 def sources_of(module, release):
@@ -302,6 +355,7 @@ def main():
                     sha256=dict(type="str"),
                 ),
             ),
+            dkms=dict(type="str"),
             modules=dict(type="list", elements="str"),
             parameters=dict(type="dict", default={}),
             allow_reload=dict(type="bool", default=False),
@@ -313,14 +367,22 @@ def main():
             timeout=dict(type="int", default=30),
         ),
         required_together=[("signing_key", "signing_certificate")],
-        required_if=[("state", "built", ["source", "output"]), ("state", "present", ["source", "builds"], True)],
-        mutually_exclusive=[("source", "builds"), ("kernel", "builds")],
+        required_if=[
+            ("state", "built", ["source", "output"]),
+            ("state", "present", ["source", "builds", "dkms"], True),
+        ],
+        mutually_exclusive=[("source", "builds", "dkms"), ("kernel", "builds", "dkms")],
         supports_check_mode=True,
     )
     running = os.uname().release
     release = module.params["kernel"] or running
     try:
-        result = build(module, release) if module.params["state"] == "built" else install(module, release, running)
+        if module.params["state"] == "built":
+            result = build(module, release)
+        elif module.params["state"] == "present" and module.params["dkms"]:
+            result = install_by_dkms(module, running)
+        else:
+            result = install(module, release, running)
     except KmodError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:

@@ -125,6 +125,20 @@ options:
         description: Parameters of C(ntb_lend), as for M(pcie.device_lending.kmod).
         type: dict
         default: {}
+  dkms:
+    description:
+      - When given, DKMS builds the modules on this host. It is reported what it has, and O(kmod) is judged by that.
+    type: dict
+    suboptions:
+      version:
+        description: The version of the sources, as for M(pcie.device_lending.kmod).
+        type: str
+        required: true
+      packages:
+        description: Debian packages that building takes, of which to report those that are not installed.
+        type: list
+        elements: str
+        default: []
   daemon:
     description:
       - When given, it is found out whether the role P(pcie.device_lending.daemon#role) has anything to do on the host, by what
@@ -236,6 +250,13 @@ host:
       description: Which of V(kmod) and V(daemon) have anything to do, of those that O(kmod) and O(daemon) ask for.
       type: list
       elements: str
+    dkms:
+      description:
+        - What DKMS has on this host - whether it is there at all (C(program)), those of the packages that are not installed
+          (C(missing_packages)), whether the sources are in their place (C(sources)), the kernels for which that version is not
+          installed (C(unbuilt)), the C(certificate) that it signs with, and in C(build) the same as RV(build) for these kernels.
+      returned: when O(dkms) is given
+      type: dict
     ownerd:
       description:
         - What C(ownerd) says of links, devices, grants and leases. Null when it does not run.
@@ -284,7 +305,12 @@ from ansible_collections.pcie.device_lending.plugins.module_utils import (
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import build_name
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
-from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import ask_daemon, look, look_for_builds
+from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import (
+    ask_daemon,
+    look,
+    look_at_dkms,
+    look_for_builds,
+)
 
 
 def given(selector):
@@ -310,9 +336,15 @@ def due(module, release, found):
     kmod, daemon = module.params["kmod"], module.params["daemon"]
     if kmod is not None:
         host = _kmod_install.Host(module.run_command, release)
-        if any(module.params["signing"]) or _due.is_kmod_due(
-            host, staged, found["builds"], kmod["noted"], kmod["parameters"], module.tmpdir
-        ):
+        if module.params["dkms"] is not None:
+            is_due = found["dkms"]["missing_packages"] != [] or _due.is_dkms_due(
+                host, staged, module.params["dkms"]["version"], kmod["parameters"]
+            )
+        else:
+            is_due = any(module.params["signing"]) or _due.is_kmod_due(
+                host, staged, found["builds"], kmod["noted"], kmod["parameters"], module.tmpdir
+            )
+        if is_due:
             yield "kmod"
     if daemon is not None:
         host = _daemon_install.Host(module.run_command, {})
@@ -349,6 +381,13 @@ def main():
                 "options": {
                     "noted": {"type": "dict", "required": True},
                     "parameters": {"type": "dict", "default": {}},
+                },
+            },
+            "dkms": {
+                "type": "dict",
+                "options": {
+                    "version": {"type": "str", "required": True},
+                    "packages": {"type": "list", "elements": "str", "default": []},
                 },
             },
             "daemon": {
@@ -393,6 +432,10 @@ def main():
         release: build_name(release, found["kernel_images"].get(release, uname.version), module.params["signing"])
         for release in {uname.release, *found["installed_kernels"]}
     }
+    if module.params["dkms"] is not None:
+        found["dkms"] = look_at_dkms(
+            host, _kmod_install.Host(module.run_command, uname.release), **module.params["dkms"]
+        )
     found["due"] = list(due(module, uname.release, found))
     module.exit_json(changed=False, host=found)
 
