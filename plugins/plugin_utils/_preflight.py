@@ -17,6 +17,7 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._links import 
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_devices import PAGE, check_devices
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_host import (
     check_build,
+    check_dkms,
     check_kernel,
     check_security,
     check_surroundings,
@@ -421,6 +422,7 @@ def evaluate(
     require_iommu=False,
     signed=False,
     modules=True,
+    builder="build_host",
     force=False,
     purge="declared",
     on_conflict="fail",
@@ -430,14 +432,14 @@ def evaluate(
 
     probe: what preflight_info found; plan: grants and borrows of the host; hosts: the names of all hosts of the group;
     links: device_lending_links; peers: what was found on the borrowers of this host's devices, as far as known; modules:
-    whether this run has to do with modules, which else are somebody else's matter.
+    whether this run has to do with modules, which else are somebody else's matter; builder: device_lending_kmod_builder.
     """
     findings = Findings(host)
     probe = dict(probe, host=host)
     check_kernel(findings, probe)
     check_surroundings(findings, probe)
     if modules:
-        check_security(findings, probe, signed, build, build_host)
+        check_security(findings, probe, signed, build, build_host, builder == "dkms")
     check_links(findings, probe, plan, hosts, links)
     check_windows(findings, probe, plan, links)
     announced_wrong(findings, probe, links)
@@ -449,6 +451,8 @@ def evaluate(
         check_quarantine(findings, probe, plan)
         check_releases(findings, probe, plan, force, purge)
     check_iommu(findings, probe, plan, require_iommu, right)
-    if modules:
+    if modules and builder == "dkms":
+        check_dkms(findings, probe, signed)
+    elif modules:
         check_build(findings, probe, build, build_host)
     return sorted(findings.found, key=lambda finding: finding["severity"] != "error")

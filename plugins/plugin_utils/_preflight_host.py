@@ -15,6 +15,8 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._pci.security 
 OLDEST_PYTHON = (3, 11)
 # What the system has to be made of, as os-release(5) calls it.
 FAMILY = "debian"
+# What Debian alone has under that name, of the packages that DKMS takes.
+DEBIANS_OWN = ("linux-headers-amd64",)
 
 
 def check_kernel(findings, probe):
@@ -83,7 +85,7 @@ def check_surroundings(findings, probe):
         )
 
 
-def check_security(findings, probe, signed, build, build_host):
+def check_security(findings, probe, signed, build, build_host, by_dkms=False):
     """Whether the kernel will take the modules. Secure Boot alone does not tell: what is enforced counts."""
     found = probe.get("security") or {}
     config = probe["kernel"].get("config") or {}
@@ -91,13 +93,16 @@ def check_security(findings, probe, signed, build, build_host):
     if config.get("CONFIG_MODULE_SIG_FORCE") == "y" and not found.get("signatures_enforced"):
         reasons.append("module signatures are enforced")
     if not reasons:
-        if found.get("hidden") and found.get("secure_boot") and not signed:
+        if found.get("hidden") and found.get("secure_boot") and not signed and not by_dkms:
             findings.warning(
                 "Secure Boot is on, and the kernel does not show whether it refuses modules that nobody signed. If it does, "
                 "set device_lending_kmod_signing_key and device_lending_kmod_signing_certificate to a key that it trusts."
             )
         return
     why = " and ".join(reasons)
+    if by_dkms:
+        _check_dkms_key(findings, probe.get("dkms") or {}, found.get("trusted"), why)
+        return
     if not signed:
         findings.error(
             "%s, so the kernel will refuse a module that nobody signed. Set device_lending_kmod_signing_key and "
@@ -113,6 +118,27 @@ def check_security(findings, probe, signed, build, build_host):
             why,
             signer,
             build_host,
+        )
+
+
+def _check_dkms_key(findings, dkms, trusted, why):
+    """Whether this host trusts the certificate that DKMS signs with. A key that the first build makes comes too late."""
+    signer, path = (dkms.get("build") or {}).get("signer"), dkms.get("certificate")
+    if path and not signer:
+        findings.error(
+            "%s, and DKMS signs with %s, which is not there, or no certificate. Make the key first, as docs/hosts.md has "
+            "it, and have this host trust it: mokutil --import %s, reboot, and choose Enroll MOK at the console.",
+            why,
+            path,
+            path,
+        )
+    elif signer and trusted and not trusts(trusted, signer):
+        findings.error(
+            "%s, and this host does not trust the certificate of %s that DKMS signs with. Run mokutil --import %s, in DER "
+            "form, on this host, and confirm it at the console at the next boot.",
+            why,
+            signer,
+            path,
         )
 
 
@@ -138,61 +164,95 @@ def check_build(findings, probe, build, build_host):
             release,
         )
         return
+    for problem in unbuildable(probe, release, build, "the build host %s" % build_host, " there"):
+        findings.error("%s", problem)
+
+
+def check_dkms(findings, probe, signed):
+    """Whether DKMS on the host itself can build for its kernels. What the role installs first is looked at after that."""
+    if signed:
+        findings.error(
+            "device_lending_kmod_builder is dkms, which signs by a key of this host, and device_lending_kmod_signing_key is "
+            "one of the build host. Leave that and device_lending_kmod_signing_certificate empty; mok_signing_key and "
+            "mok_certificate in /etc/dkms/framework.conf name another key than DKMS' own."
+        )
+    found = probe.get("dkms")
+    if not found:
+        return
+    missing = found["missing_packages"]
+    if missing is None:
+        # That there is no dpkg was said.
+        return
+    if not found["program"] and "dkms" not in missing:
+        findings.error(
+            "device_lending_kmod_builder is dkms, and dkms is not installed. Run apt-get install dkms, or have it in "
+            "device_lending_kmod_dkms_packages."
+        )
+    wrong = [name for name in missing if name in DEBIANS_OWN]
+    if wrong and "ubuntu" in ((probe.get("system") or {}).get("families") or []):
+        findings.error(
+            "it runs %s, which has no %s. Set device_lending_kmod_dkms_packages to [dkms, build-essential, "
+            "linux-headers-generic, xz-utils]; with another flavour of the kernel, to the headers of that.",
+            probe["system"]["name"],
+            " and no ".join(wrong),
+        )
+    if missing:
+        return
+    for release in found["unbuilt"]:
+        for problem in unbuildable(probe, release, found["build"], "this host", ""):
+            if release == probe["kernel"]["release"]:
+                findings.error("%s", problem)
+            else:
+                findings.warning("kernel %s is installed, and would not lend after a boot: %s", release, problem)
+
+
+def unbuildable(probe, release, build, who, there):
+    """What keeps modules from being built for a kernel, in words; who: the host that builds, there: how to refer to it."""
     found = (build.get("kernels") or {}).get(release) or {}
     version, series = series_of(release)
     if found.get("stray_headers"):
-        findings.error(
-            "the build host %s has the headers of kernel %s in %s only, where the build does not look for them. Run "
-            "mkdir -p /lib/modules/%s; ln -s %s /lib/modules/%s/build there.",
-            build_host,
-            release,
-            found["stray_headers"],
-            release,
-            found["stray_headers"],
-            release,
+        yield (
+            "%s has the headers of kernel %s in %s only, where the build does not look for them. Run "
+            "mkdir -p /lib/modules/%s; ln -s %s /lib/modules/%s/build%s."
+            % (who, release, found["stray_headers"], release, found["stray_headers"], release, there)
         )
     elif not found.get("headers"):
-        findings.error(
-            "the build host %s has no headers of kernel %s, so no module can be built for it. Install "
-            "linux-headers-%s there, or boot this host with a kernel whose headers it has.",
-            build_host,
-            release,
-            release,
+        yield (
+            "%s has no headers of kernel %s, so no module can be built for it. Install "
+            "linux-headers-%s%s, or boot this host with a kernel whose headers it has." % (who, release, release, there)
         )
-    config = probe["kernel"].get("config") or {}
+    # Of other kernels than the one that runs, the configuration was not looked at.
+    config = (probe["kernel"].get("config") or {}) if release == probe["kernel"]["release"] else {}
     is_clang = config.get("CONFIG_CC_IS_CLANG") == "y"
     needless = ("gcc",) if is_clang else ("clang", "ld.lld")
     programs = build.get("programs") or {}
-    missing = sorted(name for name, there in programs.items() if not there and name not in needless)
+    missing = sorted(name for name, is_there in programs.items() if not is_there and name not in needless)
     if missing:
-        findings.error(
-            "the build host %s has no %s%s. Run apt-get install %s there.",
-            build_host,
+        yield "%s has no %s%s. Run apt-get install %s%s." % (
+            who,
             ", ".join(missing),
             ", and kernel %s was built by clang" % release if is_clang else "",
             "clang lld llvm make xz-utils" if is_clang else "build-essential xz-utils",
+            there,
         )
-    if probe["kernel"].get("ntb_modules") or config.get("CONFIG_NTB") in ("y", "m"):
+    if _ships_drivers(probe, release, found, config):
         return
     sources = build.get("sources") or {}
     if series not in sources:
-        findings.error(
-            "kernel %s ships no NTB drivers, and the build host %s has no linux-source-%s to build them from. Install "
-            "linux-source-%s there.",
-            release,
-            build_host,
-            series,
-            series,
+        yield (
+            "kernel %s ships no NTB drivers, and %s has no linux-source-%s to build them from. Install "
+            "linux-source-%s%s." % (release, who, series, series, there)
         )
     elif sources[series] and sources[series] != version and not version.endswith(".0"):
         # Releases such as 6.1.0-37-amd64 do not tell the version that they were built from.
-        findings.error(
-            "kernel %s ships no NTB drivers, and linux-source-%s on the build host %s is %s, not %s. Install the version "
-            "that the kernel was built from, or boot kernel %s.",
-            release,
-            series,
-            build_host,
-            sources[series],
-            version,
-            sources[series],
+        yield (
+            "kernel %s ships no NTB drivers, and linux-source-%s on %s is %s, not %s. Install the version "
+            "that the kernel was built from, or boot kernel %s."
+            % (release, series, who, sources[series], version, sources[series])
         )
+
+
+def _ships_drivers(probe, release, found, config):
+    if release != probe["kernel"]["release"]:
+        return found.get("ntb_modules")
+    return probe["kernel"].get("ntb_modules") or config.get("CONFIG_NTB") in ("y", "m")

@@ -719,3 +719,82 @@ def test_a_device_and_its_own_virtual_function_are_not_both_lent(probe):
     plan = lend({"address": "0000:05:00.0"})
     plan["grants"] += lend({"address": "0000:05:10.0"}, name="second")["grants"]
     only(run(probe, plan), "lease second", "0000:05:10.0", "lease scratch", "0000:05:00.0")
+
+
+OTHER = "6.12.117+deb13-amd64"
+DKMS = {
+    "program": True,
+    "missing_packages": [],
+    "sources": True,
+    "unbuilt": [],
+    "certificate": "/var/lib/dkms/mok.pub",
+    "build": dict(BUILD, kernels={}, signer="DKMS module signing key"),
+}
+
+
+def by_dkms(probe, severity="error", signed=False, **more):
+    """What is said where DKMS builds on the host itself."""
+    probe["dkms"] = {**DKMS, **more}
+    return run(probe, severity=severity, builder="dkms", signed=signed)
+
+
+def test_where_dkms_has_built_nothing_is_asked(probe):
+    """Sources of another version do no harm any more."""
+    assert by_dkms(probe, build=dict(BUILD, sources={"6.12": "6.12.117"})) == []
+    assert by_dkms(probe, severity="warning") == []
+
+
+def test_a_host_without_dkms(probe):
+    only(by_dkms(probe, program=False), "dkms is not installed", "device_lending_kmod_dkms_packages")
+    assert by_dkms(probe, program=False, missing_packages=["dkms"]) == []
+
+
+def test_what_dkms_lacks_for_the_kernel_that_runs(probe):
+    found = by_dkms(probe, unbuilt=[RELEASE], build=dict(BUILD, kernels={RELEASE: {"headers": None}}))
+    only(found, "this host has no headers of kernel " + RELEASE, "Install linux-headers-%s, or" % RELEASE)
+    found = by_dkms(probe, unbuilt=[RELEASE], build=dict(BUILD, sources={}))
+    only(found, "this host has no linux-source-6.12", "Install linux-source-6.12.")
+    found = by_dkms(probe, unbuilt=[RELEASE], build=dict(BUILD, programs={"make": False}))
+    only(found, "this host has no make. Run apt-get install build-essential xz-utils.")
+    assert by_dkms(probe, unbuilt=[RELEASE], build=BUILD) == []
+
+
+def test_what_the_role_installs_is_not_missed(probe):
+    missing = ["linux-headers-amd64"]
+    assert by_dkms(probe, unbuilt=[RELEASE], build={"kernels": {}}, missing_packages=missing) == []
+
+
+def test_another_kernel_that_dkms_cannot_build_for_is_a_warning(probe):
+    build = dict(BUILD, kernels={OTHER: {"headers": "/x", "ntb_modules": False}})
+    assert by_dkms(probe, unbuilt=[OTHER], build=build) == []
+    only(
+        by_dkms(probe, severity="warning", unbuilt=[OTHER], build=build),
+        "kernel %s is installed, and would not lend after a boot" % OTHER,
+        "linux-source-6.12 on this host is 6.12.107, not 6.12.117",
+    )
+    build["kernels"][OTHER]["ntb_modules"] = True
+    assert by_dkms(probe, severity="warning", unbuilt=[OTHER], build=build) == []
+
+
+def test_the_build_hosts_key_is_not_for_dkms(probe):
+    only(by_dkms(probe, signed=True), "device_lending_kmod_signing_key", "/etc/dkms/framework.conf")
+
+
+def test_whom_dkms_signs_as_is_trusted_or_not(probe):
+    probe["security"].update(enforced=["module signatures are enforced"], trusted=["Debian Secure Boot CA"])
+    only(by_dkms(probe), "does not trust the certificate of DKMS module signing key", "--import /var/lib/dkms/mok.pub")
+    only(by_dkms(probe, build=dict(BUILD, signer=None)), "/var/lib/dkms/mok.pub, which is not there", "Make the key first")
+    probe["security"]["trusted"].append("DKMS module signing key")
+    assert by_dkms(probe) == []
+
+
+def test_ubuntu_has_no_package_of_debians_for_headers(probe):
+    probe["system"] = {"name": "Ubuntu 24.04.1 LTS", "families": ["ubuntu", "debian"]}
+    only(by_dkms(probe, missing_packages=["linux-headers-amd64"]), "Ubuntu 24.04.1 LTS, which has no linux-headers-amd64",
+         "linux-headers-generic")  # fmt: skip
+    assert by_dkms(probe, missing_packages=["linux-headers-generic"]) == []
+
+
+def test_what_others_build_with_dkms_is_not_looked_at(probe):
+    probe["dkms"] = dict(DKMS, program=False)
+    assert run(probe, builder="dkms", modules=False, signed=True) == []
