@@ -73,9 +73,14 @@ def task(role, file, name):
 def test_preflight_asks_about_what_the_roles_would_give_to_their_modules():
     """Else it would say that there is nothing to do where there is."""
     asked = yaml.safe_load((ROOT / "roles/preflight/vars/main.yml").read_text())
-    modules = task("kmod", "install.yml", "Install and load the modules")
+    given = yaml.safe_load((ROOT / "roles/kmod/vars/main.yml").read_text())
+    modules = task("kmod", "brought.yml", "Install and load the modules")
     assert set(modules) == {"builds", "parameters", "allow_reload"}
-    assert asked["__preflight_parameters"].split() == modules["parameters"].split()
+    by_dkms = task("kmod", "dkms.yml", "Build, install and load the modules")
+    assert set(by_dkms) == {"dkms", "parameters", "allow_reload"}
+    assert modules["parameters"] == by_dkms["parameters"] == "{{ __kmod_parameters }}"
+    assert asked["__preflight_parameters"].split() == given["__kmod_parameters"].split()
+    assert asked["__preflight_dkms"]["packages"] == given["__kmod_dkms"]["packages"]
     daemons = task("daemon", "install.yml", "Install and run the daemons")
     assert set(daemons) == {"archive", "config"}
     # No links, and a list without any, are written alike.

@@ -23,6 +23,14 @@ HERE = {
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
 }
 ROLE = "- hosts: all\n  gather_facts: false\n  roles: [pcie.device_lending.kmod]\n"
+# The variables of the role, without what it does.
+SHOW = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: pcie.device_lending.kmod, tasks_from: verify}
+    - ansible.builtin.debug: {msg: "{{ __kmod_dkms_missing | join(' ') }}."}
+"""
 FETCH = """\
 - hosts: all
   gather_facts: false
@@ -130,6 +138,50 @@ def test_what_the_host_has_is_neither_fetched_nor_brought(play, tmp_path):
     assert "would install" not in printed and "changed=0 " in printed
 
 
+def by_dkms(tmp_path, **more):
+    """Variables of a host whose DKMS has built nothing yet; the build host is none of the inventory."""
+    found = {
+        "missing_packages": [],
+        "sources": False,
+        "unbuilt": [RUNNING, OTHER],
+        "build": {"kernels": {RUNNING: {"headers": "/usr/src"}}},
+        **more,
+    }
+    return {
+        **seen(tmp_path, dkms=found),
+        "device_lending_kmod_builder": "dkms",
+        "device_lending_build_host": "nobody",
+    }
+
+
+def test_where_dkms_builds_the_build_host_is_not_asked(play, tmp_path):
+    status, printed = play(ROLE, "--check", **by_dkms(tmp_path))
+    assert status == 0, printed
+    assert f"would have DKMS build the modules for kernel {RUNNING}, {OTHER}" in printed
+    assert "changed=1 " in printed and "nobody" not in printed
+
+
+def test_dkms_does_not_sign_with_a_key_of_the_build_host(play, tmp_path):
+    given = {"device_lending_kmod_signing_key": "/a", "device_lending_kmod_signing_certificate": "/b"}
+    status, printed = play(ROLE, "--check", **by_dkms(tmp_path), **given)
+    assert status != 0
+    assert "device_lending_kmod_builder is dkms, which signs by a key of the host" in printed
+
+
+@pytest.mark.long
+def test_the_headers_of_the_kernel_that_runs_are_among_the_packages(play, tmp_path):
+    """Those of the newest one need not fit it. With an empty list nobody has agreed to install any."""
+    lacking = {"missing_packages": ["dkms"], "build": {"kernels": {RUNNING: {"headers": None}}}}
+    skipped = {"__kmod_installed": {"skipped": True, "changed": False}}
+    status, printed = play(SHOW, "--check", **by_dkms(tmp_path, **lacking), **skipped)
+    assert status == 0 and f"dkms linux-headers-{RUNNING}." in printed, printed
+    lacking["missing_packages"] = []
+    status, printed = play(
+        SHOW, "--check", **by_dkms(tmp_path, **lacking), **skipped, device_lending_kmod_dkms_packages=[]
+    )
+    assert status == 0 and "linux-headers" not in printed, printed
+
+
 @pytest.fixture(name="source")
 def source_fixture(tmp_path):
     """Return a file that a host has."""
@@ -191,6 +243,7 @@ def cleared(printed):
         pytest.param((), 1, marks=pytest.mark.long),
         pytest.param(("--limit", "fabric"), 0, marks=pytest.mark.long),
         pytest.param(("-e", "device_lending_build_host=node-b"), 0, marks=pytest.mark.long),
+        pytest.param(("-e", "device_lending_kmod_builder=dkms"), 0, marks=pytest.mark.long),
     ],
 )
 def test_the_build_host_is_cleared_once_and_only_when_nobody_needs_it(play, tmp_path, staging, arguments, times):
