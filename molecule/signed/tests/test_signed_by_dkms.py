@@ -1,26 +1,41 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""Debian's dkms builds and signs modules for the hosts' kernel as docs/kernel-module.md says, and they lend with them."""
+"""The hosts' own dkms builds, signs and installs, as the role has told it, and builds again at a boot that finds no modules.
+
+The hosts have no compiler. The build host makes the modules, by the commands of docs/kernel-module.md, and what a
+host's dkms runs to make them puts these in their place. All else is Debian's dkms of the host's release.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import boots
 import fabric
 import pytest
+from test_signed import told
 from testinfra.host import Host
 
 PAGE = fabric.CHECKOUT / "docs" / "kernel-module.md"
-TAR = "/root/dkms.tar"
+NAME = "device-lending-kmod"
+ENDS = {"mok_signing_key": "key", "mok_certificate": "pem"}
+BY_DKMS = ("-e", json.dumps({"device_lending_kmod_builder": "dkms", "device_lending_kmod_dkms_packages": []}))
+# In the place of what dkms.conf says: nothing is compiled, nor stripped.
+INSTEAD = 'MAKE[0]="cp -r /root/made/. ."\nSTRIP[0]="no"\n'
+# Of the headers, what dkms, dkms.conf and the role look at.
+HEADERS = "lib/modules/{0}/build " + " ".join(
+    f"usr/src/linux-headers-{{0}}/{n}" for n in ("Makefile", ".config", "include")
+)
 
 
 def commands() -> dict[str, str]:
     """The commands of the page by their first word."""
     (block,) = re.findall(
-        r"^## By DKMS\n.*?^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        r"^### Without the role\n.*?^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     return {line.split()[0]: line for line in block.splitlines()}
 
@@ -41,40 +56,122 @@ def removed(lease: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(owner: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What dkms has installed for the hosts' kernel, signed by the key that they trust: an archive from the root on."""
+def made(owner: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive, from the root on, of what the hosts lack: dkms, some of the headers, and what a compiler would make."""
     builder = fabric.connect("builder")
     kernel = fabric.output(owner, "uname -r")
     known = commands()
     ansible("builder", "ansible.builtin.copy", f"src={fabric.CHECKOUT}/kmod dest=/root/ mode=preserve")
-    for setting, end in (("mok_signing_key", "key"), ("mok_certificate", "pem")):
-        fabric.output(builder, f"echo {setting}=/root/lending.{end} >>/etc/dkms/framework.conf")
+    # The hosts sign.
+    fabric.output(builder, "echo sign_file=/none >/etc/dkms/framework.conf.d/unsigned.conf")
     fabric.output(builder, f"cd /root && {known['cp']}")
     # The build host runs in this machine, whose kernel is another one.
     fabric.output(builder, f"{known['dkms']} -k {kernel}")
-    assert re.search(
-        rf"^device-lending/\S+, {re.escape(kernel)}, x86_64: installed", fabric.output(builder, "dkms status")
-    )
-    fabric.output(builder, f"tar -C / -cf {TAR} lib/modules/{kernel}/updates/dkms")
+    assert re.search(rf"^{NAME}/\S+, {re.escape(kernel)}, x86_64: installed", fabric.output(builder, "dkms status"))
+    fabric.output(builder, "rm /etc/dkms/framework.conf.d/unsigned.conf && mkdir -p /root/made/built")
+    for line in (
+        f"cp /lib/modules/{kernel}/updates/dkms/ntb*.ko* /root/made/built/",
+        "! ls /root/made/built/*.xz >/dev/null 2>&1 || unxz /root/made/built/*.xz",
+        "mv /root/made/built/ntb_lend.ko /root/made/",
+    ):
+        fabric.output(builder, line)
+    files = "for path in $(dpkg -L dkms); do test -d $path || echo $path; done"
+    fabric.output(builder, f"{files} | tar -cf /root/dkms.tar -T -")
+    fabric.output(builder, f"tar -C / -rf /root/dkms.tar {HEADERS.format(kernel)} root/made")
+    sign_file = f"usr/src/linux-headers-{kernel}/scripts/sign-file"
+    fabric.output(builder, f"tar -C / --transform 's,.*,{sign_file},' -rhf /root/dkms.tar {sign_file}")
     archive = tmp_path_factory.mktemp("dkms") / "dkms.tar"
-    ansible("builder", "ansible.builtin.fetch", f"src={TAR} dest={archive} flat=true")
+    ansible("builder", "ansible.builtin.fetch", f"src=/root/dkms.tar dest={archive} flat=true")
     return archive
 
 
-def test_hosts_lend_with_what_dkms_has_built(owner: Host, borrower: Host, lease: dict[str, Any], built: Path) -> None:
-    ansible("ntb_fabric", "ansible.builtin.unarchive", f"src={built} dest=/ owner=root group=root keep_newer=false")
+@pytest.fixture(scope="module")
+def equipped(owner: Host, borrower: Host, made: Path) -> None:
+    """Hosts that have dkms, a key that they trust, and what stands for a compiler."""
+    ansible("ntb_fabric", "ansible.builtin.unarchive", f"src={made} dest=/ owner=root group=root keep_newer=false")
+    for end in ENDS.values():
+        source = fabric.CHECKOUT / ".build" / "signing" / f"lending.{end}"
+        ansible("ntb_fabric", "ansible.builtin.copy", f"src={source} dest=/root/ mode=0600")
+    settings = "".join(f"{setting}=/root/lending.{end}\\n" for setting, end in ENDS.items())
+    ansible("ntb_fabric", "ansible.builtin.copy", f"dest=/etc/dkms/{NAME}.conf content={json.dumps(INSTEAD)}")
     for host in (owner, borrower):
-        fabric.output(host, commands()["printf"])
-        fabric.output(host, "depmod && systemctl restart systemd-modules-load")
-        assert "/updates/dkms/ntb_lend.ko" in fabric.output(host, "modinfo -n ntb_lend")
-        assert fabric.output(host, "modinfo -F signer ntb_lend") == "device lending"
-    ended = fabric.playbook("site.yml", "--skip-tags", "kmod")
+        series = ".".join(fabric.output(host, "uname -r").split(".")[:2])
+        fabric.output(host, f"printf '{settings}' >/etc/dkms/framework.conf.d/lending.conf")
+        fabric.output(host, f"touch /usr/src/linux-source-{series}.tar.xz")
+        missing = (
+            "for name in gcc make xz; do command -v $name >/dev/null || ln -s /bin/false /usr/local/bin/$name; done"
+        )
+        fabric.output(host, missing)
+
+
+@pytest.fixture(scope="module")
+def by_dkms(equipped: None) -> None:
+    """What the role has had built is loaded, and lends."""
+    ended = fabric.playbook("site.yml", *BY_DKMS)
     assert ended.returncode == 0, ended.stdout
+
+
+def test_hosts_lend_with_what_their_dkms_has_signed(
+    owner: Host, borrower: Host, lease: dict[str, Any], by_dkms: None
+) -> None:
     attached = fabric.attachment(borrower, lease["name"])
     assert attached
     node = attached["nodes"][0]
     written = f"head -c 1M /dev/urandom >/root/data && dd if=/root/data of={node} bs=64k oflag=direct status=none"
     fabric.output(borrower, f"{written} && dd if={node} bs=64k count=16 iflag=direct status=none | cmp - /root/data")
     for host in (owner, borrower):
-        assert "/updates/dkms/" in fabric.output(host, "modinfo -n ntb_lend")
+        assert "/updates/dkms/ntb_lend.ko" in fabric.output(host, "modinfo -n ntb_lend")
+        assert fabric.output(host, "modinfo -F signer ntb_lend") == "device lending"
+        assert re.search(rf"^{NAME}/[0-9a-f]{{12}}, \S+, x86_64: installed$", fabric.output(host, "dkms status"))
         assert fabric.trouble(host) == []
+
+
+def test_a_second_run_changes_nothing(borrower: Host, lease: dict[str, Any], by_dkms: None) -> None:
+    epoch = fabric.attachment(borrower, lease["name"])["epoch"]
+    for arguments in (BY_DKMS, (*BY_DKMS, "--check")):
+        ended = fabric.playbook("site.yml", *arguments)
+        assert ended.returncode == 0, ended.stdout
+        assert set(fabric.changes(ended.stdout).values()) == {0}, ended.stdout
+    assert set(fabric.changes(fabric.playbook("upgrade.yml", *BY_DKMS).stdout).values()) == {0}
+    assert fabric.attachment(borrower, lease["name"])["epoch"] == epoch
+
+
+def test_the_next_boot_is_judged(lease: dict[str, Any], by_dkms: None) -> None:
+    for name in (lease["owner"], lease["borrower"]):
+        found = told(name)
+        assert found["next_boot"]["lends"], found["next_boot"]
+        assert found["loaded"]["ntb_lend"] == "installed build"
+        assert {one["trusted"] for one in found["kernels"][-1]["modules"]} == {True}
+
+
+def test_a_key_of_the_build_host_is_refused(by_dkms: None) -> None:
+    options = {f"device_lending_kmod_signing_{what}": "/root/lending.pem" for what in ("key", "certificate")}
+    said = fabric.refused("site.yml", *BY_DKMS, "-e", json.dumps(options))
+    assert "device_lending_kmod_builder is dkms, which signs by a key of this host" in said
+
+
+def test_a_kernel_that_has_come_lends_after_a_boot(
+    owner: Host, borrower: Host, lease: dict[str, Any], by_dkms: None
+) -> None:
+    """The owner's was built for while it was installed, by the kernel's hook; the borrower's was not, and is at its boot."""
+    for host, hook in ((owner, "/etc/kernel/header_postinst.d/dkms $(uname -r)"), (borrower, "true")):
+        version = fabric.output(host, "dkms status").split(",")[0]
+        fabric.output(host, f"for step in uninstall unbuild; do dkms $step {version} -k $(uname -r) || exit 1; done")
+        assert host.run("modinfo ntb_lend").rc != 0
+        fabric.output(host, hook)
+    assert "/updates/dkms/" in fabric.output(owner, "modinfo -n ntb_lend")
+    boots.reboot(owner, borrower)
+    fabric.until(lambda: (fabric.attachment(borrower, lease["name"]) or {}).get("state") == "attached", 300, "it lends")
+    assert "/updates/dkms/" in fabric.output(borrower, "modinfo -n ntb_lend")
+    assert fabric.output(borrower, "systemctl show -P Result device-lending-dkms") == "success"
+    for host in (owner, borrower):
+        assert fabric.trouble(host) == []
+
+
+def test_a_teardown_leaves_nothing(owner: Host, borrower: Host, by_dkms: None) -> None:
+    ended = fabric.playbook("teardown.yml", *BY_DKMS)
+    assert ended.returncode == 0, ended.stdout
+    for host in (owner, borrower):
+        assert NAME not in fabric.output(host, "dkms status; ls /usr/src")
+        assert host.run("modinfo ntb_lend").rc != 0
+        assert host.run("ls /etc/systemd/system/*dkms*").rc != 0
