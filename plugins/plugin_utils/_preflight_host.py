@@ -16,7 +16,7 @@ OLDEST_PYTHON = (3, 11)
 # What the system has to be made of, as os-release(5) calls it.
 FAMILY = "debian"
 # What Debian alone has under that name, of the packages that DKMS takes.
-DEBIANS_OWN = ("linux-headers-amd64",)
+DEBIANS_OWN = ("linux-headers-amd64", "linux-source")
 
 
 def check_kernel(findings, probe):
@@ -68,8 +68,9 @@ def check_surroundings(findings, probe):
     system = probe.get("system") or {}
     if system.get("families") and FAMILY not in system["families"]:
         findings.error(
-            "it runs %s. The roles install Debian packages, and modules are built with the headers and sources of Debian's "
-            "kernels. Use Debian 12 or 13, or a system that is made of them.",
+            "it runs %s. The roles install Debian packages, by apt and dpkg, and modules are built with the headers and "
+            "sources of Debian's kernels, in linux-headers and linux-source; docs/hosts.md says what is missing for other "
+            "systems. Use Debian 12 or 13, or a system that is made of them.",
             system["name"],
         )
     elif probe.get("missing_packages", []) is None:
@@ -189,12 +190,12 @@ def check_dkms(findings, probe, signed):
             "device_lending_kmod_dkms_packages."
         )
     wrong = [name for name in missing if name in DEBIANS_OWN]
-    if wrong and "ubuntu" in ((probe.get("system") or {}).get("families") or []):
+    if wrong and _is_ubuntu(probe):
         findings.error(
-            "it runs %s, which has no %s. Set device_lending_kmod_dkms_packages to [dkms, build-essential, "
+            "it runs %s, which has no %s that fits. Set device_lending_kmod_dkms_packages to [dkms, build-essential, "
             "linux-headers-generic, xz-utils]; with another flavour of the kernel, to the headers of that.",
             probe["system"]["name"],
-            " and no ".join(wrong),
+            " or ".join(wrong),
         )
     if missing:
         return
@@ -238,7 +239,13 @@ def unbuildable(probe, release, build, who, there):
     if _ships_drivers(probe, release, found, config):
         return
     sources = build.get("sources") or {}
-    if series not in sources:
+    if _is_ubuntu(probe):
+        # Its linux-source has another name and another place.
+        yield (
+            "kernel %s ships no NTB drivers, and Ubuntu's sources of it are none that they can be built from. Boot one of "
+            "the flavour generic, and run apt-get install linux-modules-extra-RELEASE for its release." % release
+        )
+    elif series not in sources:
         yield (
             "kernel %s ships no NTB drivers, and %s has no linux-source-%s to build them from. Install "
             "linux-source-%s%s." % (release, who, series, series, there)
@@ -250,6 +257,10 @@ def unbuildable(probe, release, build, who, there):
             "that the kernel was built from, or boot kernel %s."
             % (release, series, who, sources[series], version, sources[series])
         )
+
+
+def _is_ubuntu(probe):
+    return "ubuntu" in ((probe.get("system") or {}).get("families") or [])
 
 
 def _ships_drivers(probe, release, found, config):

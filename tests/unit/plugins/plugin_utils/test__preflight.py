@@ -651,7 +651,7 @@ def test_a_key_that_is_not_enrolled(probe):
     [
         ({"python": "3.9"}, "its Python is 3.9, and the daemons need 3.11"),
         ({"missing_packages": None}, "there is no dpkg on this host"),
-        ({"system": RHEL, "missing_packages": None}, "it runs Red Hat Enterprise Linux 9.4 (Plow). The roles install"),
+        ({"system": RHEL, "missing_packages": None}, "Enterprise Linux 9.4 (Plow). The roles install Debian packages"),
         ({"system": RHEL}, "it runs Red Hat Enterprise Linux 9.4 (Plow)"),
         ({"unwritable": ["/lib/modules", "/usr/local/bin"]}, "/lib/modules, /usr/local/bin cannot be written to"),
     ],
@@ -790,9 +790,22 @@ def test_whom_dkms_signs_as_is_trusted_or_not(probe):
 
 def test_ubuntu_has_no_package_of_debians_for_headers(probe):
     probe["system"] = {"name": "Ubuntu 24.04.1 LTS", "families": ["ubuntu", "debian"]}
-    only(by_dkms(probe, missing_packages=["linux-headers-amd64"]), "Ubuntu 24.04.1 LTS, which has no linux-headers-amd64",
-         "linux-headers-generic")  # fmt: skip
+    missing = ["linux-headers-amd64", "linux-source"]
+    only(
+        by_dkms(probe, missing_packages=missing),
+        "it runs Ubuntu 24.04.1 LTS, which has no linux-headers-amd64 or linux-source that fits",
+        "linux-headers-generic",
+    )
     assert by_dkms(probe, missing_packages=["linux-headers-generic"]) == []
+
+
+def test_ubuntus_kernels_have_their_drivers_in_a_package_or_not_at_all(probe):
+    probe["system"] = {"name": "Ubuntu 24.04.1 LTS", "families": ["ubuntu", "debian"]}
+    only(run(probe, build=dict(BUILD, sources={}), build_host="builder"), "linux-modules-extra-RELEASE", "flavour generic")
+    probe["kernel"]["config"]["CONFIG_NTB"] = "m"
+    only(run(probe, build=BUILD, build_host="builder"), "apt-get install linux-modules-extra-%s" % RELEASE)
+    probe["kernel"]["ntb_modules"] = True
+    assert run(probe, build=dict(BUILD, sources={}), build_host="builder") == []
 
 
 def test_what_others_build_with_dkms_is_not_looked_at(probe):
