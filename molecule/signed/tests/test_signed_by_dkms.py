@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,11 @@ def equipped(owner: Host, borrower: Host, made: Path) -> None:
     for end in ENDS.values():
         source = fabric.CHECKOUT / ".build" / "signing" / f"lending.{end}"
         ansible("ntb_fabric", "ansible.builtin.copy", f"src={source} dest=/root/ mode=0600")
-    settings = "".join(f"{setting}=/root/lending.{end}\\n" for setting, end in ENDS.items())
-    ansible("ntb_fabric", "ansible.builtin.copy", f"dest=/etc/dkms/{NAME}.conf content={json.dumps(INSTEAD)}")
+    settings = "".join(f"{setting}=/root/lending.{end}\n" for setting, end in ENDS.items())
     for host in (owner, borrower):
+        for text, name in ((INSTEAD, f"{NAME}.conf"), (settings, "framework.conf.d/lending.conf")):
+            fabric.output(host, f"mkdir -p /etc/dkms/framework.conf.d && printf %s {shlex.quote(text)} >/etc/dkms/{name}")
         series = ".".join(fabric.output(host, "uname -r").split(".")[:2])
-        fabric.output(host, f"printf '{settings}' >/etc/dkms/framework.conf.d/lending.conf")
         fabric.output(host, f"touch /usr/src/linux-source-{series}.tar.xz")
         missing = (
             "for name in gcc make xz; do command -v $name >/dev/null || ln -s /bin/false /usr/local/bin/$name; done"
@@ -163,7 +164,8 @@ def test_a_kernel_that_has_come_lends_after_a_boot(
     boots.reboot(owner, borrower)
     fabric.until(lambda: (fabric.attachment(borrower, lease["name"]) or {}).get("state") == "attached", 300, "it lends")
     assert "/updates/dkms/" in fabric.output(borrower, "modinfo -n ntb_lend")
-    assert fabric.output(borrower, "systemctl show -P Result device-lending-dkms") == "success"
+    for host, result in ((owner, "exec-condition"), (borrower, "success")):
+        assert fabric.output(host, "systemctl show -P Result device-lending-dkms") == result
     for host in (owner, borrower):
         assert fabric.trouble(host) == []
 
