@@ -62,9 +62,9 @@ def _failures() -> list[Step]:
 
 
 def _hosts() -> list[Step]:
-    """Hosts that take signed modules only, a device in user space, and somebody who has the archive alone; beside them hosts
-    that are drained and upgraded, and hosts that get a new kernel."""
-    labs = _in_a_row(*map(own_lab, ("signed", "vfio", "newcomer")))
+    """Hosts that take signed modules only, a device in user space, somebody who has the archive alone, and modules on a bare
+    host; beside them hosts that are drained and upgraded, and hosts that get a new kernel."""
+    labs = _in_a_row(*map(own_lab, ("signed", "vfio", "newcomer", "modules")))
     labs += _in_a_row(shared_lab(HOSTS), own_lab("new_kernel"))
     return [lab_build(kernels.chosen()), *with_matrix(labs)]
 

@@ -22,7 +22,7 @@ KINDS = ("shared", "own", "kernels")
 
 # What belongs to the long tier: it takes long, and is about what seldom changes.
 LONG = ("boot", "commands", "endurance", "failures", "families", "hostile", "injected", "maintenance", "mixed_iommus",
-        "new_kernel", "newcomer", "partial", "reserved", "signed", "tutorial", "vfio")
+        "modules", "new_kernel", "newcomer", "partial", "reserved", "signed", "tutorial", "vfio")
 
 # Has tests run that are marked as long: all of them, or ONLY they. What only these have seen is no row of the matrix.
 LONG_TESTS = "DEVICE_LENDING_LONG"

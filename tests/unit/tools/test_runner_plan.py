@@ -353,7 +353,8 @@ def test_the_part_of_failures():
 def test_the_part_of_hosts():
     steps = {step.name: step for step in long_tier.steps("hosts")}
     labs = {name: step.words for name, step in steps.items() if step.lab}
-    own = {f"molecule-{name}@hosts": ("molecule-own", name) for name in ("signed", "vfio", "newcomer", "new_kernel")}
+    names = ("signed", "vfio", "newcomer", "modules", "new_kernel")
+    own = {f"molecule-{name}@hosts": ("molecule-own", name) for name in names}
     assert labs == {**own, "molecule@hosts": ("molecule", "maintenance")}
     assert "molecule-signed@hosts" in steps["molecule-vfio@hosts"].after
     assert "molecule@hosts" in steps["molecule-new_kernel@hosts"].after
