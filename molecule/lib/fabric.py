@@ -266,6 +266,13 @@ def changes(printed: str) -> dict[str, int]:
     return {host: int(changed) for host, changed in found}
 
 
+def ran(name: str, *arguments: str) -> dict[str, int]:
+    """Run a playbook that must not fail; how many changes it has made on each host."""
+    ended = playbook(name, *arguments)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return changes(ended.stdout)
+
+
 def refused(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> str:
     """Run a playbook that must fail without changing anything; what it printed, on one line."""
     result = playbook(name, *arguments, inventories=inventories)

@@ -15,13 +15,6 @@ TEXT = "kept over drains and reboots"
 NEWER = "99.0.0-amd64"
 
 
-def ran(name: str, *arguments: str) -> dict[str, int]:
-    """Run a playbook that must not fail; how many changes it has made on each host."""
-    ended = fabric.playbook(name, *arguments)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return fabric.changes(ended.stdout)
-
-
 def disk(borrower: Host, lease: dict[str, Any]) -> str:
     """The borrowed drive."""
     attached = fabric.attachment(borrower, lease["name"])
@@ -44,25 +37,25 @@ def kept(borrower: Host, lease: dict[str, Any]) -> bool:
 
 def test_an_owner_goes_out_of_service_and_comes_back(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
     name = lease["owner"]
-    assert ran("drain.yml", "--limit", name, "--check")[name] > 0
+    assert fabric.ran("drain.yml", "--limit", name, "--check")[name] > 0
     assert disk(borrower, lease)
-    assert ran("drain.yml", "--limit", name)[name] > 0
+    assert fabric.ran("drain.yml", "--limit", name)[name] > 0
     assert fabric.attachment(borrower, lease["name"])["state"] != "attached"
     assert fabric.drive(owner, lease["device"]["serial"])
-    assert ran("drain.yml", "--limit", name)[name] == 0
-    assert ran("undrain.yml", "--limit", name)[name] > 0
+    assert fabric.ran("drain.yml", "--limit", name)[name] == 0
+    assert fabric.ran("undrain.yml", "--limit", name)[name] > 0
     fabric.until(lambda: fabric.attachment(borrower, lease["name"])["state"] == "attached", 90, "the drive is back")
-    assert ran("undrain.yml", "--limit", name)[name] == 0
+    assert fabric.ran("undrain.yml", "--limit", name)[name] == 0
     assert kept(borrower, lease)
 
 
 def test_a_drained_borrower_stays_so_over_a_boot(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
-    ran("drain.yml", "--limit", lease["borrower"])
+    fabric.ran("drain.yml", "--limit", lease["borrower"])
     assert fabric.drive(owner, lease["device"]["serial"])
     boots.reboot(borrower)
     fabric.output(borrower, "sleep 10")
     assert fabric.attachment(borrower, lease["name"])["state"] != "attached"
-    ran("undrain.yml", "--limit", lease["borrower"])
+    fabric.ran("undrain.yml", "--limit", lease["borrower"])
     fabric.until(lambda: fabric.attachment(borrower, lease["name"])["state"] == "attached", 90, "the drive is back")
     assert kept(borrower, lease)
 
@@ -70,14 +63,14 @@ def test_a_drained_borrower_stays_so_over_a_boot(owner: Host, borrower: Host, le
 def test_who_has_everything_is_left_alone(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
     epoch = fabric.attachment(borrower, lease["name"])["epoch"]
     before = [boots.boot(host) for host in (owner, borrower)]
-    assert set(ran("upgrade.yml").values()) == {0}
+    assert set(fabric.ran("upgrade.yml").values()) == {0}
     assert [boots.boot(host) for host in (owner, borrower)] == before
     assert fabric.attachment(borrower, lease["name"])["epoch"] == epoch
 
 
 def test_an_upgrade_with_reboots(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
     before = [boots.boot(host) for host in (owner, borrower)]
-    changed = ran("upgrade.yml", "-e", "device_lending_upgrade_reboot=true")
+    changed = fabric.ran("upgrade.yml", "-e", "device_lending_upgrade_reboot=true")
     assert all(changed[name] > 0 for name in (lease["owner"], lease["borrower"]))
     after = [boots.boot(host) for host in (owner, borrower)]
     assert all(now not in ("", old) for now, old in zip(after, before, strict=True))
@@ -103,7 +96,7 @@ def test_a_host_that_would_not_lend_after_its_reboot_ends_the_run(
     assert f"{name}: is not rebooted, as it would not lend afterwards: kernel {NEWER} has no ntb" in said
     assert {host: boots.boot(connection) for host, connection in hosts.items()} == before
     assert fabric.attachment(borrower, lease["name"])["state"] != "attached"
-    ran("undrain.yml")
+    fabric.ran("undrain.yml")
     fabric.until(lambda: fabric.attachment(borrower, lease["name"])["state"] == "attached", 90, "the drive is back")
     assert kept(borrower, lease)
 

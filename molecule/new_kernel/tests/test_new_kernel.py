@@ -32,13 +32,6 @@ def install(host: Host) -> str:
     return found
 
 
-def ran(name: str, *arguments: str) -> dict[str, int]:
-    """Run a playbook that must not fail; how many changes it has made on each host."""
-    ended = fabric.playbook(name, *arguments)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return fabric.changes(ended.stdout)
-
-
 def is_attached(borrower: Host, lease: dict[str, Any]) -> bool:
     """Whether the borrower has the drive."""
     found = fabric.attachment(borrower, lease["name"])
@@ -63,7 +56,7 @@ def test_a_run_makes_the_next_boot_lend(borrower: Host, lease: dict[str, Any]) -
     new = install(borrower)
     found = fabric.kmod_info(lease["borrower"])["next_boot"]
     assert (found["kernel"], found["lends"]) == (new, False)
-    changed = ran("site.yml")
+    changed = fabric.ran("site.yml")
     assert changed[lease["borrower"]] > 0
     assert changed[lease["owner"]] == 0
     found = fabric.kmod_info(lease["borrower"])["next_boot"]
@@ -74,18 +67,18 @@ def test_a_run_makes_the_next_boot_lend(borrower: Host, lease: dict[str, Any]) -
     assert release(borrower) == new
     fabric.until(lambda: is_attached(borrower, lease), 90, "the drive is back")
     assert kept(borrower, lease)
-    assert set(ran("site.yml").values()) == {0}
+    assert set(fabric.ran("site.yml").values()) == {0}
 
 
 def test_an_upgrade_boots_the_new_kernel(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
     new = install(owner)
-    changed = ran("upgrade.yml", "-e", "device_lending_upgrade_reboot=true")
+    changed = fabric.ran("upgrade.yml", "-e", "device_lending_upgrade_reboot=true")
     assert all(changed[name] > 0 for name in (lease["owner"], lease["borrower"]))
     assert (release(owner), release(borrower)) == (new, new)
     # The run has waited for it.
     assert is_attached(borrower, lease)
     assert kept(borrower, lease)
-    assert set(ran("site.yml").values()) == {0}
+    assert set(fabric.ran("site.yml").values()) == {0}
 
 
 def test_what_was_for_a_kernel_that_was_removed_goes(borrower: Host, lease: dict[str, Any]) -> None:
@@ -95,10 +88,10 @@ def test_what_was_for_a_kernel_that_was_removed_goes(borrower: Host, lease: dict
     remove = f"DEBIAN_FRONTEND=noninteractive apt-get remove --yes linux-image-{old} && rm -r /lib/modules/{old}/kernel"
     fabric.output(borrower, remove)
     assert borrower.run(f"test -e /lib/modules/{old}/updates").rc == 0
-    assert ran("site.yml")[lease["borrower"]] > 0
+    assert fabric.ran("site.yml")[lease["borrower"]] > 0
     assert borrower.run(f"test -e /lib/modules/{old}").rc != 0
     assert is_attached(borrower, lease)
-    assert set(ran("site.yml").values()) == {0}
+    assert set(fabric.ran("site.yml").values()) == {0}
 
 
 def test_no_kernel_complains(owner: Host, borrower: Host) -> None:
