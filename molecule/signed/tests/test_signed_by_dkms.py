@@ -93,6 +93,8 @@ def equipped(owner: Host, borrower: Host, made: Path) -> None:
         ansible("ntb_fabric", "ansible.builtin.copy", f"src={source} dest=/root/ mode=0600")
     settings = "".join(f"{setting}=/root/lending.{end}\n" for setting, end in ENDS.items())
     for host in (owner, borrower):
+        # Of the package's directories, the one with nothing in it.
+        fabric.output(host, "mkdir -p /var/lib/dkms")
         for text, name in ((INSTEAD, f"{NAME}.conf"), (settings, "framework.conf.d/lending.conf")):
             fabric.output(host, f"mkdir -p /etc/dkms/framework.conf.d && printf %s {shlex.quote(text)} >/etc/dkms/{name}")
         series = ".".join(fabric.output(host, "uname -r").split(".")[:2])
