@@ -62,10 +62,10 @@ def _failures() -> list[Step]:
 
 
 def _hosts() -> list[Step]:
-    """Hosts that take signed modules only, a device in user space, somebody who has the archive alone, and modules on a bare
-    host; beside them hosts that are drained and upgraded, and hosts that get a new kernel."""
-    labs = _in_a_row(*map(own_lab, ("signed", "vfio", "newcomer", "modules")))
-    labs += _in_a_row(shared_lab(HOSTS), own_lab("new_kernel"))
+    """Hosts that take signed modules only, a device in user space, and modules on a bare host; beside them hosts that are
+    drained and upgraded, hosts that get a new kernel, and somebody who has the archive alone."""
+    labs = _in_a_row(*map(own_lab, ("signed", "vfio", "modules")))
+    labs += _in_a_row(shared_lab(HOSTS), own_lab("new_kernel"), own_lab("newcomer"))
     return [lab_build(kernels.chosen()), *with_matrix(labs)]
 
 
