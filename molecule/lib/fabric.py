@@ -273,6 +273,13 @@ def ran(name: str, *arguments: str) -> dict[str, int]:
     return changes(ended.stdout)
 
 
+def changes_nothing(name: str, *arguments: str) -> None:
+    """Run a playbook that must find nothing to do."""
+    ended = playbook(name, *arguments)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert set(changes(ended.stdout).values()) == {0}, ended.stdout
+
+
 def refused(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> str:
     """Run a playbook that must fail without changing anything; what it printed, on one line."""
     result = playbook(name, *arguments, inventories=inventories)
