@@ -45,8 +45,9 @@ ORIGIN_FILE = "origin.json"
 HEADER = "# Written by pcie.device_lending.kmod; changes here are lost.\n"
 
 # DKMS builds while a kernel is installed, and not again: who upgrades package by package may bring its sources after it.
+# Units whose names begin with device-lending are the daemons', who remove what they do not know.
 UNITS = {
-    "etc/systemd/system/device-lending-dkms.service": HEADER
+    "etc/systemd/system/ntb-lend-dkms.service": HEADER
     + """[Unit]
 Description=PCIe device lending: has DKMS build for a kernel that was installed before what that takes
 
@@ -57,9 +58,9 @@ ExecStart=/usr/lib/dkms/dkms_autoinstaller start
 ExecStart=systemctl restart systemd-modules-load.service
 TimeoutStartSec=infinity
 """,
-    "etc/systemd/system/multi-user.target.d/device-lending-dkms.conf": HEADER
+    "etc/systemd/system/multi-user.target.d/ntb-lend-dkms.conf": HEADER
     + """[Unit]
-Wants=device-lending-dkms.service
+Wants=ntb-lend-dkms.service
 """,
 }
 

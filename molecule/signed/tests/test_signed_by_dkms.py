@@ -161,7 +161,7 @@ def test_a_kernel_that_has_come_lends_after_a_boot(
     fabric.until(lambda: (fabric.attachment(borrower, lease["name"]) or {}).get("state") == "attached", 300, "it lends")
     assert "/updates/dkms/" in fabric.output(borrower, "modinfo -n ntb_lend")
     for host, result in ((owner, "exec-condition"), (borrower, "success")):
-        assert fabric.output(host, "systemctl show -P Result device-lending-dkms") == result
+        assert fabric.output(host, "systemctl show -P Result ntb-lend-dkms") == result
     for host in (owner, borrower):
         assert fabric.trouble(host) == []
 

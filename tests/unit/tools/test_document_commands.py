@@ -36,8 +36,6 @@ ROOT = Path(__file__).resolve().parents[3]
 PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/development/*.md", "roles/*/README.md")
 DOCUMENTS = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
 COLLECTION = "pcie.device_lending."
-# It writes a unit of its own.
-WRITTEN = (ROOT / "plugins/module_utils/_kmod_install.py").read_text(encoding="utf-8")
 UNIT = re.compile(r"\bdevice-lending-[a-z]+(?:@[\w%]*)?\.(?:service|timer)\b")
 # Which of our modules a package of the distribution, or a hand, may bring besides ntb_lend.
 DRIVERS = {"ntb", "ntb_hw_amd", "ntb_hw_epf", "ntb_hw_idt", "ntb_hw_intel", "ntb_hw_switchtec", "ntb_transport"}
@@ -137,7 +135,7 @@ def is_unit(name: str) -> bool:
     if not name.startswith("device-lending"):
         return True
     whole = name if "." in name else f"{name}.service"
-    return (ROOT / "daemon/systemd" / re.sub(r"@.*\.", "@.", whole)).is_file() or f'"etc/systemd/system/{whole}"' in WRITTEN
+    return (ROOT / "daemon/systemd" / re.sub(r"@.*\.", "@.", whole)).is_file()
 
 
 def check_devlend(words: list[str]) -> Faults:

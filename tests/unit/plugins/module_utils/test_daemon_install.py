@@ -15,6 +15,7 @@ import yaml
 
 from ansible_collections.pcie.device_lending.plugins.module_utils import _daemon_install
 from ansible_collections.pcie.device_lending.plugins.module_utils._daemon_install import DaemonError, Host
+from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import UNITS
 
 from .doubles import AbsentDaemon, Commands, FakeDaemon
 
@@ -204,6 +205,14 @@ def test_a_unit_that_is_no_longer_wanted_goes(scene):
     scene.converge(scene.archive({"systemd/device-lending-extra.timer": "x"}))
     scene.converge(scene.archive())
     assert not (scene.root / "etc/systemd/system/device-lending-extra.timer").exists()
+
+
+def test_what_the_kernel_modules_bring_is_not_the_daemons(scene):
+    for path, text in UNITS.items():
+        (scene.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (scene.root / path).write_text(text)
+    scene.converge(scene.archive())
+    assert all((scene.root / path).read_text() == text for path, text in UNITS.items())
 
 
 def test_a_daemon_that_does_not_answer(scene):

@@ -207,8 +207,8 @@ def test_a_fresh_host(scene):
         "modprobe ntb_lend",
     ]
     assert (scene.root / "etc/modprobe.d/device-lending.conf").read_text().endswith("options ntb_lend ttl=5\n")
-    wants = scene.root / "etc/systemd/system/multi-user.target.d/device-lending-dkms.conf"
-    assert "Wants=device-lending-dkms.service" in wants.read_text()
+    wants = scene.root / "etc/systemd/system/multi-user.target.d/ntb-lend-dkms.conf"
+    assert "Wants=ntb-lend-dkms.service" in wants.read_text()
     assert done.plan.after["loaded"] == dict.fromkeys(["ntb", "ntb_hw_amd", "ntb_lend"], "wanted build")
     again = scene.have(NEW, ttl="5")
     assert again.before == again.after and scene.ran() == []
