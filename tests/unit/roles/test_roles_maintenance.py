@@ -136,6 +136,13 @@ def test_a_lease_that_does_not_come_back_is_named(play, tmp_path):
     assert "node-a: no longer lent: disk; no longer borrowed: nic." in printed, printed
 
 
+def test_a_device_that_was_on_its_way_is_waited_for(play, tmp_path):
+    (tmp_path / "end.yml").write_text(END)
+    status, printed = play(tmp_path / "end.yml", *ended(attachments=[{"name": "nic", "state": "attaching"}]))
+    assert status != 0
+    assert "node-a: no longer borrowed: nic." in printed, printed
+
+
 def test_what_nobody_had_is_not_waited_for(play, tmp_path):
     (tmp_path / "end.yml").write_text(END)
     status, printed = play(tmp_path / "end.yml", *ended(grants=[{"name": "spare", "state": "offered"}]))
