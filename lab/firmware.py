@@ -8,11 +8,10 @@ Debian's kernels take modules that are signed by whom `db` has, whether Secure B
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import apt, cache, roots
+from . import apt, roots
 from .errors import LabError
 
 CODENAME = "trixie"
@@ -24,16 +23,11 @@ CODE, EMPTY = "usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"
 VARIABLES, ENROLLED = "variables.fd", "enrolled-{number}.pem"
 # Whose the entries of db are; nobody looks at it.
 OWNER = "7c4b1f2e-5d1a-4b60-9a53-6c656e64696e"
-ENROL = 'mount --bind "$1" "$0/mnt" && root=$0 && shift && exec chroot "$root" virt-fw-vars "$@"'
 
 
 def ensure(source: apt.Archive, tell: Callable[[str], None]) -> Path:
     """The root directory with Debian's firmware. Raises LabError."""
-
-    def build(directory: Path) -> None:
-        roots.make(directory / "root", CODENAME, PACKAGES, source.lines(CODENAME, backports=False), [])
-
-    return cache.entry("firmware", {"format": FORMAT, "codename": CODENAME, "packages": PACKAGES}, build, tell) / "root"
+    return roots.of_programs("firmware", CODENAME, PACKAGES, FORMAT, source, tell)
 
 
 def enrol(firmware: Path, certificates: Sequence[Path], directory: Path) -> None:
@@ -46,11 +40,8 @@ def enrol(firmware: Path, certificates: Sequence[Path], directory: Path) -> None
         except OSError as error:
             raise LabError(f"{directory.name}: the certificate {certificate} cannot be read: {error.strerror}") from error
         words += ["--add-db", OWNER, f"/mnt/{name}"]
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENROL, str(firmware), str(directory), *words]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        said = result.stderr.strip()[-2000:]
-        raise LabError(f"{directory.name}: its firmware cannot be given {', '.join(map(str, certificates))}:\n{said}")
+    what = f"its firmware cannot be given {', '.join(map(str, certificates))}"
+    roots.run(firmware, ["virt-fw-vars", *words], directory, what)
 
 
 def arguments(firmware: Path, host: str) -> list[str]:

@@ -7,12 +7,10 @@ It starts what /vmlinuz and /initrd.img of the disk lead to, which Debian's pack
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from . import apt, cache, roots
-from .errors import LabError
+from . import apt, roots
 
 CODENAME = "trixie"
 PACKAGES = ["grub-common", "grub-pc-bin"]
@@ -23,16 +21,11 @@ HEAD = f"usr/lib/grub/{PLATFORM}/lnxboot.img"
 MODULES = ["biosdisk", "ext2", "linux", "search_label"]
 # Of the files that are made for a host: what the loader does, and the loader.
 SCRIPT, LOADER = "loader.cfg", "loader"
-MAKE = 'mount --bind "$1" "$0/mnt" && root=$0 && shift && exec chroot "$root" grub-mkimage "$@"'
 
 
 def ensure(source: apt.Archive, tell: Callable[[str], None]) -> Path:
     """The root directory with Debian's GRUB. Raises LabError."""
-
-    def build(directory: Path) -> None:
-        roots.make(directory / "root", CODENAME, PACKAGES, source.lines(CODENAME), [])
-
-    return cache.entry("loader", {"format": FORMAT, "codename": CODENAME, "packages": PACKAGES}, build, tell) / "root"
+    return roots.of_programs("loader", CODENAME, PACKAGES, FORMAT, source, tell)
 
 
 def script(label: str, words: str) -> str:
@@ -44,10 +37,7 @@ def make(grub: Path, text: str, directory: Path) -> Path:
     """The loader of a host that does what a text says, made in its directory. Raises LabError."""
     (directory / SCRIPT).write_text(text, encoding="ascii")
     words = ["--format", PLATFORM, "--config", f"/mnt/{SCRIPT}", "--output", f"/mnt/{LOADER}.img", "--prefix", "/"]
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MAKE, str(grub), str(directory), *words]
-    result = subprocess.run([*command, *MODULES], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise LabError(f"{directory.name}: no boot loader can be made for it:\n{result.stderr.strip()[-2000:]}")
+    roots.run(grub, ["grub-mkimage", *words, *MODULES], directory, "no boot loader can be made for it")
     loader = directory / LOADER
     loader.write_bytes((grub / HEAD).read_bytes() + (directory / f"{LOADER}.img").read_bytes())
     return loader

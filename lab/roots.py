@@ -100,6 +100,26 @@ def check_kernel(root: Path, kernel: Kernel, *packages: str) -> None:
         )
 
 
+def of_programs(
+    kind: str, codename: str, packages: list[str], form: int, source: apt.Archive, tell: Callable[[str], None]
+) -> Path:
+    """A cached root directory of a few packages, for `run`; `form` counts the ways it was made. Raises LabError."""
+
+    def build(directory: Path) -> None:
+        make(directory / "root", codename, packages, source.lines(codename), [])
+
+    return cache.entry(kind, {"format": form, "codename": codename, "packages": packages}, build, tell) / "root"
+
+
+def run(root: Path, command: list[str], directory: Path, failure: str) -> None:
+    """Run a program of a root, which has a host's directory as /mnt. Raises LabError, with what it is a failure of."""
+    enter = 'mount --bind "$1" "$0/mnt" && root=$0 && shift && exec chroot "$root" "$@"'
+    outer = ["unshare", "--mount", "--propagation", "private", "sh", "-c", enter, str(root), str(directory)]
+    result = subprocess.run([*outer, *command], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise LabError(f"{directory.name}: {failure}:\n{result.stderr.strip()[-2000:]}")
+
+
 def qemu(source: apt.Archive, version: str, tell: Callable[[str], None]) -> Path:
     """The root directory with QEMU from backports."""
     recipe = {"format": FORMAT, "packages": QEMU_PACKAGES, "version": version}
