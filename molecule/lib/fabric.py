@@ -167,6 +167,16 @@ def is_block(host: Host, node: str) -> bool:
     return host.run("test -b %s", node).rc == 0
 
 
+def write_text(host: Host, node: str, text: str) -> None:
+    """Put a text into the first 4 KiB of a drive."""
+    output(host, f"echo '{text}' | dd of={node} bs=4k conv=sync oflag=direct status=none")
+
+
+def text_of(host: Host, node: str) -> str:
+    """The text in the first 4 KiB of a drive."""
+    return output(host, f"dd if={node} bs=4k count=1 iflag=direct status=none | tr -d '\\000'")
+
+
 def disks(host: Host, address: str) -> list[str]:
     """The block devices that are behind a function."""
     script = 'for disk in /sys/block/*; do case $(readlink -f "$disk") in */{0}/*) echo "/dev/${{disk##*/}}";; esac; done'
@@ -250,13 +260,17 @@ def playbook(name: str, *arguments: str, inventories: tuple[Path, ...] = ()) -> 
     )
 
 
-def kmod_info(host: str) -> dict[str, Any]:
-    """What the module kmod_info says of a host."""
-    command = ["ansible", "-i", str(INVENTORY), host, "-m", "pcie.device_lending.kmod_info"]
+def call(hosts: str, module: str, arguments: str = "") -> str:
+    """Call a module on hosts, which must not fail; what Ansible prints, with the result as JSON."""
+    command = ["ansible", "-i", str(INVENTORY), hosts, "-m", module, "-a", arguments]
     # Molecule has set another one for its own.
     environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
-    result = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
-    printed = result.stdout
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def kmod_info(host: str) -> dict[str, Any]:
+    """What the module kmod_info says of a host."""
+    printed = call(host, "pcie.device_lending.kmod_info")
     return dict(json.loads(printed[printed.index("{") :]))
 
 

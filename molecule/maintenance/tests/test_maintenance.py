@@ -26,13 +26,12 @@ def disk(borrower: Host, lease: dict[str, Any]) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def written(borrower: Host, lease: dict[str, Any], attached: dict[str, Any]) -> None:
     """Something is on the drive."""
-    fabric.output(borrower, f"echo '{TEXT}' | dd of={attached['nodes'][0]} bs=4k conv=sync oflag=direct status=none")
+    fabric.write_text(borrower, attached["nodes"][0], TEXT)
 
 
 def kept(borrower: Host, lease: dict[str, Any]) -> bool:
     """Whether it still is."""
-    read = f"dd if={disk(borrower, lease)} bs=4k count=1 iflag=direct status=none | tr -d '\\000'"
-    return fabric.output(borrower, read) == TEXT
+    return fabric.text_of(borrower, disk(borrower, lease)) == TEXT
 
 
 def test_an_owner_goes_out_of_service_and_comes_back(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:

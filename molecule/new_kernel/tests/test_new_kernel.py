@@ -42,14 +42,13 @@ def kept(borrower: Host, lease: dict[str, Any]) -> bool:
     """Whether what was written on the drive is there."""
     attached = fabric.attachment(borrower, lease["name"])
     assert attached is not None
-    read = f"dd if={attached['nodes'][0]} bs=4k count=1 iflag=direct status=none | tr -d '\\000'"
-    return fabric.output(borrower, read) == TEXT
+    return fabric.text_of(borrower, attached["nodes"][0]) == TEXT
 
 
 @pytest.fixture(scope="module", autouse=True)
 def written(borrower: Host, attached: dict[str, Any]) -> None:
     """Something is on the drive."""
-    fabric.output(borrower, f"echo '{TEXT}' | dd of={attached['nodes'][0]} bs=4k conv=sync oflag=direct status=none")
+    fabric.write_text(borrower, attached["nodes"][0], TEXT)
 
 
 def test_a_run_makes_the_next_boot_lend(borrower: Host, lease: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,6 @@ def commands() -> dict[str, str]:
     return {line.split()[0]: line for line in block.splitlines()}
 
 
-def ansible(hosts: str, module: str, arguments: str) -> None:
-    """Call a module."""
-    command = ["ansible", "-i", str(fabric.INVENTORY), hosts, "-m", module, "-a", arguments]
-    subprocess.run(command, cwd=fabric.CHECKOUT, capture_output=True, text=True, check=True)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def removed(lease: dict[str, Any]) -> None:
     """What site.yml has installed is gone, on both hosts."""
@@ -60,7 +53,7 @@ def made(owner: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
     builder = fabric.connect("builder")
     kernel = fabric.output(owner, "uname -r")
     known = commands()
-    ansible("builder", "ansible.builtin.copy", f"src={fabric.CHECKOUT}/kmod dest=/root/ mode=preserve")
+    fabric.call("builder", "ansible.builtin.copy", f"src={fabric.CHECKOUT}/kmod dest=/root/ mode=preserve")
     # The hosts sign.
     fabric.output(builder, "echo sign_file=/none >/etc/dkms/framework.conf.d/unsigned.conf")
     fabric.output(builder, f"cd /root && {known['cp']}")
@@ -80,17 +73,17 @@ def made(owner: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
     sign_file = f"usr/src/linux-headers-{kernel}/scripts/sign-file"
     fabric.output(builder, f"tar -C / --transform 's,.*,{sign_file},' -rhf /root/dkms.tar {sign_file}")
     archive = tmp_path_factory.mktemp("dkms") / "dkms.tar"
-    ansible("builder", "ansible.builtin.fetch", f"src=/root/dkms.tar dest={archive} flat=true")
+    fabric.call("builder", "ansible.builtin.fetch", f"src=/root/dkms.tar dest={archive} flat=true")
     return archive
 
 
 @pytest.fixture(scope="module")
 def equipped(owner: Host, borrower: Host, made: Path) -> None:
     """Hosts that have dkms, a key that they trust, and what stands for a compiler."""
-    ansible("ntb_fabric", "ansible.builtin.unarchive", f"src={made} dest=/ owner=root group=root keep_newer=false")
+    fabric.call("ntb_fabric", "ansible.builtin.unarchive", f"src={made} dest=/ owner=root group=root keep_newer=false")
     for end in ENDS.values():
         source = fabric.CHECKOUT / ".build" / "signing" / f"lending.{end}"
-        ansible("ntb_fabric", "ansible.builtin.copy", f"src={source} dest=/root/ mode=0600")
+        fabric.call("ntb_fabric", "ansible.builtin.copy", f"src={source} dest=/root/ mode=0600")
     settings = "".join(f"{setting}=/root/lending.{end}\n" for setting, end in ENDS.items())
     for host in (owner, borrower):
         # Of the package's directories, the one with nothing in it.
