@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import PURGES
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import ON_CONFLICT, PURGES
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._filter_input import (
     a_list,
     a_mapping,
@@ -15,8 +15,6 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._filter_input 
     one_of,
 )
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight import evaluate
-
-ON_CONFLICT = ("fail", "replace", "ignore")
 
 
 @explained("preflight_info and leases_for_host give")

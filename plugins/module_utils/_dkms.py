@@ -18,7 +18,12 @@ import typing as t
 
 from ansible_collections.pcie.device_lending.plugins.module_utils import _kernel_files, _kmod_build
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host as Files
-from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import installed_kernels
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import (
+    installed_kernels,
+    is_source_of,
+    series_of,
+    version_of,
+)
 from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import (
     Host,
     KmodError,
@@ -124,13 +129,13 @@ def hindrance(host: Host, release: str, find_program: t.Callable[[str], str | No
         _kmod_build.check_kernel(build, find_program)
     except KmodError as exc:
         return str(exc)
-    version, series = _kmod_build.version_of(release), _kmod_build.series_of(release)
+    series = series_of(release)
     have = _kernel_files.sources(Files(host.path())).get(series)
-    # Releases such as 6.1.0-37-amd64 do not tell the version that they were built from; ntb/build.sh then asks the headers.
-    if build.needs_ntb and have and have != version and not version.endswith(".0"):
+    # Where the release does not tell the version, ntb/build.sh asks the headers.
+    if build.needs_ntb and have and not is_source_of(have, release):
         return (
-            f"Kernel {release} ships no NTB drivers, and linux-source-{series} is {have}, not {version}: install the "
-            f"version that the kernel was built from, or boot kernel {have}."
+            f"Kernel {release} ships no NTB drivers, and linux-source-{series} is {have}, not {version_of(release)}: "
+            f"install the version that the kernel was built from, or boot kernel {have}."
         )
     return ""
 

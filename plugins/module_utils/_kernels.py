@@ -55,3 +55,19 @@ def _names(directory: str) -> list[str]:
         return os.listdir(directory)
     except OSError:
         return []
+
+
+def version_of(release: str) -> str:
+    """Return the version of a kernel release: 6.12.107+deb13-amd64 -> 6.12.107."""
+    return re.split(r"[+-]", release)[0]
+
+
+def series_of(release: str) -> str:
+    """Return its series: 6.12.107+deb13-amd64 -> 6.12."""
+    return ".".join(version_of(release).split(".")[:2])
+
+
+def is_source_of(version: str, release: str) -> bool:
+    """Tell whether a kernel may have been built from the sources of a version. 6.1.0-37-amd64 does not tell which one."""
+    wanted = version_of(release)
+    return version == wanted or wanted.endswith(".0")

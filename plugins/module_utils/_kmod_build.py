@@ -29,6 +29,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._files import 
     write_atomically,
 )
 from ansible_collections.pcie.device_lending.plugins.module_utils._kernel import LEND
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import series_of, version_of
 from ansible_collections.pcie.device_lending.plugins.module_utils._kmod_install import (
     ORIGIN_FILE,
     KmodError,
@@ -227,13 +228,3 @@ def _run(run: Run, command: list[str], failure: str) -> None:
 
 def _kernel_sources(build: Build) -> list[str]:
     return sorted(glob.glob(build.path("usr/src", f"linux-source-{series_of(build.release)}.tar.*")))
-
-
-def version_of(release: str) -> str:
-    """Return the version of a kernel release: 6.12.107+deb13-amd64 -> 6.12.107."""
-    return re.split(r"[+-]", release)[0]
-
-
-def series_of(release: str) -> str:
-    """Return its series: 6.12.107+deb13-amd64 -> 6.12."""
-    return ".".join(version_of(release).split(".")[:2])

@@ -11,6 +11,10 @@ import typing as t
 # What is taken away that a list does not hold: nothing, what a list has declared, or what is there by hand as well.
 PURGES = ("none", "declared", "all")
 
+# What is done about a lease whose device is granted under another name, which the purge leaves: it is refused, the other one
+# is revoked, or it is left out.
+ON_CONFLICT = ("fail", "replace", "ignore")
+
 # What may be left out of a lease, as it is without a word; the daemons say only what differs.
 _USUAL = {
     "grace": None,

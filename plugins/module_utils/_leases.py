@@ -23,9 +23,6 @@ Warn = t.Callable[[str], None]
 RELEASE, ATTACH, ALL = "release", "attach", "all"
 FORCE = "force"
 
-# What is done about a lease whose device is granted under another name, which the purge leaves: it is refused, the other one
-# is revoked, or it is left out.
-ON_CONFLICT = ("fail", "replace", "ignore")
 _CONFLICT = "duplicate_device"
 
 # Seconds that ownerd may take beyond the usual: it gives borrowers their grace, resets devices and waits for drivers.

@@ -248,8 +248,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._api import OWNERD_SOCKET, ApiError, Daemon
-from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import PURGES
-from ansible_collections.pcie.device_lending.plugins.module_utils._leases import ON_CONFLICT, apply_grants, diff_of
+from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import ON_CONFLICT, PURGES
+from ansible_collections.pcie.device_lending.plugins.module_utils._leases import apply_grants, diff_of
 
 
 def main():

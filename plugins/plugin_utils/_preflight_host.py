@@ -9,6 +9,7 @@ Private to the collection. Pure: no I/O, no Ansible.
 
 from __future__ import annotations
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import is_source_of, series_of, version_of
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.security import trusts
 
 # The daemons' floor; see daemon/pyproject.toml.
@@ -143,14 +144,6 @@ def _check_dkms_key(findings, dkms, trusted, why):
         )
 
 
-def series_of(release):
-    """The version of a kernel release, and its series: 6.12.107+deb13-amd64 -> 6.12.107, 6.12."""
-    version = release
-    for separator in "+-":
-        version = version.split(separator)[0]
-    return version, ".".join(version.split(".")[:2])
-
-
 def check_build(findings, probe, build, build_host):
     """Whether the build host can build modules for the kernel of this host."""
     if not build:
@@ -210,7 +203,7 @@ def check_dkms(findings, probe, signed):
 def unbuildable(probe, release, build, who, there):
     """What keeps modules from being built for a kernel, in words; who: the host that builds, there: how to refer to it."""
     found = (build.get("kernels") or {}).get(release) or {}
-    version, series = series_of(release)
+    series = series_of(release)
     if found.get("stray_headers"):
         yield (
             "%s has the headers of kernel %s in %s only, where the build does not look for them. Run "
@@ -250,12 +243,11 @@ def unbuildable(probe, release, build, who, there):
             "kernel %s ships no NTB drivers, and %s has no linux-source-%s to build them from. Install "
             "linux-source-%s%s." % (release, who, series, series, there)
         )
-    elif sources[series] and sources[series] != version and not version.endswith(".0"):
-        # Releases such as 6.1.0-37-amd64 do not tell the version that they were built from.
+    elif sources[series] and not is_source_of(sources[series], release):
         yield (
             "kernel %s ships no NTB drivers, and linux-source-%s on %s is %s, not %s. Install the version "
             "that the kernel was built from, or boot kernel %s."
-            % (release, series, who, sources[series], version, sources[series])
+            % (release, series, who, sources[series], version_of(release), sources[series])
         )
 
 

@@ -8,9 +8,9 @@ import copy
 
 import pytest
 
+from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import series_of, version_of
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight import evaluate
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_devices import matching
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_host import series_of
 
 RELEASE = "6.12.107+deb13-amd64"
 RHEL = {"name": "Red Hat Enterprise Linux 9.4 (Plow)", "families": ["rhel", "fedora"]}
@@ -475,7 +475,7 @@ def test_what_a_driver_tells_matches():
     [(RELEASE, "6.12.107", "6.12"), ("6.1.0-37-amd64", "6.1.0", "6.1"), ("7.2.12+deb13-amd64", "7.2.12", "7.2")],
 )
 def test_series(release, version, series):
-    assert series_of(release) == (version, series)
+    assert (version_of(release), series_of(release)) == (version, series)
 
 
 NIC = dict(NVME, address="0000:05:00.0", device="10c9", driver="igb", serial=None, virtual_total=7)
