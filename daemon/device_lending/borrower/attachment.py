@@ -93,6 +93,7 @@ class Attachment:
     `borrowed` is the kernel's number of the borrowed device while there is one. `not_before` is None while an action is
     under way. `unanswered`: the kernel's answer to an attach was lost, so that only its list tells whether there is a
     device. `heard`: the owner has answered since it is wanted; `refusal` is the code of its last answer, if a no.
+    `overtaken`: something made the request that is under way an old one, so that a no to it counts for nothing.
     `stray_until` is set for a device that was found in the kernel, see strays.py, and says how long it is kept for who
     may want it. `recall_by` is set when its device goes as soon as nobody uses it, and is when it goes all the same,
     infinity for never; `recall_why` says what for. `busy_since` is when the kernel was first seen at work on its
@@ -124,6 +125,7 @@ class Attachment:
     unanswered: bool = False
     heard: bool = False
     refusal: str = ""
+    overtaken: bool = False
     stray_until: float | None = None
     busy_since: float | None = None
     hangs: bool = False
@@ -196,7 +198,8 @@ def delay(name: str, attempt: int) -> float:
 def renamed(old: Attachment, name: str) -> Result:
     """The same by another name."""
     history = policies.renamed(old.history, old.name, old.borrowed is not None)
-    return replace(old, name=name, history=history), (Remember(),) if history != old.history else ()
+    new = _overtaken(replace(old, name=name, history=history))
+    return new, (Remember(),) if history != old.history else ()
 
 
 def step(old: Attachment, event: Event) -> Result:
@@ -239,6 +242,8 @@ def _step(old: Attachment, event: Event) -> Result:
                 return (replace(given, state="waiting"), ()) if given.lease == old.lease else _over(given)
             attaching = replace(given, state="attaching", not_before=None, message="")
             return attaching, (Attach(event.link, event.handle, event.epoch),)
+        case Denied() if old.state == "requesting" and old.overtaken and old.wanted and event.heard:
+            return replace(old, state="waiting", not_before=event.now, attempt=0), ()
         case Denied() if old.state == "requesting":
             denied = replace(old, heard=old.heard or event.heard, refusal=event.code)
             may_go_on = old.wanted or old.epoch is not None
@@ -297,10 +302,14 @@ def _wanted(old: Attachment, event: Want) -> Attachment:
 
 
 def _hastened(old: Attachment, now: float) -> Attachment:
-    fresh = replace(old, heard=False, refusal="")
+    fresh = _overtaken(replace(old, heard=False, refusal=""))
     if old.state in ("waiting", "failed"):
         fresh = replace(fresh, state="waiting", attempt=0, not_before=now)
     return fresh
+
+
+def _overtaken(old: Attachment) -> Attachment:
+    return replace(old, overtaken=True) if old.state == "requesting" else old
 
 
 def _leaves(old: Attachment, by: float, why: str) -> Attachment:
@@ -355,7 +364,8 @@ def _look(old: Attachment, event: Look) -> Result:
         if event.blocked:
             return replace(old, message=event.blocked) if due else old, ()
         if due:
-            asking = replace(old, state="requesting", attempt=old.attempt + 1, not_before=None, link=event.link)
+            asking = replace(old, state="requesting", overtaken=False, not_before=None, link=event.link)
+            asking = replace(asking, attempt=old.attempt + 1)
             return asking, (Ask(event.link),)
     if old.state == "detaching" and due and old.borrowed is not None:
         return replace(old, not_before=None), (Detach(old.borrowed, old.epoch or NO_LEASE, old.idle),)

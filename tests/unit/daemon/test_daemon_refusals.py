@@ -8,8 +8,8 @@ import pytest
 from daemon_hosts import until
 from test_daemon_cli import DEVICE, devlend
 
-from device_lending.borrower.attachment import Attachment, step
-from device_lending.borrower.attachment_events import Denied, Want
+from device_lending.borrower.attachment import Attachment, renamed, step
+from device_lending.borrower.attachment_events import Denied, Look, Offered, Want
 from device_lending.client import Failed
 
 LONG = "600"
@@ -81,3 +81,20 @@ def test_the_last_answer_counts():
     again = Attachment("a", "node-a", state="requesting", refusal="held")
     assert not step(again, Denied(3.0, "no answer"))[0].final
     assert not step(again, Denied(3.0, "in use", heard=True, code="device_busy"))[0].final
+
+
+@pytest.mark.parametrize(
+    "overtake",
+    [lambda item: renamed(item, "b"), lambda item: step(item, Offered(2.0)), lambda item: step(item, Want(2.0))],
+)
+def test_a_no_to_what_was_overtaken_counts_for_nothing(overtake):
+    asking = Attachment("a", "node-a", state="requesting", not_before=None, attempt=7)
+    overtaken, _none = overtake(asking)
+    again, _none = step(overtaken, Denied(3.0, "no such lease", heard=True, code="not_granted"))
+    assert not again.final and not again.heard and again.message == ""
+    assert (again.state, again.not_before, again.attempt) == ("waiting", 3.0, 0)
+    unheard, _none = step(overtaken, Denied(3.0, "no answer"))
+    assert unheard.message == "no answer" and unheard.not_before > 3.0
+    asked, _none = step(again, Look(3.0, link=0))
+    assert asked.state == "requesting"
+    assert step(asked, Denied(4.0, "no", heard=True, code="held"))[0].final

@@ -164,6 +164,32 @@ def test_what_waits_is_renamed_as_well(fabric):
     assert borrower.attachment("results")["formerly"] == []
 
 
+def test_a_no_to_the_old_name_that_comes_late_is_none_to_the_new_one(fabric, monkeypatch):
+    owner, borrower = fabric.pair(**LONG)
+    asked, names = threading.Event(), []
+    parts = borrower.borrowerd.parts.stop.__self__
+    request = parts.endpoint.request
+
+    def slow(link, method, body, *rest):
+        if method != "lease.request":
+            return request(link, method, body, *rest)
+        names.append(body["name"])
+        try:
+            return request(link, method, body, *rest)
+        finally:
+            if body["name"] == "scratch":
+                asked.set()
+                until(lambda: borrower.attachment("results"))
+
+    monkeypatch.setattr(parts.endpoint, "request", slow)
+    borrower.put_attachments(BORROW)
+    assert asked.wait(60)
+    owner.put_grants(("results", DEVICE, "node-b"))
+    put_attachments(borrower, want())
+    assert borrower.attachment("results")["state"] == "attached"
+    assert names == ["scratch", "results"]
+
+
 def test_a_lease_that_is_just_being_given_gets_the_name_too(fabric, monkeypatch):
     owner, borrower = fabric.pair(**LONG)
     owner.put_grants(GRANT)
