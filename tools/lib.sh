@@ -73,10 +73,20 @@ list_tree() {
     while IFS= read -r -d '' path; do [ ! -e "$path" ] || printf '%s\0' "$path"; done
 }
 
+# Copy them to a directory. More lines for galaxy.yml come from the input.
+copy_as_published() {
+  list_tree . | rsync --archive --from0 --files-from=- ./ "$1/"
+  cat >>"$1/galaxy.yml"
+}
+
+# What galaxy.yml lacks to be published. There is no address of a repository yet: one that cannot exist stands for it.
+lacking() {
+  grep -q '^repository:' galaxy.yml || echo 'repository: https://repository.invalid/'
+}
+
 # Build the collection's archive of them in a directory, and print its path. More lines for galaxy.yml come from the input.
 build_archive() {
-  list_tree . | rsync --archive --from0 --files-from=- ./ "$1/tree/"
-  cat >>"$1/tree/galaxy.yml"
+  copy_as_published "$1/tree"
   ansible-galaxy collection build --output-path "$1" "$1/tree" >&2
   echo "$1"/pcie-device_lending-*.tar.gz
 }
