@@ -35,7 +35,8 @@ lint: setup ## Run the linters alone
 
 bench: setup ## Measure what lending costs (QUICK=1: a short run; WRITE=1: put the figures into the docs)
 	@. tools/lib.sh && use_tools && LAB_STATE=$${LAB_STATE:-$(CURDIR)/.build/bench/lab} \
-	  python -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(WRITE),--write)
+	  python -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(WRITE),--write) && \
+	  python -m bench.planner && python -m bench.converge $(if $(QUICK),--hosts 20 --rounds 1)
 
 bench-planner: setup ## Measure what planning the leases of 1,000 hosts takes on this machine (seconds)
 	@. tools/lib.sh && use_tools && exec python -m bench.planner
