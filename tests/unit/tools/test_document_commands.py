@@ -3,7 +3,8 @@
 """What documents tell their readers to run, as far as that can be looked at without running it.
 
 Each line of a block that is marked as `sh`, `shell` or `console` is read as a shell reads it. What is ours, or Ansible's, is
-given to its own command line; a program that is neither has to be among OTHERS. The scenario `tutorial` runs the tutorial's.
+given to its own command line; a program that is neither has to be among OTHERS. The scenarios `tutorial` and
+`newcomer` run those of the tutorial, of README, of docs/hosts.md and of docs/how-to.md.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ansible.cli.playbook import PlaybookCLI
 from device_lending import cli as devlend_cli
 from device_lending import runtime
 from lab import cli as lab_cli
+from tools import console
 from tools.runner import stages
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,30 +50,6 @@ OTHERS = {
 PLACES = {"COMMAND", "STEP...", "SECONDS", "UNIT", "TARGET"}
 
 Faults = Iterator[str]
-
-
-class Block:
-    """A fenced block: what it is marked as, and its text without what it is indented by."""
-
-    def __init__(self, indent: str, language: str, text: str) -> None:
-        self.language = language
-        self.text = "".join(line.removeprefix(indent) for line in text.splitlines(keepends=True))
-
-    def script(self) -> str:
-        """What a shell is given of it."""
-        if self.language == "console":
-            return "".join(f"{line[2:]}\n" for line in self.text.splitlines() if line.startswith(("$ ", "# ")))
-        return self.text if self.language in ("sh", "shell") else ""
-
-    def lines(self) -> list[str]:
-        """Its commands. Those of a program that a reader writes are not looked at one by one."""
-        script = self.script()
-        return [] if script.startswith("#!") else re.sub(r"\\\n|(?<=\|)\n", " ", script).splitlines()
-
-
-def blocks(text: str) -> list[Block]:
-    """The fenced blocks of a document."""
-    return [Block(*found) for found in re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)]
 
 
 def commands(line: str) -> list[list[str]]:
@@ -340,7 +318,7 @@ def named(path: Path) -> str:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
 def test_what_a_document_says_to_run_can_be_run(path):
     text = path.read_text(encoding="utf-8")
-    wrong = [f"{line}: {fault}" for block in blocks(text) for line in block.lines() for fault in faults(line)]
+    wrong = [f"{line}: {fault}" for block in console.blocks(text) for line in block.lines() for fault in faults(line)]
     assert wrong == []
 
 
@@ -355,7 +333,7 @@ def test_commands_within_texts_name_what_is_there(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
 def test_a_shell_understands_the_blocks(path):
-    for block in blocks(path.read_text(encoding="utf-8")):
+    for block in console.blocks(path.read_text(encoding="utf-8")):
         ended = subprocess.run(["bash", "-n"], input=block.script(), capture_output=True, text=True, check=False)
         assert ended.returncode == 0, f"{ended.stderr}{block.script()}"
 
@@ -368,13 +346,13 @@ def test_units_that_are_named_are_installed(path):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
 def test_commands_are_in_blocks_that_say_so(path):
     """Those of the synopsis of devlend are a form, and looked at below."""
-    plain = [block.text for block in blocks(path.read_text(encoding="utf-8")) if block.language in ("", "text")]
+    plain = [block.text for block in console.blocks(path.read_text(encoding="utf-8")) if block.language in ("", "text")]
     words = [line.split()[0] for text in plain for line in text.splitlines() if line.split() and line[0] != " "]
     assert path.name == "devlend.md" or set(words) & (set(PROGRAMS) | OTHERS) == set()
 
 
 def test_there_are_commands_to_look_at():
-    found = {words[0] for path in DOCUMENTS for block in blocks(path.read_text()) for line in block.lines()
+    found = {words[0] for path in DOCUMENTS for block in console.blocks(path.read_text()) for line in block.lines()
              for words in commands(line)}  # fmt: skip
     assert found >= {"devlend", "ansible-playbook", "ansible", "make", "python3"}
 
@@ -434,7 +412,7 @@ def test_what_cannot_be_run_is_found_within_texts(text):
 
 def test_the_manual_of_devlend_has_each_option():
     text = (ROOT / "docs/devlend.md").read_text(encoding="utf-8")
-    synopsis = next(block.text for block in blocks(text) if "devlend list [SELECTION]" in block.text)
+    synopsis = next(block.text for block in console.blocks(text) if "devlend list [SELECTION]" in block.text)
     forms = dict(re.findall(r"^devlend ([a-z]+)\b(.*(?:\n  .*)*)", synopsis, re.MULTILINE))
     selection = re.findall(r"--[a-z-]+", synopsis[synopsis.index("SELECTION:") :])
     everywhere = {*devlend_cli.parser()._option_string_actions, *selection, "--quiet"}

@@ -50,6 +50,15 @@ def test_what_fails():
     assert not console.Command("x", ("devlend list",)).fails
 
 
+def test_a_section_goes_to_the_next_heading_of_its_level():
+    text = "# All\n## One\na\n### Below\nb\n```sh\n# no heading\n```\n## Two\nc\n"
+    assert console.section(text, "One") == "a\n### Below\nb\n```sh\n# no heading\n```\n"
+    assert console.section(text, "Below") == "b\n```sh\n# no heading\n```\n"
+    assert console.section(text, "Two") == "c\n"
+    with pytest.raises(ValueError, match="Three"):
+        console.section(text, "Three")
+
+
 def test_the_tutorial_has_commands():
     """That what they name is there is seen with those of all documents."""
     assert len(console.commands(TUTORIAL)) > 15
