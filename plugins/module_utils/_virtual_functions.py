@@ -18,8 +18,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._host import H
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.lendable import now
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function, Scanner
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import matching, show
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse as parse_selector
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import matching, parse_physical, show
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sysfs import Roots, text
 
 RULES = "/etc/udev/rules.d/70-device-lending-virtual-functions.rules"
@@ -53,7 +52,7 @@ class LentError(VirtualFunctionsError):
 def selected(selector: t.Mapping[str, t.Any], functions: t.Sequence[Function], roots: Roots) -> Function:
     """Return the one physical function that a selector means."""
     try:
-        wanted = parse_selector({key: value for key, value in selector.items() if value is not None})
+        wanted = parse_physical({key: value for key, value in selector.items() if value is not None})
     except IdentifierError as exc:
         raise VirtualFunctionsError(f"device_lending_virtual_functions: {exc}.") from exc
     found = [function for function in matching(wanted, functions) if not function.physical_function]

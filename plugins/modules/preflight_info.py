@@ -305,6 +305,7 @@ from ansible_collections.pcie.device_lending.plugins.module_utils import (
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._kernels import build_name
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.selector import parse_physical
 from ansible_collections.pcie.device_lending.plugins.module_utils._preflight import (
     ask_daemon,
     look,
@@ -323,7 +324,7 @@ def counts(entries):
     for entry in entries:
         count = _values.whole(entry["count"])
         try:
-            device = given(entry["device"])
+            device = parse_physical(entry["device"])
         except IdentifierError:
             continue
         if count is not None:

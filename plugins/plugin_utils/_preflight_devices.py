@@ -200,7 +200,7 @@ def declare(findings, functions, wanted):
     found = list(functions)
     for entry in wanted or []:
         try:
-            wanted_device = selectors.parse(entry["device"])
+            wanted_device = selectors.parse_physical(entry["device"])
         except identifiers.IdentifierError as error:
             findings.error("device_lending_virtual_functions: %s.", error)
             continue

@@ -8,7 +8,7 @@ Pure.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from . import sizes
@@ -34,6 +34,7 @@ _SAME: dict[str, Callable[[Any, Any], bool]] = {
 }
 _NAMES = {digits: word for word, digits in CLASSES.items()}
 _FORMS = f"some of {', '.join(PARTS)} and any_of, which must all be true of it, or physical_function and index"
+_PHYSICAL = f"some of {', '.join(PARTS)}, which must all be true of it"
 
 Selector = dict[str, Any]
 INDEX_MAX = 65535
@@ -50,27 +51,43 @@ class NotOneError(Exception):
 
 def parse(value: Any) -> Selector:
     """The canonical form of a selector. Raises IdentifierError."""
-    if not isinstance(value, Mapping):
-        raise IdentifierError(f"device is {kind(value)}; write {_FORMS}")
-    unknown = sorted(str(key) for key in value if key not in KEYS)
-    if unknown:
-        raise IdentifierError(f"unknown selector key '{unknown[0]}'; write {_FORMS}")
-    keys = set(value)
+    keys = _keys(value, KEYS, _FORMS)
     if keys == {"physical_function", "index"}:
-        physical = parse(value["physical_function"])
-        if "index" in physical:
+        physical = value["physical_function"]
+        if isinstance(physical, Mapping) and "index" in physical:
             raise IdentifierError("device.physical_function is a virtual function, which has none; name a physical one")
-        if "any_of" in physical:
+        if isinstance(physical, Mapping) and "any_of" in physical:
             raise IdentifierError("device.physical_function has any_of; name one, and put any_of around all of it")
-        return {"physical_function": physical, "index": index(value["index"])}
+        return {"physical_function": parse_physical(physical), "index": index(value["index"])}
+    if keys and keys <= {*PARTS, "any_of"}:
+        parts = _parts(value, keys)
+        return {**parts, "any_of": _several(value["any_of"])} if "any_of" in keys else parts
+    raise IdentifierError(f"device has {', '.join(sorted(keys)) or 'nothing'}; write {_FORMS}")
+
+
+def parse_physical(value: Any) -> Selector:
+    """The canonical form of a selector that means a physical function. Raises IdentifierError."""
+    keys = _keys(value, tuple(PARTS), _PHYSICAL)
+    if not keys:
+        raise IdentifierError(f"device has nothing; write {_PHYSICAL}")
+    return _parts(value, keys)
+
+
+def _keys(value: Any, known: Collection[str], forms: str) -> set[str]:
+    if not isinstance(value, Mapping):
+        raise IdentifierError(f"device is {kind(value)}; write {forms}")
+    unknown = sorted(str(key) for key in value if key not in known)
+    if unknown:
+        raise IdentifierError(f"unknown selector key '{unknown[0]}'; write {forms}")
+    return set(value)
+
+
+def _parts(value: Mapping[str, Any], keys: set[str]) -> Selector:
     if "device" in keys and "vendor" not in keys:
         raise IdentifierError(
             "device.device is given without device.vendor; each vendor has numbers of its own: write both"
         )
-    if keys and keys <= {*PARTS, "any_of"}:
-        parts = {key: read(value[key], f"device.{key}") for key, read in PARTS.items() if key in keys}
-        return {**parts, "any_of": _several(value["any_of"])} if "any_of" in keys else parts
-    raise IdentifierError(f"device has {', '.join(sorted(keys)) or 'nothing'}; write {_FORMS}")
+    return {key: read(value[key], f"device.{key}") for key, read in PARTS.items() if key in keys}
 
 
 def _several(value: Any) -> list[Selector]:

@@ -125,6 +125,11 @@ def test_a_device_that_is_not_there_is_refused(machine):
     assert "Devices with SR-IOV: 0000:03:00.0" in message
 
 
+def test_one_of_several_devices_is_none_that_could_be_told_again(machine):
+    message = refused(machine, [{"device": {"any_of": [{"address": PHYSICAL}]}, "count": 1}])
+    assert "unknown selector key 'any_of'; write some of address" in message
+
+
 def test_rules_are_read_back():
     counts = {PHYSICAL: 2, "0000:05:00.0": 1}
     assert parse(render(counts)) == counts

@@ -492,6 +492,17 @@ def test_a_declared_virtual_function_that_is_not_there_yet_can_be_lent(probe):
     only(run(probe, virtual(2), virtual_functions=wanted), "no PCI function virtual function 2 of 0000:05:00.0")
 
 
+@pytest.mark.parametrize(
+    "device",
+    [{"any_of": [{"address": "0000:05:00.0"}]}, {"physical_function": {"address": "0000:05:00.0"}, "index": 0}],
+)
+def test_virtual_functions_are_those_of_a_physical_one(probe, device):
+    probe["functions"].append(NIC)
+    (message,) = run(probe, virtual_functions=[{"device": device, "count": 2}])
+    assert f"device_lending_virtual_functions: unknown selector key '{min(device)}'; write some of" in message
+    assert "any_of, which" not in message and "index" not in message.partition(";")[2]
+
+
 def test_more_virtual_functions_than_the_device_has(probe):
     probe["functions"].append(NIC)
     wanted = [{"device": {"address": "0000:05:00.0"}, "count": 8}]
