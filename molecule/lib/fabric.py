@@ -45,6 +45,10 @@ TAKEN_FOR_GONE = re.compile(r"WARNING: .* igb_rd32")
 REFUSED_READ = re.compile(r"DMAR: \[DMA Read ")
 FAULT = re.compile(r"DMAR: DRHD: handling fault status")
 
+# The first that a kernel says of user space. Before that nothing of ours is there, and hosts that all boot at once on two
+# processors find themselves stuck.
+INIT = re.compile(r"Run \S+ as init process")
+
 # Left in a kernel log when something was broken on purpose and is whole again.
 WHOLE_AGAIN = "what was broken on purpose is whole again"
 
@@ -186,10 +190,10 @@ def disks(host: Host, address: str) -> list[str]:
 def trouble(host: Host, since: str = WHOLE_AGAIN) -> list[str]:
     """What the kernel of a host has complained about, after the last line that contains `since`, and that it no longer can.
 
-    Without the reads that its IOMMU has refused, if the lab has caused as many.
+    Nothing is ours that comes before user space. Without the reads that its IOMMU has refused, if the lab has caused as many.
     """
     lines = output(host, "dmesg").splitlines()
-    marks = [number for number, line in enumerate(lines) if since in line]
+    marks = [number for number, line in enumerate(lines) if since in line or INIT.search(line)]
     found = [line for line in lines[marks[-1] if marks else 0 :] if TROUBLE.search(line)]
     refused = sum(bool(REFUSED_READ.search(line)) for line in found)
     return _blind(host) + (_without_refused_reads(found) if 0 < refused <= reads_outrun() else found)
