@@ -62,10 +62,15 @@ def _failures() -> list[Step]:
 
 
 def _hosts() -> list[Step]:
-    """Hosts that take signed modules only, a device in user space, and modules on a bare host; beside them hosts that are
-    drained and upgraded, hosts that get a new kernel, and somebody who has the archive alone."""
-    labs = _in_a_row(*map(own_lab, ("signed", "vfio", "modules")))
-    labs += _in_a_row(shared_lab(HOSTS), own_lab("new_kernel"), own_lab("newcomer"))
+    """Hosts that take signed modules only; beside them hosts that are drained and upgraded, and that get a new kernel."""
+    labs = [own_lab("signed"), *_in_a_row(shared_lab(HOSTS), own_lab("new_kernel"))]
+    return [lab_build(kernels.chosen()), *with_matrix(labs)]
+
+
+def _users() -> list[Step]:
+    """Who uses it in another way: somebody with the archive and the pages alone; beside them a device in user space, and
+    modules on a bare host."""
+    labs = [own_lab("newcomer"), *_in_a_row(own_lab("vfio"), own_lab("modules"))]
     return [lab_build(kernels.chosen()), *with_matrix(labs)]
 
 
@@ -118,6 +123,7 @@ IN_TURN: Mapping[str, Callable[[], list[Step]]] = {
     "fabrics": _fabrics,
     "failures": _failures,
     "hosts": _hosts,
+    "users": _users,
     "collection": _collection,
     "load": _load,
     **{series: functools.partial(_on_kernel, series) for series in kernels.DEBIAN if series != kernels.DEFAULT},
