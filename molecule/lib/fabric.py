@@ -178,7 +178,8 @@ def write_text(host: Host, node: str, text: str) -> None:
 
 def text_of(host: Host, node: str) -> str:
     """The text in the first 4 KiB of a drive."""
-    return output(host, f"dd if={node} bs=4k count=1 iflag=direct status=none | tr -d '\\000'")
+    read = f"dd if={node} of=/run/text bs=4k count=1 iflag=direct status=none"
+    return output(host, f"{read} && tr -d '\\000' </run/text")
 
 
 def disks(host: Host, address: str) -> list[str]:
@@ -190,7 +191,7 @@ def disks(host: Host, address: str) -> list[str]:
 def trouble(host: Host, since: str = WHOLE_AGAIN) -> list[str]:
     """What the kernel of a host has complained about, after the last line that contains `since`, and that it no longer can.
 
-    Nothing is ours that comes before user space. Without the reads that its IOMMU has refused, if the lab has caused as many.
+    Nothing is ours that comes before user space. Without the reads that its IOMMU has refused, if the lab caused as many.
     """
     lines = output(host, "dmesg").splitlines()
     marks = [number for number, line in enumerate(lines) if since in line or INIT.search(line)]

@@ -416,7 +416,7 @@ def _seen(old: Attachment, event: Seen) -> Result:
     if event.driver and old.policy.driver_override not in (None, event.driver):
         return _leaves(replace(seen, state="attached", attempt=0), NEVER, OTHER_DRIVER), ()
     if old.state == "attaching":
-        if first_driver:
+        if first_driver and not event.awaits_disks:
             seen = replace(seen, settle_by=min(old.settle_by, event.now + NODES_AFTER_DRIVER))
         if (event.driver and event.complete) or event.now >= seen.settle_by:
             seen = replace(seen, state="attached", attempt=0)

@@ -43,8 +43,9 @@ class Look:
 class Seen:
     """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more.
 
-    `complete` says that the driver has made what the device's users wait for, as far as one can tell. `unanswered` is
-    the attachment's own, as it was before the kernel was asked. `lease` is the one that was looked for.
+    `complete` says that the driver has made what the device's users wait for, as far as one can tell; `awaits_disks`,
+    that this is disks. `unanswered` is the attachment's own, as it was before the kernel was asked. `lease` is the one
+    that was looked for.
     """
 
     now: float
@@ -54,6 +55,7 @@ class Seen:
     driver: str | None = None
     nodes: tuple[str, ...] = ()
     complete: bool = False
+    awaits_disks: bool = False
     missing: int | None = None
     unanswered: bool = False
     lease: Lease | None = None

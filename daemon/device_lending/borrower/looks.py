@@ -20,7 +20,7 @@ from device_lending.borrower.unmet import Unmet
 from device_lending.clock import Clock
 from device_lending.drain import Drain
 from device_lending.links import Peering
-from device_lending.pci.nodes import complete, driver_of, nodes
+from device_lending.pci.nodes import awaits_disks, complete, driver_of, nodes
 
 log = logging.getLogger("device_lending.borrower")
 
@@ -152,14 +152,15 @@ class Looks:
         elif row.state != "attaching" and item.state != "detaching":
             driver: str | None = None
             made: tuple[str, ...] = ()
-            done = False
+            done = disks = False
             if row.address:
                 driver = driver_of(self._ground.roots, row.address)
                 made = self._nodes(item, row.address, driver)
-                # Only an attach under way asks for it.
-                done = item.state != "attached" and complete(self._ground.roots, row.address, made)
+                if item.state != "attached":  # only an attach under way asks for it
+                    done = complete(self._ground.roots, row.address, made)
+                    disks = awaits_disks(self._ground.roots, row.address)
             is_gone = row.state == "gone"
-            seen = Seen(now, row.id, is_gone, row.address, driver, made, done, lease=item.lease)
+            seen = Seen(now, row.id, is_gone, row.address, driver, made, done, disks, lease=item.lease)
             self._ground.table.apply(item.key, seen)
 
     def _nodes(self, item: Attachment, address: str, driver: str | None) -> tuple[str, ...]:

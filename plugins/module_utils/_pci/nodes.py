@@ -75,6 +75,10 @@ def complete(roots: Roots, address: str, made: Collection[str]) -> bool:
     """
     if is_for_user_space(driver_of(roots, address)):
         return any(node.startswith("/dev/vfio/") for node in made)
-    if text(roots.device(address) / "class").startswith(_STORAGE):
-        return bool(disks(roots, address))
-    return bool(made)
+    return bool(disks(roots, address) if awaits_disks(roots, address) else made)
+
+
+def awaits_disks(roots: Roots, address: str) -> bool:
+    """Whether the users of a function wait for disks, which its driver may take long to find."""
+    is_storage = text(roots.device(address) / "class").startswith(_STORAGE)
+    return is_storage and not is_for_user_space(driver_of(roots, address))

@@ -364,6 +364,16 @@ def test_it_is_attached_when_its_nodes_are_complete_or_take_too_long():
     assert borrowing.step(state, late)[0].state == "attached"
 
 
+def test_disks_that_a_driver_takes_long_to_find_are_waited_for():
+    state = Attachment("scratch", "node-a", state="attaching", epoch=7)
+    for now in (1.0, 1.5 + borrowing.NODES_AFTER_DRIVER, 0.5 + borrowing.SETTLE):
+        found = Seen(now, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0",), awaits_disks=True)
+        state, _actions = borrowing.step(state, found)
+        assert state.state == "attaching"
+    late = Seen(1.0 + borrowing.SETTLE, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0",), awaits_disks=True)
+    assert borrowing.step(state, late)[0].state == "attached"
+
+
 def test_the_answer_to_an_attach_may_come_after_a_look_that_saw_its_driver():
     state = Attachment("scratch", "node-a", state="attaching", epoch=7)
     seen = Seen(1.0, 9, False, "1ff00:00:00.0", "nvme", ("/dev/nvme0n1", "/dev/nvme0"), True)

@@ -17,7 +17,7 @@ from device_lending import selecting
 from device_lending.binding import BindError, DeviceGone
 from device_lending.errors import LendingError
 from device_lending.pci import blocks, busy, lendable, selector
-from device_lending.pci.nodes import complete, nodes
+from device_lending.pci.nodes import awaits_disks, complete, nodes
 from device_lending.pci.scan import Bar, Scanner, bars_of, serial_in_config
 from device_lending.pci.traits import Traits
 
@@ -452,7 +452,9 @@ def test_nodes_of_a_storage_controller_are_complete_with_a_disk(tree):
     for path in ("sys/block/nvme0n1", "sys/class/block/nvme0n1"):
         (tree.base / path).unlink()
     assert not complete(tree.roots, NVME, ["/dev/nvme0"])
+    assert awaits_disks(tree.roots, NVME)
     add_nic(tree)
+    assert not awaits_disks(tree.roots, "0000:04:00.0")
     assert complete(tree.roots, "0000:04:00.0", ["enp4s0"])
     assert not complete(tree.roots, "0000:04:00.0", [])
 
