@@ -13,8 +13,10 @@ from newcomers import COMMANDS, Newcomer
 
 @pytest.fixture(scope="session")
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
-    """Somebody who has the archive."""
+    """Somebody who has the archive, and has installed it."""
     home = tmp_path_factory.mktemp("home")
     assert COMMANDS[0] == "ansible-galaxy collection build"
     subprocess.run([*COMMANDS[0].split(), "--output-path", str(home)], cwd=fabric.CHECKOUT, check=True)
-    return Newcomer(home)
+    found = Newcomer(home)
+    found.run(COMMANDS[1])
+    return found

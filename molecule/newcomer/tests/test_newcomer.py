@@ -15,8 +15,7 @@ def test_the_checkout_cannot_be_seen(newcomer: Newcomer) -> None:
 
 
 def test_the_commands_of_readme_make_two_hosts_lend(newcomer: Newcomer) -> None:
-    install, *looks, run = COMMANDS[1:]
-    newcomer.run(install)
+    *looks, run = COMMANDS[2:]
     assert "pcie.device_lending" in newcomer.run("ansible-galaxy collection list")
     assert "lease_grants" in newcomer.run("ansible-doc pcie.device_lending.lease_grants")
     lease = declared()

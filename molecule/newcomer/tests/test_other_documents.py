@@ -18,8 +18,8 @@ from tools import console
 
 PAGES = {name: (fabric.CHECKOUT / "docs" / name).read_text(encoding="utf-8") for name in ("hosts.md", "how-to.md")}
 OWNER, BORROWER = "node-a", "node-b"
-# What the pages call leases besides README's, and the drives that stand for the devices.
-NAMES = {"scratch-nic": "LEND-NVME-1", "scratch": "LEND-NVME-2"}
+# What the pages call leases besides README's, whose drive is the second one, and the drives that stand for the devices.
+NAMES = {"scratch-nic": "LEND-NVME-0", "scratch": "LEND-NVME-2"}
 SITE = "ansible-playbook -i inventory.yml pcie.device_lending.site"
 TEARDOWN = "ansible-playbook -i inventory.yml pcie.device_lending.teardown"
 # What other scenarios do: `new_kernel` has a kernel and an upgrade, `devices` virtual functions, `signed` keys for DKMS.
