@@ -364,8 +364,9 @@ def _look(old: Attachment, event: Look) -> Result:
         if event.blocked:
             return replace(old, message=event.blocked) if due else old, ()
         if due:
-            asking = replace(old, state="requesting", overtaken=False, not_before=None, link=event.link)
-            asking = replace(asking, attempt=old.attempt + 1)
+            asking = replace(
+                old, state="requesting", overtaken=False, attempt=old.attempt + 1, not_before=None, link=event.link
+            )
             return asking, (Ask(event.link),)
     if old.state == "detaching" and due and old.borrowed is not None:
         return replace(old, not_before=None), (Detach(old.borrowed, old.epoch or NO_LEASE, old.idle),)

@@ -44,8 +44,8 @@ class Seen:
     """What the kernel and sysfs show of the borrowed device; `id` is None when `missing` is not there any more.
 
     `complete` says that the driver has made what the device's users wait for, as far as one can tell; `awaits_disks`,
-    that this is disks. `unanswered` is the attachment's own, as it was before the kernel was asked. `lease` is the one
-    that was looked for.
+    that it has not, and that this is disks. `unanswered` is the attachment's own, as it was before the kernel was
+    asked. `lease` is the one that was looked for.
     """
 
     now: float

@@ -158,7 +158,7 @@ class Looks:
                 made = self._nodes(item, row.address, driver)
                 if item.state != "attached":  # only an attach under way asks for it
                     done = complete(self._ground.roots, row.address, made)
-                    disks = awaits_disks(self._ground.roots, row.address)
+                    disks = not done and awaits_disks(self._ground.roots, row.address)
             is_gone = row.state == "gone"
             seen = Seen(now, row.id, is_gone, row.address, driver, made, done, disks, lease=item.lease)
             self._ground.table.apply(item.key, seen)

@@ -75,10 +75,13 @@ def complete(roots: Roots, address: str, made: Collection[str]) -> bool:
     """
     if is_for_user_space(driver_of(roots, address)):
         return any(node.startswith("/dev/vfio/") for node in made)
-    return bool(disks(roots, address) if awaits_disks(roots, address) else made)
+    return bool(disks(roots, address) if _is_storage(roots, address) else made)
 
 
 def awaits_disks(roots: Roots, address: str) -> bool:
     """Whether the users of a function wait for disks, which its driver may take long to find."""
-    is_storage = text(roots.device(address) / "class").startswith(_STORAGE)
-    return is_storage and not is_for_user_space(driver_of(roots, address))
+    return _is_storage(roots, address) and not is_for_user_space(driver_of(roots, address))
+
+
+def _is_storage(roots: Roots, address: str) -> bool:
+    return text(roots.device(address) / "class").startswith(_STORAGE)
