@@ -25,6 +25,11 @@ ANY = {
 }
 
 
+def given(selector: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what is given of a selector: Ansible has None for each part that is not."""
+    return {key: value for key, value in selector.items() if value is not None}
+
+
 def read(value: t.Any) -> Selector:
     """Return the canonical form of a selector whose numbers may be texts. Raises IdentifierError."""
     # Most have none; ten thousand of them are looked at.

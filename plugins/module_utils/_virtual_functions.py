@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.pcie.device_lending.plugins.module_utils import _selectors
 from ansible_collections.pcie.device_lending.plugins.module_utils._files import read_text, sync_text
 from ansible_collections.pcie.device_lending.plugins.module_utils._host import Host
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.identifiers import IdentifierError
@@ -52,7 +53,7 @@ class LentError(VirtualFunctionsError):
 def selected(selector: t.Mapping[str, t.Any], functions: t.Sequence[Function], roots: Roots) -> Function:
     """Return the one physical function that a selector means."""
     try:
-        wanted = parse_physical({key: value for key, value in selector.items() if value is not None})
+        wanted = parse_physical(_selectors.given(selector))
     except IdentifierError as exc:
         raise VirtualFunctionsError(f"device_lending_virtual_functions: {exc}.") from exc
     found = [function for function in matching(wanted, functions) if not function.physical_function]

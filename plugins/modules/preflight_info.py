@@ -314,17 +314,12 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._preflight imp
 )
 
 
-def given(selector):
-    """What is given of a selector, in canonical form. Raises IdentifierError."""
-    return _selectors.read({key: value for key, value in selector.items() if value is not None})
-
-
 def counts(entries):
     """(selector, count) of what is declared rightly; what is not is said where it is compared with the host."""
     for entry in entries:
         count = _values.whole(entry["count"])
         try:
-            device = parse_physical(entry["device"])
+            device = parse_physical(_selectors.given(entry["device"]))
         except IdentifierError:
             continue
         if count is not None:
@@ -413,7 +408,7 @@ def main():
         )
         module.exit_json(changed=False, build=found)
     try:
-        selectors = [given(selector) for selector in module.params["selectors"]]
+        selectors = [_selectors.read(_selectors.given(selector)) for selector in module.params["selectors"]]
     except IdentifierError as error:
         module.fail_json(msg="selectors: %s." % error)
     uname = os.uname()
