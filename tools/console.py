@@ -8,8 +8,7 @@ import re
 from typing import NamedTuple
 
 ANYTHING = "…"
-_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_ANY_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"(#+) (.+)")
 _PROMPT = "$ "
 _FAILS = ("devlend: ", "First wrong: ")  # what devlend prints when it ends with another status than 0
@@ -36,8 +35,8 @@ class Command(NamedTuple):
 def commands(document: str) -> list[Command]:
     """All commands of the blocks marked as `console`, in order."""
     found: list[Command] = []
-    for block in _BLOCK.findall(document):
-        for line in block.splitlines():
+    for block in blocks(document):
+        for line in block.text.splitlines() if block.language == "console" else ():
             if line.startswith(_PROMPT):
                 found.append(Command(line.removeprefix(_PROMPT), ()))
             else:
@@ -66,7 +65,7 @@ class Block:
 
 def blocks(document: str) -> list[Block]:
     """The fenced blocks of a document."""
-    return [Block(*found) for found in _ANY_BLOCK.findall(document)]
+    return [Block(*found) for found in _BLOCK.findall(document)]
 
 
 def lines(document: str) -> list[str]:
