@@ -6,7 +6,9 @@ Usage: tools/run GROUP | STEP...
 
 Groups: test, test-long, test-turn (the part of test-long that was seen longest ago), long-PART (one of its parts), lint,
 molecule-labs. The environment variable LIMITS="STEPS LABS LABS_BESIDE_SHORT" says how many steps run
-side by side, how many of them with a lab, and how many with a lab as long as there are short steps to run.
+side by side, how many of them with a lab, and how many with a lab as long as there are short steps to run. TURN_SECONDS
+says how many there are for test-turn: what is not through by then is undecided ("?"), which is no failure, and its part does
+not count as seen; if they are few, it does not begin.
 
 A step is a script in tools/steps. Its output goes to .build/logs; the end of it is shown when the step fails. Below the
 table of steps, what failed is said once more in a few lines: who sees only the end of the output shall know, too. Then
@@ -32,6 +34,7 @@ from .running import Interrupted, Runner
 from .times import Times
 
 GIBIBYTE = 1 << 30
+SECONDS = "TURN_SECONDS"
 
 
 def run(planned: Sequence[stages.Stage], limits: schedule.Limits, argv: Sequence[str], root: Path = ROOT) -> int:
@@ -50,7 +53,7 @@ def run(planned: Sequence[stages.Stage], limits: schedule.Limits, argv: Sequence
             if stage.note:
                 print(stage.note, flush=True)
             began = time.monotonic()
-            ended = Runner(stage.steps, limits, root, times.environment(), stage.seconds).run()
+            ended = Runner(stage.steps, limits, root, times.environment(), stage.deadline).run()
             results += ended
             emulation.keep(root, ended, commit)
             if stage.part and all(result.ok for result in ended):
@@ -58,7 +61,8 @@ def run(planned: Sequence[stages.Stage], limits: schedule.Limits, argv: Sequence
                 long_tier.keep(root, long_tier.Passed(stage.part, commit, revision.now(), seconds))
                 if seconds > long_tier.AIM:
                     print(f"\nThe part {stage.part} took {seconds} s; {long_tier.AIM:g} are its aim.")
-        _finish(times, results, limits, argv)
+        if any(stage.steps for stage in planned):
+            _finish(times, results, limits, argv)
     finally:
         times.forget()
     return 1 if any(result.failed for result in results) else 0
@@ -71,19 +75,27 @@ def _finish(times: Times, results: list[report.Result], limits: schedule.Limits,
     print(f"\n{report.summary(results, times.wall())}", flush=True)
 
 
+def _seconds(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{SECONDS} has to be a number of seconds: {text}") from None
+
+
 def main(argv: list[str]) -> int:
     """Run what the command line names."""
     if not argv:
         print(__doc__)
         return 2
     try:
-        planned = stages.of_words(argv)
+        planned = stages.of_words(argv, seconds=_seconds(os.environ.get(SECONDS, "")))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIBIBYTE
+        limits = schedule.limits(os.cpu_count() or 1, memory, os.environ.get("LIMITS", ""))
     except KeyError as error:
         print(f"tools/run: no such step: {error.args[0]}", file=sys.stderr)
         return 2
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIBIBYTE
-    try:
-        limits = schedule.limits(os.cpu_count() or 1, memory, os.environ.get("LIMITS", ""))
     except ValueError as error:
         print(f"tools/run: {error}", file=sys.stderr)
         return 2

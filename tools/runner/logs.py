@@ -32,8 +32,8 @@ def causes(log: str) -> list[str]:
     return [line[:CAUSE_WIDTH] for line in found[-CAUSES:]]
 
 
-def count(log: str, ok: bool) -> tuple[int, int]:
-    """Return how many tests a step's log says passed and failed."""
+def count(log: str, ok: bool | None) -> tuple[int, int]:
+    """Return how many tests a step's log says passed and failed; `ok` is None for a step that has not ended."""
     passed = failed = 0
     for line in log.splitlines():
         summary = SUMMARY.match(line.strip())
@@ -43,8 +43,8 @@ def count(log: str, ok: bool) -> tuple[int, int]:
             elif word in ("failed", "error", "errors"):
                 failed += int(number)
     if passed == failed == 0:
-        passed = int(ok)
-    return passed, failed if ok else max(failed, 1)
+        return int(ok is True), int(ok is False)
+    return passed, max(failed, int(ok is False))
 
 
 def last_line(log: Path, width: int = 80) -> str:

@@ -21,15 +21,21 @@ class Result(NamedTuple):
     passed: int
     failed: int
     causes: list[str]
+    undecided: bool = False  # its time was over before it had ended, and nothing had failed by then
+
+    @property
+    def verdict(self) -> str:
+        """The word for it."""
+        return "pass" if self.ok else "?" if self.undecided else "FAIL"
 
 
 def steps(results: Sequence[Result]) -> list[str]:
     """One line for each step, those that failed last, with their causes."""
     lines = []
-    for result in sorted(results, key=lambda result: result.ok, reverse=True):
+    for result in sorted(results, key=lambda result: (result.ok, result.undecided), reverse=True):
         numbers = f"{result.passed} passed, {result.failed} failed"
         times = f"{result.seconds:7.1f} s {result.cpu:7.1f} s cpu"
-        lines.append(f"{'pass' if result.ok else 'FAIL'}  {result.name:30} {times}  {numbers}")
+        lines.append(f"{result.verdict:4}  {result.name:30} {times}  {numbers}")
         lines += [f"      {cause}" for cause in result.causes]
     return lines
 

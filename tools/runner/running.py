@@ -37,8 +37,12 @@ class Running(NamedTuple):
     log: Path
 
 
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
 class Runner:
-    """Starts steps as others end. After `seconds`, if it is given, it ends those that run, and they have failed."""
+    """Starts steps as others end. After a deadline, if there is one, it ends those that run."""
 
     def __init__(
         self,
@@ -46,14 +50,14 @@ class Runner:
         limits: schedule.Limits,
         root: Path = ROOT,
         environment: dict[str, str] | None = None,
-        seconds: float | None = None,
+        deadline: schedule.Deadline | None = None,
     ) -> None:
         self.began = time.monotonic()
         self.waiting = schedule.longest_first(steps)
         self.limits = limits
         self.root = root
         self.environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1", **(environment or {})}
-        self.seconds = seconds
+        self.deadline = deadline
         self.labs = labs.found(root)
         self.running: list[Running] = []
         self.results: list[Result] = []
@@ -73,8 +77,8 @@ class Runner:
         while self.waiting or self.running:
             if signals.caught:
                 raise Interrupted(signals.caught[0])
-            if self.seconds is not None and time.monotonic() - self.began > self.seconds:
-                self._give_up()
+            if self.deadline is not None and time.monotonic() - self.began > self.deadline.seconds:
+                self._give_up(self.deadline)
                 break
             self._start_ready()
             if self._collect():
@@ -121,7 +125,7 @@ class Runner:
 
     def _ended(self, one: Running, cpu: float) -> None:
         ok = one.process.returncode == 0
-        text = one.log.read_text(encoding="utf-8", errors="replace")
+        text = _text(one.log)
         seconds = time.monotonic() - one.started
         causes = [] if ok else logs.causes(text)
         result = Result(one.step.name, ok, seconds, cpu, *logs.count(text, ok), causes)
@@ -135,18 +139,21 @@ class Runner:
         print("\n".join(text.splitlines()[-TAIL:]))
         print("-----", flush=True)
 
-    def _give_up(self) -> None:
-        """End what runs; it has failed, as has what did not begin."""
-        why = f"not through after {self.seconds:.0f} s"
+    def _give_up(self, deadline: schedule.Deadline) -> None:
+        """End what runs; it has failed or is undecided, as the deadline says, and so is what did not begin."""
+        why = f"not through after {deadline.seconds:.0f} s"
         self.say(f"{why}: ending {', '.join(one.step.name for one in self.running)}")
-        late = list(self.running)
+        # What fails from now on, fails as it is ended.
+        late = [(one, _text(one.log)) for one in self.running]
         self._clear_up()
-        for one in late:
-            text = one.log.read_text(encoding="utf-8", errors="replace")
-            passed, failed = logs.count(text, False)
-            self.results.append(Result(one.step.name, False, time.monotonic() - one.started, 0.0, passed, failed, [why]))
-            self._show_end(one, text)
-        self.results += [Result(step.name, False, 0.0, 0.0, 0, 1, ["did not begin in time"]) for step in self.waiting]
+        for one, text in late:
+            passed, failed = logs.count(text, False if deadline.fails else None)
+            seconds = time.monotonic() - one.started
+            self.results.append(Result(one.step.name, False, seconds, 0.0, passed, failed, [why], failed == 0))
+            self._show_end(one, _text(one.log))
+        failed = int(deadline.fails)
+        why = "did not begin in time"
+        self.results += [Result(step.name, False, 0.0, 0.0, 0, failed, [why], not failed) for step in self.waiting]
         self.waiting = []
 
     def _clear_up(self) -> None:
@@ -161,7 +168,9 @@ class Runner:
         wrong = labs.down(self.root, states)
         ending.end_orphans()
         what = [f"ended {', '.join(names)}"] if names else []
-        what += [f"took down the labs in {', '.join(str(state.relative_to(self.root)) for state in states)}"] * bool(states)
+        what += [f"took down the labs in {', '.join(str(state.relative_to(self.root)) for state in states)}"] * bool(
+            states
+        )
         # Nobody may be there any more to read it.
         with contextlib.suppress(OSError):
             self.say("; ".join(what + wrong) or "nothing was running")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026, the pcie.device_lending authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which step starts next. Pure."""
+"""Which step starts next, and until when. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ class Limits(NamedTuple):
     steps: int  # of any kind
     labs: int  # with a lab
     labs_beside_short: int  # with a lab, as long as there are short steps to run
+
+
+class Deadline(NamedTuple):
+    """When steps that still run are ended."""
+
+    seconds: float  # after they began
+    fails: bool  # those that are late have failed; else they are undecided
 
 
 # Chosen by measurement.

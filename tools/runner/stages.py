@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tools.matrix import revision
 
-from . import emulation, long_tier, plan
+from . import emulation, long_tier, plan, schedule
 from .plan import ROOT, Step
 
 PART = "long-"  # and the name of a part of the long tier
@@ -21,13 +21,16 @@ class Stage(NamedTuple):
 
     steps: list[Step]
     part: str = ""  # of the long tier
-    seconds: float | None = None  # it has to be through by then
+    deadline: schedule.Deadline | None = None
     after_failure: bool = True  # it runs even if something has failed before
     note: str = ""  # what is said before it begins
 
 
-def of_words(words: Sequence[str], root: Path = ROOT) -> list[Stage]:
-    """The stages that groups and steps make; raises KeyError with the names of those that there are not."""
+def of_words(words: Sequence[str], root: Path = ROOT, seconds: float | None = None) -> list[Stage]:
+    """The stages that groups and steps make; raises KeyError with the names of those that there are not.
+
+    `seconds` are what there is for a turn of the long tier, if not as many as it takes.
+    """
     stages: list[Stage] = []
     groups, known = plan.groups(), plan.catalogue()
     together: list[Step] = []
@@ -38,8 +41,7 @@ def of_words(words: Sequence[str], root: Path = ROOT) -> list[Stage]:
         elif word == "test-long":
             stages += [_part(name) for name in long_tier.names()]
         elif word == "test-turn":
-            name = long_tier.turn(list(long_tier.IN_TURN), long_tier.kept(root), revision.commit(root).rstrip("+"))
-            stages.append(_part(name, shorter=True)._replace(seconds=long_tier.LIMIT, after_failure=False))
+            stages.append(_turn(root, seconds))
         elif word.removeprefix(PART) in long_tier.names() and word.startswith(PART):
             stages.append(_part(word.removeprefix(PART)))
         elif word in groups:
@@ -59,6 +61,18 @@ def _test(root: Path) -> Stage:
         return Stage(plan.test())
     note = f"Not run: {emulation.SCENARIO}. What it proves is the same as at {commit}, where it passed."
     return Stage(plan.test([emulation.SCENARIO]), note=note)
+
+
+def _turn(root: Path, seconds: float | None) -> Stage:
+    name = long_tier.turn(list(long_tier.IN_TURN), long_tier.kept(root), revision.commit(root).rstrip("+"))
+    if seconds is not None and seconds < long_tier.AIM:
+        left = f"{max(seconds, 0):.0f} s are left, and it may take {long_tier.AIM:.0f}"
+        note = f"Not begun: the part {name} of the long tier. {left}."
+        return Stage([], note=note, after_failure=False)
+    deadline = schedule.Deadline(long_tier.LIMIT, fails=True)
+    if seconds is not None and seconds < deadline.seconds:
+        deadline = schedule.Deadline(seconds, fails=False)
+    return _part(name, shorter=True)._replace(deadline=deadline, after_failure=False)
 
 
 def _part(name: str, shorter: bool = False) -> Stage:

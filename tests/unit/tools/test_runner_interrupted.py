@@ -27,7 +27,7 @@ from tools.runner.plan import Step
 ending.PATIENCE = 0.5
 ending.FORCE = 300.0
 command.run.__defaults__ = (Path(sys.argv[1]),)
-stages.of_words = lambda words: [stages.Stage([Step(word) for word in words])]
+stages.of_words = lambda words, **_options: [stages.Stage([Step(word) for word in words])]
 sys.exit(command.main(sys.argv[2:]))
 """
 # Takes a lab down as the real one does: its state is gone then. What a stand-in has as a machine is ended by it, too.

@@ -23,6 +23,8 @@ from tools.runner.logs import CAUSE_WIDTH, CAUSES, causes, count, last_line
         ("Traceback (most recent call last):", False, (0, 1)),
         ("=== 5 passed in 1s ===\nand then it crashed", False, (5, 1)),
         ("it says 7 passed somewhere in a sentence", True, (1, 0)),
+        ("it goes on", None, (0, 0)),
+        ("=== 1 failed, 5 passed in 1s ===\nit goes on", None, (5, 1)),
     ],
 )
 def test_count(log, ok, counted):

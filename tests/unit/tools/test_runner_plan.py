@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lab import kernels
-from tools.runner import long_tier, plan, scenarios, stages
+from tools.runner import __main__ as command_line
+from tools.runner import ending, labs, long_tier, plan, scenarios, stages
 from tools.runner.plan import Step
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -237,17 +238,29 @@ def test_the_matrix_is_compared_after_all_labs(steps):
 def test_the_group_test(tmp_path):
     (stage,) = stages.of_words(["test"], tmp_path)
     assert stage == (plan.test(), "", None, True, "")
+    assert stages.of_words(["test"], tmp_path, seconds=1) == [stage]
 
 
 def test_the_group_test_long():
     made = stages.of_words(["test-long"])
     assert [stage.part for stage in made] == long_tier.names()
     # Each of them runs even if one before it fails.
-    assert all(stage.after_failure and stage.seconds is None for stage in made)
+    assert all(stage.after_failure and stage.deadline is None for stage in made)
     assert [stage.steps for stage in made] == [long_tier.steps(part) for part in long_tier.names()]
 
 
-def test_the_group_test_turn(tmp_path):
+@pytest.mark.parametrize(
+    ("seconds", "deadline"),
+    [
+        (None, (long_tier.LIMIT, True)),
+        (long_tier.LIMIT, (long_tier.LIMIT, True)),
+        (long_tier.LIMIT - 1, (long_tier.LIMIT - 1, False)),
+        (long_tier.AIM, (long_tier.AIM, False)),
+        (long_tier.AIM - 1, None),
+        (-5, None),
+    ],
+)
+def test_the_group_test_turn(tmp_path, seconds, deadline):
     parts = list(long_tier.IN_TURN)
     (tmp_path / "docs").mkdir()
     lines = [
@@ -255,8 +268,24 @@ def test_the_group_test_turn(tmp_path):
         for day, part in enumerate(reversed(parts), 1)
     ]
     (tmp_path / long_tier.KEPT).write_text("".join(lines))
-    (stage,) = stages.of_words(["test-turn"], tmp_path)
-    assert stage == (long_tier.steps(parts[-1], shorter=True), parts[-1], long_tier.LIMIT, False, "")
+    (stage,) = stages.of_words(["test-turn"], tmp_path, seconds)
+    if deadline:
+        assert stage == (long_tier.steps(parts[-1], shorter=True), parts[-1], deadline, False, "")
+    else:
+        # Not a part that passes without having run.
+        assert (stage.steps, stage.part) == ([], "")
+        assert f"Not begun: the part {parts[-1]} of the long tier. {max(seconds, 0):g} s are left" in stage.note
+
+
+def test_what_a_ci_leaves_for_a_turn():
+    """As much as there is of its 90 minutes, but for the time that ending it takes."""
+    script = (ROOT / ".ci" / "run").read_text()
+    (minutes, spare) = map(int, re.search(r"\(\((\d+) \* 60 - (\d+)\)\)", script).groups())
+    assert minutes == 90
+    assert spare > 2 * ending.GRACE + labs.PATIENCE + ending.FORCE
+    given = rf"^make test\nexport {command_line.SECONDS}=.* - SECONDS.*\nexec make test-turn$"
+    assert re.search(given, script, re.MULTILINE)
+    assert command_line.SECONDS in command_line.__doc__
 
 
 def test_what_is_shorter_in_a_turn():
@@ -276,7 +305,7 @@ def test_what_is_shorter_in_a_turn():
 def test_test_and_a_turn():
     one, two = stages.of_words(["test", "test-turn"])
     assert one.after_failure
-    assert one.seconds is None
+    assert one.deadline is None
     assert not two.after_failure
 
 

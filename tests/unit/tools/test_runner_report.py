@@ -21,6 +21,14 @@ def test_steps_with_those_that_failed_last():
     assert len({line.index(" s cpu") for line in lines[:3]}) == 1
 
 
+def test_a_step_that_is_undecided():
+    late = GOOD._replace(name="late", ok=False, undecided=True, causes=["not through"])
+    lines = report.steps([BAD, late, GOOD])
+    assert [line.split()[:2] for line in lines[:2]] == [["pass", "unit"], ["?", "late"]]
+    assert lines[2] == "      not through"
+    assert lines[3].startswith("FAIL")
+
+
 def test_labs():
     cpu = {"node-a": 10.0, "node-b": 20.0, "link ab": 3.0, "link bc": 4.0, "builder": 50.0}
     heading, line = report.labs([{"lab": "devices", "up": 40.0, "wall": 300.5, "cpu": cpu}])[1:]

@@ -20,7 +20,7 @@ from tools.runner import __main__ as command
 from tools.runner import ending, labs, long_tier, running, signals, times
 from tools.runner.plan import Step
 from tools.runner.running import Interrupted, Runner
-from tools.runner.schedule import Limits
+from tools.runner.schedule import Deadline, Limits
 from tools.runner.stages import Stage
 
 LIMITS = Limits(steps=2, labs=2, labs_beside_short=1)
@@ -266,7 +266,9 @@ def test_the_proof_of_the_emulated_bridge_is_noted(steps, tmp_path, monkeypatch)
     assert len((tmp_path / long_tier.PASSED).read_text().splitlines()) == 3
 
 
-def test_a_stage_that_is_not_through_in_time(steps, tmp_path, capsys, lab, monkeypatch):
+@pytest.mark.parametrize("failure", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stage_that_is_not_through_in_time(steps, tmp_path, capsys, lab, monkeypatch, fails, failure):
     late = tmp_path / "pid"
 
     def monotonic():
@@ -274,25 +276,43 @@ def test_a_stage_that_is_not_through_in_time(steps, tmp_path, capsys, lab, monke
         return time.monotonic() + 10000 * late.exists()
 
     monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=monotonic, sleep=time.sleep))
+    summary = "=== 1 failed, 7 passed in 1s ===" if failure else "7 passed in 1s"
+    # What ends it makes it fail, too, and that is no fault of it.
+    ended = "trap 'echo 3 failed in 1s; exit 1' INT; while :; do sleep 0.1; done"
     made = [
-        steps("slow", f"{lab_state('.build/late')}; echo '7 passed in 1s'; echo $$ >.p; mv .p {late}; exec sleep 6000",
+        steps("slow", f"{lab_state('.build/late')}; echo '{summary}'; echo $$ >.p; mv .p {late}; {ended}",
               after=("quick",)),
         steps("never", "touch ran", after=("slow",)),
         steps("quick"),
     ]  # fmt: skip
     began = time.monotonic()
-    assert command.run([Stage(made, part="p", seconds=5000.0)], LIMITS, [], tmp_path) == 1
+    stage = Stage(made, part="p", deadline=Deadline(5000.0, fails))
+    assert command.run([stage], LIMITS, [], tmp_path) == int(fails or failure)
     assert time.monotonic() - began < SOON
     said = capsys.readouterr().out
     assert "not through after 5000 s: ending slow" in said
     assert "did not begin in time" in said
-    assert last(said).startswith("8 passed, 2 failed in ")
+    failed = (1 + fails) if failure else 2 * fails
+    assert last(said).startswith(f"8 passed, {failed} failed in ")
+    verdicts = dict(line.split()[1::-1] for line in said.splitlines() if re.match(r"(pass|\?|FAIL) .* cpu ", line))
+    assert verdicts == {
+        "quick": "pass",
+        "slow": "FAIL" if fails or failure else "?",
+        "never": "FAIL" if fails else "?",
+    }
     assert start_time(int((tmp_path / "pid").read_text())) is None
     assert lab.read_text() == f"--state {tmp_path}/.build/late down\n"
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / long_tier.PASSED).exists()
     kept = json.loads((tmp_path / ".build" / "times.json").read_text())
     assert {step["name"]: step["ok"] for step in kept["steps"]} == {"quick": True, "slow": False, "never": False}
+
+
+def test_a_turn_that_does_not_begin_says_only_why(tmp_path, capsys):
+    (tmp_path / ".build").mkdir()
+    assert command.run([Stage([], note="Not begun: it is late.")], LIMITS, [], tmp_path) == 0
+    assert capsys.readouterr().out == "Not begun: it is late.\n"
+    assert not (tmp_path / long_tier.PASSED).exists()
 
 
 # -- interruptions, as the process itself sees them --------------------------------------------------------------------
@@ -448,3 +468,9 @@ def test_limits_that_cannot_be(capsys, monkeypatch):
     monkeypatch.setenv("LIMITS", "1 2")
     assert command.main(["ruff"]) == 2
     assert "three numbers" in capsys.readouterr().err
+
+
+def test_seconds_that_are_none(capsys, monkeypatch):
+    monkeypatch.setenv(command.SECONDS, "soon")
+    assert command.main(["test-turn"]) == 2
+    assert "TURN_SECONDS has to be a number of seconds: soon" in capsys.readouterr().err
