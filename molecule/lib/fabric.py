@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,16 @@ def output(host: Host, command: str) -> str:
     result = host.run(command)
     assert result.rc == 0, f"{command}: exit status {result.rc}\n{result.stdout}\n{result.stderr}"
     return result.stdout.strip()
+
+
+@contextlib.contextmanager
+def stopped(host: Host, daemon: str) -> Iterator[None]:
+    """A daemon does not run."""
+    output(host, f"systemctl stop device-lending-{daemon}")
+    try:
+        yield
+    finally:
+        output(host, f"systemctl start device-lending-{daemon}")
 
 
 def ask(host: Host, daemon: str, what: str) -> Any:

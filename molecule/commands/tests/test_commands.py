@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -58,16 +57,6 @@ def name(owner: Host, borrower: Host, lease: dict[str, Any]) -> str:
     """The name of the lease, which is attached."""
     devlend(borrower, f"wait {lease['name']} --timeout 120")
     return str(lease["name"])
-
-
-@contextlib.contextmanager
-def stopped(host: Host, daemon: str) -> Iterator[None]:
-    """A daemon does not run."""
-    fabric.output(host, f"systemctl stop device-lending-{daemon}")
-    try:
-        yield
-    finally:
-        fabric.output(host, f"systemctl start device-lending-{daemon}")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -138,7 +127,7 @@ def test_doctor_names_what_is_wrong_first(owner: Host, borrower: Host, name: str
 
 
 def test_one_daemon_is_enough_for_what_it_knows(owner: Host, borrower: Host, name: str) -> None:
-    with stopped(borrower, "ownerd"):
+    with fabric.stopped(borrower, "ownerd"):
         assert name in devlend(borrower, "list", 3)
         assert complaint(borrower, "list", 3)["code"] == "unreachable"
         assert "borrowerd" in devlend(borrower, "status")
@@ -273,7 +262,7 @@ def test_a_host_is_drained_and_comes_back(owner: Host, borrower: Host, name: str
 
 def test_an_owner_that_is_gone_is_forgotten(owner: Host, borrower: Host, lease: dict[str, Any], name: str) -> None:
     assert complaint(borrower, f"forget {lease['owner']}", 1)["message"]
-    with stopped(owner, "ownerd"):
+    with fabric.stopped(owner, "ownerd"):
         devlend(borrower, f"return {name} --wait 0")
         fabric.until(lambda: told(borrower, "list")["releases"], 60, "the owner has to be told")
         assert f"devlend forget {lease['owner']} --release {name}" in devlend(borrower, "list")
