@@ -92,7 +92,8 @@ static const struct lend_field lend_cap_msix[] = {
 
 /*
  * Payload size, extended tags, error reporting and the link belong to the
- * owner's fabric. A function level reset would wipe the BARs: the owner resets.
+ * owner's fabric. A function level reset would wipe the BARs: the owner resets, if it
+ * can also restore them, and shows it then: lend_filter_set_flr().
  */
 static const struct lend_field lend_cap_exp[] = {
 	{ PCI_EXP_DEVCAP, 4, .hide = PCI_EXP_DEVCAP_FLR },
@@ -265,6 +266,8 @@ static void lend_filter_cap(struct lend_filter *f, const struct lend_cap *cap)
 		lend_filter_fields(f, cap->pos, cap->size, lend_cap_msix);
 		break;
 	case PCI_CAP_ID_EXP:
+		if (cap->size > PCI_EXP_DEVSTA)
+			f->exp = cap->pos;
 		lend_filter_fields(f, cap->pos, cap->size, lend_cap_exp);
 		break;
 	}
@@ -403,6 +406,23 @@ void lend_filter_set_pin(struct lend_filter *f, u8 pin)
 }
 
 /**
+ * lend_filter_set_flr() - show the function level reset of a device that has one
+ * @f: the filter
+ *
+ * Context: any.
+ */
+void lend_filter_set_flr(struct lend_filter *f)
+{
+	u32 i;
+
+	if (!f->exp)
+		return;
+	f->flr = true;
+	for (i = 0; i < 4; i++)
+		f->hide[f->exp + PCI_EXP_DEVCAP + i] &= ~(PCI_EXP_DEVCAP_FLR >> 8 * i);
+}
+
+/**
  * lend_filter_allow() - let the borrower change bits that the tables keep
  * @f: the filter
  * @where: offset; checked with lend_filter_valid()
@@ -487,6 +507,23 @@ u32 lend_filter_write(const struct lend_filter *f, u32 where, u32 size, u32 raw,
 	u32 w1c = lend_filter_bits(f->w1c, where, size);
 
 	return (raw & ~write & ~w1c) | (value & write);
+}
+
+/**
+ * lend_filter_resets() - does a write ask for a function level reset
+ * @f: the filter
+ * @where: offset; checked with lend_filter_valid()
+ * @size: octets
+ * @value: what the borrower wants to write
+ *
+ * Context: any.
+ */
+bool lend_filter_resets(const struct lend_filter *f, u32 where, u32 size, u32 value)
+{
+	u32 at = f->exp + PCI_EXP_DEVCTL + 1;
+
+	return f->flr && where <= at && at - where < size &&
+	       value >> 8 * (at - where) & PCI_EXP_DEVCTL_BCR_FLR >> 8;
 }
 
 /**

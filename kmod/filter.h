@@ -22,6 +22,8 @@
  * @msi_size: octets of it
  * @msi_64: it has an address of 64 bits
  * @msix: offset of the MSI-X capability, or 0
+ * @exp: offset of the PCI Express capability, or 0
+ * @flr: the borrower may ask for a function level reset
  */
 struct lend_filter {
 	u32 size;
@@ -33,6 +35,8 @@ struct lend_filter {
 	u8 msi_size;
 	bool msi_64;
 	u8 msix;
+	u8 exp;
+	bool flr;
 };
 
 /**
@@ -77,12 +81,14 @@ typedef u32 (*lend_filter_reader)(void *ctx, u32 where, u32 size);
 
 void lend_filter_build(struct lend_filter *f, u32 size, lend_filter_reader read, void *ctx);
 void lend_filter_set_pin(struct lend_filter *f, u8 pin);
+void lend_filter_set_flr(struct lend_filter *f);
 void lend_filter_show(struct lend_filter *f, u32 where, u32 size, u32 value);
 void lend_filter_allow(struct lend_filter *f, u32 where, u32 size, u32 bits);
 bool lend_filter_valid(const struct lend_filter *f, u32 where, u32 size);
 u32 lend_filter_read(const struct lend_filter *f, u32 where, u32 size, u32 raw);
 bool lend_filter_writable(const struct lend_filter *f, u32 where, u32 size);
 u32 lend_filter_write(const struct lend_filter *f, u32 where, u32 size, u32 raw, u32 value);
+bool lend_filter_resets(const struct lend_filter *f, u32 where, u32 size, u32 value);
 bool lend_filter_is_msi(const struct lend_filter *f, u32 where);
 bool lend_filter_msi_leaves(const struct lend_filter *f, u32 where, u32 size, u32 value,
 			    const struct lend_filter_range *range, lend_filter_reader read,

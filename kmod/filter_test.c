@@ -406,6 +406,41 @@ static void the_link_and_resets_are_the_owners(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, lend_filter_writable(&f->filter, 0x40 + PCI_EXP_LNKCTL, 2));
 }
 
+static void a_reset_is_shown_where_the_owner_can_restore(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+	u32 devctl = 0x40 + PCI_EXP_DEVCTL;
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_EXP, 0, 2);
+	fake_set(f, 0x40 + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_FLR | 1);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	KUNIT_EXPECT_FALSE(test, lend_filter_resets(&f->filter, devctl, 2, 0xffff));
+	lend_filter_set_flr(&f->filter);
+	KUNIT_EXPECT_EQ(test, fake_seen(f, 0x40 + PCI_EXP_DEVCAP, 4), PCI_EXP_DEVCAP_FLR | 1);
+	KUNIT_EXPECT_TRUE(test, lend_filter_resets(&f->filter, devctl, 2, PCI_EXP_DEVCTL_BCR_FLR));
+	KUNIT_EXPECT_TRUE(test, lend_filter_resets(&f->filter, devctl, 4, PCI_EXP_DEVCTL_BCR_FLR));
+	KUNIT_EXPECT_TRUE(test, lend_filter_resets(&f->filter, devctl + 1, 1, 0x80));
+	KUNIT_EXPECT_FALSE(test, lend_filter_resets(&f->filter, devctl, 1, 0xff));
+	KUNIT_EXPECT_FALSE(test, lend_filter_resets(&f->filter, devctl, 2, 0x7fff));
+	KUNIT_EXPECT_FALSE(test, lend_filter_resets(&f->filter, devctl + 2, 2, 0xffff));
+	KUNIT_EXPECT_FALSE(test, lend_filter_resets(&f->filter, 0x40 + PCI_EXP_DEVCAP, 4, ~0U));
+	/* It is not a bit that is written: the owner does what it asks for. */
+	KUNIT_EXPECT_EQ(test, fake_written(f, devctl, 2, PCI_EXP_DEVCTL_BCR_FLR), 0);
+}
+
+static void without_pci_express_there_is_no_reset(struct kunit *test)
+{
+	struct fake *f = fake_new(test);
+
+	fake_set(f, PCI_CAPABILITY_LIST, 1, 0x40);
+	fake_cap(f, 0x40, PCI_CAP_ID_EXP, 0, 0);
+	fake_build(f, PCI_CFG_SPACE_SIZE);
+	lend_filter_set_flr(&f->filter);
+	KUNIT_EXPECT_FALSE(test, lend_filter_resets(&f->filter, PCI_EXP_DEVCTL, 4, ~0U));
+	KUNIT_EXPECT_FALSE(test, lend_filter_resets(&f->filter, 0x40 + PCI_EXP_DEVCTL, 4, ~0U));
+}
+
 static void extended_capabilities_are_unlinked(struct kunit *test)
 {
 	struct fake *f = fake_new(test);
@@ -478,6 +513,8 @@ static struct kunit_case lend_filter_cases[] = {
 	KUNIT_CASE(the_pin_is_shown_where_it_can_be_relayed),
 	KUNIT_CASE(vital_data_can_be_read_and_not_written),
 	KUNIT_CASE(the_link_and_resets_are_the_owners),
+	KUNIT_CASE(a_reset_is_shown_where_the_owner_can_restore),
+	KUNIT_CASE(without_pci_express_there_is_no_reset),
 	KUNIT_CASE(extended_capabilities_are_unlinked),
 	KUNIT_CASE(the_first_extended_capability_becomes_the_null_one),
 	KUNIT_CASE(no_write_changes_more_than_it_may),

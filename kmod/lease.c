@@ -127,6 +127,8 @@ static void lease_build_filter(struct lent_device *lent)
 
 	lend_filter_build(f, pdev->cfg_size, owner_filter_read, pdev);
 	lend_filter_set_pin(f, owner_intx_pin(&lent->irq));
+	if (pdev->devcap & PCI_EXP_DEVCAP_FLR && !(pdev->dev_flags & PCI_DEV_FLAGS_NO_FLR_RESET))
+		lend_filter_set_flr(f);
 	if (!pdev->is_virtfn)
 		return;
 	lend_filter_show(f, PCI_VENDOR_ID, 2, pdev->vendor);

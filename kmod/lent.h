@@ -10,6 +10,7 @@
 #include <linux/pci.h>
 #include <linux/percpu-refcount.h>
 #include <linux/rcupdate.h>
+#include <linux/workqueue.h>
 
 #include "filter.h"
 #include "owner_irq.h"
@@ -147,6 +148,8 @@ enum lent_limit {
  *	not change under a lease
  * @saved: configuration at bind time
  * @irq: its interrupts, relayed
+ * @flr: ends a reset that the borrower has asked for
+ * @flr_until: in jiffies: when @flr gives up
  * @news: it has changed, and listeners are to be told; in any context
  */
 struct lent_device {
@@ -162,6 +165,8 @@ struct lent_device {
 	struct lend_filter *filter;
 	struct pci_saved_state *saved;
 	struct owner_irq irq;
+	struct delayed_work flr;
+	unsigned long flr_until;
 	atomic_t news;
 };
 

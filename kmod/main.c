@@ -19,7 +19,7 @@
  *   borrower_place borrower                          their attachments
  *   borrower_iommu                                   and what user space maps for them
  *   trust owner_page owner_config owner_irq lent     lent devices,
- *   owner_place lease owner_serve owner              their leases
+ *   owner_place lease owner_flr owner_serve owner    their leases
  *   attributes jobs netlink main
  *
  * Locks, the outer ones first. Whoever holds one takes none above it:

@@ -16,6 +16,7 @@
 #include "lease.h"
 #include "lent.h"
 #include "owner.h"
+#include "owner_flr.h"
 #include "owner_irq.h"
 #include "trust.h"
 
@@ -74,6 +75,7 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	mutex_init(&lent->lock);
 	lent->pdev = pci_dev_get(pdev);
 	owner_irq_init(&lent->irq, pdev, lent->filter);
+	owner_flr_init(lent);
 	pci_set_drvdata(pdev, lent);
 	lend_registry_add(&lent_devices, &lent->object);
 	lent_changed(lent);
@@ -96,6 +98,7 @@ static void owner_remove(struct pci_dev *pdev)
 	struct lent_device *lent = pci_get_drvdata(pdev);
 
 	lease_unbind(lent);
+	owner_flr_exit(lent);
 	/* Not before the fence: who is not found has its lease ended, the borrower takes it. */
 	lend_registry_remove(&lent_devices, &lent->object);
 	pci_release_selected_regions(pdev, pci_select_bars(pdev, IORESOURCE_MEM));

@@ -558,8 +558,43 @@ int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value)
 void owner_command_stop(struct owner_irq *irq)
 {
 	spin_lock_irq(&irq->intx.lock);
-	pci_clear_master(irq->pdev);
+	/* One that is being reset has it off, and must not get back the all-ones it reads as. */
+	if (!irq->resetting)
+		pci_clear_master(irq->pdev);
 	spin_unlock_irq(&irq->intx.lock);
+}
+
+/**
+ * owner_command_reset() - the device, stopped, is about to be reset under a lease
+ * @irq: its interrupts
+ *
+ * Context: process; caller holds the lent device's lock.
+ */
+void owner_command_reset(struct owner_irq *irq)
+{
+	spin_lock_irq(&irq->intx.lock);
+	owner_intx_mask(&irq->intx);
+	WRITE_ONCE(irq->resetting, true);
+	spin_unlock_irq(&irq->intx.lock);
+}
+
+/**
+ * owner_command_restored() - the device has what it had when it was bound
+ * @irq: its interrupts
+ *
+ * Context: process; caller holds the lent device's lock.
+ */
+void owner_command_restored(struct owner_irq *irq)
+{
+	struct owner_intx *intx = &irq->intx;
+
+	spin_lock_irq(&intx->lock);
+	WRITE_ONCE(irq->resetting, false);
+	if (lend_level_open(&intx->level))
+		owner_intx_unmask(intx);
+	else
+		owner_intx_mask(intx);
+	spin_unlock_irq(&intx->lock);
 }
 
 static enum lend_status owner_irq_status(int ret)
@@ -702,6 +737,7 @@ void owner_irq_begin(struct owner_irq *irq, struct lend_relay *relay, u64 epoch)
 	irq->tag = lend_relay_tag(epoch);
 	irq->intx.refused = 0;
 	spin_lock_irq(&irq->intx.lock);
+	WRITE_ONCE(irq->resetting, false);
 	irq->intx.level = (struct lend_level) {};
 	owner_intx_mask(&irq->intx);
 	spin_unlock_irq(&irq->intx.lock);

@@ -64,6 +64,8 @@ struct owner_vectors {
  * @intx: its INTx, relayed
  * @vectors: its messages, relayed
  * @calm: has it go on when it has interrupted too often
+ * @resetting: its borrower has it reset, and it is not restored yet; written under
+ *	the lent device's lock and that of @intx, read anywhere
  */
 struct owner_irq {
 	struct pci_dev *pdev;
@@ -73,6 +75,7 @@ struct owner_irq {
 	struct owner_intx intx;
 	struct owner_vectors vectors;
 	struct delayed_work calm;
+	bool resetting;
 };
 
 void owner_irq_init(struct owner_irq *irq, struct pci_dev *pdev, const struct lend_filter *filter);
@@ -88,5 +91,7 @@ u8 owner_intx_pin(const struct owner_irq *irq);
 u32 owner_command_shown(const struct owner_irq *irq, u32 where, u32 size, u32 raw);
 int owner_command_write(struct owner_irq *irq, u32 where, u32 size, u32 value);
 void owner_command_stop(struct owner_irq *irq);
+void owner_command_reset(struct owner_irq *irq);
+void owner_command_restored(struct owner_irq *irq);
 
 #endif

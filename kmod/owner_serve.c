@@ -22,6 +22,7 @@
 #include "lent.h"
 #include "link.h"
 #include "owner_config.h"
+#include "owner_flr.h"
 #include "owner_irq.h"
 #include "owner_serve.h"
 #include "proto.h"
@@ -98,6 +99,12 @@ static enum lend_status owner_serve_bar(const struct lease *lease, u32 index,
 	return LEND_OK;
 }
 
+/* Any context. One that is being reset reads as all-ones, and loses what is written. */
+static bool owner_is_resetting(const struct lent_device *lent)
+{
+	return READ_ONCE(lent->irq.resetting);
+}
+
 static bool owner_is_command(u32 where)
 {
 	return (where & ~3U) == PCI_COMMAND;
@@ -134,8 +141,11 @@ static enum lend_status owner_serve_read(struct lend_link *link, const struct le
 	status = owner_serve_raw(lease->lent, req, &raw);
 	if (!status) {
 		atomic64_inc(&lease->config_reads);
-		resp->val[0] = cpu_to_le64(lend_filter_read(lease->lent->filter, where, req->size,
-							    raw));
+		if (owner_is_resetting(lease->lent))
+			raw = lend_part(~0U, where, req->size);
+		else
+			raw = lend_filter_read(lease->lent->filter, where, req->size, raw);
+		resp->val[0] = cpu_to_le64(raw);
 	}
 	lease_leave(lease);
 	return status;
@@ -156,6 +166,13 @@ static enum lend_status owner_serve_write(struct lease *lease, const struct lend
 	if (status)
 		return status;
 	lease->config_writes++;
+	if (owner_is_resetting(lent))
+		return LEND_OK;
+	if (lend_filter_resets(f, where, req->size, value)) {
+		/* It wipes what else is in the register. */
+		owner_flr_begin(lease);
+		return LEND_OK;
+	}
 	if (lend_filter_denied(f, where, req->size, raw, value))
 		lease->config_denied++;
 	if (!lend_filter_writable(f, where, req->size))
@@ -188,6 +205,9 @@ static enum lend_status owner_serve_lease(struct lease *lease, const struct lend
 
 	if (req->op != LEND_OP_OPEN && lease->state != LEASE_ATTACHED)
 		return LEND_ERR_STALE;
+	if ((req->op == LEND_OP_OPEN || req->op == LEND_OP_IRQ_OPEN) &&
+	    owner_is_resetting(lease->lent))
+		return LEND_ERR_BUSY;
 	switch (req->op) {
 	case LEND_OP_OPEN:
 		return owner_serve_open(lease, resp);

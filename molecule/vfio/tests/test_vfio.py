@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -15,9 +16,21 @@ import fabric
 import pytest
 from testinfra.host import Host
 
-QEMU = "LD_LIBRARY_PATH=/opt/qemu /opt/qemu/{}"
+QEMU = "LD_LIBRARY_PATH=/opt/programs/lib /opt/programs/usr/bin/{}"
+# Its memory is at addresses of the machine's own choice, so it has an IOMMU, which the owner's window bounds.
+MACHINE = (
+    "-L /opt/programs/usr/share/seabios -L /opt/programs/usr/share/qemu"
+    " -machine q35 -accel tcg,tb-size=64 -cpu qemu64 -m 256"
+    " -nodefaults -display none -no-reboot -serial file:{log} -kernel /boot/vmlinuz-$(uname -r) -initrd /opt/vm/initrd.img"
+    " -append 'rdinit=/vm console=ttyS0 panic=-1 {words}'"
+    " -device virtio-iommu-pci,aw-bits=48,boot-bypass=off"
+    " -device pcie-root-port,id=borrowed -device vfio-pci,bus=borrowed,sysfsdev=/sys/bus/pci/devices/{address}"
+)
+SAID = "/root/vm.log"
 MIB = 1 << 20
 HOLDER = "group-holder"
+# Seconds that an emulated machine on an emulated one has to boot.
+BOOTS = 900
 # The owner's bridge, which the lab has at this place.
 FENCED = re.compile(r"DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[(0000:)?01:00\.0\]")
 
@@ -60,6 +73,19 @@ def io(host: Host, attached: dict[str, Any], *commands: str) -> str:
     said = fabric.output(host, f"{QEMU.format('qemu-io')} -f raw {words} {drive(attached)} 2>&1")
     assert "Pattern verification failed" not in said, said
     return said
+
+
+def boot(host: Host, attached: dict[str, Any], words: str = "") -> None:
+    """Boot a virtual machine that has the drive."""
+    options = MACHINE.format(log=SAID, words=words, address=attached["address"])
+    command = shlex.quote(f"{QEMU.format('qemu-system-x86_64')} {options}")
+    fabric.output(host, f"rm -f {SAID}; systemd-run --unit={HOLDER} --property=RemainAfterExit=yes sh -c {command}")
+
+
+def said(host: Host) -> list[str]:
+    """What the virtual machine has said so far."""
+    lines = fabric.output(host, f"cat {SAID} 2>/dev/null || true").splitlines()
+    return [line.removeprefix("vm: ") for line in lines if line.startswith("vm: ")]
 
 
 def attach_with(host: Host, lease: dict[str, Any], driver: str | None) -> dict[str, Any]:
@@ -144,6 +170,22 @@ def test_who_has_it_open_is_named_and_not_disturbed(
         assert fabric.attachment(borrower, lease["name"])["driver"] == "vfio-pci"
     finally:
         fabric.output(borrower, f"systemctl stop {HOLDER}; systemctl reset-failed {HOLDER} || true")
+
+
+def test_a_virtual_machine_has_it(borrower: Host, in_user_space: dict[str, Any]) -> None:
+    io(borrower, in_user_space, "write -P 0x5a 0 1M", "write -P 0 8M 1M", "flush")
+    boot(borrower, in_user_space)
+    try:
+        running = f"systemctl show {HOLDER} --property=SubState --value"
+        fabric.until(lambda: fabric.output(borrower, running) != "running", BOOTS, "the virtual machine is off")
+        log = fabric.output(borrower, f"tail -n 40 {SAID}; journalctl --unit {HOLDER} --lines 20 --no-pager")
+        lines = said(borrower)
+    finally:
+        fabric.output(borrower, f"systemctl stop {HOLDER}; systemctl reset-failed {HOLDER} || true")
+    assert lines, log
+    assert "iommu_groups" in lines[0], log
+    assert lines[1:] == [f"read {hashlib.sha256(bytes([0x5A]) * MIB).hexdigest()}  -", "wrote"], log
+    io(borrower, in_user_space, "read -P 0x77 8M 1M", "read -P 0x5a 0 1M")
 
 
 def test_a_forced_recall_is_a_fence(
