@@ -7,6 +7,7 @@
  * Locks: see main.c; lent_device.lock is taken where the comment says so.
  */
 
+#include <linux/delay.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -240,6 +241,9 @@ const char *lent_reset(struct lent_device *lent)
 	struct pci_dev *pdev = lent->pdev;
 	int ret;
 
+	/* One that its borrower has asked for may have begun just before. */
+	if (READ_ONCE(lent->irq.resetting))
+		msleep(LENT_RESET_MS);
 	pci_clear_master(pdev);
 	ret = __pci_reset_function_locked(pdev);
 	if (ret == -ENOTTY)

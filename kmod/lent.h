@@ -22,6 +22,9 @@
 struct lend_link;
 struct lent_device;
 
+/* PCIe 6.0, 6.6.2: how long a function need not answer after its reset. */
+#define LENT_RESET_MS	100
+
 /* Only forwards, but for ATTACHED, which the borrower leaves for LENT. */
 enum lease_state {
 	LEASE_BEGINNING,	/* the function is reset and gets its place in the windows */

@@ -23,8 +23,7 @@
 #include "owner_flr.h"
 #include "owner_irq.h"
 
-/* PCIe 6.0, 6.6.2: how long it needs not answer; then as long as Linux has patience. */
-#define OWNER_FLR_READY		msecs_to_jiffies(100)
+/* As long as Linux has patience with a function that does not answer after its reset. */
 #define OWNER_FLR_AGAIN		msecs_to_jiffies(20)
 #define OWNER_FLR_PATIENCE	(60 * HZ)
 
@@ -66,7 +65,7 @@ void owner_flr_begin(struct lease *lease)
 	owner_command_reset(&lent->irq);
 	pcie_capability_set_word(lent->pdev, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
 	lent->flr_until = jiffies + OWNER_FLR_PATIENCE;
-	mod_delayed_work(system_wq, &lent->flr, OWNER_FLR_READY);
+	mod_delayed_work(system_wq, &lent->flr, msecs_to_jiffies(LENT_RESET_MS));
 }
 
 /**

@@ -99,7 +99,7 @@ static enum lend_status owner_serve_bar(const struct lease *lease, u32 index,
 	return LEND_OK;
 }
 
-/* Any context. One that is being reset reads as all-ones, and loses what is written. */
+/* Any context. It is not asked: its registers read as all-ones, and writes are lost. */
 static bool owner_is_resetting(const struct lent_device *lent)
 {
 	return READ_ONCE(lent->irq.resetting);
@@ -138,14 +138,17 @@ static enum lend_status owner_serve_read(struct lend_link *link, const struct le
 
 	if (!lease)
 		return LEND_ERR_STALE;
+	if (owner_is_resetting(lease->lent) &&
+	    lend_filter_valid(lease->lent->filter, where, req->size)) {
+		resp->val[0] = cpu_to_le64(lend_part(~0U, where, req->size));
+		lease_leave(lease);
+		return LEND_OK;
+	}
 	status = owner_serve_raw(lease->lent, req, &raw);
 	if (!status) {
 		atomic64_inc(&lease->config_reads);
-		if (owner_is_resetting(lease->lent))
-			raw = lend_part(~0U, where, req->size);
-		else
-			raw = lend_filter_read(lease->lent->filter, where, req->size, raw);
-		resp->val[0] = cpu_to_le64(raw);
+		resp->val[0] = cpu_to_le64(lend_filter_read(lease->lent->filter, where, req->size,
+							    raw));
 	}
 	lease_leave(lease);
 	return status;
@@ -162,12 +165,12 @@ static enum lend_status owner_serve_write(struct lease *lease, const struct lend
 	enum lend_status status;
 	int ret;
 
+	if (owner_is_resetting(lent))
+		return LEND_OK;
 	status = owner_serve_raw(lent, req, &raw);
 	if (status)
 		return status;
 	lease->config_writes++;
-	if (owner_is_resetting(lent))
-		return LEND_OK;
 	if (lend_filter_resets(f, where, req->size, value)) {
 		/* It wipes what else is in the register. */
 		owner_flr_begin(lease);
