@@ -20,7 +20,6 @@
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
 #include <linux/lockdep.h>
-#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/property.h>
@@ -81,42 +80,10 @@ static phys_addr_t borrower_arena_phys(const struct borrower_domain *d)
 	return w->win[w->dma].base;
 }
 
-/* Process context. The DMA layer gives a range only for something to be mapped there. */
-static dma_addr_t borrower_range_get(const struct borrower_domain *d, size_t size)
-{
-	return dma_map_resource(borrower_domain_ntb(d), borrower_arena_phys(d), size,
-				DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
-}
-
-/* Process context. */
-static void borrower_range_put(const struct borrower_domain *d, dma_addr_t first, size_t size)
-{
-	dma_unmap_resource(borrower_domain_ntb(d), first, size, DMA_BIDIRECTIONAL,
-			   DMA_ATTR_SKIP_CPU_SYNC);
-}
-
 /*
- * Process context. The DMA layer gives what is highest, but where the window begins is
- * what user space can know, so that is got if it is free.
- */
-static dma_addr_t borrower_low_range_get(const struct borrower_domain *d, size_t size, u64 begin)
-{
-	dma_addr_t low, high = borrower_range_get(d, size);
-
-	if (dma_mapping_error(borrower_domain_ntb(d), high) || high == begin)
-		return high;
-	low = borrower_range_get(d, size);
-	if (dma_mapping_error(borrower_domain_ntb(d), low))
-		return high;
-	if (low > high)
-		swap(low, high);
-	borrower_range_put(d, high, size);
-	return low;
-}
-
-/*
- * Process context. What was too large once is not tried again: DMA-API debugging of 6.12
- * takes each mapping that fails for one that stays, and complains of the eighth.
+ * Process context. The DMA layer gives a range only for something to be mapped there.
+ * What was too large once is not tried again: DMA-API debugging of 6.12 takes each
+ * mapping that fails for one that stays, and complains of the eighth.
  */
 static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_device *b)
 {
@@ -126,7 +93,8 @@ static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_d
 	size_t size = READ_ONCE(w->arena) ?: rounddown_pow_of_two(w->win[w->dma].size) / 2;
 
 	for (; size >= BORROWER_ARENA_MIN; size /= 2) {
-		d->first = borrower_low_range_get(d, size, b->views.view[0].first);
+		d->first = dma_map_resource(ntb, borrower_arena_phys(d), size, DMA_BIDIRECTIONAL,
+					    DMA_ATTR_SKIP_CPU_SYNC);
 		if (dma_mapping_error(ntb, d->first))
 			continue;
 		if (domain && lend_views_show(&b->views, U64_MAX, d->first, size) &&
@@ -136,7 +104,7 @@ static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_d
 			d->bus = lend_views_to_device(&b->views, d->first);
 			return 0;
 		}
-		borrower_range_put(d, d->first, size);
+		dma_unmap_resource(ntb, d->first, size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 		break;
 	}
 	return -ENOSPC;
@@ -156,7 +124,7 @@ static void borrower_arena_put(struct borrower_domain *d)
 			 d->size >> 10);
 		return;
 	}
-	borrower_range_put(d, d->first, d->size);
+	dma_unmap_resource(ntb, d->first, d->size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
 /* Process context, domain's lock held. */

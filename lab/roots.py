@@ -4,8 +4,9 @@
 
 * qemu: QEMU new enough for vfio-user, for machines whose own is not;
 * guest: what the lab's hosts boot, made into a file system image (see `image`);
-* builder: compiler, kernel headers and kernel source of exactly the guests' kernel, at native speed, and
-  programs that some tests bring to the guests.
+* builder: compiler, kernel headers and kernel source of exactly the guests' kernel, at native speed.
+
+What some tests bring to the guests has roots of its own: see `programs`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ GUEST_PACKAGES = """initramfs-tools systemd systemd-sysv udev openssh-server pyt
     nvme-cli fio e2fsprogs iproute2 iputils-ping procps psmisc mount passwd less ca-certificates ethtool
     python3-pydantic python3-starlette python3-uvicorn python3-yaml python3-h11 python3-argcomplete""".split()
 BUILDER_PACKAGES = """gcc ccache make sparse openssh-server python3 xz-utils
-    libelf-dev bc cpio kmod openssl patch rsync diffutils dkms qemu-utils""".split()
+    libelf-dev bc cpio kmod openssl patch rsync diffutils dkms""".split()
 
 
 def require_tools() -> None:
