@@ -18,9 +18,10 @@ from lab.process import start_time
 
 ROOT = Path(__file__).resolve().parents[3]
 START = """\
-import sys
+import signal, sys
 from tools.demo import children, fabric
 from tools.demo.__main__ import main
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have nohup
 children.PATIENCE = 1.0
 children.FORCE = 300.0
 fabric.PRIVATE = ()

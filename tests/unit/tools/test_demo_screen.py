@@ -44,5 +44,5 @@ def test_long_lines(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert max(len(line) for line in lines) <= 100
-    assert re.match(r"\[ +[\d.]+ s\]   still", lines[0])
+    assert re.match(r"\[ *[\d.]+ s\]   still", lines[0])
     assert lines[1].startswith(f"{MARGIN}  ") and lines[1].endswith("/where/they/say/it" * 2)

@@ -19,11 +19,12 @@ from lab.process import start_time
 
 ROOT = Path(__file__).resolve().parents[3]
 START = """\
-import sys
+import signal, sys
 from pathlib import Path
 from tools.runner import __main__ as command
 from tools.runner import ending, stages
 from tools.runner.plan import Step
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have nohup
 ending.PATIENCE = 0.5
 ending.FORCE = 300.0
 command.run.__defaults__ = (Path(sys.argv[1]),)
