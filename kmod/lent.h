@@ -152,7 +152,7 @@ enum lent_limit {
  * @saved: configuration at bind time
  * @irq: its interrupts, relayed
  * @flr: ends a reset that the borrower has asked for
- * @flr_until: in jiffies: when @flr gives up
+ * @flr_ready: in jiffies: before that it is not asked whether it answers
  * @news: it has changed, and listeners are to be told; in any context
  */
 struct lent_device {
@@ -169,7 +169,7 @@ struct lent_device {
 	struct pci_saved_state *saved;
 	struct owner_irq irq;
 	struct delayed_work flr;
-	unsigned long flr_until;
+	unsigned long flr_ready;
 	atomic_t news;
 };
 

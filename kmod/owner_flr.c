@@ -41,10 +41,10 @@ static void owner_flr_work(struct work_struct *work)
 
 	mutex_lock(&lent->lock);
 	if (lease_is_open(lent->lease) && lent->irq.resetting) {
-		if (lent_answers(lent))
+		if (time_after_eq(jiffies, lent->flr_ready) && lent_answers(lent))
 			owner_flr_end(lent);
-		else if (time_before(jiffies, lent->flr_until))
-			queue_delayed_work(system_wq, &lent->flr, OWNER_FLR_AGAIN);
+		else if (time_before(jiffies, lent->flr_ready + OWNER_FLR_PATIENCE))
+			queue_delayed_work(system_highpri_wq, &lent->flr, OWNER_FLR_AGAIN);
 		else
 			pci_warn(lent->pdev, "no answer after the reset that its borrower has asked for\n");
 	}
@@ -64,8 +64,8 @@ void owner_flr_begin(struct lease *lease)
 	lease_stop_dma(lease);
 	owner_command_reset(&lent->irq);
 	pcie_capability_set_word(lent->pdev, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
-	lent->flr_until = jiffies + OWNER_FLR_PATIENCE;
-	mod_delayed_work(system_wq, &lent->flr, msecs_to_jiffies(LENT_RESET_MS));
+	lent->flr_ready = jiffies + msecs_to_jiffies(LENT_RESET_MS);
+	mod_delayed_work(system_highpri_wq, &lent->flr, msecs_to_jiffies(LENT_RESET_MS));
 }
 
 /**
