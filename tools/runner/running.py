@@ -168,9 +168,7 @@ class Runner:
         wrong = labs.down(self.root, states)
         ending.end_orphans()
         what = [f"ended {', '.join(names)}"] if names else []
-        what += [f"took down the labs in {', '.join(str(state.relative_to(self.root)) for state in states)}"] * bool(
-            states
-        )
+        what += [f"took down the labs in {', '.join(str(state.relative_to(self.root)) for state in states)}"] * bool(states)
         # Nobody may be there any more to read it.
         with contextlib.suppress(OSError):
             self.say("; ".join(what + wrong) or "nothing was running")

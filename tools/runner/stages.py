@@ -65,13 +65,13 @@ def _test(root: Path) -> Stage:
 
 def _turn(root: Path, seconds: float | None) -> Stage:
     name = long_tier.turn(list(long_tier.IN_TURN), long_tier.kept(root), revision.commit(root).rstrip("+"))
-    if seconds is not None and seconds < long_tier.AIM:
-        left = f"{max(seconds, 0):.0f} s are left, and it may take {long_tier.AIM:.0f}"
+    given = long_tier.LIMIT if seconds is None else min(seconds, long_tier.LIMIT)
+    if given < long_tier.AIM:
+        left = f"{max(given, 0):.0f} s are left, and it may take {long_tier.AIM:.0f}"
         note = f"Not begun: the part {name} of the long tier. {left}."
         return Stage([], note=note, after_failure=False)
-    deadline = schedule.Deadline(long_tier.LIMIT, fails=True)
-    if seconds is not None and seconds < deadline.seconds:
-        deadline = schedule.Deadline(seconds, fails=False)
+    # How much less there is than a part may take says nothing of the part.
+    deadline = schedule.Deadline(given, fails=given == long_tier.LIMIT)
     return _part(name, shorter=True)._replace(deadline=deadline, after_failure=False)
 
 
