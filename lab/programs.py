@@ -19,6 +19,7 @@ from pathlib import Path
 
 from . import apt, kernels, roots
 from .errors import LabError
+from .progress import Progress
 
 FORMAT = 1  # raise when the way their root is made changes without any other part of the recipe changing
 LIBRARIES = "lib"
@@ -28,13 +29,9 @@ OF_C_LIBRARY = re.compile(r"(ld-linux.*|lib(c|m|dl|pthread|rt|resolv|util))\.so\
 FOUND = re.compile(r"\s(?P<name>\S+) => (?P<path>/\S+)")
 
 
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 def ensure(packages: Sequence[str], codename: str) -> Path:
     """The root directory with these packages of a release of Debian. Raises LabError."""
-    return roots.of_programs("programs", codename, list(packages), FORMAT, apt.archive(), _tell)
+    return roots.of_programs("programs", codename, list(packages), FORMAT, apt.archive(), Progress())
 
 
 def libraries(listed: str) -> dict[str, str]:
