@@ -55,8 +55,8 @@ lab-down: setup ## Stop the virtual fabric
 	@. tools/lib.sh && use_tools && python -m lab down
 
 build: setup ## Build the collection's archive into .build/
-	@. tools/lib.sh && use_tools && copy_tree && \
-	  ansible-galaxy collection build --force --output-path .build "$$TREE"
+	@. tools/lib.sh && use_tools && work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	  mv "$$(build_archive "$$work" </dev/null)" .build/ && ls .build/*.tar.gz
 
 pin: ## Renew requirements-dev.txt from requirements-dev.in
 	@tools/pin

@@ -77,11 +77,15 @@ list_tree() {
 copy_as_published() {
   list_tree . | rsync --archive --from0 --files-from=- ./ "$1/"
   cat >>"$1/galaxy.yml"
+  python -m tools.published "$1"
 }
 
-# What galaxy.yml lacks to be published. There is no address of a repository yet: one that cannot exist stands for it.
+# What galaxy.yml lacks to be published. There are no addresses yet: some that cannot exist stand for them.
 lacking() {
-  grep -q '^repository:' galaxy.yml || echo 'repository: https://repository.invalid/'
+  local key
+  for key in repository documentation; do
+    grep -q "^$key:" galaxy.yml || echo "$key: https://$key.invalid/"
+  done
 }
 
 # Build the collection's archive of them in a directory, and print its path. More lines for galaxy.yml come from the input.
