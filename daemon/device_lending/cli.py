@@ -22,6 +22,7 @@ from device_lending import (
     granting,
     names,
     paths,
+    ranges,
     registers,
     scanning,
     selection,
@@ -114,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     forgetting.arguments(sub)
     scanning.arguments(sub)
     registers.arguments(sub)
+    ranges.arguments(sub)
     trusting.arguments(sub)
     sub("status", "show the daemons, the kernel module and the links")
     listing("links", "list the links and who is behind them")

@@ -43,8 +43,8 @@ UNIT = re.compile(r"\bdevice-lending-[a-z]+(?:@[\w%]*)?\.(?:service|timer)\b")
 DRIVERS = {"ntb", "ntb_hw_amd", "ntb_hw_epf", "ntb_hw_idt", "ntb_hw_intel", "ntb_hw_switchtec", "ntb_transport"}
 # Programs of other people, and words of the shell.
 OTHERS = {
-    *"apt-get cat cp curl dkms echo head jq lspci mkdir mkfs.ext4 mokutil mount openssl printf qemu-img sync".split(),
-    *"trace-cmd umount".split(),
+    *"apt-get cat cp curl dkms dpdk-testpmd echo head jq lspci mkdir mkfs.ext4 mokutil mount openssl".split(),
+    *"printf qemu-img qemu-system-x86_64 sync trace-cmd umount".split(),
 }
 # What stands for a word in a text, and is no place of a file or a name.
 PLACES = {"COMMAND", "STEP...", "SECONDS", "UNIT", "TARGET"}

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: (c) 2026, the pcie.device_lending authors
+"""Programs that drive a borrowed device by themselves, which the scenario has put into /opt/programs of its borrower."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import fabric
+from testinfra.host import Host
+
+PROGRAM = "LD_LIBRARY_PATH=/opt/programs/lib /opt/programs/usr/bin/{}"
+UNIT = "user-space"
+# The owner's bridge, which the lab has at this place.
+FENCED = re.compile(r"DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[(0000:)?01:00\.0\]")
+
+
+def attach_with(host: Host, lease: dict[str, Any], driver: str | None, usual: str) -> dict[str, Any]:
+    """Have a device attached with a driver; with None, with its usual one."""
+    wanted = {"name": lease["name"], "owner": lease["owner"], "driver_override": driver}
+    fabric.put(host, "borrowerd", "attachments", [wanted])
+    right = driver or usual
+
+    def found() -> dict[str, Any] | None:
+        item = fabric.attachment(host, lease["name"])
+        return item if item and item["state"] == "attached" and item["driver"] == right else None
+
+    return dict(fabric.until(found, 60, f"{lease['name']} is attached with {right}"))
+
+
+def group(attached: dict[str, Any]) -> str:
+    """The node of a device's VFIO group."""
+    (node,) = (
+        name for name in attached["nodes"] if name.startswith("/dev/vfio/") and name.rpartition("/")[2].isdigit()
+    )
+    return str(node)
+
+
+@contextlib.contextmanager
+def running(host: Host, attached: dict[str, Any], command: str, seconds: float = 60) -> Iterator[None]:
+    """A program runs in the background, and has the device's group open; it is killed at the end, if it has not ended."""
+    fabric.output(
+        host, f"systemd-run --unit={UNIT} --property=RemainAfterExit=yes sh -c {shlex.quote(command)}"
+    )
+    try:
+        fabric.until(lambda: host.run(f"fuser {group(attached)}").rc == 0, seconds, f"{command} has the device")
+        yield
+    finally:
+        stop = ("kill --signal=KILL", "stop", "reset-failed")
+        host.run("; ".join(f"systemctl {how} {UNIT}" for how in stop))
+
+
+def said(host: Host) -> str:
+    """What the program in the background has printed."""
+    return fabric.output(host, f"journalctl --unit {UNIT} --output cat --no-pager")
+
+
+def unfenced(lines: list[str]) -> list[str]:
+    """What a kernel complains of, without what its IOMMU has kept from it that came over the bridge.
+
+    A program that is not told of a fence goes on ringing doorbells, and that is what the fence is for.
+    """
+    others = [line for line in lines if not FENCED.search(line)]
+    # The line before faults says that some are handled.
+    return [
+        line
+        for line, after in itertools.zip_longest(others, others[1:], fillvalue="")
+        if not fabric.FAULT.search(line) or "DMAR: [DMA" in after
+    ]
