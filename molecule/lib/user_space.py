@@ -55,6 +55,11 @@ def running(host: Host, attached: dict[str, Any], command: str, seconds: float =
         host.run("; ".join(f"systemctl {how} {UNIT}" for how in stop))
 
 
+def is_running(host: Host) -> bool:
+    """Whether the program in the background has not ended."""
+    return fabric.output(host, f"systemctl show {UNIT} --property=SubState --value") == "running"
+
+
 def said(host: Host) -> str:
     """What the program in the background has printed."""
     return fabric.output(host, f"journalctl --unit {UNIT} --output cat --no-pager")

@@ -104,6 +104,7 @@ def look(
             "config": _kernel_files.config(host, release),
             "ntb_modules": _kernel_files.has_ntb_modules(host, release),
         },
+        "module_loaded": os.path.isdir(host.path("/sys/module/ntb_lend")),
         "installed_kernels": installed_kernels(host.path("/")),
         "kernel_images": images(host.path("/")),
         "security": _security(host),
@@ -195,8 +196,10 @@ def document(
         found["ntb"] = {
             "driver": bridge.family,
             "windows": [window.size for window in bridge.windows if window.start is not None],
+            "aligned": bridges.is_aligned(bridge),
             "wrong": [problem for problem in (bridges.unusable(bridge), bridges.misplaced(bridge)) if problem],
-            "untold": bridges.untold(bridge, text(roots.sys / "module/ntb_lend/parameters/any_requester")),
+            # What is not loaded yet is loaded with that, unless the inventory has another word for it.
+            "untold": bridges.untold(bridge, text(roots.sys / "module/ntb_lend/parameters/any_requester") or "N"),
         }
     if is_wanted:
         found["never"] = lendable.reasons(roots, function)

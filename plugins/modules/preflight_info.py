@@ -204,6 +204,9 @@ host:
       description: Release, when and by whom it was built, wanted options of the configuration, and whether the kernel has its own
         NTB modules.
       type: dict
+    module_loaded:
+      description: Whether the kernel module C(ntb_lend) is loaded.
+      type: bool
     installed_kernels:
       description: The releases of the kernels that can be booted, oldest first.
       type: list

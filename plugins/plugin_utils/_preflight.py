@@ -10,11 +10,12 @@ Private to the collection. Pure: no I/O, no Ansible.
 from __future__ import annotations
 
 from ansible_collections.pcie.device_lending.plugins.module_utils._lease_forms import is_taken
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers, iommu
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci import identifiers
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.ntb import LEAST_WINDOW
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sizes import words as size_words
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._links import peer_fault
-from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_devices import PAGE, check_devices
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_devices import check_devices
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_fit import check_fit
 from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_host import (
     check_build,
     check_dkms,
@@ -22,6 +23,7 @@ from ansible_collections.pcie.device_lending.plugins.plugin_utils._preflight_hos
     check_security,
     check_surroundings,
 )
+from ansible_collections.pcie.device_lending.plugins.plugin_utils._probe import bridges, is_translated, known_links
 
 
 def normal_address(value):
@@ -32,14 +34,10 @@ def normal_address(value):
         return str(value)
 
 
-def is_translated(function):
-    """Whether an IOMMU translates what a function sends."""
-    return function.get("iommu_type") in iommu.TRANSLATED
-
-
-def bridges(probe):
-    """The NTB functions of a host."""
-    return [function for function in probe["functions"] if function.get("ntb")]
+def is_set(parameter):
+    """Whether a parameter of a kernel module, as it is written, is true: kstrtobool() in lib/kstrtox.c."""
+    word = str(parameter).lower()
+    return word[:1] in ("1", "t", "y") or word == "on"
 
 
 class Findings:
@@ -103,7 +101,7 @@ def check_iommu(findings, probe, plan, required, right):
             )
 
 
-def check_links(findings, probe, plan, hosts, links):
+def check_links(findings, probe, plan, hosts, links, told):
     ntbs = {function["address"]: function for function in bridges(probe)}
     if not ntbs:
         findings.error(
@@ -111,7 +109,7 @@ def check_links(findings, probe, plan, hosts, links):
             "Turn the bridge on in the firmware, or take the host out of the group.",
             len(probe["functions"]),
         )
-    check_bridges(findings, plan, ntbs, links)
+    check_bridges(findings, plan, ntbs, links, told)
     for link in links or []:
         try:
             address = identifiers.address(link.get("ntb"), "ntb")
@@ -143,8 +141,11 @@ def check_links(findings, probe, plan, hosts, links):
             )
 
 
-def check_bridges(findings, plan, ntbs, links):
-    """Bridges that lending does not work over. Of several, one that no link is declared for may stay unused."""
+def check_bridges(findings, plan, ntbs, links, told):
+    """Bridges that lending does not work over. Of several, one that no link is declared for may stay unused.
+
+    told: ntb_lend will be, that its bridge's table of requesters has the devices.
+    """
     named = {normal_address(link.get("ntb")): link.get("peer") for link in links or []}
     is_choice = not named and any(not function["ntb"].get("wrong") for function in ntbs.values())
     for address, function in ntbs.items():
@@ -155,7 +156,7 @@ def check_bridges(findings, plan, ntbs, links):
             leases = [name for name, peer in wanted_peers(plan) if peer == named.get(address)]
             findings.error("%s. %s%s.", text, advice[0].upper(), advice[1:], leases=leases)
         lent = [grant["name"] for grant in plan["grants"] if named.get(address) in (None, grant["borrower"])]
-        if function["ntb"].get("untold") and lent and (address in named or not named):
+        if function["ntb"].get("untold") and not told and lent and (address in named or not named):
             text, advice = function["ntb"]["untold"]
             findings.error("%s. %s%s.", text, advice[0].upper(), advice[1:], leases=lent)
 
@@ -207,17 +208,6 @@ def check_daemons(findings, probe):
     return answered
 
 
-def known_links(probe):
-    """The links as the daemons of a host know them, by peer."""
-    found = {}
-    for daemon in ("borrowerd", "ownerd"):
-        for link in (probe.get(daemon) or {}).get("links") or []:
-            peer = link.get("peer") or link.get("announced")
-            if peer:
-                found[peer] = link
-    return found
-
-
 def check_link_states(findings, probe, plan):
     links = known_links(probe)
     seen = set()
@@ -264,105 +254,6 @@ def announced_wrong(findings, probe, links):
                 peer,
                 link["announced"],
             )
-
-
-def windows_towards(probe, peer, peers):
-    """The sizes of the windows through which a peer would see this host's devices, and whose windows these are."""
-    link = known_links(probe).get(peer)
-    other = peers.get(peer)
-    if other:
-        back = known_links(other)
-        for name, candidate in back.items():
-            if name == probe.get("host") and candidate.get("windows"):
-                return [window["size"] for window in candidate["windows"]], peer
-        sizes = [function["ntb"]["windows"] for function in bridges(other)]
-        sizes = [windows for windows in sizes if windows]
-        if sizes:
-            return max(sizes, key=sum), peer
-    if link and link.get("windows"):
-        return [window["size"] for window in link["windows"]], "this host"
-    sizes = [function["ntb"]["windows"] for function in bridges(probe)]
-    sizes = [windows for windows in sizes if windows]
-    return (max(sizes, key=sum), "this host") if sizes else ([], None)
-
-
-def unreached(function, windows, translated):
-    """The BARs that need the second window, since the first, which shows the owner's addresses from 0, misses them.
-
-    Behind an IOMMU the addresses are not known before the device is lent; there only what is too large is told.
-    """
-    first = max(windows)
-    bars = [entry for entry in function["bars"] if entry["memory"]]
-    if translated:
-        return [entry for entry in bars if entry["size"] > first]
-    return [entry for entry in bars if entry.get("start", 0) + entry["size"] > first]
-
-
-def bar_words(entry):
-    """A BAR with its size."""
-    return "BAR %d (%s)" % (entry["index"], size_words(entry["size"]))
-
-
-def check_fit(findings, probe, plan, right, peers):
-    """Whether the borrowers' windows can show the BARs of what is lent to them."""
-    translated = any(map(is_translated, bridges(probe)))
-    needs: dict = {}
-    for grant in plan["grants"]:
-        function = right.get(grant["name"])
-        if function:
-            needs.setdefault(grant["borrower"], []).append((grant["name"], function))
-    for borrower, wanted in sorted(needs.items()):
-        windows, whose = windows_towards(probe, borrower, peers)
-        if not windows:
-            continue
-        room = sorted(windows)[-2] if len(windows) > 1 else 0
-        low = high = None
-        taken: list = []
-        for name, function in wanted:
-            large = [entry for entry in function["bars"] if entry["memory"] and entry["size"] > max(windows)]
-            if large:
-                findings.error(
-                    "lease %s: device %s cannot be lent: %s larger than the NTB windows of %s, which are %s. Enlarge the "
-                    "windows in the firmware, or lend a device with smaller BARs.",
-                    name,
-                    function["address"],
-                    ", ".join(bar_words(entry) for entry in large) + (" is" if len(large) == 1 else " are"),
-                    whose,
-                    " and ".join(size_words(size) for size in windows),
-                    leases=[name],
-                )
-                continue
-            bars = unreached(function, windows, translated)
-            if not bars:
-                continue
-            starts = [entry.get("start", 0) & -PAGE for entry in bars]
-            ends = [entry.get("start", 0) + entry["size"] for entry in bars]
-            if max(ends) - min(starts) > room:
-                findings.error(
-                    "lease %s: %s of device %s cannot be reached through the NTB windows of %s, which are %s. Enlarge the "
-                    "windows in the firmware, or lend a device with smaller BARs.",
-                    name,
-                    ", ".join(bar_words(entry) for entry in bars),
-                    function["address"],
-                    whose,
-                    " and ".join(size_words(size) for size in windows),
-                    leases=[name],
-                )
-                continue
-            low = min(starts + ([] if low is None else [low]))
-            high = max(ends + ([] if high is None else [high]))
-            if high - low > room:
-                findings.error(
-                    "lease %s: the BARs of device %s lie too far from those of %s to be reached through one NTB window of "
-                    "%s (%s). Lend one of them to another host, or enlarge the window in the firmware.",
-                    name,
-                    function["address"],
-                    ", ".join(taken),
-                    whose,
-                    size_words(room),
-                    leases=[name],
-                )
-            taken.append("lease " + name)
 
 
 def check_releases(findings, probe, plan, force, purge):
@@ -420,6 +311,7 @@ def evaluate(
     build=None,
     build_host=None,
     require_iommu=False,
+    parameters=None,
     signed=False,
     modules=True,
     builder="build_host",
@@ -431,7 +323,7 @@ def evaluate(
     """Everything that will not work on a host, worst first.
 
     probe: what preflight_info found; plan: grants and borrows of the host; hosts: the names of all hosts of the group;
-    links: device_lending_links; peers: what was found on the borrowers of this host's devices, as far as known; modules:
+    links: device_lending_links; parameters: device_lending_kmod_parameters; peers: what was found on the borrowers of this host's devices, as far as known; modules:
     whether this run has to do with modules, which else are somebody else's matter; builder: device_lending_kmod_builder.
     """
     findings = Findings(host)
@@ -440,7 +332,7 @@ def evaluate(
     check_surroundings(findings, probe)
     if modules:
         check_security(findings, probe, signed, build, build_host, builder == "dkms")
-    check_links(findings, probe, plan, hosts, links)
+    check_links(findings, probe, plan, hosts, links, is_set((parameters or {}).get("any_requester")))
     check_windows(findings, probe, plan, links)
     announced_wrong(findings, probe, links)
     right: dict = {}

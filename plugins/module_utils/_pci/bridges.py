@@ -14,6 +14,9 @@ from .sysfs import Roots, link_name
 
 # Ivy Bridge, Haswell and Broadwell: NTB_HWERR_SB01BASE_LOCKUP in drivers/ntb/hw/intel/ntb_hw_gen1.c.
 _UNSAFE = {f"{series}0{digit}" for series in ("0e", "2f", "6f") for digit in "def"}
+# Sapphire Rapids and Ice Lake; the others take a translation at multiples of the window's size: intel_ntb_mw_get_align() and
+# intel_ntb4_mw_get_align() in the same directory.
+_TO_A_PAGE = {"347e", "0db4"}
 _OTHER = "use another bridge; docs/bridges.md says which work"
 _FIRMWARE = 'turn the bridge\'s BARs and "Above 4G decoding" on in the firmware, and give the BARs a size there'
 
@@ -87,6 +90,11 @@ def unusable(bridge: Bridge) -> tuple[str, str] | None:
     return None
 
 
+def is_aligned(bridge: Bridge) -> bool:
+    """Whether a window of this bridge can only show addresses from a multiple of its size on."""
+    return bridge.family == "ntb_hw_intel" and bridge.device not in _TO_A_PAGE
+
+
 def untold(bridge: Bridge, any_requester: str) -> tuple[str, str] | None:
     """Why a bridge lets nothing be lent before it was told by hand, and what to do; None where it does.
 
@@ -95,7 +103,8 @@ def untold(bridge: Bridge, any_requester: str) -> tuple[str, str] | None:
     if bridge.family != "switchtec" or any_requester != "N":
         return None
     why = "the switch drops the DMA of devices that are not in its table of requesters, so none is lent"
-    return f"{bridge.name}: {why}", "enter the devices with the vendor's tool, then load ntb_lend with any_requester=1"
+    advice = "enter the devices with the vendor's tool, then set any_requester of ntb_lend in device_lending_kmod_parameters"
+    return f"{bridge.name}: {why}", advice
 
 
 def misplaced(bridge: Bridge) -> tuple[str, str] | None:

@@ -172,7 +172,7 @@ FAULTS = {
         "bridge", "0000:07:00.0 to node-b, which is not on the bus", NTB),
     "IDT": (lambda p: p.bridge("111d", "808c", "ntb_hw_idt"), "bridge", "not supported", "docs/bridges.md"),
     "Haswell": (lambda p: p.bridge("8086", "2f0d", "ntb_hw_intel"), "bridge", "unsafe", "docs/bridges.md"),
-    "Switchtec drops DMA": (lambda p: p.bridge("11f8", "8536", "switchtec"), "bridge", "requesters", "any_requester=1"),
+    "Switchtec drops DMA": (lambda p: p.bridge("11f8", "8536", "switchtec"), "bridge", "requesters", "any_requester"),
     "no window": (lambda p: (p.bridge(windows=()), p.links(windows=[])), "windows", "no window", "Above 4G decoding"),
     "window without address": (
         lambda p: p.bridge(windows=(resource(0, 4 * GIB, 0x2014220C),)), "windows", "has no address", "Above 4G"),

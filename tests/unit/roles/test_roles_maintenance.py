@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -147,3 +148,36 @@ def test_what_nobody_had_is_not_waited_for(play, tmp_path):
     (tmp_path / "end.yml").write_text(END)
     status, printed = play(tmp_path / "end.yml", *ended(grants=[{"name": "spare", "state": "offered"}]))
     assert status == 0, printed
+
+
+BEGIN = """\
+- hosts: node-a
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: pcie.device_lending.maintenance, tasks_from: begin}
+"""
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_host_whose_daemons_are_down_is_not_upgraded_while_it_may_lend(play, tmp_path, loaded):
+    (tmp_path / "begin.yml").write_text(BEGIN)
+    found = {"__preflight_probe": {"host": {"module_loaded": loaded}}}
+    status, printed = play(tmp_path / "begin.yml", "-e", json.dumps(found))
+    assert (status != 0) is loaded, printed
+    assert ("No daemon listens" in printed) is loaded
+
+
+def test_roles_ask_preflight_for_what_it_tells():
+    """A key that is not there reads as one that is none."""
+    text = (ROOT / "plugins/modules/preflight_info.py").read_text()
+    (returned,) = re.findall(r'^RETURN = r"""(.*?)"""', text, re.DOTALL | re.MULTILINE)
+    told = yaml.safe_load(returned)["host"]["contains"]
+    asked = {
+        (key, str(path.relative_to(ROOT)))
+        for place in ("roles", "playbooks")
+        for path in (ROOT / place).rglob("*.yml")
+        for key in re.findall(r"\b__(?:preflight_probe|kmod_probe|daemon_probe)\.host\.(\w+)", path.read_text())
+        + re.findall(r"\b__(?:kmod|daemon)_host\.(\w+)", path.read_text())
+    }
+    assert len(asked) > 10
+    assert {one for one in asked if one[0] not in told} == set()

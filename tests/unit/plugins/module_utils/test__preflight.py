@@ -110,11 +110,13 @@ def test_look_at_a_fresh_host(tree):
     assert found["kernel"]["config"]["CONFIG_PCI_MSI"] == "y"
     assert found["kernel"]["config"]["CONFIG_NTB"] == "n"
     assert found["kernel"]["ntb_modules"] is False
+    assert found["module_loaded"] is False
     assert found["ownerd"] is None
     assert found["missing_packages"] is None
     assert found["security"]["secure_boot"] is False
     ntb, nvme = found["functions"]
-    assert ntb["ntb"] == {"driver": "ntb_hw_amd", "windows": [1 << 32, 1 << 28], "wrong": [], "untold": None}
+    windows = [1 << 32, 1 << 28]
+    assert ntb["ntb"] == {"driver": "ntb_hw_amd", "windows": windows, "aligned": False, "wrong": [], "untold": None}
     assert nvme["driver"] == "nvme"
     assert nvme["never"] == nvme["busy"] == []
     assert "busy" not in ntb

@@ -222,6 +222,40 @@ def test_bars_of_several_leases_share_the_second_window(probe):
     only(run(probe, plan), "lease second", "too far from those of lease scratch", "256 MiB")
 
 
+BORDER = 0x4010000000  # a multiple of 256 MiB
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_bars_on_both_sides_of_a_border_fit_where_the_window_may_begin_anywhere(probe, aligned):
+    passed(windows(probe, 1 << 28, 1 << 28))
+    probe["functions"][0]["ntb"]["aligned"] = aligned
+    probe["functions"][1]["bars"] = [region(BORDER - (1 << 20), 1 << 20), dict(region(BORDER, 1 << 20), index=2)]
+    if not aligned:
+        assert run(probe) == []
+        return
+    only(run(probe), "BAR 0 (1 MiB), BAR 2 (1 MiB) of device 0000:03:00.0 cannot be reached", "begin at multiples of their")
+    probe["functions"][1]["bars"][0] = region(BORDER + (1 << 20), 1 << 20)
+    assert run(probe) == []
+
+
+def test_the_window_begins_where_the_largest_bar_is_aligned(probe):
+    passed(windows(probe, 1 << 28, 1 << 28))
+    bars = [region(BORDER + 0x2000, 0x1000), dict(region(BORDER + (1 << 27), 1 << 27), index=2)]
+    probe["functions"][1]["bars"] = bars
+    assert run(probe) == []
+    bars.append(dict(region(BORDER + (1 << 28), 0x1000), index=4))
+    only(run(probe), "BAR 0 (4 KiB), BAR 2 (128 MiB), BAR 4 (4 KiB) of device 0000:03:00.0 cannot be reached")
+
+
+def test_the_window_that_the_first_lease_gets_has_to_show_the_others_too(probe):
+    passed(windows(probe, 1 << 28, 1 << 28))
+    probe["functions"][1]["bars"] = [region(BORDER - (1 << 20), 1 << 20)]
+    probe["functions"].append(dict(NVME, address="0000:04:00.0", bars=[region(BORDER, 1 << 20)]))
+    plan = lend({"address": "0000:03:00.0"})
+    plan["grants"] += lend({"address": "0000:04:00.0"}, name="second")["grants"]
+    only(run(probe, plan), "lease second", "too far from those of lease scratch")
+
+
 def test_what_is_not_known_of_the_window_is_not_an_error(probe):
     probe["functions"][0]["ntb"]["windows"] = []
     assert run(probe) == []
@@ -495,6 +529,9 @@ def test_a_switch_that_was_not_told_matters_to_who_lends(probe):
     probe["functions"][0]["ntb"]["untold"] = ["the switch drops the DMA", "enter the devices"]
     only(run(probe), "the switch drops the DMA. Enter the devices.")
     assert run(probe, {"grants": [], "borrows": [{"name": "scratch", "owner": "node-b"}]}) == []
+    for told in (True, "1", "Y", "yes"):
+        assert run(probe, parameters={"any_requester": told}) == []
+    only(run(probe, parameters={"any_requester": "N", "require_iommu": True}), "the switch drops the DMA")
 
 
 def with_virtual(probe, count, **changes):
