@@ -27,6 +27,12 @@ class Bans:
         self._host = host
         self._lock = threading.Lock()
         self._refused: dict[int, str] = {}
+        self._changes = 0
+
+    def mark(self) -> int:
+        """To be had before links are read that `enforce` is given: what a person has said since is not in them."""
+        with self._lock:
+            return self._changes
 
     def all(self) -> list[Ban]:
         """The bans, by host."""
@@ -35,6 +41,7 @@ class Bans:
     def put(self, host: str, link: int, since: float) -> None:
         """Ban a host; its link goes down at once. Raises KernelError, and `enforce` tries again."""
         with self._lock:
+            self._changes += 1
             self._store.add_ban(Ban(host, since))
             log.warning("host %s is banned", host)
             self._kernel.ban(link, True)
@@ -46,6 +53,7 @@ class Bans:
                 raise LendingError(
                     "not_banned", f"host {host} is not banned by {self._host}; see its links", status=404, name=host
                 )
+            self._changes += 1
             for peering in peerings:
                 # Who was banned by a name that it announced is nobody now: it announces itself, and is judged then.
                 if peering.link.banned and (peering.peer in (host, None) or peering.link.ntb == host):
@@ -54,12 +62,15 @@ class Bans:
             self._store.remove_ban(host)
             log.warning("host %s is not banned any more", host)
 
-    def enforce(self, peerings: Collection[Peering], now: float) -> None:
+    def enforce(self, peerings: Collection[Peering], now: float, mark: int) -> None:
         """Have the kernel keep down what is banned, once it was loaded anew or a cable changed; what it refuses, later.
 
-        After a lost store, what the kernel keeps down is banned; `now` is seconds since 1970.
+        After a lost store, what the kernel keeps down is banned; `now` is seconds since 1970. `mark`: from before the
+        links were read; if a person has banned somebody or let him in since, the next look enforces it.
         """
         with self._lock:
+            if mark != self._changes:
+                return
             for host in unexplained(peerings, {ban.host for ban in self.all()}):
                 self._store.add_ban(Ban(host, now))
                 log.warning("host %s is banned: found in the kernel", host)

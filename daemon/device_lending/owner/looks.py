@@ -49,12 +49,12 @@ class Looks:
 
         Raises KernelError.
         """
-        mark = self._turns.mark()
+        mark, before = self._turns.mark(), self._bans.mark()
         lents, links = snapshot(self._kernel)
         leases = self._store.leases()
         peerings = self._announcements.peerings(self._config, links)
         with self._troubles.of("bans", "they could not be enforced"):
-            self._bans.enforce(peerings, self._clock.wall())
+            self._bans.enforce(peerings, self._clock.wall(), before)
         given_up: list[str] = []
         with self._troubles.of("reservations", "they could not be withdrawn"):
             given_up = self._reserving.withdraw()

@@ -11,6 +11,7 @@ import pytest
 from daemon_hosts import until
 from daemon_kernel import join
 from test_daemon_end_to_end import BORROW, GRANT, lend
+from test_daemon_memory import service
 
 from device_lending import cli
 from device_lending.client import Failed
@@ -203,6 +204,19 @@ def peering(number, peer, banned):
 def test_who_is_banned_by_what_the_kernel_does(banned, found):
     links = [peering(1, "node-b", True), peering(2, None, True), peering(3, "node-c", False), peering(4, None, False)]
     assert unexplained(links, banned) == found
+
+
+def test_a_look_that_began_before_does_not_ban_again(banned):
+    owner, _borrower = banned
+    looks = service(owner).looks
+    found = owner.kernel.links()
+    here = [Peering(link, "node-b", "node-b", "") for link in found]
+    enforcer, before = looks._bans, looks._bans.mark()
+    owner.ownerd.client.call("DELETE", "/v1/bans/node-b", None, 30)
+    enforcer.enforce(here, 0.0, before)
+    assert bans(owner) == []
+    enforcer.enforce(here, 0.0, enforcer.mark())
+    assert bans(owner) == ["node-b"]  # it is the mark that tells
 
 
 def test_a_cable_that_leads_elsewhere_now_bans_nobody_else(banned):

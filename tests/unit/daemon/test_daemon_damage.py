@@ -105,7 +105,7 @@ def test_a_second_daemon_leaves_the_first_ones_socket_alone(fabric):
     owner, _borrower = lend(fabric)
     with pytest.raises(StoreError):
         owner.start_owner()
-    assert owner.lease("scratch")["state"] == "active"
+    until(lambda: owner.lease("scratch")["state"] == "active")
 
 
 @pytest.mark.parametrize("damage", ["header", "half of it", "later version"])

@@ -56,7 +56,7 @@ def in_order(found, *wanted):
 
 
 def test_a_device_that_is_borrowed_and_returned(fabric):
-    owner, borrower = lend(fabric)
+    owner, borrower = lend(fabric, lease_ttl=600)
     until(lambda: "attached" in kinds(owner, "ownerd"))
     item = borrower.attachment("scratch")
     borrower.put_attachments(purge=True)
@@ -79,7 +79,7 @@ def test_a_device_that_is_borrowed_and_returned(fabric):
 def test_a_recall_is_told_when_it_begins_and_when_it_is_done(fabric):
     owner, borrower = lend(fabric, recall_grace=10)
     owner.recall("scratch")
-    assert in_order(kinds(owner, "ownerd"), "lent", "recall_begun", "recall_done", "ended")
+    until(lambda: in_order(kinds(owner, "ownerd"), "lent", "recall_begun", "recall_done", "ended"))
     until(lambda: "refused" in kinds(borrower, "borrowerd"))  # it is on hold
     assert in_order(kinds(borrower, "borrowerd"), "attached", "recall_begun", "detached", "recall_done", "refused")
 

@@ -132,7 +132,7 @@ class Service:
 @pytest.fixture
 def service(fabric, tmp_path):
     """The borrower's, with the owner; what hooks write lies in `out`."""
-    owner, borrower = fabric.pair()
+    owner, borrower = fabric.pair(recall_grace=60)
     owner.put_grants(GRANT)
     directory = tmp_path / "hooks.d"
     directory.mkdir(mode=0o755)

@@ -56,7 +56,7 @@ def lose(owner):
 
 
 def test_a_store_that_was_rolled_back_does_not_end_the_lease_that_stands(fabric):
-    owner, borrower = lend(fabric)
+    owner, borrower = lend(fabric, recall_grace=60)
     owner.stop_owner()
     shutil.copy(store_of(owner), owner.base / "backup")
     owner.start_owner()
@@ -108,8 +108,7 @@ def test_links_that_cannot_be_read_are_not_dead(fabric):
     owner.kernel.fail["links"] = [kernel.KernelError("no memory", errno.ENOMEM) for _look in range(5)]
     recall = threading.Thread(target=lambda: owner.recall("scratch"))
     recall.start()
-    until(lambda: not owner.kernel.fail["links"])
-    assert owner.lease("scratch")["state"] == "returning"
+    until(lambda: not owner.kernel.fail["links"] and owner.lease("scratch")["state"] == "returning")
     assert owner.kernel.lents[ADDRESS].state == "attached"
     borrower.start_borrower()
     recall.join(30)

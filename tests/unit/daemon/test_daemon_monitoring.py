@@ -163,7 +163,7 @@ def test_what_is_done_to_a_device_is_measured_in_its_stages(fabric: Fabric):
     # It is counted right after it is told.
     until(lambda: counted(borrower, "borrowerd") == {**attaching, **detaching})
     owner.recall("scratch")
-    assert counted(owner, "ownerd") == {**lending, **dict.fromkeys(taking, 1)}
+    until(lambda: counted(owner, "ownerd") == {**lending, **dict.fromkeys(taking, 1)})
     until(lambda: counted(borrower, "borrowerd") == {**attaching, **dict.fromkeys(detaching, 1)})
 
 

@@ -89,7 +89,7 @@ def stays_away(owner, borrower):
 
 @pytest.mark.parametrize(("end", "why"), [(recall, "recall"), (lose, "loss"), (boot, "")])
 def test_what_is_never_attached_again_waits_for_a_person(fabric, end, why):
-    owner, borrower = lend(fabric, NEVER)
+    owner, borrower = lend(fabric, NEVER, recall_grace=60)
     epoch = is_attached(borrower)
     end(owner, borrower)
     stays_away(owner, borrower)

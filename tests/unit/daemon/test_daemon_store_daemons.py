@@ -66,7 +66,7 @@ def test_a_live_attachment_outlives_the_borrowers_damaged_store(fabric):
     borrower.put_attachments(BORROW, wait=60)
     after = borrower.attachment("scratch")
     assert (after["address"], after["epoch"]) == (before["address"], before["epoch"])
-    assert owner.lease("scratch")["state"] == "active"
+    until(lambda: owner.lease("scratch")["state"] == "active")
 
 
 def test_a_recall_works_with_no_byte_to_write(fabric, disk, capsys):

@@ -147,10 +147,12 @@ def test_an_unknown_name_may_be_refused(fabric, capsys):
     owner.put_grants(GRANT)
     until(lambda: "where nobody is known" in links(owner)[NTB]["message"])
     until(lambda: "where nobody is known" in links(borrower, "borrowerd")[NTB]["message"])
+    until(lambda: links(borrower)[NTB]["announced"])
     assert known(owner) == [{}, {}] and links(owner)[NTB]["peer"] is None
     borrower.put_attachments(BORROW)
     assert devlend(capsys, owner, "trust", NTB)[0] == devlend(capsys, borrower, "trust", NTB)[0] == 0
     until(lambda: borrower.attachment("scratch")["state"] == "attached")
+    until(lambda: owner.lease("scratch")["state"] == "active")
     code, out, _err = devlend(capsys, owner, "trust", NTB, "--forget", "--json")
     said = json.loads(out)
     assert code == 0 and said["unwritten"] == ""

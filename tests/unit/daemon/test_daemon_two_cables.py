@@ -69,7 +69,7 @@ def test_a_lease_is_renewed_over_its_own_link(pair):
     with pytest.raises(LendingError, match="stands over link 1 of host node-a") as refusal:
         given.status(seen.epoch, 0, "node-b")
     assert refusal.value.code == "leased_elsewhere"
-    assert given.status(seen.epoch, 1, "node-b")["state"] == "active"
+    until(lambda: given.status(seen.epoch, 1, "node-b")["state"] == "active")
 
 
 def test_what_was_refused_over_one_cable_is_asked_for_over_the_first(pair):

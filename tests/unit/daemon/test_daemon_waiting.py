@@ -53,8 +53,8 @@ def test_a_request_that_waits_is_answered_when_it_is_over_however_many_wait_besi
     owner, borrower = pair
     other = {"owner": "node-a", "wait": 3600}
     socks = [ask(borrower, "borrowerd", "PUT", "/v1/attachments/x", other) for _client in range(100)]
-    mine = ask(borrower, "borrowerd", "PUT", "/v1/attachments/scratch", {"owner": "node-a", "wait": 60})
     owner.put_grants(GRANT)
+    mine = ask(borrower, "borrowerd", "PUT", "/v1/attachments/scratch", {"owner": "node-a", "wait": 60})
     status, document = answer(mine)
     assert status == 200 and document["changed"]
     assert borrower.attachment("scratch")["state"] == "attached"
