@@ -323,8 +323,9 @@ def evaluate(
     """Everything that will not work on a host, worst first.
 
     probe: what preflight_info found; plan: grants and borrows of the host; hosts: the names of all hosts of the group;
-    links: device_lending_links; parameters: device_lending_kmod_parameters; peers: what was found on the borrowers of this host's devices, as far as known; modules:
-    whether this run has to do with modules, which else are somebody else's matter; builder: device_lending_kmod_builder.
+    links: device_lending_links; parameters: device_lending_kmod_parameters; peers: what was found on the borrowers of this
+    host's devices, as far as known; modules: whether this run has to do with modules, which else are somebody else's matter;
+    builder: device_lending_kmod_builder.
     """
     findings = Findings(host)
     probe = dict(probe, host=host)

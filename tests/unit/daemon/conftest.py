@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,14 @@ def lent(fabric):
     for name, borrower in zip("bc", borrowers, strict=True):
         borrower.put_attachments((name, "node-a"), wait=60)
     return owner, *borrowers
+
+
+@pytest.fixture
+def vfio_pair(fabric):
+    """An owner, and a borrower whose bridge an IOMMU translates and whose kernel knows groups and vfio-pci."""
+    owner, borrower = fabric.pair()
+    borrower.kernel.link_table[0] = replace(borrower.kernel.link_table[0], iommu=True, ntb="0000:01:00.0")
+    borrower.tree.write("sys/class/iommu/ntb_lend/uevent", "")
+    borrower.tree.driver("vfio-pci")
+    owner.put_grants(("scratch", {"address": "0000:03:00.0"}, "node-b"))
+    return owner, borrower

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 from daemon_hosts import until
-from test_daemon_end_to_end import GRANT
 from test_daemon_policy_daemons import is_attached, put
 
 from device_lending.client import Failed
@@ -21,19 +20,8 @@ def item(host):
     return host.attachment("scratch")
 
 
-@pytest.fixture(name="hosts")
-def hosts_fixture(fabric):
-    """An owner, and a borrower whose bridge an IOMMU translates and whose kernel knows groups and vfio-pci."""
-    owner, borrower = fabric.pair()
-    borrower.kernel.link_table[0] = replace(borrower.kernel.link_table[0], iommu=True, ntb="0000:01:00.0")
-    borrower.tree.write("sys/class/iommu/ntb_lend/uevent", "")
-    borrower.tree.driver("vfio-pci")
-    owner.put_grants(GRANT)
-    return owner, borrower
-
-
-def test_it_is_attached_with_that_driver(hosts):
-    _owner, borrower = hosts
+def test_it_is_attached_with_that_driver(vfio_pair):
+    _owner, borrower = vfio_pair
     put(borrower, **VFIO)
     found = item(borrower)
     assert (found["state"], found["driver"], found["driver_override"]) == ("attached", "vfio-pci", "vfio-pci")
@@ -41,8 +29,8 @@ def test_it_is_attached_with_that_driver(hosts):
     assert "/vfio/" in found["nodes"][0]
 
 
-def test_a_restart_remembers_it(hosts):
-    _owner, borrower = hosts
+def test_a_restart_remembers_it(vfio_pair):
+    _owner, borrower = vfio_pair
     put(borrower, **VFIO)
     epoch = item(borrower)["epoch"]
     borrower.stop_borrower()
@@ -51,8 +39,8 @@ def test_a_restart_remembers_it(hosts):
     assert (item(borrower)["epoch"], item(borrower)["driver_override"]) == (epoch, "vfio-pci")
 
 
-def test_another_driver_attaches_it_anew(hosts):
-    _owner, borrower = hosts
+def test_another_driver_attaches_it_anew(vfio_pair):
+    _owner, borrower = vfio_pair
     put(borrower, attach_again="never")
     assert item(borrower)["driver"] == "nvme"
     epoch = item(borrower)["epoch"]
@@ -65,8 +53,8 @@ def test_another_driver_attaches_it_anew(hosts):
     assert item(borrower)["driver"] == "nvme"
 
 
-def test_who_uses_it_is_not_disturbed(hosts):
-    _owner, borrower = hosts
+def test_who_uses_it_is_not_disturbed(vfio_pair):
+    _owner, borrower = vfio_pair
     put(borrower)
     number = next(iter(borrower.kernel.borrows))
     borrower.tree.mount(f"259:{number}", "/mnt")
@@ -78,8 +66,8 @@ def test_who_uses_it_is_not_disturbed(hosts):
 
 
 @pytest.mark.parametrize("options", [{"force": True}, {"force_of": {"scratch": True}}])
-def test_who_uses_it_loses_it_where_that_is_said(hosts, options):
-    _owner, borrower = hosts
+def test_who_uses_it_loses_it_where_that_is_said(vfio_pair, options):
+    _owner, borrower = vfio_pair
     put(borrower)
     borrower.tree.mount(f"259:{next(iter(borrower.kernel.borrows))}", "/mnt")
     body = {"attachments": [{"name": "scratch", "owner": "node-a", **VFIO}], "wait": 20}
@@ -92,8 +80,8 @@ def test_who_uses_it_loses_it_where_that_is_said(hosts, options):
     until(lambda: is_attached(borrower) and item(borrower)["driver"] == "vfio-pci")
 
 
-def test_a_device_that_another_driver_has_is_attached_anew(hosts):
-    _owner, borrower = hosts
+def test_a_device_that_another_driver_has_is_attached_anew(vfio_pair):
+    _owner, borrower = vfio_pair
     put(borrower, **VFIO)
     epoch = item(borrower)["epoch"]
     address = item(borrower)["address"]
@@ -111,37 +99,37 @@ def attach_failing(borrower, **policy):
     return str(refused.value)
 
 
-def test_a_driver_that_is_not_loaded(hosts):
-    _owner, borrower = hosts
+def test_a_driver_that_is_not_loaded(vfio_pair):
+    _owner, borrower = vfio_pair
     said = attach_failing(borrower, driver_override="uio_pci_generic")
     assert "driver uio_pci_generic is not loaded on this host: modprobe uio_pci_generic" in said
 
 
-def test_a_bridge_that_no_iommu_translates(hosts):
-    _owner, borrower = hosts
+def test_a_bridge_that_no_iommu_translates(vfio_pair):
+    _owner, borrower = vfio_pair
     borrower.kernel.link_table[0] = replace(borrower.kernel.link_table[0], iommu=False)
     assert "vfio-pci needs an IOMMU that translates the bridge 0000:01:00.0 of this host" in attach_failing(
         borrower, **VFIO
     )
 
 
-def test_a_kernel_that_is_too_old(hosts):
-    _owner, borrower = hosts
+def test_a_kernel_that_is_too_old(vfio_pair):
+    _owner, borrower = vfio_pair
     (borrower.tree.base / "sys/class/iommu/ntb_lend/uevent").unlink()
     (borrower.tree.base / "sys/class/iommu/ntb_lend").rmdir()
     assert "takes a kernel from 6.12 on" in attach_failing(borrower, **VFIO)
 
 
 @pytest.mark.parametrize("name", ["", "../vfio-pci", "vfio pci", "x" * 64, "-r"])
-def test_a_name_that_no_driver_has(hosts, name):
-    _owner, borrower = hosts
+def test_a_name_that_no_driver_has(vfio_pair, name):
+    _owner, borrower = vfio_pair
     with pytest.raises(Failed) as refused:
         put(borrower, driver_override=name)
     assert refused.value.code == "invalid_driver"
     assert "scratch" in str(refused.value)
 
 
-def test_the_driver_for_groups_is_no_iommu(hosts):
-    _owner, borrower = hosts
+def test_the_driver_for_groups_is_no_iommu(vfio_pair):
+    _owner, borrower = vfio_pair
     borrower.tree.write("sys/class/iommu/dmar0/version", "1:0\n")
     assert iommu.read(borrower.tree.roots, []).units == ("dmar0",)

@@ -10,7 +10,7 @@ import struct
 
 import pytest
 from daemon_hosts import until
-from test_daemon_drivers import VFIO, hosts_fixture  # noqa: F401
+from test_daemon_drivers import VFIO
 from test_daemon_policy_daemons import is_attached, put
 from test_daemon_registers import devlend
 
@@ -50,8 +50,8 @@ def test_the_ranges_are_where_the_capability_says():
 
 
 @pytest.fixture(name="borrower")
-def borrower_fixture(hosts):
-    _owner, borrower = hosts
+def borrower_fixture(vfio_pair):
+    _owner, borrower = vfio_pair
     put(borrower, **VFIO)
     until(lambda: is_attached(borrower))
     return borrower
@@ -96,8 +96,8 @@ def test_a_kernel_that_does_not_tell(borrower, capsys, monkeypatch):
     assert "VFIO does not tell where" in err
 
 
-def test_what_a_driver_of_the_kernel_has_is_not_for_programs(hosts, capsys):
-    _owner, borrower = hosts
+def test_what_a_driver_of_the_kernel_has_is_not_for_programs(vfio_pair, capsys):
+    _owner, borrower = vfio_pair
     put(borrower)
     until(lambda: is_attached(borrower))
     code, _out, err = devlend(capsys, borrower, "ranges", "scratch")
