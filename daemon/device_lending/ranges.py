@@ -27,7 +27,7 @@ def _ranges(daemons: Daemons, options: argparse.Namespace) -> Shown:
     if item is None:
         raise NotFound(f"this host does not borrow {name}; see devlend list")
     if item["state"] != "attached" or item["driver"] != _DRIVER:
-        has = f"driven by {item['driver']}" if item["driver"] else item["state"]
+        has = item["state"] if item["state"] != "attached" else f"driven by {item['driver'] or 'nothing'}"
         raise Usage(f"{name} is {has}, and programs drive what {_DRIVER} has: devlend borrow {name} --driver {_DRIVER}")
     group = next((node for node in item["nodes"] if _is_group(node)), None)
     if group is None:
