@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import fabric
@@ -17,7 +18,8 @@ def test_a_teardown_while_a_device_is_in_use(owner: Host, borrower: Host, lease:
     before = fabric.attachment(borrower, lease["name"])
     assert before is not None
     (disk,) = fabric.disks(borrower, before["address"])
-    fabric.output(borrower, f"systemd-run --unit={UNIT} sh -c 'exec sleep 600 <{disk}'")
+    program = f"import os, time; os.open({disk!r}, os.O_RDONLY | os.O_EXCL); time.sleep(600)"
+    fabric.output(borrower, f"systemd-run --unit={UNIT} python3 -c {shlex.quote(program)}")
     try:
         fabric.until(lambda: borrower.run(f"fuser {disk}").rc == 0, 30, "the drive is open")
         ended = fabric.playbook("teardown.yml")
