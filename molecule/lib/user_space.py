@@ -65,6 +65,24 @@ def said(host: Host) -> str:
     return fabric.output(host, f"journalctl --unit {UNIT} --output cat --no-pager")
 
 
+def drive(attached: dict[str, Any]) -> str:
+    """What QEMU calls the drive."""
+    return f"nvme://{attached['address']}/1"
+
+
+def io(host: Host, attached: dict[str, Any], *commands: str) -> str:
+    """Have qemu-io carry out commands on the drive; what it says."""
+    words = " ".join(f"-c {shlex.quote(command)}" for command in commands)
+    printed = fabric.output(host, f"{PROGRAM.format('qemu-io')} -f raw {words} {drive(attached)} 2>&1")
+    assert "verification failed" not in printed, printed
+    return printed
+
+
+def has_nothing(host: Host) -> bool:
+    """Whether a host has no borrowed function."""
+    return not fabric.output(host, "ls /sys/bus/pci/devices | grep ^1ff || true")
+
+
 def unfenced(lines: list[str]) -> list[str]:
     """What a kernel complains of, without what its IOMMU has kept from it that came over the bridge.
 

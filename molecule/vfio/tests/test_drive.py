@@ -16,19 +16,6 @@ from testinfra.host import Host
 MIB = 1 << 20
 
 
-def drive(attached: dict[str, Any]) -> str:
-    """What QEMU calls the drive."""
-    return f"nvme://{attached['address']}/1"
-
-
-def io(host: Host, attached: dict[str, Any], *commands: str) -> str:
-    """Have qemu-io carry out commands on the drive; what it says."""
-    words = " ".join(f"-c {shlex.quote(command)}" for command in commands)
-    said = fabric.output(host, f"{user_space.PROGRAM.format('qemu-io')} -f raw {words} {drive(attached)} 2>&1")
-    assert "Pattern verification failed" not in said, said
-    return said
-
-
 def with_kernel(host: Host, lease: dict[str, Any]) -> dict[str, Any]:
     """Have the kernel's driver drive it."""
     return user_space.attach_with(host, lease, None, "nvme")
@@ -55,7 +42,7 @@ def test_vfio_has_it_and_no_other_driver_had(borrower: Host, lease: dict[str, An
 def test_what_user_space_writes_the_kernel_reads(
     borrower: Host, lease: dict[str, Any], in_user_space: dict[str, Any]
 ) -> None:
-    io(
+    user_space.io(
         borrower,
         in_user_space,
         "write -P 0x5a 1M 256k",
@@ -72,7 +59,7 @@ def test_what_user_space_writes_the_kernel_reads(
     fabric.output(
         borrower, f"head -c {MIB} /dev/zero | tr '\\000' '\\071' | dd of={disk} bs=64k oflag=direct status=none"
     )
-    io(borrower, with_vfio(borrower, lease), "read -P 0x39 0 1M")
+    user_space.io(borrower, with_vfio(borrower, lease), "read -P 0x39 0 1M")
     evidence.record(lease["name"], "nvme-vfio")
 
 
@@ -80,12 +67,12 @@ def test_many_requests_at_once(borrower: Host, in_user_space: dict[str, Any]) ->
     # The emulated drive stands still while it moves data over the bridge, and with it its host: not too much at once.
     for words in ("-w", ""):
         what = f"bench {words} -c 200 -d 8 -s 4096"
-        fabric.output(borrower, f"{user_space.PROGRAM.format('qemu-img')} {what} -f raw {drive(in_user_space)}")
+        fabric.output(borrower, f"{user_space.PROGRAM.format('qemu-img')} {what} -f raw {user_space.drive(in_user_space)}")
 
 
 def test_its_memory_alone_is_reached(borrower: Host, in_user_space: dict[str, Any]) -> None:
     """The borrower's IOMMU has refused the drive nothing, so what QEMU has mapped is where the drive looks."""
-    io(borrower, in_user_space, "read 0 4k")
+    user_space.io(borrower, in_user_space, "read 0 4k")
     assert "DMAR: [DMA" not in fabric.output(borrower, "dmesg").rpartition("VFIO - User Level")[2]
 
 
@@ -105,7 +92,7 @@ def test_the_borrower_resets_it(borrower: Host, lease: dict[str, Any], in_user_s
     """As vfio-pci does when it is opened: the owner resets it, and restores what that wipes."""
     address = in_user_space["address"]
     assert "flr" in fabric.output(borrower, f"cat /sys/bus/pci/devices/{address}/reset_method")
-    io(borrower, in_user_space, "write -P 0x21 2M 64k")
+    user_space.io(borrower, in_user_space, "write -P 0x21 2M 64k")
     command, line = f"setpci -s {address} COMMAND", f"setpci -s {address} CACHE_LINE_SIZE"
     before = fabric.output(borrower, line)
     other = "20" if before != "20" else "10"
@@ -125,7 +112,7 @@ def test_a_forced_recall_is_a_fence(
 ) -> None:
     # The drive's data is moved by who runs the owner, which has to answer as well.
     depth = 1 if fabric.debugs() else 2
-    bench = f"qemu-img bench -w -c 1000000 -d {depth} -s 4096 -f raw {drive(in_user_space)}"
+    bench = f"qemu-img bench -w -c 1000000 -d {depth} -s 4096 -f raw {user_space.drive(in_user_space)}"
     with user_space.running(borrower, in_user_space, user_space.PROGRAM.format(bench)):
         fabric.output(borrower, "sleep 3")
         fabric.output(owner, f"devlend recall {lease['name']} --force")
@@ -136,12 +123,10 @@ def test_a_forced_recall_is_a_fence(
         fabric.output(owner, "sleep 2")
         assert fabric.output(owner, read) == first
         assert user_space.unfenced(fabric.trouble(owner)) == []
-    fabric.until(
-        lambda: not fabric.output(borrower, "ls /sys/bus/pci/devices | grep ^1ff || true"), 60, "the device is gone"
-    )
+    fabric.until(lambda: user_space.has_nothing(borrower), 60, "the device is gone")
     fabric.put(owner, "ownerd", "grants", [{**grant, "hold": False} for grant in fabric.granted(owner)])
     again = with_vfio(borrower, lease)
-    io(borrower, again, "write -P 0x11 0 64k", "read -P 0x11 0 64k")
+    user_space.io(borrower, again, "write -P 0x11 0 64k", "read -P 0x11 0 64k")
 
 
 def test_a_driver_that_is_not_there(borrower: Host, lease: dict[str, Any]) -> None:

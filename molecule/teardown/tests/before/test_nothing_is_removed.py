@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""A host that does not give back what it has keeps what is installed, and so does who lends it."""
+"""Teardowns that take nothing away: in check mode, and while a host does not give back what it has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,20 @@ THERE = "/opt/device-lending/current /etc/modules-load.d/device-lending.conf /sy
 UNIT = "uses-the-drive"
 
 
+def test_a_teardown_in_check_mode(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
+    before = fabric.attachment(borrower, lease["name"])
+    ended = fabric.playbook("teardown.yml", "--check")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    changed = fabric.changes(ended.stdout)
+    assert all(changed[name] > 0 for name in (lease["owner"], lease["borrower"])), ended.stdout
+    for host in (owner, borrower):
+        fabric.output(host, f"ls -d {THERE}")
+    after = fabric.attachment(borrower, lease["name"])
+    assert (after and after["epoch"]) == (before and before["epoch"])
+
+
 def test_a_teardown_while_a_device_is_in_use(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
+    """The borrower keeps what is installed, and so does who lends it."""
     before = fabric.attachment(borrower, lease["name"])
     assert before is not None
     (disk,) = fabric.disks(borrower, before["address"])
