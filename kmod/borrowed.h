@@ -83,6 +83,9 @@ struct borrowed_bar {
  * @ids: registers that never change, read once
  * @cfg_size: 256 or 4096
  * @views: where it finds this host's memory; constant once it has a bus
+ * @narrows: its owner can limit what it reaches to what user space may have; it
+ *	has an IOMMU group of its own then
+ * @narrowed: its owner was asked to; its IOMMU group's mutex
  * @domain: what user space has mapped for it, see borrower_iommu.c, or NULL; its
  *	IOMMU group's mutex
  * @pool_used: the pool keeps something for it
@@ -134,6 +137,8 @@ struct borrowed_device {
 	u32 cfg_size;
 
 	struct lend_views views;
+	bool narrows;
+	bool narrowed;
 	struct borrower_domain *domain;
 	bool pool_used;
 	bool windows_used;

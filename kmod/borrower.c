@@ -311,6 +311,7 @@ static int borrower_open(struct borrowed_device *b, struct netlink_ext_ack *exta
 	b->cfg_size = call.val[LEND_OPEN_CFG_SIZE];
 	if (b->cfg_size != PCI_CFG_SPACE_SIZE && b->cfg_size != PCI_CFG_SPACE_EXP_SIZE)
 		return -EPROTO;
+	b->narrows = call.val[LEND_OPEN_FLAGS] & LEND_OPEN_NARROWS;
 	ret = borrower_ask_views(b, call.val[LEND_OPEN_DMA_WINDOW],
 				 call.val[LEND_OPEN_DMA_BASE], call.val[LEND_OPEN_DMA_SIZE],
 				      extack);

@@ -8,8 +8,9 @@
  * owner's window makes of it. The kernel's own drivers are not concerned: for them
  * the default domain is one that does nothing, and dma.c goes on.
  *
- * All devices that are borrowed over a link send as the NTB function does. What one
- * of them is shown, the others reach as well, so they are one group.
+ * All devices that are borrowed over a link send as the NTB function does. Where their
+ * owner's IOMMU limits each to its own arena, see borrower_reach.c, each is a group. Else
+ * what one of them is shown the others reach as well, and they are one group.
  *
  * A domain outlives its devices, where user space holds it for longer. So it knows
  * by itself what is mapped, and has it in the arena as long as a device is attached.
@@ -30,11 +31,15 @@
 #include "borrower.h"
 #include "borrower_config.h"
 #include "borrower_iommu.h"
+#include "borrower_reach.h"
 #include "compat.h"
 #include "link.h"
 #include "window.h"
 
-/* An arena is half of the window, or as much less as has to be, but no less than this. */
+/*
+ * An arena is half of what is left of the window, or as much less as has to be, but no
+ * less than this.
+ */
 #define BORROWER_ARENA_MIN	SZ_1M
 
 /**
@@ -80,17 +85,28 @@ static phys_addr_t borrower_arena_phys(const struct borrower_domain *d)
 	return w->win[w->dma].base;
 }
 
+/* Process context. What is tried first: as much as there was, and half of what is left. */
+static size_t borrower_arena_most(const struct lend_windows *w, unsigned long others)
+{
+	u64 window = w->win[w->dma].size;
+	u64 half = rounddown_pow_of_two(window - min_t(u64, others, window / 2)) / 2;
+
+	return min_not_zero(half, (u64)READ_ONCE(w->arena));
+}
+
 /*
  * Process context. The DMA layer gives a range only for something to be mapped there.
- * What was too large once is not tried again: DMA-API debugging of 6.12 takes each
- * mapping that fails for one that stays, and complains of the eighth.
+ * What was too large where there was no other arena is not tried again: DMA-API
+ * debugging of 6.12 takes each mapping that fails for one that stays, and complains of
+ * the eighth.
  */
 static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_device *b)
 {
 	struct device *ntb = borrower_domain_ntb(d);
 	struct iommu_domain *domain = iommu_get_domain_for_dev(ntb);
 	struct lend_windows *w = &d->link->windows;
-	size_t size = READ_ONCE(w->arena) ?: rounddown_pow_of_two(w->win[w->dma].size) / 2;
+	unsigned long others = atomic_long_read(&w->arenas);
+	size_t size = borrower_arena_most(w, others);
 
 	for (; size >= BORROWER_ARENA_MIN; size /= 2) {
 		d->first = dma_map_resource(ntb, borrower_arena_phys(d), size, DMA_BIDIRECTIONAL,
@@ -99,7 +115,9 @@ static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_d
 			continue;
 		if (domain && lend_views_show(&b->views, U64_MAX, d->first, size) &&
 		    iommu_unmap(domain, d->first, size) == size) {
-			WRITE_ONCE(w->arena, size);
+			if (!others)
+				WRITE_ONCE(w->arena, size);
+			atomic_long_add(size, &w->arenas);
 			d->size = size;
 			d->bus = lend_views_to_device(&b->views, d->first);
 			return 0;
@@ -116,6 +134,7 @@ static void borrower_arena_put(struct borrower_domain *d)
 	struct device *ntb = borrower_domain_ntb(d);
 	struct iommu_domain *domain = iommu_get_domain_for_dev(ntb);
 
+	atomic_long_sub(d->size, &d->link->windows.arenas);
 	if (!domain)
 		return; /* the NTB function has gone, and its addresses with it */
 	if (iommu_map(domain, d->first, borrower_arena_phys(d), d->size, IOMMU_READ | IOMMU_WRITE,
@@ -193,14 +212,10 @@ static void borrower_domain_leave(struct borrower_domain *d)
 }
 
 /* Process context, the group's mutex held. */
-static int borrower_domain_enter(struct borrower_domain *d, const struct borrowed_device *b)
+static int borrower_domain_enter(struct borrower_domain *d)
 {
 	int ret = 0;
 
-	/* The arena has to be what this device finds in its window, at the same place. */
-	if (b->link != d->link || !lend_views_show(&b->views, U64_MAX, d->first, d->size) ||
-	    lend_views_to_device(&b->views, d->first) != d->bus)
-		return -EINVAL;
 	mutex_lock(&d->lock);
 	if (!d->attached)
 		ret = borrower_arena_fill(d);
@@ -210,20 +225,21 @@ static int borrower_domain_enter(struct borrower_domain *d, const struct borrowe
 	return ret;
 }
 
-/* Process context, the group's mutex held. @to: NULL for none of ours. */
-static int borrower_move(struct device *dev, struct borrower_domain *to)
+/*
+ * Process context, the group's mutex held. @to: NULL for none of ours. It reaches already
+ * what it may reach there.
+ */
+static int borrower_move(struct borrowed_device *b, struct borrower_domain *to)
 {
-	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
 	struct borrower_domain *from = b->domain;
-	int ret;
+	int ret = 0;
 
 	if (from == to)
 		return 0;
-	if (to) {
-		ret = borrower_domain_enter(to, b);
-		if (ret)
-			return ret;
-	}
+	if (to)
+		ret = borrower_domain_enter(to);
+	if (ret)
+		return ret;
 	b->domain = to;
 	if (from)
 		borrower_domain_leave(from);
@@ -233,13 +249,42 @@ static int borrower_move(struct device *dev, struct borrower_domain *to)
 /* iommu_domain_ops.attach_dev. Process context, the group's mutex held. */
 static int borrower_domain_attach(LEND_IOMMU_ATTACH_ARGS)
 {
-	return borrower_move(dev, borrower_domain_of(domain));
+	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+	struct borrower_domain *d = borrower_domain_of(domain);
+	int ret;
+
+	/* The arena has to be what this device finds in its window, at the same place. */
+	if (b->link != d->link || !lend_views_show(&b->views, U64_MAX, d->first, d->size) ||
+	    lend_views_to_device(&b->views, d->first) != d->bus)
+		return -EINVAL;
+	ret = borrower_reach_only(b, d->first, d->size);
+	return ret ?: borrower_move(b, d);
 }
 
-/* iommu_domain_ops.attach_dev. Process context, the group's mutex held. */
-static int borrower_nothing_attach(LEND_IOMMU_ATTACH_ARGS)
+/*
+ * iommu_domain_ops.attach_dev. Process context, the group's mutex held. The kernel has it
+ * back, which cannot be refused: an owner that does not answer has lost it.
+ */
+static int borrower_identity_attach(LEND_IOMMU_ATTACH_ARGS)
 {
-	return borrower_move(dev, NULL);
+	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+
+	borrower_reach_all(b);
+	return borrower_move(b, NULL);
+}
+
+/*
+ * iommu_domain_ops.attach_dev. Process context, the group's mutex held. User space is
+ * about to have it, or has let go, which cannot be refused.
+ */
+static int borrower_blocked_attach(LEND_IOMMU_ATTACH_ARGS)
+{
+	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+	int ret = borrower_reach_nothing(b);
+
+	if (ret && !b->domain)
+		return ret;
+	return borrower_move(b, NULL);
 }
 
 /* iommu_domain_ops.map_pages. Process context; addresses are within the domain's geometry. */
@@ -346,19 +391,23 @@ static struct iommu_domain *borrower_domain_alloc(struct device *dev)
 	return &d->domain;
 }
 
-static const struct iommu_domain_ops borrower_nothing_ops = {
-	.attach_dev = borrower_nothing_attach,
+static const struct iommu_domain_ops borrower_identity_ops = {
+	.attach_dev = borrower_identity_attach,
+};
+
+static const struct iommu_domain_ops borrower_blocked_ops = {
+	.attach_dev = borrower_blocked_attach,
 };
 
 /* What dma.c maps; and nothing that user space has mapped. */
 static struct iommu_domain borrower_identity = {
 	.type = IOMMU_DOMAIN_IDENTITY,
-	.ops = &borrower_nothing_ops,
+	.ops = &borrower_identity_ops,
 };
 
 static struct iommu_domain borrower_blocked = {
 	.type = IOMMU_DOMAIN_BLOCKED,
-	.ops = &borrower_nothing_ops,
+	.ops = &borrower_blocked_ops,
 };
 
 static int borrower_default_domain(struct device *dev)
@@ -400,44 +449,68 @@ static void borrower_iommu_reserved(struct device *dev, struct list_head *head)
 	borrower_reserve(head, end, U64_MAX - end + 1);
 }
 
+/* Process context. The device is to be closed, which undoes what its owner was asked for. */
 static void borrower_iommu_release(struct device *dev)
 {
-	borrower_move(dev, NULL);
+	borrower_move(lend_borrowed_of(to_pci_dev(dev)), NULL);
 }
 
 /**
- * struct borrower_neighbour - for borrower_group_of()
- * @link: the link of a borrowed device
- * @group: that of another one of the same link, with a reference
+ * struct borrower_neighbours - the other borrowed devices of a link
+ * @link: the link
+ * @shared: the group of those that reach what others are shown, with a reference; or NULL
+ * @own: there are some with a group of their own
  */
-struct borrower_neighbour {
+struct borrower_neighbours {
 	const struct lend_link *link;
-	struct iommu_group *group;
+	struct iommu_group *shared;
+	bool own;
 };
 
 static int borrower_group_of(struct lend_object *object, void *arg)
 {
 	struct borrowed_device *b = container_of(object, struct borrowed_device, object);
-	struct borrower_neighbour *neighbour = arg;
+	struct borrower_neighbours *others = arg;
+	struct iommu_group *group;
 	struct pci_dev *pdev;
 
-	if (b->link != neighbour->link || !b->bus)
+	if (b->link != others->link || !b->bus)
 		return 0;
 	pdev = pci_get_slot(b->bus, 0);
 	if (!pdev)
 		return 0;
-	neighbour->group = iommu_group_get(&pdev->dev);
+	/* The one that is being added has none yet. */
+	group = iommu_group_get(&pdev->dev);
 	pci_dev_put(pdev);
-	return !!neighbour->group;
+	if (group && b->narrows)
+		others->own = true;
+	if (!group || b->narrows || others->shared)
+		iommu_group_put(group);
+	else
+		others->shared = group;
+	return 0;
 }
 
-/* Process context, link lock held, as a device is added: no other of the link comes or goes. */
+/*
+ * Process context, link lock held, as a device is added: no other of the link comes or
+ * goes. One that would reach what another group is shown gets none.
+ */
 static struct iommu_group *borrower_iommu_group(struct device *dev)
 {
-	struct borrower_neighbour neighbour = { .link = lend_borrowed_of(to_pci_dev(dev))->link };
+	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+	struct borrower_neighbours others = { .link = b->link };
 
-	lend_registry_for_each(&borrower_borrowed, 0, borrower_group_of, &neighbour);
-	return neighbour.group ?: iommu_group_alloc();
+	lend_registry_for_each(&borrower_borrowed, 0, borrower_group_of, &others);
+	if (others.shared) {
+		b->narrows = false;
+		return others.shared;
+	}
+	if (!b->narrows && others.own) {
+		dev_warn(dev,
+			 "no IOMMU group: its owner cannot keep it from what other devices of the link are shown\n");
+		return ERR_PTR(-EPERM);
+	}
+	return iommu_group_alloc();
 }
 
 static const struct iommu_ops borrower_iommu_ops = {

@@ -167,6 +167,20 @@ static bool lend_msi_needs_relay(const struct borrowed_device *b)
 }
 
 /**
+ * lend_msi_region() - where the messages of a device go
+ * @b: the borrowed device
+ * @region: result, in addresses of ours
+ *
+ * Context: any.
+ * Return: false: to its owner.
+ */
+bool lend_msi_region(const struct borrowed_device *b, struct lend_region *region)
+{
+	*region = (struct lend_region) { .first = LEND_MSI_BASE, .size = LEND_MSI_SIZE };
+	return !b->msi_relayed;
+}
+
+/**
  * lend_msi_has_rows() - may a device have several vectors of MSI
  * @b: the borrowed device
  * @parent: the domain of the NTB function

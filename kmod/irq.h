@@ -11,6 +11,7 @@ struct fwnode_handle;
 struct irq_chip;
 struct irq_data;
 struct irq_domain;
+struct lend_region;
 struct msi_msg;
 struct pci_dev;
 
@@ -28,6 +29,7 @@ void lend_irq_exit(struct borrowed_device *b);
 void lend_msi_compose_for(struct borrowed_device *b, struct irq_data *data, struct msi_msg *msg);
 int lend_msi_set_affinity(struct irq_data *data, const struct cpumask *mask, bool force);
 bool lend_msi_has_rows(const struct borrowed_device *b, const struct irq_domain *parent);
+bool lend_msi_region(const struct borrowed_device *b, struct lend_region *region);
 void lend_msi_relay_chip(struct irq_chip *chip);
 
 #endif

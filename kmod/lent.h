@@ -15,6 +15,7 @@
 #include "filter.h"
 #include "owner_irq.h"
 #include "proto.h"
+#include "reach.h"
 #include "registry.h"
 #include "uapi/ntb_lend.h"
 #include "window.h"
@@ -81,6 +82,8 @@ struct lease_window {
  * @risks: bits of enum lend_risk
  * @gaps: what else is in the pages of its BARs, taken
  * @dma_window_used: BARs lie in the DMA window, which is wide because of them
+ * @narrows: the function can be limited to parts of the DMA window
+ * @reach: what it reaches of the windows
  * @window: the DMA window and free ones, by index
  * @bar: its memory BARs and its expansion ROM
  * @config_reads: served, in any context
@@ -104,6 +107,8 @@ struct lease {
 	unsigned long risks;
 	struct list_head gaps;
 	bool dma_window_used;
+	bool narrows;
+	struct lend_reach reach;
 	struct lease_window window[LEND_WINDOWS_MAX];
 	struct lease_bar bar[LEND_BARS];
 	atomic64_t config_reads;

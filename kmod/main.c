@@ -9,7 +9,7 @@
  *
  *   compat param proto                               how kernels differ; the wire
  *   region chunk chunks                              pure logic, with KUnit tests
- *   filter budget sequence hello view
+ *   filter budget sequence hello view reach
  *   trace                                            trace points
  *   registry bridge window channel                   objects by number; the bridge
  *   pool mailbox relay                               copies; messages; interrupts
@@ -17,9 +17,10 @@
  *   borrowed irq dma_count dma_plain dma             borrowed devices,
  *   borrower_config
  *   borrower_place borrower                          their attachments
- *   borrower_iommu                                   and what user space maps for them
+ *   borrower_reach borrower_iommu                    and what user space maps for them
  *   trust owner_page owner_config owner_irq lent     lent devices,
- *   owner_place lease owner_flr owner_serve owner    their leases
+ *   owner_reach owner_place lease owner_flr          their leases
+ *   owner_serve owner
  *   attributes jobs netlink main
  *
  * Locks, the outer ones first. Whoever holds one takes none above it:

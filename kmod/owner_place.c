@@ -20,6 +20,7 @@
 #include "link.h"
 #include "owner_page.h"
 #include "owner_place.h"
+#include "owner_reach.h"
 #include "trust.h"
 #include "window.h"
 
@@ -102,6 +103,7 @@ static int owner_show_windows(struct lease *lease, const struct lend_trust *trus
 	}
 	lease->risks = trust->risks;
 	lease->contained = !trust->risks;
+	lease->narrows = lease->contained && lend_trust_is_alone(lease->lent->pdev);
 	if (lease->contained)
 		pci_info(lease->lent->pdev, "reaches the window at 0x%llx, and nothing else\n",
 			 dma->bus);
@@ -128,15 +130,19 @@ static void owner_hide_windows(struct lease *lease)
 	struct lease_window *win;
 	int i;
 
+	/* The DMA layer takes back what it gave. */
+	if (owner_reach_all(lease))
+		pci_warn(lease->lent->pdev, "the windows' addresses are lost to its domain: no memory\n");
 	for (i = 0; i < LEND_WINDOWS_MAX; i++) {
 		win = &lease->window[i];
-		if (win->mapped)
+		if (win->mapped && !lease->reach.narrow)
 			dma_unmap_resource(&lease->lent->pdev->dev, win->bus, win->size,
 					   DMA_BIDIRECTIONAL, OWNER_MAP_ATTRS);
 	}
 	memset(lease->window, 0, sizeof(lease->window));
 	owner_forget_mappings(&lease->lent->pdev->dev);
 	lease->contained = false;
+	lease->narrows = false;
 }
 
 static u32 owner_bar_flags(const struct resource *res)

@@ -24,6 +24,7 @@
 #include "owner_config.h"
 #include "owner_flr.h"
 #include "owner_irq.h"
+#include "owner_reach.h"
 #include "owner_serve.h"
 #include "proto.h"
 #include "window.h"
@@ -43,12 +44,15 @@ static enum lend_status owner_serve_open(struct lease *lease, struct lend_respon
 
 	if (lease->state == LEASE_ATTACHED)
 		return LEND_ERR_BUSY;
+	if (owner_reach_all(lease))
+		return LEND_ERR_SPACE;
 	resp->val[LEND_OPEN_ADDRESS] = cpu_to_le64((u64)pci_domain_nr(pdev->bus) << 16 |
 						   pci_dev_id(pdev));
 	resp->val[LEND_OPEN_DMA_BASE] = cpu_to_le64(dma->bus);
 	resp->val[LEND_OPEN_DMA_SIZE] = cpu_to_le64(dma->size);
 	resp->val[LEND_OPEN_CFG_SIZE] = cpu_to_le64(lease->lent->filter->size);
 	resp->val[LEND_OPEN_DMA_WINDOW] = cpu_to_le64(lease->link->windows.dma);
+	resp->val[LEND_OPEN_FLAGS] = cpu_to_le64(lease->narrows ? LEND_OPEN_NARROWS : 0);
 	WRITE_ONCE(lease->state, LEASE_ATTACHED);
 	return LEND_OK;
 }
@@ -82,6 +86,25 @@ static enum lend_status owner_serve_window(struct lease *lease, u32 place, u32 v
 	resp->val[LEND_WINDOW_BASE] = cpu_to_le64(found->bus);
 	resp->val[LEND_WINDOW_SIZE] = cpu_to_le64(found->size);
 	return LEND_OK;
+}
+
+/* Process context, the lent lock held. */
+static enum lend_status owner_serve_reach(struct lease *lease, u32 page, u32 count)
+{
+	int ret;
+
+	if (!lease->narrows)
+		return LEND_ERR_DENIED;
+	if (!count) {
+		owner_reach_nothing(lease);
+		return LEND_OK;
+	}
+	ret = count == LEND_REACH_ALL ? owner_reach_all(lease) :
+	      owner_reach_part(lease, (u64)page << LEND_PLACE_SHIFT,
+			       (u64)count << LEND_PLACE_SHIFT);
+	if (!ret)
+		return LEND_OK;
+	return ret == -EINVAL ? LEND_ERR_INVALID : LEND_ERR_SPACE;
 }
 
 /* Process context, the lent lock held. */
@@ -219,6 +242,8 @@ static enum lend_status owner_serve_lease(struct lease *lease, const struct lend
 	case LEND_OP_WINDOW:
 		return owner_serve_window(lease, le32_to_cpu(req->arg), le32_to_cpu(req->value),
 					  resp);
+	case LEND_OP_REACH:
+		return owner_serve_reach(lease, le32_to_cpu(req->arg), le32_to_cpu(req->value));
 	case LEND_OP_CLOSE:
 		lease_stop_dma(lease);
 		owner_irq_stop(irq, closed);

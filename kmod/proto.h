@@ -67,6 +67,7 @@ enum lend_op {
 	LEND_OP_IRQ_OPEN,	/* relay an interrupt; arg: see LEND_IRQ() */
 	LEND_OP_IRQ_CLOSE,
 	LEND_OP_WINDOW,		/* arg: see LEND_PLACE(); where does the device find a window */
+	LEND_OP_REACH,		/* arg: page in the DMA window, value: see LEND_REACH_ALL */
 };
 
 /* Interrupts of a device that the owner takes and passes on by doorbell. */
@@ -91,6 +92,13 @@ enum lend_irq_kind {
 #define LEND_PLACE_PAGE(arg)		((arg) & LEND_PLACE_PAGE_MAX)
 #define LEND_PLACE_PAGE_MAX		GENMASK(27, 0)
 #define LEND_PLACE_SHIFT		12
+
+/*
+ * lend_request.value of LEND_OP_REACH: so many pages more of the DMA window the device
+ * is to reach, which must have LEND_OPEN_NARROWS. 0: nothing of any window, from now on;
+ * all: every window, as after LEND_OP_OPEN.
+ */
+#define LEND_REACH_ALL	(~0U)
 
 /* Response status. */
 enum lend_status {
@@ -153,7 +161,11 @@ enum lend_open_val {
 	LEND_OPEN_DMA_SIZE,
 	LEND_OPEN_CFG_SIZE,	/* 256 or 4096 */
 	LEND_OPEN_DMA_WINDOW,	/* its index, which is the same on both hosts */
+	LEND_OPEN_FLAGS,	/* LEND_OPEN_NARROWS */
 };
+
+/* The owner can limit what the device reaches to parts of the window: LEND_OP_REACH. */
+#define LEND_OPEN_NARROWS	BIT(0)
 
 /* Index of the expansion ROM behind the BARs, as in struct pci_dev. */
 #define LEND_BAR_ROM	6

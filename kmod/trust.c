@@ -216,6 +216,30 @@ void lend_trust_shared(struct lend_trust *trust, struct pci_dev *other)
 	lend_trust_add(trust, LEND_RISK_GROUP, why);
 }
 
+static int lend_trust_is_other(struct device *dev, void *arg)
+{
+	/* A bridge sends nothing of its own. */
+	return dev != arg && !(dev_is_pci(dev) && pci_is_bridge(to_pci_dev(dev)));
+}
+
+/**
+ * lend_trust_is_alone() - does the IOMMU tell a device from all others
+ * @pdev: a device
+ *
+ * Context: process.
+ */
+bool lend_trust_is_alone(struct pci_dev *pdev)
+{
+	struct iommu_group *group = iommu_group_get(&pdev->dev);
+	bool alone;
+
+	if (!group)
+		return false;
+	alone = !iommu_group_for_each_dev(group, &pdev->dev, lend_trust_is_other);
+	iommu_group_put(group);
+	return alone;
+}
+
 /**
  * lend_trust_same_group() - does the IOMMU take two devices for one
  * @pdev: a device

@@ -41,6 +41,7 @@ void lend_trust_check(const struct lend_windows *w, struct pci_dev *pdev,
 		      struct lend_trust *trust);
 void lend_trust_shared(struct lend_trust *trust, struct pci_dev *other);
 bool lend_trust_is_used(struct device *dev, const struct device_driver *driver);
+bool lend_trust_is_alone(struct pci_dev *pdev);
 bool lend_trust_same_group(struct pci_dev *pdev, struct pci_dev *other);
 const char *lend_trust_text(enum lend_risk risk);
 const char *lend_trust_link(const struct lend_windows *w);

@@ -16,8 +16,8 @@ from testinfra.host import Host
 
 PROGRAM = "LD_LIBRARY_PATH=/opt/programs/lib /opt/programs/usr/bin/{}"
 UNIT = "user-space"
-# The owner's bridge, which the lab has at this place.
-FENCED = re.compile(r"DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[(0000:)?01:00\.0\]")
+# The owner's bridge, and the device that is told to go astray, where the lab has them.
+FENCED = re.compile(r"DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[(0000:)?0[15]:00\.0\]")
 
 
 def attach_with(host: Host, lease: dict[str, Any], driver: str | None, usual: str) -> dict[str, Any]:
@@ -31,6 +31,12 @@ def attach_with(host: Host, lease: dict[str, Any], driver: str | None, usual: st
         return item if item and item["state"] == "attached" and item["driver"] == right else None
 
     return dict(fabric.until(found, 60, f"{lease['name']} is attached with {right}"))
+
+
+def give_back(host: Host, name: str) -> None:
+    """Borrow a device no longer, though it was recalled already."""
+    fabric.output(host, f"devlend return {name}")
+    fabric.until(lambda: fabric.attachment(host, name) is None, 60, f"{name} is given back")
 
 
 def group(attached: dict[str, Any]) -> str:
@@ -63,6 +69,12 @@ def is_running(host: Host) -> bool:
 def said(host: Host) -> str:
     """What the program in the background has printed."""
     return fabric.output(host, f"journalctl --unit {UNIT} --output cat --no-pager")
+
+
+def ranges(host: Host, name: str) -> tuple[int, int]:
+    """Where a program may map memory for a device: the first and the last address."""
+    first, last = fabric.output(host, f"devlend ranges {name}").split()[0].split("-")
+    return int(first, 16), int(last, 16)
 
 
 def drive(attached: dict[str, Any]) -> str:

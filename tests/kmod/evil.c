@@ -240,7 +240,7 @@ static void evil_operations(struct evil *evil)
 	u32 i, op;
 
 	for (i = 0; i < evil->rounds; i++) {
-		for (op = LEND_OP_OPEN; op <= LEND_OP_WINDOW; op++) {
+		for (op = LEND_OP_OPEN; op <= LEND_OP_REACH; op++) {
 			if (op == LEND_OP_REVOKE)
 				continue;
 			if (!evil_ask(evil, op, 4, evil_random(evil) % 0x40000, evil_random(evil)))

@@ -34,20 +34,19 @@ TESTPMD = " ".join(
 
 @pytest.fixture
 def card(owner: Host, borrower: Host) -> Iterator[dict[str, Any]]:
-    """The attachment of the card, with vfio-pci; alone, as a program has all of a group or nothing."""
-    fabric.put(borrower, "borrowerd", "attachments", [], purge=True)
+    """The attachment of the card, with vfio-pci, beside that of the drive, which another program may have."""
     grant = {key: CARD[key] for key in ("name", "device", "borrower")}
     fabric.put(owner, "ownerd", "grants", [{**grant, "hold": False}])
     networks.isolate(owner, OTHER, networks.PEER, networks.SERVER)
     yield user_space.attach_with(borrower, CARD, "vfio-pci", "igb")
     fabric.output(owner, f"ip netns delete {networks.PEER}")
-    fabric.put(borrower, "borrowerd", "attachments", [], purge=True)
+    user_space.give_back(borrower, CARD["name"])
 
 
 def command(host: Host, attached: dict[str, Any]) -> str:
     """How testpmd is started for the card."""
-    first = fabric.output(host, f"devlend ranges {CARD['name']}").partition("-")[0]
-    return TESTPMD.format(first=first, address=attached["address"])
+    first, _last = user_space.ranges(host, CARD["name"])
+    return TESTPMD.format(first=f"{first:#x}", address=attached["address"])
 
 
 def answered(host: Host, count: int, size: int) -> int:
@@ -58,11 +57,16 @@ def answered(host: Host, count: int, size: int) -> int:
     return int(received)
 
 
-def test_packets_come_and_go(owner: Host, borrower: Host, card: dict[str, Any]) -> None:
+def test_packets_come_and_go(
+    owner: Host, borrower: Host, in_user_space: dict[str, Any], card: dict[str, Any]
+) -> None:
     with user_space.running(borrower, card, command(borrower, card)):
         try:
             fabric.until(lambda: answered(owner, 2, 64), 120, "testpmd answers")
             assert answered(owner, 50, 1400) == 50
+            # Another program has another device of the same owner meanwhile.
+            user_space.io(borrower, in_user_space, "write -P 0x77 5M 64k", "read -P 0x77 5M 64k")
+            assert answered(owner, 5, 1400) == 5
         except AssertionError:
             print(user_space.said(borrower))
             raise
@@ -80,4 +84,5 @@ def test_a_forced_recall_is_a_fence(owner: Host, borrower: Host, card: dict[str,
         fabric.until(lambda: networks.interface(owner, CARD["device"]["address"]), 60, "the owner has its card")
         assert answered(owner, 5, 64) == 0
         assert user_space.unfenced(fabric.trouble(owner)) == []
-    fabric.until(lambda: user_space.has_nothing(borrower), 60, "the card is gone")
+    gone = f"! test -e /sys/bus/pci/devices/{card['address']}"
+    fabric.until(lambda: borrower.run(gone).rc == 0, 60, "the card is gone")
