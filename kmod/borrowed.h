@@ -86,6 +86,7 @@ struct borrowed_bar {
  * @narrows: its owner can limit what it reaches to what user space may have; it
  *	has an IOMMU group of its own then
  * @narrowed: its owner was asked to; its IOMMU group's mutex
+ * @arena: where user space maps memory for it, or NULL; see borrower_arena.c
  * @domain: what user space has mapped for it, see borrower_iommu.c, or NULL; its
  *	IOMMU group's mutex
  * @pool_used: the pool keeps something for it
@@ -139,6 +140,7 @@ struct borrowed_device {
 	struct lend_views views;
 	bool narrows;
 	bool narrowed;
+	struct borrower_arena *arena;
 	struct borrower_domain *domain;
 	bool pool_used;
 	bool windows_used;

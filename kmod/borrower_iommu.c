@@ -2,11 +2,11 @@
 /*
  * Borrowed devices in user space: where an IOMMU translates the NTB function, its
  * borrowed devices have an IOMMU group and domains, so that vfio-pci can take
- * them. A domain is a range of the NTB function's DMA addresses, the arena, that
- * the DMA layer gives to nobody else. What user space maps at an address of the
- * device's is mapped for the NTB function at the address in the arena which the
- * owner's window makes of it. The kernel's own drivers are not concerned: for them
- * the default domain is one that does nothing, and dma.c goes on.
+ * them. A domain is a range of the NTB function's DMA addresses, the arena. What
+ * user space maps at an address of the device's is mapped for the NTB function at
+ * the address in the arena which the owner's window makes of it. The kernel's own
+ * drivers are not concerned: for them the default domain is one that does nothing,
+ * and dma.c goes on.
  *
  * All devices that are borrowed over a link send as the NTB function does. Where their
  * owner's IOMMU limits each to its own arena, see borrower_reach.c, each is a group. Else
@@ -18,7 +18,6 @@
  * Called by the IOMMU core, in process context, and by main.c. Locks: see there.
  */
 
-#include <linux/dma-mapping.h>
 #include <linux/iommu.h>
 #include <linux/lockdep.h>
 #include <linux/module.h>
@@ -29,26 +28,18 @@
 
 #include "borrowed.h"
 #include "borrower.h"
+#include "borrower_arena.h"
 #include "borrower_config.h"
 #include "borrower_iommu.h"
 #include "borrower_reach.h"
 #include "compat.h"
 #include "link.h"
-#include "window.h"
-
-/*
- * An arena is half of what is left of the window, or as much less as has to be, but no
- * less than this.
- */
-#define BORROWER_ARENA_MIN	SZ_1M
 
 /**
  * struct borrower_domain - what user space has mapped for borrowed devices of a link
  * @domain: what the IOMMU core knows of it
- * @link: the link; holds a reference
- * @first: the arena's first address of the NTB function
- * @bus: what the devices call it
- * @size: octets of the arena
+ * @arena: where; holds a reference
+ * @bus: what the devices call its first address
  * @lock: serialises what is mapped with who is attached
  * @pages: by number of the page in the arena: its physical address and, in the
  *	lowest bits, what may be done with it
@@ -56,10 +47,8 @@
  */
 struct borrower_domain {
 	struct iommu_domain domain;
-	struct lend_link *link;
-	dma_addr_t first;
+	struct borrower_arena *arena;
 	u64 bus;
-	size_t size;
 	struct mutex lock; /* what is mapped, and who is attached */
 	struct xarray pages;
 	unsigned int attached;
@@ -74,107 +63,39 @@ static struct borrower_domain *borrower_domain_of(struct iommu_domain *domain)
 
 static struct device *borrower_domain_ntb(const struct borrower_domain *d)
 {
-	return &d->link->pdev->dev;
-}
-
-/* Where the arena is, as it is before and after: nobody writes to a BAR through it. */
-static phys_addr_t borrower_arena_phys(const struct borrower_domain *d)
-{
-	const struct lend_windows *w = &d->link->windows;
-
-	return w->win[w->dma].base;
-}
-
-/* Process context. What is tried first: as much as there was, and half of what is left. */
-static size_t borrower_arena_most(const struct lend_windows *w, unsigned long others)
-{
-	u64 window = w->win[w->dma].size;
-	u64 half = rounddown_pow_of_two(window - min_t(u64, others, window / 2)) / 2;
-
-	return min_not_zero(half, (u64)READ_ONCE(w->arena));
-}
-
-/*
- * Process context. The DMA layer gives a range only for something to be mapped there.
- * What was too large where there was no other arena is not tried again: DMA-API
- * debugging of 6.12 takes each mapping that fails for one that stays, and complains of
- * the eighth.
- */
-static int borrower_arena_get(struct borrower_domain *d, const struct borrowed_device *b)
-{
-	struct device *ntb = borrower_domain_ntb(d);
-	struct iommu_domain *domain = iommu_get_domain_for_dev(ntb);
-	struct lend_windows *w = &d->link->windows;
-	unsigned long others = atomic_long_read(&w->arenas);
-	size_t size = borrower_arena_most(w, others);
-
-	for (; size >= BORROWER_ARENA_MIN; size /= 2) {
-		d->first = dma_map_resource(ntb, borrower_arena_phys(d), size, DMA_BIDIRECTIONAL,
-					    DMA_ATTR_SKIP_CPU_SYNC);
-		if (dma_mapping_error(ntb, d->first))
-			continue;
-		if (domain && lend_views_show(&b->views, U64_MAX, d->first, size) &&
-		    iommu_unmap(domain, d->first, size) == size) {
-			if (!others)
-				WRITE_ONCE(w->arena, size);
-			atomic_long_add(size, &w->arenas);
-			d->size = size;
-			d->bus = lend_views_to_device(&b->views, d->first);
-			return 0;
-		}
-		dma_unmap_resource(ntb, d->first, size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
-		break;
-	}
-	return -ENOSPC;
-}
-
-/* Process context; nothing is mapped. The DMA layer takes it back as it gave it. */
-static void borrower_arena_put(struct borrower_domain *d)
-{
-	struct device *ntb = borrower_domain_ntb(d);
-	struct iommu_domain *domain = iommu_get_domain_for_dev(ntb);
-
-	atomic_long_sub(d->size, &d->link->windows.arenas);
-	if (!domain)
-		return; /* the NTB function has gone, and its addresses with it */
-	if (iommu_map(domain, d->first, borrower_arena_phys(d), d->size, IOMMU_READ | IOMMU_WRITE,
-		      GFP_KERNEL)) {
-		dev_warn(ntb, "%zu KiB of the window are lost until the bridge is bound anew\n",
-			 d->size >> 10);
-		return;
-	}
-	dma_unmap_resource(ntb, d->first, d->size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	return &d->arena->link->pdev->dev;
 }
 
 /* Process context, domain's lock held. */
-static void borrower_arena_clear(struct borrower_domain *d, unsigned long index,
-				 unsigned long count)
+static void borrower_domain_clear(struct borrower_domain *d, unsigned long index,
+				  unsigned long count)
 {
 	struct iommu_domain *ntb = iommu_get_domain_for_dev(borrower_domain_ntb(d));
 
 	if (ntb && count)
-		iommu_unmap(ntb, d->first + (index << PAGE_SHIFT), count << PAGE_SHIFT);
+		iommu_unmap(ntb, d->arena->first + (index << PAGE_SHIFT),
+			    count << PAGE_SHIFT);
 }
 
 /* Process context, domain's lock held. Of what is mapped, what follows one another at once. */
-static void borrower_arena_clear_all(struct borrower_domain *d)
+static void borrower_domain_clear_all(struct borrower_domain *d)
 {
 	unsigned long index, start = 0, count = 0;
 	void *entry;
 
 	xa_for_each(&d->pages, index, entry) {
 		if (index != start + count) {
-			borrower_arena_clear(d, start, count);
+			borrower_domain_clear(d, start, count);
 			start = index;
 			count = 0;
 		}
 		count++;
 	}
-	borrower_arena_clear(d, start, count);
+	borrower_domain_clear(d, start, count);
 }
 
 /* Process context, domain's lock held. */
-static int borrower_arena_fill(struct borrower_domain *d)
+static int borrower_domain_fill(struct borrower_domain *d)
 {
 	struct iommu_domain *ntb = iommu_get_domain_for_dev(borrower_domain_ntb(d));
 	unsigned long index, value, refused;
@@ -185,8 +106,8 @@ static int borrower_arena_fill(struct borrower_domain *d)
 		return -ENODEV;
 	xa_for_each(&d->pages, index, entry) {
 		value = xa_to_value(entry);
-		ret = iommu_map(ntb, d->first + (index << PAGE_SHIFT), value & PAGE_MASK, PAGE_SIZE,
-				value & ~PAGE_MASK, GFP_KERNEL);
+		ret = iommu_map(ntb, d->arena->first + (index << PAGE_SHIFT), value & PAGE_MASK,
+				PAGE_SIZE, value & ~PAGE_MASK, GFP_KERNEL);
 		if (ret)
 			goto undo;
 	}
@@ -197,7 +118,7 @@ undo:
 	xa_for_each(&d->pages, index, entry) {
 		if (index == refused)
 			break;
-		borrower_arena_clear(d, index, 1);
+		borrower_domain_clear(d, index, 1);
 	}
 	return ret;
 }
@@ -207,7 +128,7 @@ static void borrower_domain_leave(struct borrower_domain *d)
 {
 	mutex_lock(&d->lock);
 	if (!--d->attached)
-		borrower_arena_clear_all(d);
+		borrower_domain_clear_all(d);
 	mutex_unlock(&d->lock);
 }
 
@@ -218,7 +139,7 @@ static int borrower_domain_enter(struct borrower_domain *d)
 
 	mutex_lock(&d->lock);
 	if (!d->attached)
-		ret = borrower_arena_fill(d);
+		ret = borrower_domain_fill(d);
 	if (!ret)
 		d->attached++;
 	mutex_unlock(&d->lock);
@@ -251,13 +172,15 @@ static int borrower_domain_attach(LEND_IOMMU_ATTACH_ARGS)
 {
 	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
 	struct borrower_domain *d = borrower_domain_of(domain);
+	const struct borrower_arena *arena = d->arena;
 	int ret;
 
 	/* The arena has to be what this device finds in its window, at the same place. */
-	if (b->link != d->link || !lend_views_show(&b->views, U64_MAX, d->first, d->size) ||
-	    lend_views_to_device(&b->views, d->first) != d->bus)
+	if (b->link != arena->link ||
+	    !lend_views_show(&b->views, U64_MAX, arena->first, arena->size) ||
+	    lend_views_to_device(&b->views, arena->first) != d->bus)
 		return -EINVAL;
-	ret = borrower_reach_only(b, d->first, d->size);
+	ret = borrower_reach_only(b, arena->first, arena->size);
 	return ret ?: borrower_move(b, d);
 }
 
@@ -303,8 +226,8 @@ static int borrower_domain_map(struct iommu_domain *domain, unsigned long iova, 
 				xa_mk_value((phys + (i << PAGE_SHIFT)) | prot), gfp);
 	if (!ret && d->attached) {
 		ntb = iommu_get_domain_for_dev(borrower_domain_ntb(d));
-		ret = ntb ? iommu_map(ntb, d->first + (iova - d->bus), phys, pgcount << PAGE_SHIFT,
-				      prot, gfp) : -ENODEV;
+		ret = ntb ? iommu_map(ntb, d->arena->first + (iova - d->bus), phys,
+				      pgcount << PAGE_SHIFT, prot, gfp) : -ENODEV;
 	} else if (ret) {
 		i--; /* the one that was refused */
 	}
@@ -329,7 +252,7 @@ static size_t borrower_domain_unmap(struct iommu_domain *domain, unsigned long i
 		if (!xa_erase(&d->pages, first + i))
 			break;
 	if (d->attached)
-		borrower_arena_clear(d, first, i);
+		borrower_domain_clear(d, first, i);
 	mutex_unlock(&d->lock);
 	return i << PAGE_SHIFT;
 }
@@ -346,9 +269,8 @@ static void borrower_domain_free(struct iommu_domain *domain)
 {
 	struct borrower_domain *d = borrower_domain_of(domain);
 
-	borrower_arena_put(d);
 	xa_destroy(&d->pages);
-	lend_link_put(d->link);
+	borrower_arena_put(d->arena);
 	kfree(d);
 	module_put(THIS_MODULE);
 }
@@ -363,29 +285,28 @@ static const struct iommu_domain_ops borrower_domain_ops = {
 
 static struct iommu_domain *borrower_domain_alloc(struct device *dev)
 {
-	const struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+	struct borrower_arena *arena;
 	struct borrower_domain *d;
-	int ret;
 
 	d = kzalloc(sizeof(*d), GFP_KERNEL);
 	if (!d)
 		return ERR_PTR(-ENOMEM);
-	d->link = b->link;
-	ret = borrower_arena_get(d, b);
-	if (ret) {
-		dev_warn(dev, "too little is left of the window for user space to map anything\n");
+	arena = borrower_arena_get(b);
+	if (IS_ERR(arena)) {
 		kfree(d);
-		return ERR_PTR(ret);
+		return ERR_CAST(arena);
 	}
 	__module_get(THIS_MODULE);
-	lend_link_hold(d->link);
 	mutex_init(&d->lock);
 	xa_init(&d->pages);
+	d->arena = arena;
+	d->bus = lend_views_to_device(&b->views, arena->first);
 	d->domain.ops = &borrower_domain_ops;
 	d->domain.pgsize_bitmap = PAGE_SIZE;
 	d->domain.geometry = (struct iommu_domain_geometry) {
 		.aperture_start = d->bus,
-		.aperture_end = d->bus + d->size - 1,
+		.aperture_end = d->bus + arena->size - 1,
 		.force_aperture = true,
 	};
 	return &d->domain;
@@ -452,7 +373,10 @@ static void borrower_iommu_reserved(struct device *dev, struct list_head *head)
 /* Process context. The device is to be closed, which undoes what its owner was asked for. */
 static void borrower_iommu_release(struct device *dev)
 {
-	borrower_move(lend_borrowed_of(to_pci_dev(dev)), NULL);
+	struct borrowed_device *b = lend_borrowed_of(to_pci_dev(dev));
+
+	borrower_move(b, NULL);
+	borrower_arena_forget(b);
 }
 
 /**

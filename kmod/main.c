@@ -17,7 +17,7 @@
  *   borrowed irq dma_count dma_plain dma             borrowed devices,
  *   borrower_config
  *   borrower_place borrower                          their attachments
- *   borrower_reach borrower_iommu                    and what user space maps for them
+ *   borrower_reach borrower_arena borrower_iommu     and what user space maps for them
  *   trust owner_page owner_config owner_irq lent     lent devices,
  *   owner_reach owner_place lease owner_flr          their leases
  *   owner_serve owner
@@ -36,6 +36,8 @@
  *   borrower_bus_lock                whether a borrowed device has a bus
  *   lend_pool.lock                   growing and shrinking
  *   lend_mailbox.lock                one message under way; with no other
+ *   borrower_arena_lock              who has which part of a window in user space;
+ *                                    with no other of ours
  *   borrower_domain.lock             what user space maps, and for whom; with no
  *                                    other of ours, under those of VFIO
  *   lend_channels_lock               the list of channels; with no other

@@ -3,7 +3,6 @@
 #ifndef LEND_WINDOW_H
 #define LEND_WINDOW_H
 
-#include <linux/atomic.h>
 #include <linux/ioport.h>
 #include <linux/types.h>
 
@@ -55,9 +54,9 @@ struct lend_window {
  * @narrows: the DMA window shows no more than the channel needs, @idle octets,
  *	and free ones nothing, while nobody uses them
  * @idle: see @narrows
- * @arena: octets of the DMA window that user space gets at the most, see
- *	borrower_iommu.c; 0: not known yet
- * @arenas: octets that it has now
+ * @arena: octets of the DMA window that user space gets for a device at the most, see
+ *	borrower_arena.c; 0: not known yet
+ * @arenas: octets that it has for all devices
  * @users: borrowed devices, and leases with BARs in the DMA window
  * @region: by window, the memory that each shows when it is open; once there is
  *	one it does not change
@@ -77,7 +76,7 @@ struct lend_windows {
 	bool narrows;
 	u64 idle;
 	size_t arena;
-	atomic_long_t arenas;
+	size_t arenas;
 	unsigned int users;
 	struct lend_region region[LEND_WINDOWS_MAX];
 };

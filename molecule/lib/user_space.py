@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from testinfra.host import Host
 
 PROGRAM = "LD_LIBRARY_PATH=/opt/programs/lib /opt/programs/usr/bin/{}"
 UNIT = "user-space"
+# QEMU's educational device, which does DMA wherever it is told to.
+ENGINE = {"name": "engine", "owner": "node-a", "device": {"address": "0000:05:00.0"}, "borrower": "node-b"}
 # The owner's bridge, and the device that is told to go astray, where the lab has them.
 FENCED = re.compile(r"DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[(0000:)?0[15]:00\.0\]")
 
@@ -75,6 +78,11 @@ def ranges(host: Host, name: str) -> tuple[int, int]:
     """Where a program may map memory for a device: the first and the last address."""
     first, last = fabric.output(host, f"devlend ranges {name}").split()[0].split("-")
     return int(first, 16), int(last, 16)
+
+
+def moved(host: Host, *words: Any) -> dict[str, Any]:
+    """What the program that drives the educational device has seen: see molecule/vfio/programs/engine."""
+    return dict(json.loads(fabric.output(host, f"/root/engine {' '.join(map(str, words))}")))
 
 
 def drive(attached: dict[str, Any]) -> str:

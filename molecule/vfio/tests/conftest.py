@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: (c) 2026, the pcie.device_lending authors
-"""The drive that user space has."""
+"""The devices that user space has."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import fabric
 import pytest
 import user_space
 from testinfra.host import Host
@@ -15,3 +17,13 @@ from testinfra.host import Host
 def in_user_space(borrower: Host, lease: dict[str, Any]) -> dict[str, Any]:
     """The attachment, with vfio-pci."""
     return user_space.attach_with(borrower, lease, "vfio-pci", "nvme")
+
+
+@pytest.fixture
+def engine(owner: Host, borrower: Host) -> Iterator[dict[str, Any]]:
+    """The attachment of the educational device, with vfio-pci."""
+    lease = user_space.ENGINE
+    grant = {key: lease[key] for key in ("name", "device", "borrower")}
+    fabric.put(owner, "ownerd", "grants", [{**grant, "hold": False}])
+    yield user_space.attach_with(borrower, lease, "vfio-pci", "")
+    user_space.give_back(borrower, lease["name"])

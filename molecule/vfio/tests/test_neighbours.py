@@ -4,37 +4,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import fabric
-import pytest
 import user_space
 from testinfra.host import Host
 
-ENGINE = {"name": "engine", "owner": "node-a", "device": {"address": "0000:05:00.0"}, "borrower": "node-b"}
 PAGE = 4096
-
-
-@pytest.fixture
-def engine(owner: Host, borrower: Host) -> Iterator[dict[str, Any]]:
-    """The attachment of a device that does DMA wherever it is told to, with vfio-pci."""
-    grant = {key: ENGINE[key] for key in ("name", "device", "borrower")}
-    fabric.put(owner, "ownerd", "grants", [{**grant, "hold": False}])
-    yield user_space.attach_with(borrower, ENGINE, "vfio-pci", "")
-    user_space.give_back(borrower, ENGINE["name"])
-
-
-def moved(host: Host, *words: Any) -> dict[str, Any]:
-    """What the program that drives it has seen."""
-    return dict(json.loads(fabric.output(host, f"/root/engine {' '.join(map(str, words))}")))
 
 
 def refused(host: Host) -> list[int]:
     """The addresses to which the owner's IOMMU has not let it write."""
-    address = ENGINE["device"]["address"].removeprefix("0000:")
+    address = user_space.ENGINE["device"]["address"].removeprefix("0000:")
     said = rf"\[DMA Write NO_PASID\] Request device \[(?:0000:)?{re.escape(address)}\] fault addr (0x[0-9a-f]+)"
     return [int(found, 16) for found in re.findall(said, fabric.output(host, "dmesg"))]
 
@@ -46,12 +28,12 @@ def test_each_has_a_group(borrower: Host, in_user_space: dict[str, Any], engine:
 def test_it_reaches_its_own_memory_alone(
     owner: Host, borrower: Host, lease: dict[str, Any], in_user_space: dict[str, Any], engine: dict[str, Any]
 ) -> None:
-    first, last = user_space.ranges(borrower, ENGINE["name"])
+    first, last = user_space.ranges(borrower, user_space.ENGINE["name"])
     victim, end = user_space.ranges(borrower, lease["name"])
     # A program says where, and both may say the same at other times: not now.
     assert last < victim or end < first
     astray = [last + 1, end + 1]
-    seen = moved(
+    seen = user_space.moved(
         borrower,
         *(user_space.group(engine), engine["address"], hex(first), user_space.group(in_user_space), hex(victim)),
         *("--at", *map(hex, astray)),
@@ -61,10 +43,10 @@ def test_it_reaches_its_own_memory_alone(
 
 
 def test_the_other_program_goes_on(borrower: Host, in_user_space: dict[str, Any], engine: dict[str, Any]) -> None:
-    first, _last = user_space.ranges(borrower, ENGINE["name"])
+    first, _last = user_space.ranges(borrower, user_space.ENGINE["name"])
     bench = f"qemu-img bench -w -c 1000000 -d 1 -s 4096 -f raw {user_space.drive(in_user_space)}"
     with user_space.running(borrower, in_user_space, user_space.PROGRAM.format(bench)):
-        seen = moved(borrower, user_space.group(engine), engine["address"], hex(first))
+        seen = user_space.moved(borrower, user_space.group(engine), engine["address"], hex(first))
         assert seen == {"own": True, "victim": None, "still": True}
         assert user_space.is_running(borrower)
 
@@ -74,9 +56,9 @@ def test_the_kernel_has_one_and_user_space_the_other(
 ) -> None:
     """What the kernel's driver has mapped the program's device does not reach, and the kernel's device works."""
     disk = user_space.attach_with(borrower, lease, None, "nvme")["nodes"][0]
-    first, last = user_space.ranges(borrower, ENGINE["name"])
+    first, last = user_space.ranges(borrower, user_space.ENGINE["name"])
     group, address = user_space.group(engine), engine["address"]
-    seen = moved(borrower, group, address, hex(first), "--at", hex(last + 1), hex(first - PAGE))
+    seen = user_space.moved(borrower, group, address, hex(first), "--at", hex(last + 1), hex(first - PAGE))
     assert seen == {"own": True, "victim": None, "still": True}
     fabric.output(borrower, f"dd if=/dev/zero of={disk} bs=64k count=16 oflag=direct status=none")
 
