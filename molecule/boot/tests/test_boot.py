@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,10 @@ import pytest
 from boots import reboot
 from testinfra.host import Host
 
+from tools import console
+
+PAGE = (fabric.CHECKOUT / "docs/boot.md").read_text(encoding="utf-8")
+FSTAB = next(block.text.strip() for block in console.blocks(PAGE) if block.text.startswith("UUID="))
 PLACE = "/mnt/borrowed"
 UNIT = "mnt-borrowed.mount"
 LOAD = "load-on-borrowed"
@@ -27,8 +32,9 @@ def in_fstab(owner: Host, borrower: Host, lease: dict[str, Any], attached: dict[
     fabric.output(borrower, f"mkfs.ext4 -qF {node} && udevadm settle")
     identity = fabric.output(borrower, f"blkid -o value -s UUID {node}")
     unit = f"device-lending-attached@{lease['name']}.service"
-    options = f"_netdev,nofail,x-systemd.device-timeout=0,x-systemd.requires={unit},x-systemd.wanted-by={unit}"
-    fabric.output(borrower, f"echo 'UUID={identity} {PLACE} ext4 {options} 0 0' >>/etc/fstab")
+    line = re.sub(r"^UUID=\S+  /data ", f"UUID={identity} {PLACE} ", FSTAB).replace("@scratch.", f"@{lease['name']}.")
+    assert f"requires={unit}," in line
+    fabric.output(borrower, f"echo '{line}' >>/etc/fstab")
     fabric.output(borrower, f"mkdir -p {PLACE} && systemctl daemon-reload && systemctl enable --now {unit}")
     fabric.until(lambda: borrower.run(f"mountpoint -q {PLACE}").rc == 0, 60, "the file system is mounted")
     fabric.output(borrower, f"echo '{TEXT}' >{PLACE}/file && sync")
