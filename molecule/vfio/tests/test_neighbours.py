@@ -32,7 +32,7 @@ def test_it_reaches_its_own_memory_alone(
     victim, end = user_space.ranges(borrower, lease["name"])
     # A program says where, and both may say the same at other times: not now.
     assert last < victim or end < first
-    astray = [last + 1, end + 1]
+    astray = [last + 1, first - PAGE]
     seen = user_space.moved(
         borrower,
         *(user_space.group(engine), engine["address"], hex(first), user_space.group(in_user_space), hex(victim)),
