@@ -33,6 +33,9 @@ static_assert(LEND_BARS > PCI_STD_NUM_BARS);
  */
 #define OWNER_MAP_ATTRS DMA_ATTR_SKIP_CPU_SYNC
 
+/* What lets a function reach more than its domain holds, or another one reach that. */
+#define OWNER_REACHES_MORE (BIT(LEND_RISK_DEVICE) | BIT(LEND_RISK_GROUP) | BIT(LEND_RISK_ATS))
+
 /*
  * Map the window as low in the device's domain as it goes, so that devices with
  * few address bits reach it, too. Some addresses of a domain are reserved: what is
@@ -103,7 +106,8 @@ static int owner_show_windows(struct lease *lease, const struct lend_trust *trus
 	}
 	lease->risks = trust->risks;
 	lease->contained = !trust->risks;
-	lease->narrows = lease->contained && lend_trust_is_alone(lease->lent->pdev);
+	lease->narrows = !(trust->risks & OWNER_REACHES_MORE) &&
+			 lend_trust_is_alone(lease->lent->pdev);
 	if (lease->contained)
 		pci_info(lease->lent->pdev, "reaches the window at 0x%llx, and nothing else\n",
 			 dma->bus);

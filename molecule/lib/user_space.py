@@ -17,8 +17,8 @@ from testinfra.host import Host
 
 PROGRAM = "LD_LIBRARY_PATH=/opt/programs/lib /opt/programs/usr/bin/{}"
 UNIT = "user-space"
-# QEMU's educational device, which does DMA wherever it is told to.
-ENGINE = {"name": "engine", "owner": "node-a", "device": {"address": "0000:05:00.0"}, "borrower": "node-b"}
+# QEMU's educational device, which does DMA wherever it is told to; the driver is molecule/vfio/programs/engine.
+ENGINE = {"vendor": "0x1234", "device": "0x11e8"}
 # The owner's bridge, and the device that is told to go astray, where the lab has them.
 FENCED = re.compile(r"DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[(0000:)?0[15]:00\.0\]")
 
@@ -80,9 +80,36 @@ def ranges(host: Host, name: str) -> tuple[int, int]:
     return int(first, 16), int(last, 16)
 
 
-def moved(host: Host, *words: Any) -> dict[str, Any]:
-    """What the program that drives the educational device has seen: see molecule/vfio/programs/engine."""
-    return dict(json.loads(fabric.output(host, f"/root/engine {' '.join(map(str, words))}")))
+@contextlib.contextmanager
+def engine(owner: str, borrower: str) -> Iterator[dict[str, Any]]:
+    """The attachment of an owner's educational device, with vfio-pci."""
+    name, host = f"engine-of-{owner}", fabric.connect(borrower)
+    grant = {"name": name, "device": ENGINE, "borrower": borrower, "hold": False}
+    fabric.put(fabric.connect(owner), "ownerd", "grants", [grant])
+    yield attach_with(host, {"name": name, "owner": owner}, "vfio-pci", "")
+    give_back(host, name)
+    # What its owner's IOMMU has said meanwhile of where it was told to go.
+    owners = fabric.connect(owner)
+    assert unfenced(fabric.trouble(owners)) == []
+    fabric.mark(owners, fabric.WHOLE_AGAIN)
+
+
+def moved(host: Host, attached: dict[str, Any], *words: Any) -> dict[str, Any]:
+    """What the program that drives the educational device has seen: see there."""
+    first, _last = ranges(host, attached["name"])
+    arguments = (group(attached), attached["address"], hex(first), *words)
+    return dict(json.loads(fabric.output(host, f"/root/engine {' '.join(arguments)}")))
+
+
+def refused(owner: Host, attached: dict[str, Any]) -> list[int]:
+    """The addresses to which the owner's IOMMU, of Intel or AMD, has not let a device write."""
+    device = "(?:0000:)?" + re.escape(attached["remote_address"].removeprefix("0000:"))
+    said = (
+        rf"\[DMA Write NO_PASID\] Request device \[{device}\] fault addr (0x[0-9a-f]+)"
+        rf"|IO_PAGE_FAULT device={device} .*address=(0x[0-9a-f]+)"
+    )
+    found = re.findall(said, fabric.output(owner, "dmesg"))
+    return [int(intel or amd, 16) for intel, amd in found]
 
 
 def drive(attached: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import fabric
 import pytest
 import user_space
 from testinfra.host import Host
@@ -20,10 +19,7 @@ def in_user_space(borrower: Host, lease: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def engine(owner: Host, borrower: Host) -> Iterator[dict[str, Any]]:
+def engine(lease: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The attachment of the educational device, with vfio-pci."""
-    lease = user_space.ENGINE
-    grant = {key: lease[key] for key in ("name", "device", "borrower")}
-    fabric.put(owner, "ownerd", "grants", [{**grant, "hold": False}])
-    yield user_space.attach_with(borrower, lease, "vfio-pci", "")
-    user_space.give_back(borrower, lease["name"])
+    with user_space.engine(lease["owner"], lease["borrower"]) as attached:
+        yield attached

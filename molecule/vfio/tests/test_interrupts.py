@@ -12,6 +12,5 @@ from testinfra.host import Host
 
 def test_each_interrupt_comes_once(borrower: Host, engine: dict[str, Any]) -> None:
     """INTx, relayed and masked until the program lets it go on; and MSI, as messages over the bridge."""
-    first, _last = user_space.ranges(borrower, user_space.ENGINE["name"])
-    seen = user_space.moved(borrower, user_space.group(engine), engine["address"], hex(first), "--interrupts")
+    seen = user_space.moved(borrower, engine, "--interrupts")
     assert seen == {"own": True, "victim": None, "still": True, "intx": 10, "msi": 10}

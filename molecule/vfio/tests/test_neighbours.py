@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import fabric
@@ -14,52 +13,41 @@ from testinfra.host import Host
 PAGE = 4096
 
 
-def refused(host: Host) -> list[int]:
-    """The addresses to which the owner's IOMMU has not let it write."""
-    address = user_space.ENGINE["device"]["address"].removeprefix("0000:")
-    said = rf"\[DMA Write NO_PASID\] Request device \[(?:0000:)?{re.escape(address)}\] fault addr (0x[0-9a-f]+)"
-    return [int(found, 16) for found in re.findall(said, fabric.output(host, "dmesg"))]
-
-
-def test_each_has_a_group(borrower: Host, in_user_space: dict[str, Any], engine: dict[str, Any]) -> None:
+def test_each_has_a_group(in_user_space: dict[str, Any], engine: dict[str, Any]) -> None:
     assert user_space.group(engine) != user_space.group(in_user_space)
 
 
 def test_it_reaches_its_own_memory_alone(
     owner: Host, borrower: Host, lease: dict[str, Any], in_user_space: dict[str, Any], engine: dict[str, Any]
 ) -> None:
-    first, last = user_space.ranges(borrower, user_space.ENGINE["name"])
+    first, last = user_space.ranges(borrower, engine["name"])
     victim, end = user_space.ranges(borrower, lease["name"])
-    # A program says where, and both may say the same at other times: not now.
     assert last < victim or end < first
-    astray = [last + 1, first - PAGE]
-    seen = user_space.moved(
-        borrower,
-        *(user_space.group(engine), engine["address"], hex(first), user_space.group(in_user_space), hex(victim)),
-        *("--at", *map(hex, astray)),
-    )
+    astray = (last + 1, first - PAGE)
+    other = (user_space.group(in_user_space), hex(victim))
+    seen = user_space.moved(borrower, engine, *other, "--at", *map(hex, astray))
     assert seen == {"own": True, "victim": False, "still": True}
-    assert {victim, *astray} <= set(refused(owner))
+    assert {victim, *astray} <= set(user_space.refused(owner, engine))
 
 
 def test_the_other_program_goes_on(borrower: Host, in_user_space: dict[str, Any], engine: dict[str, Any]) -> None:
-    first, _last = user_space.ranges(borrower, user_space.ENGINE["name"])
     bench = f"qemu-img bench -w -c 1000000 -d 1 -s 4096 -f raw {user_space.drive(in_user_space)}"
     with user_space.running(borrower, in_user_space, user_space.PROGRAM.format(bench)):
-        seen = user_space.moved(borrower, user_space.group(engine), engine["address"], hex(first))
+        seen = user_space.moved(borrower, engine)
         assert seen == {"own": True, "victim": None, "still": True}
         assert user_space.is_running(borrower)
 
 
 def test_the_kernel_has_one_and_user_space_the_other(
-    borrower: Host, lease: dict[str, Any], engine: dict[str, Any]
+    owner: Host, borrower: Host, lease: dict[str, Any], engine: dict[str, Any]
 ) -> None:
     """What the kernel's driver has mapped the program's device does not reach, and the kernel's device works."""
     disk = user_space.attach_with(borrower, lease, None, "nvme")["nodes"][0]
-    first, last = user_space.ranges(borrower, user_space.ENGINE["name"])
-    group, address = user_space.group(engine), engine["address"]
-    seen = user_space.moved(borrower, group, address, hex(first), "--at", hex(last + 1), hex(first - PAGE))
+    first, last = user_space.ranges(borrower, engine["name"])
+    astray = (last + 1, first - PAGE)
+    seen = user_space.moved(borrower, engine, "--at", *map(hex, astray))
     assert seen == {"own": True, "victim": None, "still": True}
+    assert set(astray) <= set(user_space.refused(owner, engine))
     fabric.output(borrower, f"dd if=/dev/zero of={disk} bs=64k count=16 oflag=direct status=none")
 
 
