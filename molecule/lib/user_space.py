@@ -81,17 +81,28 @@ def ranges(host: Host, name: str) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
+def granted_engine(owner: Host, borrower: str) -> Iterator[str]:
+    """The lease of an owner's educational device, which a borrower may have."""
+    name = f"engine-for-{borrower}"
+    fabric.put(owner, "ownerd", "grants", [{"name": name, "device": ENGINE, "borrower": borrower}])
+    try:
+        yield name
+    finally:
+        fabric.output(owner, f"devlend revoke {name} --force")
+
+
+@contextlib.contextmanager
 def engine(owner: str, borrower: str) -> Iterator[dict[str, Any]]:
     """The attachment of an owner's educational device, with vfio-pci."""
-    name, host = f"engine-of-{owner}", fabric.connect(borrower)
-    grant = {"name": name, "device": ENGINE, "borrower": borrower, "hold": False}
-    fabric.put(fabric.connect(owner), "ownerd", "grants", [grant])
-    yield attach_with(host, {"name": name, "owner": owner}, "vfio-pci", "")
-    give_back(host, name)
+    lender, host = fabric.connect(owner), fabric.connect(borrower)
+    with granted_engine(lender, borrower) as name:
+        try:
+            yield attach_with(host, {"name": name, "owner": owner}, "vfio-pci", "")
+        finally:
+            give_back(host, name)
     # What its owner's IOMMU has said meanwhile of where it was told to go.
-    owners = fabric.connect(owner)
-    assert unfenced(fabric.trouble(owners)) == []
-    fabric.mark(owners, fabric.WHOLE_AGAIN)
+    assert unfenced(fabric.trouble(lender)) == []
+    fabric.mark(lender, fabric.WHOLE_AGAIN)
 
 
 def moved(host: Host, attached: dict[str, Any], *words: Any) -> dict[str, Any]:
@@ -102,14 +113,10 @@ def moved(host: Host, attached: dict[str, Any], *words: Any) -> dict[str, Any]:
 
 
 def refused(owner: Host, attached: dict[str, Any]) -> list[int]:
-    """The addresses to which the owner's IOMMU, of Intel or AMD, has not let a device write."""
-    device = "(?:0000:)?" + re.escape(attached["remote_address"].removeprefix("0000:"))
-    said = (
-        rf"\[DMA Write NO_PASID\] Request device \[{device}\] fault addr (0x[0-9a-f]+)"
-        rf"|IO_PAGE_FAULT device={device} .*address=(0x[0-9a-f]+)"
-    )
-    found = re.findall(said, fabric.output(owner, "dmesg"))
-    return [int(intel or amd, 16) for intel, amd in found]
+    """The addresses to which the owner's IOMMU, which is Intel's, has not let a device write."""
+    address = attached["remote_address"].removeprefix("0000:")
+    said = rf"\[DMA Write NO_PASID\] Request device \[(?:0000:)?{re.escape(address)}\] fault addr (0x[0-9a-f]+)"
+    return [int(found, 16) for found in re.findall(said, fabric.output(owner, "dmesg"))]
 
 
 def drive(attached: dict[str, Any]) -> str:

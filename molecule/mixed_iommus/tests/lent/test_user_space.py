@@ -13,6 +13,7 @@ from testinfra.host import Host
 
 UNSAFE = "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
 PAGE = 4096
+FAULT = "IO_PAGE_FAULT"
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,12 @@ def test_from_amd_to_intel(amd: Host, intel: Host) -> None:
     with user_space.engine("node-b", "node-a") as engine:
         assert user_space.group(engine).rpartition("/")[2] not in of_the_link(intel, "node-b").values()
         first, last = user_space.ranges(intel, engine["name"])
-        astray = (last + 1, first - PAGE)
-        seen = user_space.moved(intel, engine, "--at", *map(hex, astray), "--interrupts")
-        assert seen == {"own": True, "victim": None, "still": True, "intx": 10, "msi": 10}
-        assert set(astray) <= set(user_space.refused(amd, engine))
+        own = user_space.moved(intel, engine, "--interrupts")
+        assert own == {"own": True, "victim": None, "still": True, "intx": 10, "msi": 10}
+        # What the lab's IOMMU of AMD says of a fault is not where it was, nor whose.
+        before = fabric.output(amd, "dmesg").count(FAULT)
+        user_space.moved(intel, engine, "--at", hex(last + 1), hex(first - PAGE))
+        assert fabric.output(amd, "dmesg").count(FAULT) > before
         disk = fabric.attachment(intel, "amd-to-intel")["nodes"][0]
         fabric.output(intel, f"dd if={disk} of=/dev/null bs=64k count=4 iflag=direct status=none")
 
@@ -74,13 +77,12 @@ def test_an_owner_without_an_iommu(intel: Host) -> None:
         assert f"another device of /dev/vfio/{group}, borrowed over the same link, is not vfio-pci's" in refused.stderr
 
 
-def test_a_borrower_without_an_iommu() -> None:
-    owner, host = fabric.connect("node-a"), fabric.connect("node-c")
+def test_a_borrower_without_an_iommu(intel: Host) -> None:
+    host = fabric.connect("node-c")
     fabric.output(host, "modprobe vfio-pci")
-    grant = {"name": "engine-refused", "device": user_space.ENGINE, "borrower": "node-c", "hold": False}
-    fabric.put(owner, "ownerd", "grants", [grant])
-    refused = host.run("devlend borrow engine-refused --driver vfio-pci --wait 30")
+    with user_space.granted_engine(intel, "node-c") as name:
+        refused = host.run(f"devlend borrow {name} --driver vfio-pci --wait 30")
+        host.run(f"devlend return {name}")
     assert refused.rc != 0
-    assert "IOMMU" in refused.stderr
-    host.run("devlend return engine-refused")
+    assert "vfio-pci needs an IOMMU that translates the bridge" in refused.stdout + refused.stderr
     assert fabric.attachment(host, "intel-to-none")["state"] == "attached"
