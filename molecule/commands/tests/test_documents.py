@@ -194,8 +194,7 @@ def put(host: Host, path: str, content: str, mode: str) -> None:
 
 
 def comes_and_goes(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
-    """The service runs from when the device comes until its owner wants it back."""
-    fabric.output(borrower, f"devlend return {lease['name']}; systemctl stop {SERVICE}")
+    """The service runs from when the device, which was given back, comes until its owner wants it back."""
     assert not runs(borrower)
     fabric.output(borrower, f"devlend borrow {lease['name']}")
     fabric.until(lambda: runs(borrower), 60, "the service runs")
@@ -209,6 +208,8 @@ def comes_and_goes(owner: Host, borrower: Host, lease: dict[str, Any]) -> None:
 def test_a_hook(owner: Host, borrower: Host, lease: dict[str, Any], said: Said) -> None:
     put(borrower, f"{HOOKS}/10-database", said(program("events")), "755")
     fabric.output(borrower, "systemctl start device-lending-hooks")
+    # The hook ends it at a recall, not at this.
+    fabric.output(borrower, f"devlend return {lease['name']}; systemctl stop {SERVICE}")
     comes_and_goes(owner, borrower, lease)
 
 
@@ -219,6 +220,7 @@ def test_a_service_that_stands_on_a_lease(owner: Host, borrower: Host, lease: di
     fabric.output(borrower, f"systemctl daemon-reload && systemctl enable --runtime {SERVICE} {unit}")
     fabric.output(borrower, f"systemctl start {unit} {SERVICE}")
     try:
+        fabric.output(borrower, f"devlend return {lease['name']}")
         comes_and_goes(owner, borrower, lease)
     finally:
         borrower.run(f"systemctl disable --runtime --now {unit}")
