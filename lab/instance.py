@@ -229,14 +229,15 @@ class Instance:
     def _boots(self, wanted: Topology, host: Host, parts: Parts, progress: Progress) -> image.Image:
         """What a host boots: the lab's kernel, one's own, or a loader, which starts the newest one of the host's disk."""
         own = self.data["options"]["kernel_image"]
+        boot = dataclasses.replace(parts.image, words=(*parts.image.words, *host.parameters))
         if own:
-            return dataclasses.replace(parts.image, kernel=Path(own), initrd=None)
+            return dataclasses.replace(boot, kernel=Path(own), initrd=None)
         if not host.loader:
-            return parts.image
-        words = qemu.kernel_command_line(host.iommu, identity.words(wanted, host), parts.image.words)
+            return boot
+        words = qemu.kernel_command_line(host.iommu, identity.words(wanted, host), boot.words)
         text = loader.script(image.LABEL, words)
         made = loader.make(loader.ensure(apt.archive(), progress), text, self.path / host.name)
-        return dataclasses.replace(parts.image, kernel=made, initrd=None)
+        return dataclasses.replace(boot, kernel=made, initrd=None)
 
     def _arguments(self, wanted: Topology, host: Host, boot: image.Image, shape: qemu.Shape) -> list[str]:
         numbers, options = self.data["ports"], self.data["options"]

@@ -139,13 +139,14 @@ def pluggable_shape(topology: Topology, host: Host) -> Shape | None:
 
     The kernel puts plugged windows above 4 GiB, so a bridge that firmware would put below has to be there from the start.
     So has what other devices refer to or hang on; and QEMU cannot save an AMD IOMMU. States are of machines with neither
-    UEFI nor a boot loader.
+    UEFI nor a boot loader, whose kernels were told nothing more.
     """
     links = topology.links_of(host.name)
     high = all(FAMILIES[link.bridge].fast_bar is not None and max(link.windows) >= HIGH_WINDOW for link in links)
     fits = len(links) <= PLUGGED_LINKS and booted_shape(topology, host).ports <= PLUGGED_PORTS
     simple = not any(device.needs or device.children for slot in host.devices for device in slot.functions)
-    if not (high and fits and simple) or host.iommu == "amd" or host.certificates or host.loader:
+    boots_alike = not (host.certificates or host.loader or host.parameters)
+    if not (high and fits and simple and boots_alike) or host.iommu == "amd":
         return None
     return Shape(host.memory, host.cpus, host.iommu, PLUGGED_PORTS, pluggable=True)
 

@@ -40,7 +40,7 @@ class Host:
 
     `kernel`: the series of its kernel, if that is not the lab's. `certificates`: files with whom it trusts to sign modules;
     where there are some, its firmware is UEFI, which has them. `loader`: whether a boot loader starts the newest kernel of
-    its disk, instead of the lab's.
+    its disk, instead of the lab's. `parameters`: what its kernel's command line has beside the lab's.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Host:
     kernel: str = ""
     certificates: tuple[Path, ...] = ()
     loader: bool = False
+    parameters: tuple[str, ...] = ()
 
     def series(self, chosen: str) -> str:
         """The series of its kernel in a lab with this one."""
@@ -148,7 +149,7 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     check.name(name, key)
     if name == BUILDER:
         raise check.fail(key, "is the name of the build host; choose another")
-    keys = ("memory", "cpus", "iommu", "kernel", "nvme", "devices", "variables", "certificates", "loader")
+    keys = ("memory", "cpus", "iommu", "kernel", "nvme", "devices", "variables", "certificates", "loader", "parameters")
     fields = check.mapping(value, key, keys)
     drives = []
     for number, item in enumerate(check.sequence(fields.get("nvme"), f"{key}.nvme")):
@@ -172,7 +173,12 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     loader = check.boolean(fields.get("loader", False), f"{key}.loader")
     if loader and certificates:
         raise check.fail(f"{key}.loader", "cannot be: with certificates its firmware is UEFI, and the loader is for a BIOS")
-    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, kernel, certificates, loader)
+    parameters = check.sequence(fields.get("parameters"), f"{key}.parameters")
+    for number, item in enumerate(parameters):
+        if not isinstance(item, str) or not re.fullmatch(r"[!-~]+", item):
+            raise check.fail(f"{key}.parameters[{number}]", f"must be one word of a kernel's command line, not {item!r}")
+    of_kernel = (kernel, certificates, loader, tuple(parameters))
+    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, *of_kernel)
 
 
 def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host], family: str) -> Link:

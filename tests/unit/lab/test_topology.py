@@ -223,3 +223,15 @@ def test_a_loader_is_for_hosts_without_certificates():
 def test_a_loader_tells_the_newest_kernel_of_a_disk_what_the_lab_tells_its_own():
     lines = loader.script("some-label", "root=/dev/vda quiet").splitlines()
     assert lines == ["search.fs_label some-label root", "linux /vmlinuz root=/dev/vda quiet", "initrd /initrd.img", "boot"]
+
+
+def test_a_host_that_tells_its_kernel_more_boots():
+    two = topology.parse({"hosts": {"a": {"parameters": ["module.sig_enforce=1"]}, "b": None}}, "two.yml")
+    assert [host.parameters for host in two.hosts] == [("module.sig_enforce=1",), ()]
+    assert qemu.pluggable_shape(two, two.host("a")) is None
+
+
+@pytest.mark.parametrize("word", ["", "two words", 5, "a\nb"])
+def test_a_parameter_is_one_word(word):
+    with pytest.raises(LabError, match=r"hosts\.a\.parameters\[0\]: must be one word of a kernel's command line, not"):
+        topology.parse({"hosts": {"a": {"parameters": [word]}}}, "two.yml")
