@@ -159,6 +159,27 @@ static inline int lend_set_driver_override(struct pci_dev *pdev, const char *nam
 #endif
 }
 
+/**
+ * lend_iommu_map() - map memory, or registers, for the devices of a domain
+ * @domain: the domain
+ * @iova: the address that they shall have
+ * @phys: the one that they have
+ * @size: octets, of whole pages as @iova and @phys
+ * @prot: IOMMU_READ and the like
+ *
+ * Context: process; may sleep.
+ * Return: 0 or a negative errno.
+ */
+static inline int lend_iommu_map(struct iommu_domain *domain, unsigned long iova,
+				 phys_addr_t phys, size_t size, int prot)
+{
+#ifdef LEND_HAVE_IOMMU_MAP_ATOMIC
+	return iommu_map(domain, iova, phys, size, prot);
+#else
+	return iommu_map(domain, iova, phys, size, prot, GFP_KERNEL);
+#endif
+}
+
 /* What iommu_domain_ops.attach_dev takes: newer kernels tell it what the device leaves. */
 #ifdef LEND_HAVE_IOMMU_OLD_DOMAIN
 #define LEND_IOMMU_ATTACH_ARGS \

@@ -8,10 +8,10 @@
  * Called by owner_place.c and owner_serve.c. Locks: lent_device.lock, held by them.
  */
 
-#include <linux/gfp.h>
 #include <linux/iommu.h>
 #include <linux/pci.h>
 
+#include "compat.h"
 #include "lent.h"
 #include "link.h"
 #include "owner_reach.h"
@@ -28,9 +28,9 @@ static struct iommu_domain *owner_reach_domain(struct lease *lease)
 /* Process context, the lent lock held. Of window @i, what is at @offset. */
 static int owner_reach_map(struct lease *lease, int i, u64 offset, u64 size)
 {
-	return iommu_map(owner_reach_domain(lease), lease->window[i].bus + offset,
-			 lease->link->windows.win[i].base + offset, size, OWNER_REACH_PROT,
-			 GFP_KERNEL);
+	return lend_iommu_map(owner_reach_domain(lease), lease->window[i].bus + offset,
+			      lease->link->windows.win[i].base + offset, size,
+			      OWNER_REACH_PROT);
 }
 
 /* Process context, the lent lock held. When it returns, the function reaches it no more. */

@@ -32,3 +32,5 @@ $(eval $(call lend-probe,LEND_HAVE_IOMMU_PER_DEVICE,linux/iommu.h,^int iommu_fws
 $(eval $(call lend-probe,LEND_HAVE_IOMMU_OLD_DOMAIN,linux/iommu.h,\<attach_dev..struct iommu_domain \*domain. struct device \*dev.$$$$))
 # The driver that a device is kept for is a matter of all buses.
 $(eval $(call lend-probe,LEND_HAVE_DEVICE_DRIVER_OVERRIDE,linux/device.h,\<device_set_driver_override\>))
+# Mapping for a device that may not sleep is a function of its own, and not told by an argument.
+$(eval $(call lend-probe,LEND_HAVE_IOMMU_MAP_ATOMIC,linux/iommu.h,\<iommu_map_atomic\>))
