@@ -5,27 +5,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from lab import kernels, qemu
 from lab.errors import LabError
 from lab.instance import CHECKOUT, OPTIONS, Instance
-from lab.parts import prepare
 from lab.progress import Progress
 from tools.demo.__main__ import playbook
 from tools.demo.hosts import STATE, DemoError
 
-from . import attach, bridge, drives, modules, report, rounds
+from . import attach, bridge, conditions, drives, modules, report, rounds, wire
 from .drives import Drive
 from .hosts import BenchError, Host
-from .jobs import JOBS, MESSAGE_JOBS
+from .jobs import ALONE, JOBS, MESSAGE_JOBS
 
 OWNER, BORROWER, MESSAGE = "node-a", "node-b", "node-c"
 TOPOLOGY = Path(__file__).with_name("topology.yml")
@@ -42,6 +40,7 @@ class Bench:
         self.say = Progress()
         self.instance = Instance(STATE)
         self.run: dict[str, Any] = {"owner": OWNER, "borrower": BORROWER, "quick": quick}
+        self.ends = contextlib.ExitStack()
 
     def host(self, name: str) -> Host:
         """A host of the lab."""
@@ -89,7 +88,7 @@ class Bench:
     def targets(self) -> None:
         """Find the drives."""
         self.say("the drives: local, borrowed, over NVMe/TCP, and one whose DMA goes into a window")
-        address = self.instance.topology.host(OWNER).address
+        address = self._wire()
         local = drives.by_serial(self.owner, "BENCH-LOCAL")
         drives.export_over_tcp(self.owner, local, address)
         self.fast = {
@@ -103,6 +102,17 @@ class Bench:
             "borrowed": Drive(self.third, drives.by_serial(self.third, "BENCH-MESSAGE")),
         }
         self.run["iommu"] = self._iommu()
+
+    def _wire(self) -> str:
+        """The owner's address on the best wire that there is to the borrower."""
+        try:
+            address, _borrower = self.ends.enter_context(wire.between(self.instance, (self.owner, self.borrower)))
+        except BenchError as error:
+            self.say(f"NVMe/TCP uses the lab's own network, which is slower: {error}")
+            self.run["wire"] = "the lab's network"
+            return self.instance.topology.host(OWNER).address
+        self.run["wire"] = f"taps with virtio's headers, MTU {wire.MTU}"
+        return address
 
     def _iommu(self) -> dict[str, str]:
         found = {}
@@ -132,6 +142,23 @@ class Bench:
             self.besides_message,
             self.say,
         )
+        self.second()
+
+    def second(self) -> None:
+        """What the jobs of the first borrower take with and without a second one, which has nothing else to do."""
+        number, seconds = (2, 0.8) if self.quick else (5, 1.5)
+        self.run["second"] = []
+        for index in range(number):
+            self.say(f"with and without a second borrower, round {index + 1} of {number}")
+            alone = drives.run(self.fast["borrowed"], ALONE, seconds)
+            with ThreadPoolExecutor() as pool:
+                beside = pool.submit(drives.run, self.message["borrowed"], ALONE[:1], (seconds + 1) * len(ALONE))
+                both = drives.run(self.fast["borrowed"], ALONE, seconds)
+                beside.result()
+            self.run["second"].append({
+                key: {job: result.us_per_io for job, result in found.items()}
+                for key, found in (("alone", alone), ("both", both))
+            })  # fmt: skip
 
     def _bridge_rounds(self, borrower: Host, serial: str) -> dict[str, Any]:
         device = drives.address_of(borrower, serial)
@@ -147,8 +174,8 @@ class Bench:
         measure = self.borrower.measure
         return {
             **self._bridge_rounds(self.borrower, "BENCH-FAST"),
-            "map_one": measure("map", device, NTB, "one", 3, 20000),
-            "map_all": measure("map", device, NTB, "all", 3, 20000),
+            **{f"map_{pages}": measure("map", device, NTB, "one", pages, 3, 20000 // pages) for pages in report.LISTS},
+            "map_all": measure("map", device, NTB, "all", 1, 3, 20000),
             "config": measure("config", device, 4, 0, 3, 200),
             "config_apart": measure("config", device, 4, 2000, 3, 50),
         }
@@ -158,26 +185,18 @@ class Bench:
         device = drives.address_of(self.third, "BENCH-MESSAGE")
         return {
             **self._bridge_rounds(self.third, "BENCH-MESSAGE"),
-            "map_one": self.third.measure("map", device, NTB, "one", 3, 1000),
+            **{f"map_{n}": self.third.measure("map", device, NTB, "one", n, 3, 1000 // n) for n in report.LISTS},
             "config": self.third.measure("config", device, 4, 0, 3, 100),
             "config_apart": self.third.measure("config", device, 4, 2000, 3, 50),
         }
 
     def conditions(self, load: tuple[float, float, float]) -> None:
         """Say under what conditions it was measured."""
-        program = prepare(Progress(quiet=True), kernels.DEFAULT).qemu.system
-        version = subprocess.run([*program, "--version"], capture_output=True, text=True, check=False).stdout
-        number = qemu.parse_version(version)
         self.run["conditions"] = {
-            "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-            "kernel": self.instance.data["kernel"],
-            "qemu": f"QEMU {'.'.join(map(str, number))}" if number else "QEMU of unknown version",
-            "accel": OPTIONS["accel"],
+            **conditions.of_lab(self.instance),
             "lab": {"topology": self.instance.data["topology"], "options": self.instance.data["options"]},
-            "processors": os.cpu_count(),
             "load": load,
-            "load_end": os.getloadavg(),
-            "hops": 1,
+            "wire": self.run.pop("wire"),
             "iommu": self.run.pop("iommu"),
             "seconds": round(self.say.elapsed),
         }
@@ -205,6 +224,8 @@ class Bench:
         finally:
             if not keep:
                 self.stop()
+            # A lab that is kept loses it, too.
+            self.ends.close()
         return self.run
 
 

@@ -15,9 +15,7 @@ from .drives import Drive
 from .hosts import BenchError, Host
 from .jobs import Job
 
-TRACING = "/sys/kernel/tracing"
 ROUNDS_FILE = "/sys/module/lend_bell/parameters/rounds"
-HITCOUNT = re.compile(r"hitcount:\s+(\d+)")
 PAGES = 4 << 20
 
 
@@ -76,33 +74,13 @@ def _count(instance: Instance, link: str) -> dict[str, int]:
     }
 
 
-def hits(text: str) -> int:
-    """How often an event was hit, out of its histogram. Pure."""
-    return sum(int(number) for number in HITCOUNT.findall(text))
-
-
 def per_io(instance: Instance, link: str, owner: Host, drive: Drive, job: Job) -> dict[str, Any]:
-    """What one access to a borrowed drive needs: accesses over the bridge, DMA mappings, and what the owner runs."""
-    histogram = f"{TRACING}/events/ntb_lend/lend_map"
-    drive.host.run(f"echo 'hist:keys=map' > {histogram}/trigger")
-    owner.run(
-        f"cd {TRACING}; echo ':mod:ntb_lend' > set_ftrace_filter; echo function > current_tracer; "
-        "echo 0 > tracing_on; echo > trace; echo 1 > tracing_on"
-    )
-    served = _served(owner)
-    try:
-        before = _count(instance, link)
-        result = drives.run(drive, (job,), 1.0)[job.name]
-        after = _count(instance, link)
-        maps = hits(drive.host.run(f"cat {histogram}/hist")) / 2
-        functions = int(owner.run(f"grep -c -v '^#' {TRACING}/trace || true"))
-    finally:
-        drive.host.run(f"echo '!hist:keys=map' > {histogram}/trigger")
-        owner.run(f"cd {TRACING}; echo nop > current_tracer; echo > set_ftrace_filter")
+    """What one access to a borrowed drive needs: accesses over the bridge, and requests that the owner serves."""
+    served, before = _served(owner), _count(instance, link)
+    result = drives.run(drive, (job,), 1.0)[job.name]
+    after = _count(instance, link)
     answer: dict[str, Any] = {key: (after[key] - before[key]) / result.ios for key in before}
-    answer |= {"ios": result.ios, "maps": maps / result.ios}
-    answer |= {"owner_functions": functions, "owner_requests_served": _served(owner) - served}
-    return answer
+    return answer | {"ios": result.ios, "owner_requests_served": _served(owner) - served}
 
 
 def _served(owner: Host) -> int:

@@ -46,6 +46,8 @@ JOBS = (
 # Of a device that writes, QEMU waits for every 8 octets: eight of these writes at once would hold up the owner's
 # processors for longer than a link waits for a heartbeat.
 MESSAGE_JOBS = tuple(replace(job, depth=1) if job.sequential else job for job in JOBS)
+# Those of which it is measured what a second borrower does to them.
+ALONE = tuple(job for job in JOBS if job.depth == 1)
 
 
 def job_file(jobs: tuple[Job, ...], device: str, seconds: float, size: int) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .jobs import JOBS, MESSAGE_JOBS, Job
+from .jobs import ALONE, JOBS, MESSAGE_JOBS, Job
 from .statistics import Spread, ratio, spread, verdict
 
-# As much less than the local drive's time as errors of the parts may leave of a borrowed one's without the bridge.
-LEFT_MOST = 0.1
+# Pages that are mapped at once.
+LISTS = (1, 32, 256)
 BEGIN = "<!-- begin: figures of make bench ({name}) -->"
 MARKS = {True: "✓", False: "✗", None: "?"}
 END = "<!-- end: figures of make bench ({name}) -->"
@@ -89,17 +89,6 @@ def _compare(
     return rows
 
 
-def software_ns(run: dict[str, Any], job: Job) -> list[float]:
-    """What our mapping operations add to one access of a borrowed drive, by rounds."""
-    maps = run["per_io"][job.name]["maps"]
-    return [
-        (sum(ours for ours, _ref in entry["map_one"]) - sum(ref for _ours, ref in entry["map_one"]))
-        / len(entry["map_one"])
-        * maps
-        for entry in run["fast"]
-    ]
-
-
 def bridge_us(run: dict[str, Any], job: Job) -> list[float]:
     """The bridge's part of one access at queue depth 1, by rounds, out of what the bridge alone takes.
 
@@ -126,28 +115,29 @@ def bridge_us(run: dict[str, Any], job: Job) -> list[float]:
     return answer
 
 
-def _software(run: dict[str, Any]) -> list[Row]:
-    group, rows = "Software's own share (fast windows)", []
+def _absolute(run: dict[str, Any]) -> list[Row]:
+    """What the ratios are of. fio's mean of an access in each round, and what 99 of 100 stay below."""
+    group, rows = "In figures of their own, fast windows", []
     for job in JOBS:
-        local = series(run["fast"], "local", job)
-        own = software_ns(run, job)
-        share = spread([1 + ns / 1000 / us for ns, us in zip(own, local, strict=True)])
-        rows.append(_row(group, f"{job.title}: (local + our code) ÷ local", share, aim=_most(1.05), short=True))
-    for job in JOBS:
-        if job.sequential:
-            key = "octets_per_second"
-            value = ratio(series(run["fast"], "borrowed", job, key), series(run["fast"], "bridge", job, key))
-            title = f"{job.title}: bandwidth, borrowed ÷ local with DMA into a window"
-            rows.append(_row(group, title, value, aim=_least(0.95), short=True))
-        if job.depth > 1:
-            continue
-        local, borrowed = series(run["fast"], "local", job), series(run["fast"], "borrowed", job)
-        rest = [above - bridge for above, bridge in zip(borrowed, bridge_us(run, job), strict=True)]
-        value, title = ratio(rest, local), f"{job.title}: (borrowed − bridge) ÷ local"
-        if value.median < 1 - LEFT_MOST:
-            rows.append(_row(group, f"{title} (no result: the bridge's parts add up to more than there is)", value))
-        else:
-            rows.append(_row(group, title, value, aim=_most(1.05), short=True))
+        for target, title in (("local", "local"), ("borrowed", "borrowed"), ("tcp", "NVMe/TCP")):
+            title, rounds = f"{job.title}: {title}", run["fast"]
+            short = job.depth == 1 and target != "tcp"
+            rows.append(_row(group, title, spread(series(rounds, target, job, "latency_us")), "µs", short=short))
+            rows.append(_row(group, f"{title}, 99 %", spread(series(rounds, target, job, "p99_us")), "µs", short=short))
+            if job.sequential:
+                many = [octets / 1e6 for octets in series(rounds, target, job, "octets_per_second")]
+                rows.append(_row(group, title, spread(many), "MB/s"))
+            else:
+                rows.append(_row(group, title, spread([1e6 / us for us in series(rounds, target, job)]), "IOPS"))
+    return rows
+
+
+def _two_at_once(run: dict[str, Any]) -> list[Row]:
+    """What a second borrower costs the first: another drive of the same owner, over another bridge, at the same time."""
+    group, rows = "While another borrower uses another drive of the owner", []
+    for job in ALONE:
+        both, alone = ([entry[key][job.name] for entry in run["second"]] for key in ("both", "alone"))
+        rows.append(_row(group, f"{job.title}: time of an access, with ÷ without it", ratio(both, alone), short=True))
     return rows
 
 
@@ -193,6 +183,11 @@ def _bridge(run: dict[str, Any]) -> list[Row]:
     for job in JOBS:
         value = ratio(series(run["fast"], "bridge", job), series(run["fast"], "local", job))
         rows.append(_row(group, f"{job.title}: local with DMA into a window ÷ local", value))
+        if job.sequential:
+            key = "octets_per_second"
+            value = ratio(series(run["fast"], "borrowed", job, key), series(run["fast"], "bridge", job, key))
+            title = f"{job.title}: bandwidth, borrowed ÷ local with DMA into a window"
+            rows.append(_row(group, title, value, aim=_least(0.95), short=True))
         if job.depth == 1:
             rows.append(_row(group, f"{job.title}: the bridge's part", spread(bridge_us(run, job)), "µs"))
     return rows
@@ -214,12 +209,16 @@ def _config(run: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def _entries(pages: int) -> str:
+    return f"a list of {pages} pages" if pages > 1 else "one page"
+
+
 def _paths(run: dict[str, Any]) -> list[Row]:
     group, rows = "Other paths", _config(run)
     for entries, key, title in (
-        (run["fast"], "map_one", "no IOMMU, one CPU"),
-        (run["fast"], "map_all", "no IOMMU, all CPUs"),
-        (run["message"], "map_one", "behind an IOMMU, one CPU"),
+        *((run["fast"], f"map_{pages}", f"no IOMMU, one CPU, {_entries(pages)}") for pages in LISTS),
+        (run["fast"], "map_all", "no IOMMU, all CPUs, one page"),
+        *((run["message"], f"map_{pages}", f"behind an IOMMU, one CPU, {_entries(pages)}") for pages in LISTS),
     ):
         pairs = [pair for entry in entries for pair in entry[key]]
         value = ratio([ours for ours, _ref in pairs], [ref for _ours, ref in pairs])
@@ -270,8 +269,9 @@ def rows(run: dict[str, Any]) -> list[Row]:
             "Borrowed behind an IOMMU ÷ local, message windows", message, "borrowed", "local", MESSAGE_JOBS, short=False
         ),
         *_compare("NVMe/TCP ÷ borrowed, fast windows", fast, "tcp", "borrowed"),
+        *_absolute(run),
         *_noise(run),
-        *_software(run),
+        *_two_at_once(run),
         *_cpu(run),
         *_paths(run),
         *_attach(run),
@@ -313,6 +313,7 @@ def conditions(run: dict[str, Any]) -> str:
         f"processors, load {about['load'][0]:.1f} before and {about['load_end'][0]:.1f} after; one bridge between the "
         f"hosts (1 hop); IOMMU: owner {about['iommu']['owner']}, borrower "
         f"{about['iommu']['borrower']} (fast windows) and {about['iommu']['borrower_message']} (message windows); "
+        f"NVMe/TCP over {about['wire']}; "
         f"{len(run['fast'])} rounds with fast windows, {len(run['message'])} with message windows."
     )
 

@@ -10,32 +10,34 @@ round; what figures.py takes of the difference is compared.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
-import operator
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bench import drives
+from bench import conditions, drives, report
 from bench.hosts import BenchError, Host
-from bench.report import MARKS, number
-from bench.statistics import Spread, ratio, spread, verdict
 from lab.errors import LabError
 from lab.instance import CHECKOUT, OPTIONS, Instance
 from lab.progress import Progress
 from tools.demo.__main__ import playbook
 from tools.demo.hosts import STATE, DemoError
 
-from . import cards, counter, figures, jobs, surroundings
+from . import cards, counter, figures, jobs, surroundings, table
 from .jobs import Job, Target
 from .surroundings import BORROWER, LENT_DRIVE, LOCAL_DRIVE, OWNER, Surroundings
 from .symbols import Symbol, Symbols
 
 RESULTS = CHECKOUT / ".build" / "bench"
+# What each page has between its markers, and whether that is the short table.
+PAGES = {
+    CHECKOUT / "README.md": ("instructions, short", True),
+    CHECKOUT / "docs" / "performance.md": ("instructions", False),
+}
 LOCAL, BORROWED = "local", "borrowed"
 
 
@@ -116,30 +118,8 @@ class Bench:
         }
 
 
-def lines(found: list[dict[str, Any]]) -> list[str]:
-    """The table."""
-    head = ("", "", "local, of all", "local", "borrowed", "ntb_lend", "owner's ntb_lend", "borrowed ÷ local", "aim")
-    rows = [head]
-    for job in found:
-        local, borrowed, ours, owner = (spread(job[key]) for key in ("local", "borrowed", "ours", "owner"))
-        relative = ratio(job["borrowed"], job["local"])
-        reached = MARKS[verdict(relative, functools.partial(operator.ge, job["aim"]))]
-        rows.append((
-            job["around"], job["title"], number(spread(job["all"]).median), shown(local), shown(borrowed), shown(ours),
-            f"{owner.median:.1f}",
-            f"{relative.median:.3f} ({relative.low:.3f} – {relative.high:.3f})", f"≤ {job['aim']} {reached}",
-        ))  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def shown(value: Spread) -> str:
-    """A figure, and by how much of it rounds differ."""
-    return f"{number(value.median)} ±{(value.high - value.low) / 2 / value.median * 100:.1f} %" if value.median else "0"
-
-
-def counted(around: Surroundings, chosen: list[Job], rounds: int, keep: bool, say: Progress) -> list[dict[str, Any]]:
-    """What is found in one of the surroundings."""
+def counted(around: Surroundings, chosen: list[Job], rounds: int, keep: bool, say: Progress) -> dict[str, Any]:
+    """What is found in one of the surroundings, and under what conditions."""
     bench = Bench(around, say)
     found = []
     try:
@@ -149,46 +129,73 @@ def counted(around: Surroundings, chosen: list[Job], rounds: int, keep: bool, sa
                 found.append(bench.measure(job, rounds))
             except BenchError as error:  # the others are worth having
                 say(f"{around.title}, {job.title}: {error}")
-        return found
+        return {"rows": found, "conditions": {**conditions.of_lab(bench.instance), "rounds": rounds}}
     finally:
         if not keep:
             bench.stop()
 
 
-def main() -> int:
-    """Parse the command line, measure and print."""
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line; `around` and `chosen` are what it chooses."""
     parser = argparse.ArgumentParser(prog="bench.instructions", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default="", metavar="TEXT", help="the surroundings whose name has this in it")
     parser.add_argument("--jobs", default="", metavar="TEXT", help="the jobs whose name has this in it")
     parser.add_argument("--keep", action="store_true", help="leave the lab running; needs --only")
-    arguments = parser.parse_args()
+    parser.add_argument("--show", type=Path, metavar="JSON", help="show what an earlier run has counted")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md and docs/performance.md")
+    arguments = parser.parse_args(argv)
     if arguments.rounds < 2:
         parser.error("--rounds must be 2 or more: what differs between them is what does not count")
-    around = [one for one in surroundings.ALL if arguments.only in one.title]
-    chosen = [job for job in jobs.ALL if arguments.jobs in job.title]
-    if not around or not chosen:
+    arguments.around = [one for one in surroundings.ALL if arguments.only in one.title]
+    arguments.chosen = [job for job in jobs.ALL if arguments.jobs in job.title]
+    if not arguments.around or not arguments.chosen:
         names = (", ".join(one.title for one in kind) for kind in (surroundings.ALL, jobs.ALL))
         parser.error("there is none: --only has to be in one of %s; --jobs in one of %s" % tuple(names))
-    if arguments.keep and len(around) > 1:
+    if arguments.keep and len(arguments.around) > 1:
         parser.error("--keep leaves one lab: say with --only which")
+    if arguments.write and not arguments.show and (arguments.only or arguments.jobs):
+        parser.error("--write puts the whole table into the pages: leave out --only and --jobs")
+    return arguments
+
+
+def count(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The whole run, which is stored."""
     say = Progress()
-    found = [row for one in around for row in counted(one, chosen, arguments.rounds, arguments.keep, say)]
+    parts = [counted(one, arguments.chosen, arguments.rounds, arguments.keep, say) for one in arguments.around]
+    run = {"conditions": parts[-1]["conditions"], "rows": [row for part in parts for row in part["rows"]]}
     result = RESULTS / time.strftime("instructions-%Y%m%dT%H%M%SZ.json", time.gmtime())
-    result.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print("Instructions of the kernel for each access, of functions whose number depends on accesses alone")
-    print("\n".join(lines(found)))
+    result.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     print(f"stored in {result.relative_to(CHECKOUT)}", file=sys.stderr)
-    missing = len(around) * len(chosen) - len(found)
+    return run
+
+
+def main() -> int:
+    """Parse the command line, measure or only show, and print."""
+    arguments = parse()
+    missing = 0
+    if arguments.show:
+        run = json.loads(arguments.show.read_text(encoding="utf-8"))
+    else:
+        run = count(arguments)
+        missing = len(arguments.around) * len(arguments.chosen) - len(run["rows"])
+    print("Instructions of the kernel for each access, of functions whose number depends on accesses alone")
+    print("\n".join(table.lines(run["rows"])))
     if missing:
         print(f"bench: {missing} could not be counted: what was said of them is above", file=sys.stderr)
-    return 1 if missing else 0
+        return 1
+    if arguments.write:
+        for page, (name, short) in PAGES.items():
+            text = page.read_text(encoding="utf-8")
+            page.write_text(report.put(text, name, table.markdown(run, short)), encoding="utf-8")
+            print(f"{page.relative_to(CHECKOUT)}: written")
+    return 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (BenchError, DemoError, LabError) as error:
+    except (BenchError, DemoError, LabError, OSError, ValueError) as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

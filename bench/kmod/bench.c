@@ -5,8 +5,8 @@
  * A command is written to <debugfs>/lend_bench/run; when the write returns,
  * reading the file gives the result, one line for each round:
  *
- *   map DEVICE REFERENCE all|one ROUNDS BATCH  ns to map and unmap a page through
- *                                              each of two functions
+ *   map DEVICE REFERENCE all|one PAGES ROUNDS BATCH  ns to map and unmap so many pages
+ *                                              through each of two functions
  *   config DEVICE OFFSET GAP_US ROUNDS BATCH   ns of a read of configuration space
  *   mmio FUNCTION BAR OFFSET ROUNDS BATCH      ns of a write, ns of a read
  *   page ORDER                                 address of memory others may write
@@ -59,16 +59,17 @@ static int bench_on_device(const char *line, struct pci_dev *dev, struct seq_buf
 {
 	struct bench_times times = {};
 	struct pci_dev *other;
-	u32 bar, offset32, gap;
+	u32 bar, offset32, gap, pages;
 	u64 offset, size;
 	char name[32], word[8];
 	int ret = -EINVAL;
 
-	if (sscanf(line, "map %*31s %31s %7s %u %u", name, word, &times.rounds,
-		   &times.batch) == 4 && bench_times_valid(&times)) {
+	if (sscanf(line, "map %*31s %31s %7s %u %u %u", name, word, &pages, &times.rounds,
+		   &times.batch) == 5 && pages && pages <= BENCH_PAGES_MAX &&
+	    bench_times_valid(&times)) {
 		other = bench_pci_get(name);
 		if (other)
-			ret = bench_map(dev, other, !strcmp(word, "all"), &times, out);
+			ret = bench_map(dev, other, !strcmp(word, "all"), pages, &times, out);
 		else
 			ret = -ENODEV;
 		pci_dev_put(other);

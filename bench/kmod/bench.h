@@ -8,6 +8,7 @@
 
 #define BENCH_ROUNDS_MAX	1000
 #define BENCH_BATCH_MAX		1000000
+#define BENCH_PAGES_MAX		512
 
 /**
  * struct bench_times - how a measurement is repeated
@@ -22,7 +23,7 @@ struct bench_times {
 struct pci_dev *bench_pci_get(const char *name);
 
 /* map.c */
-int bench_map(struct pci_dev *dev, struct pci_dev *ref, bool all_cpus,
+int bench_map(struct pci_dev *dev, struct pci_dev *ref, bool all_cpus, u32 pages,
 	      const struct bench_times *times, struct seq_buf *out);
 
 /* access.c */

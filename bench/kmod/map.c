@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Time to map and unmap a page: through a function, and through another one. */
+/* Time to map and unmap a list of pages: through a function, and through another one. */
 
 #include <linux/cpu.h>
 #include <linux/dma-mapping.h>
 #include <linux/ktime.h>
 #include <linux/percpu.h>
+#include <linux/scatterlist.h>
 #include <linux/workqueue.h>
 
 #include "bench.h"
@@ -12,13 +13,13 @@
 /**
  * struct bench_map_cpu - what one CPU does, and how long it took
  * @work: runs on it
- * @page: what is mapped
+ * @pages: what is mapped
  * @ns: time of the batch
  * @failed: a mapping was refused
  */
 struct bench_map_cpu {
 	struct work_struct work;
-	struct page *page;
+	struct sg_table pages;
 	u64 ns;
 	bool failed;
 };
@@ -30,22 +31,37 @@ static struct device *bench_map_dev;
 static u32 bench_map_batch;
 static atomic_t bench_map_waiting;
 
+/* Process context. As drivers do: a page alone is no list. Returns whether it was mapped. */
+static bool bench_map_page(struct device *dev, struct page *page)
+{
+	dma_addr_t addr = dma_map_page(dev, page, 0, PAGE_SIZE, DMA_FROM_DEVICE);
+
+	if (dma_mapping_error(dev, addr))
+		return false;
+	dma_unmap_page(dev, addr, PAGE_SIZE, DMA_FROM_DEVICE);
+	return true;
+}
+
+/* Process context. Returns whether it was mapped. */
+static bool bench_map_list(struct device *dev, struct sg_table *pages)
+{
+	if (dma_map_sgtable(dev, pages, DMA_FROM_DEVICE, 0))
+		return false;
+	dma_unmap_sgtable(dev, pages, DMA_FROM_DEVICE, 0);
+	return true;
+}
+
 /* Process context. */
 static void bench_map_here(struct bench_map_cpu *cpu)
 {
+	struct page *page = cpu->pages.orig_nents == 1 ? sg_page(cpu->pages.sgl) : NULL;
 	struct device *dev = bench_map_dev;
 	u64 start = ktime_get_ns();
-	dma_addr_t addr;
 	u32 i;
 
-	for (i = 0; i < bench_map_batch; i++) {
-		addr = dma_map_page(dev, cpu->page, 0, PAGE_SIZE, DMA_FROM_DEVICE);
-		if (dma_mapping_error(dev, addr)) {
-			cpu->failed = true;
-			break;
-		}
-		dma_unmap_page(dev, addr, PAGE_SIZE, DMA_FROM_DEVICE);
-	}
+	for (i = 0; i < bench_map_batch && !cpu->failed; i++)
+		cpu->failed = page ? !bench_map_page(dev, page) :
+			      !bench_map_list(dev, &cpu->pages);
 	cpu->ns = ktime_get_ns() - start;
 }
 
@@ -81,7 +97,7 @@ static u64 bench_map_on_cpus(const struct cpumask *cpus)
 	return failed ? 0 : sum;
 }
 
-/* Process context. Returns tenths of a ns for each map and unmap, or 0 after a failure. */
+/* Process context. Returns tenths of a ns for each map and unmap of all pages, or 0 after a failure. */
 static u64 bench_map_once(struct device *dev, bool all_cpus, u32 batch)
 {
 	const struct cpumask *cpus;
@@ -99,26 +115,47 @@ static u64 bench_map_once(struct device *dev, bool all_cpus, u32 batch)
 static void bench_map_free(void)
 {
 	struct bench_map_cpu *cpu;
-	int i;
+	struct scatterlist *sg;
+	int i, n;
 
 	for_each_possible_cpu(i) {
 		cpu = per_cpu_ptr(&bench_map_cpus, i);
-		if (cpu->page)
-			__free_page(cpu->page);
+		for_each_sgtable_sg(&cpu->pages, sg, n)
+			if (sg_page(sg))
+				__free_page(sg_page(sg));
+		sg_free_table(&cpu->pages);
 		*cpu = (struct bench_map_cpu){};
 	}
 }
 
-static int bench_map_alloc(void)
+/* Process context. */
+static int bench_map_alloc_on(struct bench_map_cpu *cpu, u32 pages)
 {
-	struct bench_map_cpu *cpu;
-	int i;
+	struct scatterlist *sg;
+	struct page *page;
+	int n, ret;
+
+	ret = sg_alloc_table(&cpu->pages, pages, GFP_KERNEL);
+	if (ret)
+		return ret;
+	for_each_sgtable_sg(&cpu->pages, sg, n) {
+		page = alloc_page(GFP_KERNEL);
+		if (!page)
+			return -ENOMEM;
+		sg_set_page(sg, page, PAGE_SIZE, 0);
+	}
+	return 0;
+}
+
+/* Process context. bench_map_free() follows, whatever it returns. */
+static int bench_map_alloc(u32 pages)
+{
+	int i, ret;
 
 	for_each_possible_cpu(i) {
-		cpu = per_cpu_ptr(&bench_map_cpus, i);
-		cpu->page = alloc_page(GFP_KERNEL);
-		if (!cpu->page)
-			return -ENOMEM;
+		ret = bench_map_alloc_on(per_cpu_ptr(&bench_map_cpus, i), pages);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
@@ -128,6 +165,7 @@ static int bench_map_alloc(void)
  * @dev: one function
  * @ref: the other
  * @all_cpus: on all CPUs at once, or on the one that runs this
+ * @pages: how many at once
  * @times: how often
  * @out: a line of "ns of dev, ns of ref" for each round
  *
@@ -136,14 +174,14 @@ static int bench_map_alloc(void)
  * Context: process; the caller serialises.
  * Return: 0; -ENOMEM; -EIO a mapping was refused.
  */
-int bench_map(struct pci_dev *dev, struct pci_dev *ref, bool all_cpus,
+int bench_map(struct pci_dev *dev, struct pci_dev *ref, bool all_cpus, u32 pages,
 	      const struct bench_times *times, struct seq_buf *out)
 {
 	u64 of_dev, of_ref;
 	u32 round;
 	int ret;
 
-	ret = bench_map_alloc();
+	ret = bench_map_alloc(pages);
 	for (round = 0; !ret && round < times->rounds; round++) {
 		if (round & 1)
 			of_ref = bench_map_once(&ref->dev, all_cpus, times->batch);

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import attach, bridge, cpu, jobs, report, statistics
-from bench.jobs import JOBS
+from bench import __main__ as bench_main
+from bench import attach, cpu, jobs, report, statistics
+from bench.instructions import __main__ as instructions_main
+from bench.jobs import ALONE, JOBS
 from bench.statistics import Spread
 
 FIO = {
@@ -126,12 +128,9 @@ def test_a_trace_that_lacks_a_point_is_an_error():
         attach.phases(attach.parse(TRACE.replace(" probe:", " other:")))
 
 
-def test_hits_of_a_histogram():
-    assert bridge.hits("{ map: 0 } hitcount:   12\n{ map: 1 } hitcount:  30\n\nTotals:\n    Hits: 42\n") == 42
-
-
 def entry(us: float, **more: float) -> dict:
     figures = {"us_per_io": us, "octets_per_second": 1e9 / us, "cpu_us_per_io": {"a": 0.1, "b": 5.0}}
+    figures |= {"latency_us": us - 10, "p99_us": us * 2}
     return {job.name: {**figures, **more} for job in JOBS}
 
 
@@ -139,19 +138,20 @@ def a_run() -> dict:
     besides = {
         "device": [[10000.0, 40000.0]],
         "ram": [[10.0, 20.0]],
-        "map_one": [[150.0, 100.0]],
+        **{f"map_{pages}": [[pages * 100 + 50.0, pages * 100.0]] for pages in report.LISTS},
         "map_all": [[150.0, 100.0]],
         "config": [[90000.0]],
         "config_apart": [[95000.0]],
     }
     fast = {"local": entry(100), "borrowed": entry(200), "tcp": entry(1000), "bridge": entry(110)}
-    per_io = {"owner_writes": 1.0, "borrower_writes": 2.0, "maps": 1.0, "ios": 10, "owner_requests_served": 0}
+    per_io = {"owner_writes": 1.0, "borrower_writes": 2.0, "ios": 10, "owner_requests_served": 0}
     return {
         "owner": "a",
         "borrower": "b",
         "fast": [{"fio": fast, **besides}] * 2,
         "message": [{"fio": {"local": entry(100), "borrowed": entry(4000)}, **besides}],
         "per_io": {job.name: per_io for job in JOBS},
+        "second": [{"alone": {job.name: 100.0 for job in ALONE}, "both": {job.name: 150.0 for job in ALONE}}],
         "doorbell": {"fast": [100.0], "message": [80.0]},
         "attach": [{key: 0.1 for key, *_rest in report.ATTACH}],
         "conditions": {
@@ -162,6 +162,7 @@ def a_run() -> dict:
             "processors": 2,
             "load": [0.1, 0, 0],
             "load_end": [2.0, 0, 0],
+            "wire": "taps",
             "iommu": {"owner": "none", "borrower": "none", "borrower_message": "translating"},
         },
     }
@@ -175,23 +176,33 @@ def the_row(run: dict, group: str, title: str) -> report.Row:
 def test_the_bridges_part_is_what_its_operations_take_one_after_the_other():
     # DMA 10, the doorbell's way there 20, the other doorbell 10, the interrupt 50 less 10.
     assert report.bridge_us(a_run(), JOBS[0]) == pytest.approx([80.0, 80.0])
-    row = the_row(a_run(), "Software", f"{JOBS[0].title}: (borrowed − bridge)")
-    assert row.value.median == pytest.approx(1.2)
-    assert row.reached is False
+    assert the_row(a_run(), "The bridge alone", f"{JOBS[0].title}: the bridge's part").value.median == pytest.approx(80.0)
 
 
-def test_less_than_nothing_left_without_the_bridge_is_no_result():
+def test_figures_of_their_own_stand_beside_the_ratios():
+    found = [row for row in report.rows(a_run()) if row.group.startswith("In figures")]
+    shown = {(row.title, row.unit): row.value.median for row in found}
+    assert len(shown) == len(found) == 3 * 3 * len(JOBS)
+    assert shown[f"{JOBS[0].title}: borrowed", "µs"] == 190
+    assert shown[f"{JOBS[0].title}: borrowed, 99 %", "µs"] == 400
+    assert shown[f"{JOBS[0].title}: NVMe/TCP", "IOPS"] == 1000
+    assert shown[f"{JOBS[4].title}: local", "MB/s"] == 10
+
+
+def test_what_a_second_borrower_costs_is_a_ratio_within_a_round():
+    assert the_row(a_run(), "While another borrower", ALONE[0].title).value.median == 1.5
+
+
+def test_no_verdict_is_made_of_parts_that_are_only_known_roughly():
+    assert [row.title for row in report.rows(a_run()) if "our code" in row.title or "− bridge" in row.title] == []
+
+
+@pytest.mark.parametrize(("pages", "title"), [(1, "one page"), (32, "a list of 32 pages"), (256, "a list of 256 pages")])
+def test_lists_are_mapped_as_well_as_pages(pages, title):
     run = a_run()
-    run["doorbell"]["fast"] = [300.0]
-    row = the_row(run, "Software", f"{JOBS[0].title}: (borrowed − bridge)")
-    assert "no result" in row.title
-    assert row.reached is None
-
-
-def test_the_softwares_share_is_what_mapping_adds():
-    row = the_row(a_run(), "Software", f"{JOBS[0].title}: (local + our code)")
-    assert row.value.median == pytest.approx(1.0005)
-    assert row.reached is True
+    for around in ("no IOMMU", "behind an IOMMU"):
+        row = the_row(run, "Other", f"map and unmap ÷ the same on the bridge's function, {around}, one CPU, {title}")
+        assert row.value.median == pytest.approx((pages * 100 + 50) / (pages * 100))
 
 
 def test_ratios_and_aims_of_the_table():
@@ -201,7 +212,7 @@ def test_ratios_and_aims_of_the_table():
     assert (row.value.median, row.reached) == (0.5, True)
     row = the_row(run, "NVMe/TCP", JOBS[0].title)
     assert (row.value.median, row.aim, row.reached) == (5.0, "≥ 5", True)
-    row = the_row(run, "Other", "map and unmap ÷ the same on the bridge's function, behind")
+    row = the_row(run, "Other", "map and unmap ÷ the same on the bridge's function, behind an IOMMU, one CPU, one")
     assert (row.value.median, row.reached) == (1.5, False)
     assert the_row(run, "What the machine", JOBS[0].title).value.high == 1.0
     assert the_row(run, "Configuration", "in a row, fast").value.median == 90
@@ -224,7 +235,7 @@ def test_the_table_says_under_what_conditions_and_shows_everything():
     run = a_run()
     table = report.rows(run)
     page = report.markdown(run, table, short=False)
-    for words in ("1 hop", "IOMMU: owner none", "read", "write", "message windows", "queue depth 32"):
+    for words in ("1 hop", "IOMMU: owner none", "NVMe/TCP over taps", "read", "write", "message windows", "queue depth 32"):
         assert words in page
     assert len(report.markdown(run, table, short=True).splitlines()) < len(page.splitlines())
     assert all(row.title.strip() in report.text(table) for row in table)
@@ -242,3 +253,15 @@ def test_a_page_keeps_all_but_what_is_between_its_markers():
     assert report.put(page, "short", "new") == f"before\n{begin}\nnew\n{end}\nafter\n"
     with pytest.raises(ValueError, match="markers"):
         report.put("nothing", "short", "new")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *((path, "short" if short else "all") for path, short in bench_main.PAGES.items()),
+        *((path, name) for path, (name, _short) in instructions_main.PAGES.items()),
+    ],
+)
+def test_each_page_has_the_place_for_what_is_written_into_it(path, name):
+    page = path.read_text(encoding="utf-8")
+    assert report.put(page, name, "new").count("\nnew\n") == 1

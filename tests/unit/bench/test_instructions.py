@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from bench.hosts import BenchError
-from bench.instructions import cards, counter, figures, jobs, surroundings
-from bench.instructions.__main__ import lines
+from bench.instructions import cards, counter, figures, jobs, surroundings, table
+from bench.instructions.__main__ import parse
 from bench.instructions.symbols import USER, Symbol, Symbols
 from lab import topology
 
@@ -23,6 +23,8 @@ ffffffff81000180 D data
 ffffffffc0000000 t ours\t[ntb_lend]
 ffffffffc0000040 t theirs\t[nvme]
 """.splitlines()
+JOB = {"around": "no IOMMU", "title": "x", "aim": 1.02}
+JOB |= {"all": [900, 800], "local": [100, 100], "ours": [2, 2], "owner": [0, 0]}
 FIRST, SECOND, OURS, NVME = Symbol("first"), Symbol("second"), Symbol("ours", "ntb_lend"), Symbol("theirs", "nvme")
 
 
@@ -70,11 +72,43 @@ def test_what_counts_is_steady_on_both_sides_or_maps_memory() -> None:
 
 
 def test_the_table_says_whether_the_aim_is_met() -> None:
-    job = {"around": "no IOMMU", "title": "x", "aim": 1.02}
-    job |= {"all": [900, 800], "local": [100, 100], "ours": [2, 2], "owner": [0, 0]}
-    assert lines([{**job, "borrowed": [102, 102]}])[1].endswith("1.020 (1.020 – 1.020)  ≤ 1.02 ✓")
-    assert lines([{**job, "borrowed": [102, 104]}])[1].endswith("≤ 1.02 ?")
-    assert lines([{**job, "borrowed": [103, 104]}])[1].endswith("≤ 1.02 ✗")
+    assert table.lines([{**JOB, "borrowed": [102, 102]}])[1].endswith("1.020 (1.020 – 1.020)  ≤ 1.02 ✓")
+    assert table.lines([{**JOB, "borrowed": [102, 104]}])[1].endswith("≤ 1.02 ?")
+    assert table.lines([{**JOB, "borrowed": [103, 104]}])[1].endswith("≤ 1.02 ✗")
+
+
+def test_pages_have_it_with_its_conditions() -> None:
+    about = {"when": "2026-01-01 00:00", "kernel": "6.12", "qemu": "QEMU 11.1", "accel": "tcg", "processors": 2}
+    run = {"conditions": {**about, "load_end": [0.5, 0, 0], "rounds": 2}, "rows": [{**JOB, "borrowed": [102, 102]}]}
+    said, empty, *rows = table.markdown(run, short=True).splitlines()
+    assert "kernel 6.12, QEMU 11.1 (tcg)" in said
+    assert "1 hop" in said
+    assert empty == ""
+    assert rows == [
+        "|  |  | borrowed ÷ local | aim |",
+        "| --- | --- | --- | --- |",
+        "| no IOMMU | x | 1.020 (1.020 – 1.020) | ≤ 1.02 ✓ |",
+    ]
+    assert table.markdown(run, short=False).splitlines()[2].count("|") == len(table.HEAD) + 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--rounds", "1"], "--rounds must be 2 or more"),
+        (["--only", "nothing"], "--only has to be in one of no IOMMU, with IOMMU, bounce pool"),
+        (["--keep"], "--keep leaves one lab"),
+        (["--write", "--jobs", "read"], "--write puts the whole table into the pages"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(words, says, capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse(words)
+    assert says in capsys.readouterr().err
+
+
+def test_what_was_counted_can_be_written_later() -> None:
+    assert parse(["--show", "x.json", "--write", "--only", "bounce"]).write
 
 
 def test_each_of_the_surroundings_is_a_lab_whose_lent_card_is_where_the_lease_says() -> None:
