@@ -231,7 +231,7 @@ def _paths(run: dict[str, Any]) -> list[Row]:
 
 ATTACH = (
     ("attach", "attach, in the kernel", "s", None, True),
-    ("before_probe", "  until the driver's probe", "s", 0.3, True),
+    ("before_probe", "  until the driver's probe", "s", 0.1, True),
     ("open", "    asking the owner for the device and its BARs", "s", None, False),
     ("open_calls", "      requests", "", None, False),
     ("learn", "    reading what never changes", "s", None, False),

@@ -97,7 +97,7 @@ static u64 bench_map_on_cpus(const struct cpumask *cpus)
 	return failed ? 0 : sum;
 }
 
-/* Process context. Returns tenths of a ns for each map and unmap of all pages, or 0 after a failure. */
+/* Process context. Returns tenths of a ns to map and unmap all pages, or 0 after a failure. */
 static u64 bench_map_once(struct device *dev, bool all_cpus, u32 batch)
 {
 	const struct cpumask *cpus;
