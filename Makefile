@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-turn test-debug soak lint bench bench-planner lab lab-down build pin clean clean-cache setup
+.PHONY: help demo test test-long test-turn test-debug soak lint bench bench-planner bench-grants bench-converge bench-instructions lab lab-down build pin clean clean-cache setup
 
 help: ## Say what there is
 	@echo 'make TARGET, with one of:'
@@ -36,10 +36,13 @@ lint: setup ## Run the linters alone
 bench: setup ## Measure what lending costs (QUICK=1: a short run; WRITE=1: put the figures into the docs)
 	@. tools/lib.sh && use_tools && LAB_STATE=$${LAB_STATE:-$(CURDIR)/.build/bench/lab} \
 	  python -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(WRITE),--write) && \
-	  python -m bench.planner && python -m bench.converge $(if $(QUICK),--hosts 20 --rounds 1)
+	  python -m bench.grants && python -m bench.planner && python -m bench.converge $(if $(QUICK),--hosts 20 --rounds 1)
 
 bench-planner: setup ## Measure what planning the leases of 1,000 hosts takes on this machine (seconds)
 	@. tools/lib.sh && use_tools && exec python -m bench.planner
+
+bench-grants: setup ## Measure how many grants ownerd takes in a second, divided by commits of SQLite (half a minute)
+	@. tools/lib.sh && use_tools && exec python -m bench.grants
 
 bench-converge: setup ## Measure what a run of site.yml takes here that changes nothing on 200 hosts (HOSTS=n; some minutes)
 	@. tools/lib.sh && use_tools && exec python -m bench.converge $(if $(HOSTS),--hosts $(HOSTS))
