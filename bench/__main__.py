@@ -20,10 +20,11 @@ from lab.progress import Progress
 from tools.demo.__main__ import playbook
 from tools.demo.hosts import STATE, DemoError
 
-from . import attach, bridge, conditions, drives, modules, report, rounds, wire
+from . import attach, bridge, conditions, drives, modules, network, report, rounds, surroundings, wire
 from .drives import Drive
 from .hosts import BenchError, Host
 from .jobs import ALONE, JOBS, MESSAGE_JOBS
+from .pair import Pair
 
 OWNER, BORROWER, MESSAGE = "node-a", "node-b", "node-c"
 TOPOLOGY = Path(__file__).with_name("topology.yml")
@@ -201,6 +202,15 @@ class Bench:
             "seconds": round(self.say.elapsed),
         }
 
+    def network(self) -> None:
+        """Network cards, in a lab of their own: hosts of the other one have no root port left for them."""
+        pair = Pair(surroundings.ALL[0], self.say)
+        try:
+            pair.start(RESULTS / "network.yml")
+            self.run["network"] = network.rounds(pair, 2 if self.quick else 5, self.say)
+        finally:
+            pair.stop()
+
     def stop(self) -> None:
         """End the lab."""
         for host in getattr(self, "hosts", {}).values():
@@ -213,6 +223,7 @@ class Bench:
         load = os.getloadavg()
         if load[0] > 1:
             self.say(f"the load of this machine is {load[0]:.1f}: the figures will be worse than they need be")
+        self.network()
         try:
             self.start()
             self.doorbells()
@@ -222,10 +233,10 @@ class Bench:
             self.measure()
             self.conditions(load)
         finally:
+            # A lab that is kept loses the wire, too.
+            self.ends.close()
             if not keep:
                 self.stop()
-            # A lab that is kept loses it, too.
-            self.ends.close()
         return self.run
 
 

@@ -141,6 +141,19 @@ def _two_at_once(run: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def _network(run: dict[str, Any]) -> list[Row]:
+    group, rows = "A borrowed network card, fast windows", []
+    for key, unit, title in (
+        ("echo_us", "µs", "time of an echo of 1,500 octets"),
+        ("packets_per_second", "/s", "packets of 1,500 octets sent in a second"),
+    ):
+        local, borrowed = ([float(entry[target][key]) for entry in run["network"]] for target in ("local", "borrowed"))
+        rows.append(_row(group, f"{title}, borrowed ÷ local", ratio(borrowed, local), short=True))
+        rows.append(_row(group, f"  {title}, local", spread(local), unit))
+        rows.append(_row(group, f"  {title}, borrowed", spread(borrowed), unit))
+    return rows
+
+
 def _noise(run: dict[str, Any]) -> list[Row]:
     """How far the rounds of one drive differ: no ratio can be surer than that."""
     group, rows = "What the machine itself varies by", []
@@ -271,6 +284,7 @@ def rows(run: dict[str, Any]) -> list[Row]:
         *_compare("NVMe/TCP ÷ borrowed, fast windows", fast, "tcp", "borrowed"),
         *_absolute(run),
         *_noise(run),
+        *_network(run),
         *_two_at_once(run),
         *_cpu(run),
         *_paths(run),

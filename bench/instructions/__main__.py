@@ -17,19 +17,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from bench import conditions, drives, report
-from bench.hosts import BenchError, Host
+from bench import conditions, report, surroundings
+from bench.hosts import BenchError
+from bench.pair import BORROWED, LOCAL, Pair
+from bench.surroundings import BORROWER, OWNER, Surroundings
 from lab.errors import LabError
-from lab.instance import CHECKOUT, OPTIONS, Instance
+from lab.instance import CHECKOUT
 from lab.progress import Progress
-from tools.demo.__main__ import playbook
-from tools.demo.hosts import STATE, DemoError
+from tools.demo.hosts import DemoError
 
-from . import cards, counter, figures, jobs, surroundings, table
-from .jobs import Job, Target
-from .surroundings import BORROWER, LENT_DRIVE, LOCAL_DRIVE, OWNER, Surroundings
+from . import counter, figures, jobs, table
+from .jobs import Job
 from .symbols import Symbol, Symbols
 
 RESULTS = CHECKOUT / ".build" / "bench"
@@ -38,7 +36,6 @@ PAGES = {
     CHECKOUT / "README.md": ("instructions, short", True),
     CHECKOUT / "docs" / "performance.md": ("instructions", False),
 }
-LOCAL, BORROWED = "local", "borrowed"
 
 
 class Bench:
@@ -47,54 +44,32 @@ class Bench:
     def __init__(self, around: Surroundings, say: Progress) -> None:
         self.around = around
         self.say = say
-        self.instance = Instance(STATE)
+        self.pair = Pair(around, say)
 
     def start(self) -> None:
-        """Have the lab, with a drive and a card that are lent."""
+        """Have the lab, in which QEMU counts."""
         RESULTS.mkdir(parents=True, exist_ok=True)
-        options = {**OPTIONS, "installed": "yes", "plugin": str(counter.build(RESULTS))}
-        topology = RESULTS / "instructions.yml"
-        topology.write_text(yaml.safe_dump(self.around.topology()), encoding="utf-8")
-        with self.instance.locked():
-            self.instance.up(topology, options, self.say)
-        self.say(f"{self.around.title}: lending a drive and a network card (playbooks/site.yml)")
-        playbook("site.yml")
-        self.hosts = {name: Host(self.instance, name) for name in (OWNER, BORROWER)}
-        self.symbols = {name: Symbols(host.lines("cat /proc/kallsyms")) for name, host in self.hosts.items()}
-        owner, borrower = self.hosts.values()
-        (kept,) = cards.of(owner)
-        lent, own = cards.borrowed_first(cards.of(borrower))
-        pause = 0.03 if self.around.slow else 0.0002
-        self.targets = {
-            LOCAL: Target(owner, drives.by_serial(owner, LOCAL_DRIVE), kept, (), own, pause),
-            BORROWED: Target(borrower, drives.by_serial(borrower, LENT_DRIVE), lent, (own,), kept, pause),
-        }
+        self.pair.start(RESULTS / "instructions.yml", installed="yes", plugin=str(counter.build(RESULTS)))
+        self.symbols = {name: Symbols(host.lines("cat /proc/kallsyms")) for name, host in self.pair.hosts.items()}
 
-    def stop(self) -> None:
-        """End the lab."""
-        for host in getattr(self, "hosts", {}).values():
-            host.hang_up()
-        with self.instance.locked():
-            self.instance.down()
+    def _read(self, host: str) -> dict[int, int]:
+        return counter.read(self.pair.instance.path / host / "plugin.sock")
 
     def _counted(self, target: str, job: Job, accesses: int) -> tuple[dict[str, Counter[Symbol]], int]:
         """Instructions of both hosts, by function, while accesses are made, and how many it were."""
-        before = {host: counter.read(self.instance.path / host / "plugin.sock") for host in self.hosts}
-        made = job.run(self.targets[target], accesses)
-        return {
-            host: self.symbols[host].counts(counts, counter.read(self.instance.path / host / "plugin.sock"))
-            for host, counts in before.items()
-        }, made
+        before = {host: self._read(host) for host in self.pair.hosts}
+        made = job.run(self.pair.targets[target], accesses)
+        return {host: self.symbols[host].counts(counts, self._read(host)) for host, counts in before.items()}, made
 
     def round(self, target: str, job: Job) -> dict[str, dict[Symbol, float]]:
         """For each access, by host and function."""
         numbers = job.slowly if self.around.slow else job.accesses
         (few, less), (many, more) = (self._counted(target, job, number) for number in numbers)
-        return {host: figures.per_access(few[host], many[host], more - less) for host in self.hosts}
+        return {host: figures.per_access(few[host], many[host], more - less) for host in self.pair.hosts}
 
     def measure(self, job: Job, rounds: int) -> dict[str, Any]:
         """What is made of all rounds of a job."""
-        for target in self.targets:
+        for target in self.pair.targets:
             self._counted(target, job, 20)  # what is done for the first time is done now
         local, borrowed, owner = [], [], []
         for index in range(rounds):
@@ -129,10 +104,10 @@ def counted(around: Surroundings, chosen: list[Job], rounds: int, keep: bool, sa
                 found.append(bench.measure(job, rounds))
             except BenchError as error:  # the others are worth having
                 say(f"{around.title}, {job.title}: {error}")
-        return {"rows": found, "conditions": {**conditions.of_lab(bench.instance), "rounds": rounds}}
+        return {"rows": found, "conditions": {**conditions.of_lab(bench.pair.instance), "rounds": rounds}}
     finally:
         if not keep:
-            bench.stop()
+            bench.pair.stop()
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -5,39 +5,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Protocol
 
-from bench.hosts import BenchError, Host
+from bench.cards import OCTETS, Card, rise, send
+from bench.hosts import BenchError
+from bench.pair import Target
 
 # Nobody has it.
 NOWHERE = "02:00:00:00:00:01"
-OCTETS = 1500
-# Seconds that a card may take to find its cable.
-CARRIER = 60
-
-
-@dataclass(frozen=True)
-class Card:
-    """A network interface of a host."""
-
-    host: Host
-    interface: str
-    mac: str
-
-
-@dataclass(frozen=True)
-class Target:
-    """A drive and a card of one host, the cards beside it, and the card of the other host that sends to it, with `pause`
-    between packets, in seconds.
-    """
-
-    host: Host
-    drive: str
-    card: Card
-    beside: tuple[Card, ...]
-    sender: Card
-    pause: float
 
 
 class Job(Protocol):
@@ -69,32 +44,6 @@ class DriveJob:
             f"--bs={self.block} --size=512M --randseed=1 --number_ios={accesses} --output-format=terse >/dev/null"
         )
         return accesses
-
-
-def rise(host: Host, interface: str) -> None:
-    """Wait until a card that is up now has found its cable. Raises BenchError."""
-    host.run(f"ip link set {interface} up")
-    end = time.monotonic() + CARRIER
-    while host.run(f"cat /sys/class/net/{interface}/carrier") != "1":
-        if time.monotonic() > end:
-            raise BenchError(f"{host.name}: {interface} has no carrier after {CARRIER} s")
-        time.sleep(0.5)
-
-
-def send(card: Card, to: str, packets: int, pause: float) -> None:
-    """Have the kernel's packet generator send packets, slowly enough for whoever gets them. Raises BenchError."""
-    settings = [f"count {packets}", "clone_skb 0", f"pkt_size {OCTETS}", f"delay {round(pause * 1e9)}"]
-    settings += ["dst 10.98.0.1", f"dst_mac {to}"]
-    directory = "/proc/net/pktgen"
-    commands = [
-        "modprobe pktgen",
-        f"echo rem_device_all >{directory}/kpktgend_0",
-        f"echo add_device {card.interface} >{directory}/kpktgend_0",
-        *(f"echo {setting} >{directory}/{card.interface}" for setting in settings),
-        f"echo start >{directory}/pgctrl",
-        f"grep -q '^Result: OK' {directory}/{card.interface}",
-    ]
-    card.host.run("set -e; " + "; ".join(commands))
 
 
 # Octets of a packet that are UDP's: without the headers of IP and of UDP.

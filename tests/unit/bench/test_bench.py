@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench_main
-from bench import attach, cpu, jobs, report, statistics
+from bench import attach, cpu, jobs, network, report, statistics
 from bench.instructions import __main__ as instructions_main
 from bench.jobs import ALONE, JOBS
 from bench.statistics import Spread
@@ -151,6 +151,9 @@ def a_run() -> dict:
         "fast": [{"fio": fast, **besides}] * 2,
         "message": [{"fio": {"local": entry(100), "borrowed": entry(4000)}, **besides}],
         "per_io": {job.name: per_io for job in JOBS},
+        "network": [
+            {"local": {"echo_us": 100, "packets_per_second": 900}, "borrowed": {"echo_us": 300, "packets_per_second": 300}}
+        ],
         "second": [{"alone": {job.name: 100.0 for job in ALONE}, "both": {job.name: 150.0 for job in ALONE}}],
         "doorbell": {"fast": [100.0], "message": [80.0]},
         "attach": [{key: 0.1 for key, *_rest in report.ATTACH}],
@@ -187,6 +190,24 @@ def test_figures_of_their_own_stand_beside_the_ratios():
     assert shown[f"{JOBS[0].title}: borrowed, 99 %", "µs"] == 400
     assert shown[f"{JOBS[0].title}: NVMe/TCP", "IOPS"] == 1000
     assert shown[f"{JOBS[4].title}: local", "MB/s"] == 10
+
+
+def test_network_cards_are_compared():
+    for title, relative in (("time of an echo of 1,500 octets", 3), ("packets of 1,500 octets", 1 / 3)):
+        assert the_row(a_run(), "A borrowed network card", title).value.median == pytest.approx(relative)
+
+
+PING = "--- 10.98.0.1 ping statistics ---\n100 packets transmitted\nrtt min/avg/max/mdev = 0.612/0.745/1.201/0.1 ms"
+PKTGEN = "Result: OK: 98233(c97000+d1233) usec, 2000 (1500byte,0frags)\n  20359pps 244Mb/sec (244308000bps) errors: 0"
+
+
+def test_what_ping_and_the_packet_generator_say_is_read():
+    assert network.average_us(PING) == pytest.approx(745)
+    assert network.per_second(PKTGEN) == 20359
+    with pytest.raises(ValueError, match="ping says no times"):
+        network.average_us("100% packet loss")
+    with pytest.raises(ValueError, match="says no rate"):
+        network.per_second("Result: Idle")
 
 
 def test_what_a_second_borrower_costs_is_a_ratio_within_a_round():

@@ -10,8 +10,9 @@ import threading
 
 import pytest
 
+from bench import cards, surroundings
 from bench.hosts import BenchError
-from bench.instructions import cards, counter, figures, jobs, surroundings, table
+from bench.instructions import counter, figures, jobs, table
 from bench.instructions.__main__ import parse
 from bench.instructions.symbols import USER, Symbol, Symbols
 from lab import topology
