@@ -27,7 +27,7 @@ def test_it_reaches_its_own_memory_alone(
     other = (user_space.group(in_user_space), hex(victim))
     seen = user_space.moved(borrower, engine, *other, "--at", *map(hex, astray))
     assert seen == {"own": True, "victim": False, "still": True}
-    assert {victim, *astray} <= set(user_space.refused(owner, engine))
+    assert user_space.unrefused(owner, borrower, engine, (victim, *astray)) == set()
 
 
 def test_the_other_program_goes_on(borrower: Host, in_user_space: dict[str, Any], engine: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ def test_the_kernel_has_one_and_user_space_the_other(
     astray = (last + 1, first - PAGE)
     seen = user_space.moved(borrower, engine, "--at", *map(hex, astray))
     assert seen == {"own": True, "victim": None, "still": True}
-    assert set(astray) <= set(user_space.refused(owner, engine))
+    assert user_space.unrefused(owner, borrower, engine, astray) == set()
     fabric.output(borrower, f"dd if=/dev/zero of={disk} bs=64k count=16 oflag=direct status=none")
 
 
