@@ -55,7 +55,7 @@ class Bench:
         self.hosts = {host.name: host for host in (self.owner, self.borrower, self.third)}
         self.say("building the kernel modules that measure")
         builder = self.host("builder")
-        archive = modules.build(builder, self.instance.data["kernel"])
+        archive = modules.build(builder, self.instance.data["kernels"][OWNER])
         builder.hang_up()
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda host: modules.install(host, archive), self.hosts.values()))

@@ -22,7 +22,7 @@ def of_lab(instance: Instance) -> dict[str, Any]:
     number = qemu.parse_version(version)
     return {
         "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-        "kernel": instance.data["kernel"],
+        "kernel": ", ".join(sorted(set(instance.data["kernels"].values()))),
         "qemu": f"QEMU {'.'.join(map(str, number))}" if number else "QEMU of unknown version",
         "accel": OPTIONS["accel"],
         "processors": os.cpu_count(),
