@@ -65,12 +65,15 @@ def _plug(instance: Instance, host: Host, tap: str, number: int) -> None:
 
 
 def _configure(host: Host, number: int) -> None:
-    """Wait for the card, and give it its address."""
+    """Wait for the card, which gets another name soon after it is found, and give it its address."""
     end = time.monotonic() + PATIENCE
-    find = f"grep -l {MAC}:{number:02x} /sys/class/net/*/address | cut -d / -f 5"
-    while not (found := host.lines(find)):
-        if time.monotonic() > end:
-            raise BenchError(f"{host.name} has not found the card behind {PORT} after {PATIENCE} s")
+    find = f"udevadm settle; name=$(grep -l {MAC}:{number:02x} /sys/class/net/*/address | cut -d / -f 5); test -n \"$name\""
+    address = f"{NETWORK}.{number}/24"
+    while True:
+        try:
+            host.run(f"{find} && ip link set $name mtu {MTU} up && ip address replace {address} dev $name")
+            return
+        except BenchError as error:
+            if time.monotonic() > end:
+                raise BenchError(f"{host.name} has no card behind {PORT} after {PATIENCE} s: {error}") from error
         time.sleep(0.5)
-    (name,) = found
-    host.run(f"ip link set {name} mtu {MTU} up && ip address replace {NETWORK}.{number}/24 dev {name}")
