@@ -161,20 +161,21 @@ class Bench:
                 for key, found in (("alone", alone), ("both", both))
             })  # fmt: skip
 
-    def _bridge_rounds(self, borrower: Host, serial: str) -> dict[str, Any]:
-        device = drives.address_of(borrower, serial)
+    def _device(self, borrower: Host, serial: str) -> dict[str, Any]:
+        return {"device": borrower.measure("mmio", drives.address_of(borrower, serial), 0, 0, 3, 200)}
+
+    def _ram(self, borrower: Host) -> dict[str, Any]:
+        """Of the owner's RAM, where its side of the bridge shows it."""
         ((place, _size),) = self.owner.measure("page", 0)
-        return {
-            "device": borrower.measure("mmio", device, 0, 0, 3, 200),
-            "ram": borrower.measure("mmio", NTB, 4, int(place), 3, 200),
-        }
+        return {"ram": borrower.measure("mmio", NTB, 4, int(place), 3, 200)}
 
     def besides_fast(self) -> dict[str, Any]:
         """What else belongs to each round with fast windows."""
         device = drives.address_of(self.borrower, "BENCH-FAST")
         measure = self.borrower.measure
         return {
-            **self._bridge_rounds(self.borrower, "BENCH-FAST"),
+            **self._device(self.borrower, "BENCH-FAST"),
+            **self._ram(self.borrower),
             **{f"map_{pages}": measure("map", device, NTB, "one", pages, 3, 20000 // pages) for pages in report.LISTS},
             "map_all": measure("map", device, NTB, "all", 1, 3, 20000),
             "config": measure("config", device, 4, 0, 3, 200),
@@ -185,7 +186,7 @@ class Bench:
         """What else belongs to each round with message windows."""
         device = drives.address_of(self.third, "BENCH-MESSAGE")
         return {
-            **self._bridge_rounds(self.third, "BENCH-MESSAGE"),
+            **self._device(self.third, "BENCH-MESSAGE"),
             **{f"map_{n}": self.third.measure("map", device, NTB, "one", n, 3, 1000 // n) for n in report.LISTS},
             "config": self.third.measure("config", device, 4, 0, 3, 100),
             "config_apart": self.third.measure("config", device, 4, 2000, 3, 50),

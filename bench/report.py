@@ -188,6 +188,8 @@ def _bridge(run: dict[str, Any]) -> list[Row]:
     group, rows = "The bridge alone", []
     for kind, entries in (("fast", run["fast"]), ("message", run["message"])):
         for key, where in (("device", "a device's register"), ("ram", "the peer's RAM")):
+            if key not in entries[0]:
+                continue
             for index, what in ((0, "write"), (1, "read")):
                 values = [pair[index] / 1000 for entry in entries for pair in entry[key]]
                 rows.append(_row(group, f"{what} of {where} through a window, {kind} windows", spread(values), "µs"))

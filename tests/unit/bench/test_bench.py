@@ -149,7 +149,9 @@ def a_run() -> dict:
         "owner": "a",
         "borrower": "b",
         "fast": [{"fio": fast, **besides}] * 2,
-        "message": [{"fio": {"local": entry(100), "borrowed": entry(4000)}, **besides}],
+        "message": [
+            {"fio": {"local": entry(100), "borrowed": entry(4000)}, **{k: v for k, v in besides.items() if k != "ram"}}
+        ],
         "per_io": {job.name: per_io for job in JOBS},
         "network": [
             {"local": {"echo_us": 100, "packets_per_second": 900}, "borrowed": {"echo_us": 300, "packets_per_second": 300}}
