@@ -20,7 +20,7 @@ from lab.progress import Progress
 from tools.demo.__main__ import playbook
 from tools.demo.hosts import STATE, DemoError
 
-from . import attach, bridge, conditions, drives, modules, network, report, rounds, surroundings, wire
+from . import attach, bridge, conditions, drives, modules, network, pages, report, rounds, surroundings, wire
 from .drives import Drive
 from .hosts import BenchError, Host
 from .jobs import ALONE, JOBS, MESSAGE_JOBS
@@ -107,7 +107,7 @@ class Bench:
     def _wire(self) -> str:
         """The owner's address on the best wire that there is to the borrower."""
         try:
-            address, _borrower = self.ends.enter_context(wire.between(self.instance, (self.owner, self.borrower)))
+            address = self.ends.enter_context(wire.between(self.instance, (self.owner, self.borrower)))
         except BenchError as error:
             self.say(f"NVMe/TCP uses the lab's own network, which is slower: {error}")
             self.run["wire"] = "the lab's network"
@@ -161,22 +161,16 @@ class Bench:
                 for key, found in (("alone", alone), ("both", both))
             })  # fmt: skip
 
-    def _device(self, borrower: Host, serial: str) -> dict[str, Any]:
-        return {"device": borrower.measure("mmio", drives.address_of(borrower, serial), 0, 0, 3, 200)}
-
-    def _ram(self, borrower: Host) -> dict[str, Any]:
-        """Of the owner's RAM, where its side of the bridge shows it."""
-        ((place, _size),) = self.owner.measure("page", 0)
-        return {"ram": borrower.measure("mmio", NTB, 4, int(place), 3, 200)}
-
     def besides_fast(self) -> dict[str, Any]:
         """What else belongs to each round with fast windows."""
         device = drives.address_of(self.borrower, "BENCH-FAST")
         measure = self.borrower.measure
+        # Only here does the owner's side of the bridge show its RAM.
+        ((place, _size),) = self.owner.measure("page", 0)
         return {
-            **self._device(self.borrower, "BENCH-FAST"),
-            **self._ram(self.borrower),
-            **{f"map_{pages}": measure("map", device, NTB, "one", pages, 3, 20000 // pages) for pages in report.LISTS},
+            "device": measure("mmio", device, 0, 0, 3, 200),
+            "ram": measure("mmio", NTB, 4, int(place), 3, 200),
+            **{f"map_{n}": measure("map", device, NTB, "one", n, 3, 20000 // n) for n in report.LISTS},
             "map_all": measure("map", device, NTB, "all", 1, 3, 20000),
             "config": measure("config", device, 4, 0, 3, 200),
             "config_apart": measure("config", device, 4, 2000, 3, 50),
@@ -185,11 +179,12 @@ class Bench:
     def besides_message(self) -> dict[str, Any]:
         """What else belongs to each round with message windows."""
         device = drives.address_of(self.third, "BENCH-MESSAGE")
+        measure = self.third.measure
         return {
-            **self._device(self.third, "BENCH-MESSAGE"),
-            **{f"map_{n}": self.third.measure("map", device, NTB, "one", n, 3, 1000 // n) for n in report.LISTS},
-            "config": self.third.measure("config", device, 4, 0, 3, 100),
-            "config_apart": self.third.measure("config", device, 4, 2000, 3, 50),
+            "device": measure("mmio", device, 0, 0, 3, 200),
+            **{f"map_{n}": measure("map", device, NTB, "one", n, 3, 1000 // n) for n in report.LISTS},
+            "config": measure("config", device, 4, 0, 3, 100),
+            "config_apart": measure("config", device, 4, 2000, 3, 50),
         }
 
     def conditions(self, load: tuple[float, float, float]) -> None:
@@ -245,11 +240,7 @@ def write_pages(run: dict[str, Any]) -> None:
     """Put the figures into the pages."""
     table = report.rows(run)
     for page, short in PAGES.items():
-        text = page.read_text(encoding="utf-8")
-        page.write_text(
-            report.put(text, "short" if short else "all", report.markdown(run, table, short)), encoding="utf-8"
-        )
-        print(f"{page.relative_to(CHECKOUT)}: written")
+        pages.write(page, "short" if short else "all", report.markdown(run, table, short))
 
 
 def main() -> int:

@@ -16,7 +16,6 @@ from .hosts import BenchError, Host
 from .jobs import Job
 
 ROUNDS_FILE = "/sys/module/lend_bell/parameters/rounds"
-PAGES = 4 << 20
 
 
 def doorbell_us(first: Host, second: Host, rounds: int, seconds: float) -> list[float]:

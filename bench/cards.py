@@ -11,6 +11,8 @@ from .hosts import BenchError, Host
 from .surroundings import CARD
 
 OCTETS = 1500
+# The card that is looked at and who is at the other end of the wire; a card that nobody has.
+HERE, THERE, NOWHERE = "10.98.0.2", "10.98.0.1", "02:00:00:00:00:01"
 # Seconds that a card may take to find its cable.
 CARRIER = 60
 # For each interface of a device where its driver is told, the driver, and the address.
@@ -60,7 +62,7 @@ def rise(host: Host, interface: str) -> None:
 def send(card: Card, to: str, packets: int, pause: float) -> None:
     """Have the kernel's packet generator send packets, slowly enough for whoever gets them. Raises BenchError."""
     settings = [f"count {packets}", "clone_skb 0", f"pkt_size {OCTETS}", f"delay {round(pause * 1e9)}"]
-    settings += ["dst 10.98.0.1", f"dst_mac {to}"]
+    settings += [f"dst {THERE}", f"dst_mac {to}"]
     directory = "/proc/net/pktgen"
     commands = [
         "modprobe pktgen",

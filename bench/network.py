@@ -8,14 +8,12 @@ import re
 from typing import Any
 
 from . import cards
-from .cards import OCTETS, Card
+from .cards import HERE, NOWHERE, OCTETS, THERE, Card
 from .pair import Pair, Target
 from .rounds import Say
 
-HERE, THERE = "10.98.0.2", "10.98.0.1"
 # Headers of IP and of ICMP.
 HEADERS = 28
-NOBODY = "02:00:00:00:00:01"
 AVERAGE = re.compile(r"^rtt min/avg/max/mdev = [\d.]+/([\d.]+)/", re.MULTILINE)
 RATE = re.compile(r"\b(\d+)pps\b")
 
@@ -49,7 +47,7 @@ def one(target: Target, echoes: int, packets: int) -> dict[str, float]:
     said = target.host.run(f"ping -q -n -c {echoes} -i 0.01 -s {OCTETS - HEADERS} {THERE}")
     for card in (target.card, target.sender):
         card.host.run(f"ip address flush dev {card.interface}")
-    cards.send(target.card, NOBODY, packets, 0)
+    cards.send(target.card, NOWHERE, packets, 0)
     sent = target.host.run(f"cat /proc/net/pktgen/{target.card.interface}")
     return {"echo_us": average_us(said), "packets_per_second": per_second(sent)}
 

@@ -117,10 +117,10 @@ def bridge_us(run: dict[str, Any], job: Job) -> list[float]:
 
 def _absolute(run: dict[str, Any]) -> list[Row]:
     """What the ratios are of. fio's mean of an access in each round, and what 99 of 100 stay below."""
-    group, rows = "In figures of their own, fast windows", []
+    group, rows, rounds = "In figures of their own, fast windows", [], run["fast"]
     for job in JOBS:
-        for target, title in (("local", "local"), ("borrowed", "borrowed"), ("tcp", "NVMe/TCP")):
-            title, rounds = f"{job.title}: {title}", run["fast"]
+        for target, name in (("local", "local"), ("borrowed", "borrowed"), ("tcp", "NVMe/TCP")):
+            title = f"{job.title}: {name}"
             short = job.depth == 1 and target != "tcp"
             rows.append(_row(group, title, spread(series(rounds, target, job, "latency_us")), "µs", short=short))
             rows.append(_row(group, f"{title}, 99 %", spread(series(rounds, target, job, "p99_us")), "µs", short=short))
@@ -321,12 +321,17 @@ def text(table: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def machine(about: dict[str, Any]) -> str:
+    """When, with what and on what something was measured, of what conditions.py notes."""
+    what = f"kernel {about['kernel']}, {about['qemu']} ({about['accel']})"
+    return f"{about['when']}, {what}, {about['processors']} processors"
+
+
 def conditions(run: dict[str, Any]) -> str:
     """One sentence on what was measured where."""
     about = run["conditions"]
     return (
-        f"{about['when']}, kernel {about['kernel']}, {about['qemu']} ({about['accel']}), {about['processors']} "
-        f"processors, load {about['load'][0]:.1f} before and {about['load_end'][0]:.1f} after; one bridge between the "
+        f"{machine(about)}, load {about['load'][0]:.1f} before and {about['load_end'][0]:.1f} after; one bridge between the "
         f"hosts (1 hop); IOMMU: owner {about['iommu']['owner']}, borrower "
         f"{about['iommu']['borrower']} (fast windows) and {about['iommu']['borrower_message']} (message windows); "
         f"NVMe/TCP over {about['wire']}; "

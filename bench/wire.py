@@ -38,8 +38,8 @@ def _ip(*words: str) -> None:
 
 
 @contextlib.contextmanager
-def between(instance: Instance, hosts: tuple[Host, Host]) -> Iterator[tuple[str, str]]:
-    """Addresses of two hosts on a wire that is there meanwhile. Raises BenchError where this machine cannot have one."""
+def between(instance: Instance, hosts: tuple[Host, Host]) -> Iterator[str]:
+    """The address of the first host on a wire to the second, which is there meanwhile. Raises BenchError if it cannot be."""
     bridge = f"bench{os.getpid()}"
     taps = [f"{bridge}.{number}" for number in range(len(hosts))]
     try:
@@ -50,7 +50,7 @@ def between(instance: Instance, hosts: tuple[Host, Host]) -> Iterator[tuple[str,
             _plug(instance, host, tap, number)
         for number, host in enumerate(hosts, start=1):
             _configure(host, number)
-        yield f"{NETWORK}.1", f"{NETWORK}.2"
+        yield f"{NETWORK}.1"
     finally:
         # The lab ends with its cards in it.
         for name in (*taps, bridge):

@@ -173,12 +173,11 @@ def _host(check: Checker, name: str, index: int, value: Any) -> Host:
     loader = check.boolean(fields.get("loader", False), f"{key}.loader")
     if loader and certificates:
         raise check.fail(f"{key}.loader", "cannot be: with certificates its firmware is UEFI, and the loader is for a BIOS")
-    parameters = check.sequence(fields.get("parameters"), f"{key}.parameters")
+    parameters = tuple(check.sequence(fields.get("parameters"), f"{key}.parameters"))
     for number, item in enumerate(parameters):
         if not isinstance(item, str) or not re.fullmatch(r"[!-~]+", item):
             raise check.fail(f"{key}.parameters[{number}]", f"must be one word of a kernel's command line, not {item!r}")
-    of_kernel = (kernel, certificates, loader, tuple(parameters))
-    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, *of_kernel)
+    return Host(name, index, memory, cpus, tuple(drives), slots, iommu, variables, kernel, certificates, loader, parameters)
 
 
 def _link(check: Checker, number: int, value: Any, hosts: dict[str, Host], family: str) -> Link:

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bench import conditions, report, surroundings
+from bench import conditions, pages, surroundings
 from bench.hosts import BenchError
 from bench.pair import BORROWED, LOCAL, Pair
 from bench.surroundings import BORROWER, OWNER, Surroundings
@@ -161,9 +161,7 @@ def main() -> int:
         return 1
     if arguments.write:
         for page, (name, short) in PAGES.items():
-            text = page.read_text(encoding="utf-8")
-            page.write_text(report.put(text, name, table.markdown(run, short)), encoding="utf-8")
-            print(f"{page.relative_to(CHECKOUT)}: written")
+            pages.write(page, name, table.markdown(run, short))
     return 0
 
 

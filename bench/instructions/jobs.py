@@ -7,12 +7,9 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from bench.cards import OCTETS, Card, rise, send
+from bench.cards import HERE, NOWHERE, OCTETS, THERE, Card, rise, send
 from bench.hosts import BenchError
 from bench.pair import Target
-
-# Nobody has it.
-NOWHERE = "02:00:00:00:00:01"
 
 
 class Job(Protocol):
@@ -52,7 +49,7 @@ SENDING = """
 import socket
 sender, octets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), bytes({octets})
 for number in range({packets}):
-    sender.sendto(octets, ("10.98.0.1", 9))
+    sender.sendto(octets, ("{to}", 9))
 """
 
 
@@ -67,13 +64,13 @@ class SendJob:
         """To nobody, whose address is known."""
         name = target.card.interface
         target.host.run(
-            f"ip address replace 10.98.0.2/24 dev {name} && "
-            f"ip neighbour replace 10.98.0.1 lladdr {NOWHERE} dev {name} nud permanent"
+            f"ip address replace {HERE}/24 dev {name} && "
+            f"ip neighbour replace {THERE} lladdr {NOWHERE} dev {name} nud permanent"
         )
         for card in target.beside:  # it would receive what goes over the wire
             card.host.run(f"ip link set {card.interface} down")
         before = _count(target.card, "tx_packets")
-        target.host.run("python3 -", SENDING.format(octets=UDP, packets=accesses).encode())
+        target.host.run("python3 -", SENDING.format(octets=UDP, packets=accesses, to=THERE).encode())
         time.sleep(1)
         target.host.run(f"ip address flush dev {name}")
         for card in target.beside:

@@ -8,7 +8,7 @@ import functools
 import operator
 from typing import Any
 
-from bench.report import MARKS, number
+from bench.report import MARKS, machine, number
 from bench.statistics import Spread, ratio, spread, verdict
 
 Cells = tuple[str, ...]
@@ -46,8 +46,7 @@ def conditions(run: dict[str, Any]) -> str:
     """One sentence on what was counted where."""
     about = run["conditions"]
     return (
-        f"Instructions of the kernel, counted on {about['when']}, kernel {about['kernel']}, {about['qemu']} "
-        f"({about['accel']}), {about['processors']} processors, load {about['load_end'][0]:.1f}; one bridge between the "
+        f"Instructions of the kernel, counted on {machine(about)}, load {about['load_end'][0]:.1f}; one bridge between the "
         f"hosts (1 hop); *no IOMMU* and *bounce pool*: on neither host, *with IOMMU*: on both; {about['rounds']} rounds."
     )
 
