@@ -28,8 +28,10 @@
 #include "lent.h"
 #include "link.h"
 #include "owner_config.h"
+#include "owner_intx.h"
 #include "owner_irq.h"
 #include "owner_place.h"
+#include "owner_source.h"
 #include "proto.h"
 #include "trace.h"
 #include "trust.h"
@@ -440,7 +442,7 @@ static void lease_stop_irq(struct lent_device *lent, u64 epoch)
 	if (lent->lease && lent->lease->epoch == epoch)
 		owner_irq_stop(&lent->irq, &closed);
 	mutex_unlock(&lent->lock);
-	owner_irq_release(&closed);
+	owner_source_release(&closed);
 }
 
 /*
@@ -642,7 +644,7 @@ static int lease_stop_irq_on(struct lend_object *object, void *arg)
 	if (lent->lease && lent->lease->link == arg)
 		owner_irq_stop(&lent->irq, &closed);
 	mutex_unlock(&lent->lock);
-	owner_irq_release(&closed);
+	owner_source_release(&closed);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "lease.h"
 #include "lent.h"
 #include "owner_flr.h"
+#include "owner_intx.h"
 #include "owner_irq.h"
 
 /* As long as Linux has patience with a function that does not answer after its reset. */

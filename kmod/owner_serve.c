@@ -23,9 +23,11 @@
 #include "link.h"
 #include "owner_config.h"
 #include "owner_flr.h"
+#include "owner_intx.h"
 #include "owner_irq.h"
 #include "owner_reach.h"
 #include "owner_serve.h"
+#include "owner_source.h"
 #include "proto.h"
 #include "window.h"
 
@@ -223,7 +225,7 @@ static enum lend_status owner_serve_write(struct lease *lease, const struct lend
 	return ret ? LEND_ERR_DEVICE : LEND_OK;
 }
 
-/* Process context, the lent lock held. @closed: gets what is for owner_irq_release(). */
+/* Process context, the lent lock held. @closed: gets what is for owner_source_release(). */
 static enum lend_status owner_serve_lease(struct lease *lease, const struct lend_request *req,
 					  struct lend_response *resp, struct list_head *closed)
 {
@@ -287,7 +289,7 @@ static enum lend_status owner_serve_handle(struct lend_link *link, const struct 
 	    lease->epoch == le64_to_cpu(req->epoch))
 		status = owner_serve_lease(lease, req, resp, &closed);
 	mutex_unlock(&lent->lock);
-	owner_irq_release(&closed);
+	owner_source_release(&closed);
 	if (!status && (req->op == LEND_OP_OPEN || req->op == LEND_OP_CLOSE))
 		owner_serve_tell(link, lent);
 	lent_put(lent);

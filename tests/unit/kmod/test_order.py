@@ -39,9 +39,9 @@ ORDERS = [
     ("owner.c", "owner_probe", ["pci_enable_device_mem(", "pci_intx(pdev, 0)", "pci_save_state("]),
     ("lent.c", "lent_reset", ["__pci_reset_function_locked(", "pci_restore_state(", "lent_silence("]),
     # A grace period is not waited for under a lock that a fence may want.
-    ("owner_serve.c", "owner_serve_handle", ["mutex_unlock(&lent->lock)", "owner_irq_release("]),
-    ("lease.c", "lease_stop_irq", ["mutex_unlock(&lent->lock)", "owner_irq_release("]),
-    ("lease.c", "lease_stop_irq_on", ["mutex_unlock(&lent->lock)", "owner_irq_release("]),
+    ("owner_serve.c", "owner_serve_handle", ["mutex_unlock(&lent->lock)", "owner_source_release("]),
+    ("lease.c", "lease_stop_irq", ["mutex_unlock(&lent->lock)", "owner_source_release("]),
+    ("lease.c", "lease_stop_irq_on", ["mutex_unlock(&lent->lock)", "owner_source_release("]),
     # What is listed but not attached yet has nothing that could be taken down.
     ("borrower.c", "borrower_detach", ["mutex_lock(", "STATE_ATTACHING", "dma_over", "borrower_quiesce("]),
 ]
