@@ -14,6 +14,7 @@
 #include <linux/workqueue.h>
 
 #include "lent.h"
+#include "owner_irq.h"
 
 /* When listeners are told of what changes too often to be told each time. */
 #define LENT_SOON	(HZ / 4)

@@ -13,7 +13,7 @@
 #include <linux/workqueue.h>
 
 #include "filter.h"
-#include "owner_irq.h"
+#include "owner_relayed.h"
 #include "proto.h"
 #include "reach.h"
 #include "registry.h"

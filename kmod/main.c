@@ -18,8 +18,8 @@
  *   borrower_config
  *   borrower_place borrower                          their attachments
  *   borrower_reach borrower_arena borrower_iommu     and what user space maps for them
- *   trust owner_page owner_config owner_source       lent devices,
- *   owner_intx owner_vectors owner_irq lent
+ *   trust owner_page owner_config owner_relayed      lent devices,
+ *   owner_source owner_intx owner_vectors owner_irq lent
  *   owner_reach owner_place lease owner_flr          their leases
  *   owner_serve owner
  *   attributes jobs netlink main

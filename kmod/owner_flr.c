@@ -22,7 +22,6 @@
 #include "lent.h"
 #include "owner_flr.h"
 #include "owner_intx.h"
-#include "owner_irq.h"
 
 /* As long as Linux has patience with a function that does not answer after its reset. */
 #define OWNER_FLR_AGAIN		msecs_to_jiffies(20)

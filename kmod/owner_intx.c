@@ -19,7 +19,7 @@
 #include "filter.h"
 #include "owner_config.h"
 #include "owner_intx.h"
-#include "owner_irq.h"
+#include "owner_relayed.h"
 #include "owner_source.h"
 
 /* Lock held. */

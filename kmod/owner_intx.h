@@ -4,36 +4,11 @@
 #define LEND_OWNER_INTX_H
 
 #include <linux/list.h>
-#include <linux/pci.h>
-#include <linux/spinlock.h>
+#include <linux/types.h>
 
-#include "sequence.h"
-
+struct owner_intx;
 struct owner_irq;
 struct owner_source;
-
-/**
- * struct owner_intx - the INTx of a lent device
- * @source: what is raised at the borrower while it listens, or NULL
- * @pdev: the function
- * @line: its interrupt line; 0: none
- * @lock: protects @level, @source, and the function's command register while it may interrupt
- * @level: the state
- * @maskable: the function has a working INTx disable bit; else the whole line
- *	is disabled
- * @line_off: the line is disabled
- * @refused: why this host does not listen to it under this lease, or 0
- */
-struct owner_intx {
-	struct owner_source *source;
-	struct pci_dev *pdev;
-	unsigned int line;
-	spinlock_t lock; /* level, source, command register */
-	struct lend_level level;
-	bool maskable;
-	bool line_off;
-	int refused;
-};
 
 void owner_intx_init(struct owner_irq *irq);
 void owner_intx_begin(struct owner_irq *irq);

@@ -11,6 +11,7 @@
 
 #include "owner_intx.h"
 #include "owner_irq.h"
+#include "owner_relayed.h"
 #include "owner_source.h"
 #include "owner_vectors.h"
 

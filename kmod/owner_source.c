@@ -15,7 +15,7 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
-#include "owner_irq.h"
+#include "owner_relayed.h"
 #include "owner_source.h"
 #include "param.h"
 

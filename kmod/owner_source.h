@@ -8,18 +8,7 @@
 #include "relay.h"
 
 struct owner_irq;
-
-/**
- * struct owner_source - an interrupt that the borrower listens to
- * @owner: interrupts of the device
- * @source: what is raised at the borrower
- * @closed: on a list of those that are to be freed
- */
-struct owner_source {
-	struct owner_irq *owner;
-	struct lend_source source;
-	struct list_head closed;
-};
+struct owner_source;
 
 struct owner_source *owner_source_open(struct owner_irq *irq,
 				       void (*handled)(struct lend_source *source, u32 count));

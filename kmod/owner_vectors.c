@@ -21,7 +21,7 @@
 #include <linux/xarray.h>
 
 #include "owner_intx.h"
-#include "owner_irq.h"
+#include "owner_relayed.h"
 #include "owner_source.h"
 #include "owner_vectors.h"
 #include "param.h"

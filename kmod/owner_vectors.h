@@ -4,29 +4,12 @@
 #define LEND_OWNER_VECTORS_H
 
 #include <linux/list.h>
-#include <linux/spinlock.h>
-#include <linux/xarray.h>
 
 #include "proto.h"
 
 struct owner_irq;
 struct owner_source;
-
-/**
- * struct owner_vectors - MSI or MSI-X of a lent device, taken here
- * @lock: protects @count, @held, and whether the device sends them
- * @kind: which of the two
- * @count: vectors allocated; 0 when the borrower takes its messages itself
- * @held: the device had to keep them since the last tick
- * @open: &struct owner_source of those that the borrower listens to, by index
- */
-struct owner_vectors {
-	spinlock_t lock; /* count, held, on or off */
-	enum lend_irq_kind kind;
-	int count;
-	bool held;
-	struct xarray open;
-};
+struct owner_vectors;
 
 void owner_vectors_init(struct owner_vectors *vectors);
 void owner_vectors_exit(struct owner_vectors *vectors);

@@ -27,7 +27,7 @@ ALONE = {"owner_probe", "owner_slot_reset", "lent_reset"}
 # restored has DMA off. A fence waits for the lent device's lock.
 FRESH = {"owner_flr_end"}
 # Its handler is there only while the lent device's lock is held, without which nobody fences.
-GUARD = {"owner_intx_guard"}
+GUARD = {"owner_intx_guard_handler"}
 # Writes what the filter allows; the command register goes another way.
 OTHER_REGISTERS = {"owner_serve_write"}
 
