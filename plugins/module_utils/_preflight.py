@@ -28,13 +28,13 @@ from ansible_collections.pcie.device_lending.plugins.module_utils._pci import (
     bridges,
     iommu,
     lendable,
-    opened,
     security,
     selector,
     traits,
 )
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.glance import Glance
 from ansible_collections.pcie.device_lending.plugins.module_utils._pci.scan import Function, Scanner
-from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sysfs import names, text
+from ansible_collections.pcie.device_lending.plugins.module_utils._pci.sysfs import Roots, names, text
 
 Found = t.Dict[str, t.Any]
 Ask = t.Callable[[str, str], t.Optional[Found]]
@@ -91,7 +91,7 @@ def look(
     borrowerd = daemon(host, "borrowerd", runtime_directory, ("status", "links", "attachments"), ask)
     functions = Scanner(host.roots).scan(_known(ownerd))
     units = iommu.read(host.roots, functions)
-    processes = opened.Processes(host.roots)
+    roots = Glance.at(host.roots)
     there = {bridge.address: bridge for bridge in bridges.bridges(host.roots, functions)}
     wanted = {function.address for item in selectors for function in selector.matching(item, functions)}
     wanted |= set(_virtual_at_stake(host, functions, virtual_functions))
@@ -110,7 +110,7 @@ def look(
         "security": _security(host),
         "iommu": {"units": list(units.units)},
         "functions": [
-            document(host, function, units, there.get(function.address), function.address in wanted, processes)
+            document(roots, function, units, there.get(function.address), function.address in wanted)
             for function in functions
         ],
         "missing_packages": _surroundings.missing_packages(host, packages),
@@ -161,15 +161,10 @@ def look_at_dkms(host: Host, modules: _kmod_install.Host, version: str, packages
 
 
 def document(
-    host: Host,
-    function: Function,
-    units: iommu.Iommu,
-    bridge: bridges.Bridge | None,
-    is_wanted: bool,
-    processes: opened.Processes,
+    roots: Roots, function: Function, units: iommu.Iommu, bridge: bridges.Bridge | None, is_wanted: bool
 ) -> Found:
     """A function in the form of the module preflight_info; one that is wanted with what keeps it from being lent."""
-    roots, address = host.roots, function.address
+    address = function.address
     home = roots.device(address)
     group = units.groups.get(address)
     found: Found = {
@@ -207,7 +202,7 @@ def document(
         found["uncontained"] = units.wrong(address, "the bridge" if bridge else "the device", bridge is not None)
         found["neighbours"] = units.neighbours(address)
     if is_wanted or found["borrowed"]:
-        found["busy"] = [] if found.get("never") else lendable.now(roots, function, True, processes)
+        found["busy"] = [] if found.get("never") else lendable.now(roots, function, True)
     return found
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -74,9 +74,10 @@ class Changes:
         if not dry_run:
             self._reserving.retry(grant.name for grant in wanted)
 
-        def change(assessed: Mapping[str, Assessment]) -> Answer | Pending:
-            """With what has been found of functions, by address, whose turn it was."""
+        def change(assessed: Mapping[str, Assessment], before: Scan | None = None) -> Answer | Pending:
+            """With what has been found of functions, by address, whose turn it was, and the scan `before` that."""
             current, leases = self._store.grants(), self._store.leases()
+            scan = before if before and before.rights == _rights(leases) else Scan(leases, self._devices.scan(leases))
             asked: dict[str, Function] = {}
 
             def assess(function: Function) -> Assessment:
@@ -88,7 +89,7 @@ class Changes:
                 current,
                 leases,
                 wanted,
-                self._devices.scan(leases),
+                scan.functions,
                 assess,
                 self._config.host,
                 removed=removed,
@@ -100,7 +101,7 @@ class Changes:
                 former=former,
             )
             if asked:
-                return self._at.assessed(asked.values(), lambda found: change({**assessed, **found}))
+                return self._at.assessed(asked.values(), lambda found: change({**assessed, **found}, scan))
             if dry_run or not plan.changed:
                 return plan.document()
             reserved = set(self._reserving.standing())
@@ -152,6 +153,14 @@ class Changes:
             grant, done = holds.release(self._store, name, self._config.host)
         notify.offers_changed(grant.borrower)
         return done
+
+
+class Scan:
+    """This host's functions, and what leases there were when they were scanned."""
+
+    def __init__(self, leases: Iterable[Lease], functions: Sequence[Function]) -> None:
+        self.rights = _rights(leases)
+        self.functions = functions
 
 
 def _rights(leases: Iterable[Lease]) -> list[tuple[int, str, str, str, bool]]:

@@ -10,6 +10,7 @@ from typing import Any
 from device_lending import kernel
 from device_lending.config import Config
 from device_lending.pci import lendable
+from device_lending.pci.glance import Glance
 from device_lending.pci.scan import Function, Scanner
 from device_lending.pci.sysfs import Roots
 from device_lending.pci.traits import Traits
@@ -48,13 +49,13 @@ class Devices:
         return self._scanner.scan({**self._reserved(), **{lease.address: lease.traits for lease in leases}})
 
     def assessor(self) -> Assessor:
-        """A judge of functions by the present links and borrowed devices, to be used at once."""
+        """A judge of functions by the present links and borrowed devices, and by one glance; to be used at once."""
         try:
             ntbs = {link.ntb for link in self._kernel.links()}
             borrowed = {item.address for item in self._kernel.borrowed() if item.address}
         except kernel.KernelError:
             ntbs, borrowed = set(), set()
-        return Assessor(self._roots, self._configured | ntbs, borrowed, self._stuck)
+        return Assessor(Glance.at(self._roots), self._configured | ntbs, borrowed, self._stuck)
 
 
 class Assessor:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .sysfs import Roots, lines, members, names, real, text
@@ -35,6 +35,10 @@ def heads(found: Iterable[str]) -> list[str]:
 
 def block_devices(roots: Roots, address: str, behind: bool = False) -> list[BlockDevice]:
     """Disks of a function, their partitions, and all that stacks on them (dm, md, LVM), each once."""
+    return roots.once(("block devices", address, behind), lambda: _block_devices(roots, address, behind))
+
+
+def _block_devices(roots: Roots, address: str, behind: bool) -> list[BlockDevice]:
     found: dict[str, BlockDevice] = {}
 
     def add(name: str, disk: str) -> None:
@@ -68,16 +72,23 @@ def mounts(roots: Roots, devices: Iterable[BlockDevice], process: str = "self") 
     by_number = {device.number: device for device in known if device.number}
     by_name = {device.name: device for device in known}
     found = []
+    for point, number, source in roots.once(("mounts", process), lambda: list(_mounts(roots, process))):
+        device = by_number.get(number) or by_name.get(source)
+        if device is not None:
+            found.append((point, device))
+    return found
+
+
+def _mounts(roots: Roots, process: str) -> Iterator[tuple[str, str, str]]:
+    """Mount points, each with the number of the device, and the device's name where that number is anonymous."""
     for line in lines(roots.proc / process / "mountinfo"):
         left, _dash, right = line.partition(" - ")
         fields, source = left.split(), right.split()
         if len(fields) < 5:
             continue
-        device = by_number.get(fields[2])
-        if device is None and fields[2].startswith("0:") and len(source) > 1:
+        name = ""
+        if fields[2].startswith("0:") and len(source) > 1:
             # btrfs and others mount under an anonymous number; the source tells the device. Most are no path to be followed.
             path = unescape(source[1])
-            device = by_name.get(os.path.basename(real(path) if "/" in path else path))
-        if device is not None:
-            found.append((unescape(fields[4]), device))
-    return found
+            name = os.path.basename(real(path) if "/" in path else path)
+        yield unescape(fields[4]), fields[2], name

@@ -14,12 +14,11 @@ from .sysfs import Roots, lines, real, text
 _ROOT_MOUNTS = ("/", "/boot", "/boot/efi", "/usr")
 
 
-def reasons(roots: Roots, address: str, probe: bool = True, processes: opened.Processes | None = None) -> list[str]:
+def reasons(roots: Roots, address: str, probe: bool = True) -> list[str]:
     """Why the function is in use, in words; empty when nothing uses it.
 
-    With `probe` its disks and its VFIO group are opened for a moment, and all processes are looked at, unless they are
-    given as they were seen just now. A view should not ask for that: somebody's mount that falls into this moment would
-    fail.
+    With `probe` its disks and its VFIO group are opened for a moment, and all processes are looked at. A view should not ask
+    for that: somebody's mount that falls into this moment would fail.
     """
     behind = _takes_along(roots, address)
     devices = block_devices(roots, address, behind)
@@ -35,7 +34,7 @@ def reasons(roots: Roots, address: str, probe: bool = True, processes: opened.Pr
         if not found:
             held = [disk for disk in sorted({device.disk for device in devices}) if _exclusive(roots, disk)]
             found = [f"{disk} is opened exclusively by a program, or by ZFS" for disk in held]
-        found += opened.uses(roots, address, processes or opened.Processes(roots))
+        found += opened.uses(roots, address)
     return list(dict.fromkeys(found)) + interfaces.uses(roots, address, behind)
 
 

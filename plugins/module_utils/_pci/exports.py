@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .blocks import BlockDevice
@@ -40,12 +40,16 @@ def _nvmet(roots: Roots, named: set[str]) -> list[str]:
 
 
 def _loops(roots: Roots, named: set[str]) -> list[str]:
-    found = []
+    behind = roots.once("loops", lambda: list(_behind_loops(roots)))
+    return [f"{disk} is behind {name}" for name, disk in behind if disk in named]
+
+
+def _behind_loops(roots: Roots) -> Iterator[tuple[str, str]]:
+    """Loop devices, each with the kernel's name of what it reads."""
     for name in names(roots.sys / "block"):
-        behind = _named(text(roots.sys / "block" / name / "loop/backing_file"))
-        if behind in named:
-            found.append(f"{behind} is behind {name}")
-    return found
+        path = text(roots.sys / "block" / name / "loop/backing_file")
+        if path:
+            yield name, _named(path)
 
 
 def _btrfs(roots: Roots, named: set[str]) -> list[str]:

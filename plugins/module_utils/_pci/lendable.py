@@ -9,10 +9,9 @@ from collections.abc import Collection
 from . import busy
 from .identifiers import CANONICAL
 from .ntb import window_bars
-from .opened import Processes
 from .scan import Function
 from .sizes import words
-from .sysfs import Roots, names, real, text
+from .sysfs import Roots, names, text
 
 _OWN_DRIVER = "ntb_lend"
 
@@ -41,11 +40,11 @@ def reasons(roots: Roots, function: Function, ntbs: Collection[str] = (), borrow
     return found
 
 
-def now(roots: Roots, function: Function, probe: bool, processes: Processes | None = None) -> list[str]:
+def now(roots: Roots, function: Function, probe: bool) -> list[str]:
     """Why the function is in use just now, in words; nothing uses one that is bound to ntb_lend. See busy.reasons."""
     if function.hangs:
         return ["a driver or a reset of it does not end; see the kernel log"]
-    return [] if function.driver == _OWN_DRIVER else busy.reasons(roots, function.address, probe, processes)
+    return [] if function.driver == _OWN_DRIVER else busy.reasons(roots, function.address, probe)
 
 
 def is_bridge(function: Function) -> bool:
@@ -56,7 +55,7 @@ def is_bridge(function: Function) -> bool:
 
 def is_borrowed(roots: Roots, address: str) -> bool:
     """Whether it is a peer's: those hang below an NTB function. VMD's, say, are in domains without firmware as well."""
-    above = [part for part in real(roots.device(address)).split("/")[:-1] if CANONICAL.fullmatch(part)]
+    above = [part for part in roots.home(address).split("/")[:-1] if CANONICAL.fullmatch(part)]
     return any(_is_bridge_at(roots, part) for part in above)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from .blocks import disks
-from .sysfs import Roots, lines, link_name, members, real, text
+from .sysfs import Roots, lines, link_name, members, text
 
 # As sysfs has it: PCI Code and ID Assignment, base class 01h.
 _STORAGE = "0x01"
@@ -56,7 +56,7 @@ class _Node(NamedTuple):
 
 def _made(roots: Roots, address: str) -> Iterator[_Node]:
     """The device nodes below a function in sysfs."""
-    for directory, subdirectories, files in os.walk(real(roots.device(address))):
+    for directory, subdirectories, files in os.walk(roots.home(address)):
         subdirectories[:] = [name for name in subdirectories if name not in _NO_DEVICES]
         if "dev" not in files or "uevent" not in files:
             continue

@@ -9,40 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from .blocks import BlockDevice, mounts
 from .nodes import character_numbers, vfio_group
-from .sysfs import Roots, lines, link_name, names, real, text
+from .sysfs import Roots, lines, link_name, names, text
 
 # NVIDIA's driver makes its nodes by itself: character devices of this number, one for each GPU.
 _NVIDIA_MAJOR = 195
 
 
-class Processes:
-    """All processes, looked at when they are first asked for; to be used at once, for as many functions as there are."""
-
-    def __init__(self, roots: Roots) -> None:
-        self._roots = roots
-
-    @functools.cached_property
-    def files(self) -> list[tuple[str, str, int]]:
-        """(process, path, device number or 0) of open device nodes and files of sysfs."""
-        return list(_files(self._roots))
-
-
-def uses(roots: Roots, address: str, processes: Processes) -> list[str]:
+def uses(roots: Roots, address: str) -> list[str]:
     """Who has a character device of the function, its registers or its VFIO group open, in words.
 
     Block devices are not looked at: who means to keep them opens them exclusively, and udev looks into each.
     """
     numbers = character_numbers(roots, address) | _nvidia(roots, address)
-    registers = f"{real(roots.device(address))}/resource"
+    registers = f"{roots.home(address)}/resource"
     found = _vfio(roots, address)
-    for process, path, number in processes.files:
+    for process, path, number in roots.once("open files", lambda: list(_files(roots))):
         if number in numbers:
             found.append(f"{path} is open in {_called(roots, process)}")
         elif path.startswith(registers):
@@ -54,16 +41,21 @@ def mounted_elsewhere(roots: Roots, devices: Sequence[BlockDevice]) -> list[str]
     """Where the devices are mounted in other mount namespaces than this one, in words."""
     if not devices:
         return []
-    found = []
+    return [
+        f"{device.name} is mounted at {point} in the mount namespace of {_called(roots, process)}"
+        for process in roots.once("namespaces", lambda: list(_elsewhere(roots)))
+        for point, device in mounts(roots, devices, process)
+    ]
+
+
+def _elsewhere(roots: Roots) -> Iterator[str]:
+    """A process of each mount namespace but this one."""
     seen = {_namespace(roots, "self")}
     for process in _processes(roots):
         namespace = _namespace(roots, process)
-        if namespace is None or namespace in seen:
-            continue
-        seen.add(namespace)
-        for point, device in mounts(roots, devices, process):
-            found.append(f"{device.name} is mounted at {point} in the mount namespace of {_called(roots, process)}")
-    return found
+        if namespace is not None and namespace not in seen:
+            seen.add(namespace)
+            yield process
 
 
 def _processes(roots: Roots) -> Iterable[str]:
@@ -79,6 +71,7 @@ def _called(roots: Roots, process: str) -> str:
 
 
 def _files(roots: Roots) -> Iterator[tuple[str, str, int]]:
+    """(process, path, device number or 0) of open device nodes and files of sysfs."""
     places = (f"{roots.dev}/", f"{roots.sys}/")
     for process in _processes(roots):
         directory = f"{roots.proc}/{process}/fd"

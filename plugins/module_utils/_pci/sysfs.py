@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,14 @@ class Roots:
     def device(self, address: str) -> Path:
         """The directory (a symbolic link) of a PCI function."""
         return self.sys / "bus/pci/devices" / address
+
+    def home(self, address: str) -> str:
+        """The directory of a PCI function itself, in the tree of devices; that of `device` where it has vanished."""
+        return self.once(("home", address), lambda: real(self.device(address)))
+
+    def once(self, what: Hashable, find: Callable[[], T]) -> T:
+        """What `find` finds of all functions together, by the name `what`. A Glance need not look each time."""
+        return find()
 
 
 def _read(path: Path | str) -> str:
@@ -73,7 +84,7 @@ def members(roots: Roots, group: str, address: str, behind: bool = False) -> lis
 
     What belongs to a function behind it does only if `behind`: a root port has neither a drive nor a serial number.
     """
-    above = _above(roots, group)
+    above = roots.once(("members", group), lambda: list(_above(roots, group)))
     return [name for name, path in above if (address in path if behind else path[-1] == address)]
 
 

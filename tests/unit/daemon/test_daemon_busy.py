@@ -10,6 +10,7 @@ import os
 import pytest
 
 from device_lending.pci import busy, opened
+from device_lending.pci.glance import Glance
 
 NVME, GPU, CARD = "0000:03:00.0", "0000:05:00.0", "0000:06:00.0"
 
@@ -135,9 +136,9 @@ def test_many_functions_are_judged_by_one_look_at_the_processes(drive, monkeypat
     listed = []
     names = opened.names
     monkeypatch.setattr(opened, "names", lambda path: listed.append(str(path)) or names(path))
-    processes = opened.Processes(drive.roots)
+    roots = Glance.at(drive.roots)
     for address in (NVME, other):
-        assert busy.reasons(drive.roots, address, True, processes) == ["its registers are open in process 12 (tool)"]
+        assert busy.reasons(roots, address) == ["its registers are open in process 12 (tool)"]
     assert listed.count(f"{drive.roots.proc}/12/fd") == 1
 
 
