@@ -47,7 +47,7 @@ bench-grants: setup ## Measure how many grants ownerd takes in a second, divided
 bench-converge: setup ## Measure what a run of site.yml takes here that changes nothing on 200 hosts (HOSTS=n; some minutes)
 	@. tools/lib.sh && use_tools && exec python -m bench.converge $(if $(HOSTS),--hosts $(HOSTS))
 
-bench-instructions: setup ## Count the instructions of an access to a borrowed device, divided by a local one's (ROUNDS=n; ONLY='no IOMMU'; WRITE=1: put them into the docs; twenty minutes)
+bench-instructions: setup ## Count the instructions of an access to a borrowed device, divided by a local one's (ROUNDS=n; ONLY='no IOMMU'; WRITE=1: put them into the docs; 35 minutes)
 	@. tools/lib.sh && use_tools && LAB_STATE=$${LAB_STATE:-$(CURDIR)/.build/bench/counted} \
 	  python -m bench.instructions $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)') $(if $(KEEP),--keep) $(if $(WRITE),--write)
 
