@@ -123,7 +123,7 @@ def test_exit_codes(pair, capsys, tmp_path):
     assert code == 4 and "offered are: scratch" in err
     assert devlend(capsys, owner, "recall", "nothing")[0] == 4
     owner.tree.mount("259:0", "/mnt/y")
-    code, _out, err = devlend(capsys, borrower, "borrow", "scratch", "--wait", "0.5")
+    code, _out, err = devlend(capsys, borrower, "borrow", "scratch", "--wait", "3")
     assert code == 5 and "/mnt/y" in err
     assert devlend(capsys, borrower, "borrow", "scratch", "--owner", "node-z")[0] == 1
     code = cli.main(["list", "--run-dir", str(tmp_path / "none")])

@@ -61,7 +61,7 @@ def test_a_device_that_can_never_be_lent(pair, capsys):
 def test_a_device_in_use_is_waited_for(pair, capsys):
     owner, borrower = pair
     owner.tree.mount("259:0", "/mnt/y")
-    code, _out, err = devlend(capsys, borrower, "borrow", "scratch", "--wait", "0.5")
+    code, _out, err = devlend(capsys, borrower, "borrow", "scratch", "--wait", "3")
     assert code == 5 and "/mnt/y" in err
 
 
