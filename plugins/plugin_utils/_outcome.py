@@ -61,7 +61,8 @@ def faults(
 def verdict(
     host: str, plan: Plan, fabric: t.Mapping[str, t.Any], reasons: Reasons, refused: Reasons, ignored: Reasons
 ) -> dict[str, t.Any]:
-    """Return what is not as declared on a host after a run: ``{"failed", "held", "ignored": reasons, "attached": [names]}``.
+    """Return what is not as declared on a host after a run: ``{"failed", "held", "ignored": reasons, "attached": [names],
+    "driverless": reasons}``. The last is attached, and nobody can use it.
 
     fabric: what fabric_info gives; reasons: what was found before; refused: what a daemon has said of leases during the run;
     ignored: what was left out of it, as device_lending_on_conflict has it.
@@ -78,12 +79,15 @@ def verdict(
         elif found["state"] == "held":
             held[name] = found.get("message") or "on hold"
     attached = []
+    driverless: Reasons = {}
     here = {(found["name"], found["owner"]): found for found in fabric["attachments"]}
     for wanted in plan["borrows"]:
         name = wanted["name"]
         found = here.get((name, wanted["owner"]), {})
         if found.get("state") == "attached":
             attached.append(name)
+            if not found.get("driver"):
+                driverless[name] = "%s: %s" % (host, found.get("message") or "no driver took the device")
             continue
         state = found.get("message") or found.get("state", "not borrowed")
         failed[name] = reasons.get(name) or refused.get(name) or "%s: %s" % (host, state)
@@ -92,7 +96,7 @@ def verdict(
             failed.setdefault(name, reasons.get(name) or "%s: %s" % (host, reason))
     left_out = {name: why for name, why in ignored.items() if name not in attached}
     failed = {name: why for name, why in failed.items() if name not in left_out}
-    return {"failed": failed, "held": held, "ignored": left_out, "attached": attached}
+    return {"failed": failed, "held": held, "ignored": left_out, "attached": attached, "driverless": driverless}
 
 
 def report(hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
@@ -100,13 +104,14 @@ def report(hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
 
     hosts: for each host of the run its ``plan``, the ``verdict`` or None, and why it was ``stopped`` or None. The report is
     ``{"state": "converged" or "degraded", "hosts": {name: reason}, "leases": {name: {"owner", "borrower", "reason"}},
-    "held": the same, "ignored": the same, "lines": [text]}``.
+    "held": the same, "ignored": the same, "driverless": the same, "lines": [text]}``.
     """
     known = _leases({host: seen["plan"] for host, seen in hosts.items()})
     down = {host: _without(host, seen["stopped"]) for host, seen in hosts.items() if seen["stopped"]}
     verdicts = {host: seen["verdict"] for host, seen in hosts.items() if seen["verdict"] and host not in down}
     held = {name: why for seen in verdicts.values() for name, why in seen["held"].items()}
     ignored = {name: why for seen in verdicts.values() for name, why in seen["ignored"].items()}
+    driverless = {name: why for seen in verdicts.values() for name, why in seen["driverless"].items()}
     attached = {name for seen in verdicts.values() for name in seen["attached"]}
     failed: Reasons = {}
     for host in sorted(verdicts):
@@ -119,13 +124,15 @@ def report(hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     told = {name: _told(known, name, why) for name, why in sorted(failed.items()) if name not in {**held, **ignored}}
     on_hold = {name: _told(known, name, why) for name, why in sorted(held.items())}
     left_out = {name: _told(known, name, why) for name, why in sorted(ignored.items())}
+    unused = {name: _told(known, name, why) for name, why in sorted(driverless.items()) if name not in told}
     return {
         "state": "degraded" if down or told else "converged",
         "hosts": dict(sorted(down.items())),
         "leases": told,
         "held": on_hold,
         "ignored": left_out,
-        "lines": _lines(len(hosts), len(known), down, told, {"on hold": on_hold, "left out": left_out}),
+        "driverless": unused,
+        "lines": _lines(len(hosts), len(known), down, told, {"on hold": on_hold, "left out": left_out, "no driver": unused}),
     }
 
 
@@ -155,7 +162,7 @@ def _lines(
     told: t.Mapping[str, t.Any],
     meant: t.Mapping[str, t.Mapping[str, t.Any]],
 ) -> list[str]:
-    """In words; meant: by what is said of them, leases that are not as declared because somebody wants that."""
+    """In words; meant: by what is said of them, leases that are as somebody wants them, if not as one might expect."""
     lines = []
     if down or told:
         lines.append("degraded: %d of %d hosts and %d of %d leases" % (len(down), hosts, len(told), leases))

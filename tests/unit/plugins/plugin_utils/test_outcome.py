@@ -18,6 +18,7 @@ ATTACHMENT = {
     **BORROWED,
     "state": "attached",
     "message": "",
+    "driver": "nvme",
     "grace": None,
     "on_loss": "detach",
     "attach_again": "always",
@@ -51,14 +52,20 @@ def test_a_lease_in_a_conflict_is_left_as_it_is_on_both_sides_and_fails_nowhere(
     found = faults(PLAN, [finding("conflict", "lent", message="as own")], {}, {}, {"got": "as theirs", "other": "x"})
     assert found["ignored"] == found["left"] == {"lent": "as own", "got": "as theirs"}
     said = judged([], [], reasons=found["left"], refused={"lent": "left as it is"}, ignored=found["ignored"])
-    assert said == {"failed": {}, "held": {}, "ignored": found["ignored"], "attached": []}
+    assert said == {"failed": {}, "held": {}, "ignored": found["ignored"], "attached": [], "driverless": {}}
     # What could not be, and what was attached after all, is none of these.
     assert faults(PLAN, [finding("lease", "lent", message="ill")], {}, {}, {"lent": "as own"})["left"] == {"lent": "ill"}
     assert judged(ignored={"got": "as theirs"})["ignored"] == {}
 
 
 def test_all_is_as_declared():
-    assert judged() == {"failed": {}, "held": {}, "ignored": {}, "attached": ["got"]}
+    assert judged() == {"failed": {}, "held": {}, "ignored": {}, "attached": ["got"], "driverless": {}}
+
+
+def test_what_is_attached_without_a_driver_is_named_and_no_failure():
+    found = judged(attachments=[{**ATTACHMENT, "driver": None, "message": "no driver took it"}])
+    assert (found["failed"], found["attached"]) == ({}, ["got"])
+    assert found["driverless"] == {"got": "node-a: no driver took it"}
 
 
 @pytest.mark.parametrize(
@@ -107,9 +114,10 @@ def test_what_a_person_holds_does_not_fail_on_its_owner():
     assert (found["failed"], found["held"]) == ({}, {"lent": "put on hold"})
 
 
-def seen(plan=None, failed=None, held=None, ignored=None, attached=(), stopped=None):
+def seen(plan=None, failed=None, held=None, ignored=None, attached=(), stopped=None, driverless=None):
     """What the end of a run knows of a host."""
     found = {"failed": failed or {}, "held": held or {}, "ignored": ignored or {}, "attached": list(attached)}
+    found["driverless"] = driverless or {}
     return {"plan": plan or {"grants": [], "borrows": []}, "verdict": None if stopped else found, "stopped": stopped}
 
 
@@ -119,7 +127,19 @@ BORROWER = {"grants": [], "borrows": [{"name": "x", "owner": "node-a"}]}
 
 def test_a_fabric_that_is_as_declared_is_told_in_no_words():
     told = report({"node-a": seen(OWNER), "node-b": seen(BORROWER, attached=["x"])})
-    assert told == {"state": "converged", "hosts": {}, "leases": {}, "held": {}, "ignored": {}, "lines": []}
+    nothing = {key: {} for key in ("hosts", "leases", "held", "ignored", "driverless")}
+    assert told == {"state": "converged", **nothing, "lines": []}
+
+
+def test_a_device_without_a_driver_is_told_where_all_is_as_declared():
+    borrower = seen(BORROWER, attached=["x"], driverless={"x": "node-b: none took it"})
+    told = report({"node-a": seen(OWNER), "node-b": borrower})
+    assert told["state"] == "converged"
+    assert told["driverless"] == {"x": {"owner": "node-a", "borrower": "node-b", "reason": "node-b: none took it"}}
+    assert told["lines"] == ["no driver: lease x (node-a to node-b): node-b: none took it"]
+    # What fails as well is told once.
+    told = report({"node-a": seen(OWNER, {"x": "changed"}), "node-b": borrower})
+    assert (list(told["leases"]), told["driverless"]) == (["x"], {})
 
 
 def test_a_lease_is_told_once_and_between_whom_it_is():
