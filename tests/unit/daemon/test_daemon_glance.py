@@ -53,8 +53,12 @@ def test_a_second_counts_from_when_it_was_begun_to_look(tmp_path, clock):
 
 def test_what_cannot_be_found_is_looked_for_again(tmp_path):
     roots = Glance.at(Roots(tmp_path))
+
+    def gone():
+        raise OSError("gone")
+
     with pytest.raises(OSError, match="gone"):
-        roots.once("what", lambda: (_ for _ in ()).throw(OSError("gone")))
+        roots.once("what", gone)
     assert roots.once("what", lambda: "there") == "there"
 
 
