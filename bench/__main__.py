@@ -20,7 +20,21 @@ from lab.progress import Progress
 from tools.demo.__main__ import playbook
 from tools.demo.hosts import STATE, DemoError
 
-from . import attach, bridge, conditions, drives, modules, network, pages, report, rounds, surroundings, wire
+from . import (
+    attach,
+    bridge,
+    conditions,
+    crossing,
+    drives,
+    modules,
+    network,
+    pages,
+    rdma,
+    report,
+    rounds,
+    surroundings,
+    wire,
+)
 from .drives import Drive
 from .hosts import BenchError, Host
 from .jobs import ALONE, JOBS, MESSAGE_JOBS
@@ -88,14 +102,15 @@ class Bench:
 
     def targets(self) -> None:
         """Find the drives."""
-        self.say("the drives: local, borrowed, over NVMe/TCP, and one whose DMA goes into a window")
+        self.say("the drives: local, borrowed, over NVMe/TCP and NVMe/RDMA, and one whose DMA goes into a window")
         address = self._wire()
         local = drives.by_serial(self.owner, "BENCH-LOCAL")
-        drives.export_over_tcp(self.owner, local, address)
+        drives.export(self.owner, local, address, "tcp")
         self.fast = {
             "local": Drive(self.owner, local),
             "borrowed": Drive(self.borrower, drives.by_serial(self.borrower, "BENCH-FAST")),
-            "tcp": Drive(self.borrower, drives.connect_over_tcp(self.borrower, address)),
+            "tcp": Drive(self.borrower, drives.connect(self.borrower, address, "tcp")),
+            **self._rdma(local, address),
             "bridge": Drive(self.owner, bridge.redirect(self.owner, self.borrower, "BENCH-BRIDGE", NTB)),
         }
         self.message = {
@@ -115,6 +130,16 @@ class Bench:
         self.run["wire"] = f"taps with virtio's headers, MTU {wire.MTU}"
         return address
 
+    def _rdma(self, local: str, address: str) -> dict[str, Drive]:
+        """The local drive over NVMe/RDMA, with RDMA in software over the same wire; nothing where that cannot be had."""
+        try:
+            rdma.start(self.instance, (self.owner, self.borrower), address)
+            drives.export(self.owner, local, address, "rdma")
+            return {"rdma": Drive(self.borrower, drives.connect(self.borrower, address, "rdma"))}
+        except (BenchError, LabError) as error:
+            self.say(f"NVMe/RDMA is left out: {error}")
+            return {}
+
     def _iommu(self) -> dict[str, str]:
         found = {}
         roles = {"owner": self.owner, "borrower": self.borrower, "borrower_message": self.third}
@@ -125,7 +150,7 @@ class Bench:
 
     def measure(self) -> None:
         """All rounds."""
-        number, seconds = (2, 0.8) if self.quick else (5, 1.5)
+        number, seconds = (2, 0.8) if self.quick else (5, 1.3)
         self.run["fast"] = rounds.run(
             self.fast, JOBS, seconds, number, {OWNER: self.owner, BORROWER: self.borrower}, self.besides_fast, self.say
         )
@@ -133,6 +158,12 @@ class Bench:
         self.run["per_io"] = {}
         for job in JOBS:
             self.run["per_io"][job.name] = bridge.per_io(self.instance, "fast", self.owner, self.fast["borrowed"], job)
+        self.say("whose processor time an access to it takes")
+        parts = crossing.Parts(self.instance, self.owner, self.borrower)
+        self.run["crossing"] = [
+            {job.name: crossing.once(parts, self.fast["borrowed"], job, seconds) for job in ALONE}
+            for _round in range(min(number, 3))
+        ]
         self.say("message windows, which are slow")
         self.run["message"] = rounds.run(
             self.message,

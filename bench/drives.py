@@ -11,7 +11,8 @@ from .hosts import BenchError, Host
 from .jobs import Job, Result, job_file, results
 
 SIZE = 512 << 20
-TCP_PORT = 4420
+# How a drive goes over the network, and the port at which the owner offers it.
+PORTS = {"tcp": 4420, "rdma": 4421}
 SUBSYSTEM = "nqn.2026-01.test:bench"
 TARGET = "/sys/kernel/config/nvmet"
 
@@ -61,28 +62,31 @@ def clock_offset(host: Host) -> float:
     return best[1]
 
 
-def export_over_tcp(owner: Host, device: str, address: str) -> None:
-    """Let the owner's kernel offer a drive over NVMe/TCP."""
-    subsystem, port = f"{TARGET}/subsystems/{SUBSYSTEM}", f"{TARGET}/ports/1"
+def export(owner: Host, device: str, address: str, transport: str) -> None:
+    """Let the owner's kernel offer a drive over NVMe/TCP or NVMe/RDMA. Raises BenchError."""
+    # Over each a subsystem of its own: over two, the borrower would take them for paths to one drive.
+    name, number = f"{SUBSYSTEM}-{transport}", PORTS[transport]
+    subsystem, port = f"{TARGET}/subsystems/{name}", f"{TARGET}/ports/{number}"
     owner.run(
-        "set -e; modprobe nvmet; modprobe nvmet-tcp; "
+        f"set -e; modprobe nvmet; modprobe nvmet-{transport}; "
         "mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config; "
         f"mkdir {subsystem}; echo 1 > {subsystem}/attr_allow_any_host; mkdir {subsystem}/namespaces/1; "
         f"echo {device} > {subsystem}/namespaces/1/device_path; echo 1 > {subsystem}/namespaces/1/enable; "
-        f"mkdir {port}; echo {address} > {port}/addr_traddr; echo tcp > {port}/addr_trtype; "
-        f"echo {TCP_PORT} > {port}/addr_trsvcid; echo ipv4 > {port}/addr_adrfam; "
-        f"ln -s {subsystem} {port}/subsystems/{SUBSYSTEM}"
+        f"mkdir {port}; echo {address} > {port}/addr_traddr; echo {transport} > {port}/addr_trtype; "
+        f"echo {number} > {port}/addr_trsvcid; echo ipv4 > {port}/addr_adrfam; "
+        f"ln -s {subsystem} {port}/subsystems/{name}"
     )
 
 
-def connect_over_tcp(borrower: Host, address: str) -> str:
-    """Let the borrower's kernel use it; returns the block device."""
+def connect(borrower: Host, address: str, transport: str) -> str:
+    """Let the borrower's kernel use it; returns the block device. Raises BenchError."""
     before = set(borrower.lines("ls /sys/block"))
-    borrower.run(f"modprobe nvme-tcp; nvme connect -t tcp -a {address} -s {TCP_PORT} -n {SUBSYSTEM}")
+    where = f"-t {transport} -a {address} -s {PORTS[transport]} -n {SUBSYSTEM}-{transport}"
+    borrower.run(f"modprobe nvme-{transport}; nvme connect {where}")
     for _try in range(50):
         # With multipathing, nvmeXcYnZ are its paths, which have no device node.
         new = [name for name in set(borrower.lines("ls /sys/block")) - before if "c" not in name]
         if new:
             return f"/dev/{new[0]}"
         time.sleep(0.2)
-    raise BenchError(f"{borrower.name}: no block device came over NVMe/TCP")
+    raise BenchError(f"{borrower.name}: no block device came over NVMe/{transport.upper()}")

@@ -11,6 +11,8 @@ from typing import Any
 from .jobs import ALONE, JOBS, MESSAGE_JOBS, Job
 from .statistics import Spread, ratio, spread, verdict
 
+# Ways over a network, by the drive that goes it.
+PEERS = {"tcp": "NVMe/TCP", "rdma": "NVMe/RDMA"}
 # Pages that are mapped at once.
 LISTS = (1, 32, 256)
 BEGIN = "<!-- begin: figures of make bench ({name}) -->"
@@ -77,11 +79,11 @@ def _compare(
 ) -> list[Row]:
     rows = []
     for job in jobs:
-        if job.sequential and above != "tcp":
+        if job.sequential and above not in PEERS:
             key, what = "octets_per_second", "bandwidth"
             aim = _least(faster) if faster else None
         else:
-            key, what, aim = "us_per_io", "time of an access", _least(5) if above == "tcp" else None
+            key, what, aim = "us_per_io", "time of an access", _least(5) if above in PEERS else None
         value = ratio(series(rounds, above, job, key), series(rounds, below, job, key))
         rows.append(
             _row(group, f"{job.title}: {what}", value, aim=aim, short=short and (job.depth != 32 or above == "tcp"))
@@ -115,13 +117,18 @@ def bridge_us(run: dict[str, Any], job: Job) -> list[float]:
     return answer
 
 
+def _peers(run: dict[str, Any]) -> dict[str, str]:
+    """Those of PEERS that were measured."""
+    return {target: name for target, name in PEERS.items() if target in run["fast"][0]["fio"]}
+
+
 def _absolute(run: dict[str, Any]) -> list[Row]:
     """What the ratios are of. fio's mean of an access in each round, and what 99 of 100 stay below."""
     group, rows, rounds = "In figures of their own, fast windows", [], run["fast"]
     for job in JOBS:
-        for target, name in (("local", "local"), ("borrowed", "borrowed"), ("tcp", "NVMe/TCP")):
+        for target, name in {"local": "local", "borrowed": "borrowed", **_peers(run)}.items():
             title = f"{job.title}: {name}"
-            short = job.depth == 1 and target != "tcp"
+            short = job.depth == 1 and target not in PEERS
             rows.append(_row(group, title, spread(series(rounds, target, job, "latency_us")), "µs", short=short))
             rows.append(_row(group, f"{title}, 99 %", spread(series(rounds, target, job, "p99_us")), "µs", short=short))
             if job.sequential:
@@ -173,8 +180,11 @@ def _cpu(run: dict[str, Any]) -> list[Row]:
             ("local", owner, "local", None),
             ("borrowed", borrower, "borrowed, borrower", None),
             ("borrowed", owner, "borrowed, owner", None),
-            ("tcp", borrower, "NVMe/TCP, borrower", None),
-            ("tcp", owner, "NVMe/TCP, owner", None),
+            *(
+                (target, host, f"{name}, {role}", None)
+                for target, name in _peers(run).items()
+                for host, role in ((borrower, "borrower"), (owner, "owner"))
+            ),
         ):
             values = [entry["fio"][target][job.name]["cpu_us_per_io"][host] for entry in run["fast"]]
             rows.append(_row(group, f"{job.title}: {title}", spread(values), "µs", aim))
@@ -205,6 +215,16 @@ def _bridge(run: dict[str, Any]) -> list[Row]:
             rows.append(_row(group, title, value, aim=_least(0.95), short=True))
         if job.depth == 1:
             rows.append(_row(group, f"{job.title}: the bridge's part", spread(bridge_us(run, job)), "µs"))
+    return rows
+
+
+def _crossing(run: dict[str, Any]) -> list[Row]:
+    """Whose processor time an access takes in the lab; what is left of its time are processes that wait for their turn."""
+    group, rows = "Where an access to the borrowed drive goes, fast windows: processor time, above idle", []
+    for job in ALONE:
+        for part in run["crossing"][0][job.name]:
+            values = [entry[job.name][part] for entry in run["crossing"]]
+            rows.append(_row(group, f"{job.title}: {part if part != 'all' else 'its time'}", spread(values), "µs"))
     return rows
 
 
@@ -283,12 +303,17 @@ def rows(run: dict[str, Any]) -> list[Row]:
         *_compare(
             "Borrowed behind an IOMMU ÷ local, message windows", message, "borrowed", "local", MESSAGE_JOBS, short=False
         ),
-        *_compare("NVMe/TCP ÷ borrowed, fast windows", fast, "tcp", "borrowed"),
+        *(
+            row
+            for target, name in _peers(run).items()
+            for row in _compare(f"{name} ÷ borrowed, fast windows", fast, target, "borrowed")
+        ),
         *_absolute(run),
         *_noise(run),
         *_network(run),
         *_two_at_once(run),
         *_cpu(run),
+        *_crossing(run),
         *_paths(run),
         *_attach(run),
         *_bridge(run),

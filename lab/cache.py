@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-KINDS = ("qemu", "image", "saved", "builder", "debug", "index", "keys", "compiled", "firmware", "loader")
+KINDS = ("qemu", "image", "saved", "builder", "debug", "index", "keys", "compiled", "firmware", "loader", "infiniband")
 
 
 def root() -> Path:

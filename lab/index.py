@@ -39,7 +39,14 @@ def offered(text: str, suite: str = "") -> dict[str, list[str]]:
     return found
 
 
-def _apt(state: Path, command: list[str]) -> str:
+def download(codename: str, package: str, version: str, directory: Path) -> Path:
+    """A package of a release that was asked for what it has, put into a directory. Raises LabError."""
+    # apt writes into the directory in which it runs.
+    _apt(cache.root() / "index" / codename, ["apt-get", "download", "-q", f"{package}={version}"], directory)
+    return next(directory.glob(f"{package}_*.deb"))
+
+
+def _apt(state: Path, command: list[str], directory: Path | None = None) -> str:
     empty = state / "empty"
     empty.touch()
     options = {
@@ -66,6 +73,7 @@ def _apt(state: Path, command: list[str]) -> str:
         capture_output=True,
         text=True,
         check=False,
+        cwd=directory,
         env={**os.environ, "LC_ALL": "C"},
     )
     if result.returncode:

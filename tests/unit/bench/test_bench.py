@@ -5,16 +5,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import tarfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from bench import __main__ as bench_main
-from bench import attach, cpu, jobs, network, report, statistics
+from bench import attach, cpu, crossing, jobs, network, rdma, report, statistics
 from bench.instructions import __main__ as instructions_main
 from bench.jobs import ALONE, JOBS
 from bench.statistics import Spread
+from lab.kernels import SERIES, Kernel
 
 FIO = {
     "jobname": "rand-read-1",
@@ -157,6 +163,7 @@ def a_run() -> dict:
             {"local": {"echo_us": 100, "packets_per_second": 900}, "borrowed": {"echo_us": 300, "packets_per_second": 300}}
         ],
         "second": [{"alone": {job.name: 100.0 for job in ALONE}, "both": {job.name: 150.0 for job in ALONE}}],
+        "crossing": [{job.name: {"all": 800.0, "the emulated bridge": 300.0} for job in ALONE}],
         "doorbell": {"fast": [100.0], "message": [80.0]},
         "attach": [{key: 0.1 for key, *_rest in report.ATTACH}],
         "conditions": {
@@ -242,6 +249,91 @@ def test_ratios_and_aims_of_the_table():
     for kind, relative, reached in (("fast", 0.95, True), ("message", 1.1875, True)):
         row = the_row(run, "Configuration", f"one alone ÷ doorbell's round trip, {kind}")
         assert (row.value.median, row.reached) == (pytest.approx(relative), reached)
+
+
+def test_the_processor_time_of_a_process_is_all_that_its_threads_have_had():
+    before = time.process_time_ns()
+    thread = threading.Thread(target=lambda: sum(range(300000)))
+    thread.start()
+    thread.join()
+    assert before < crossing.process_ns(os.getpid()) <= time.process_time_ns()
+
+
+def test_an_access_is_given_the_processor_time_that_is_more_than_idle(monkeypatch):
+    now, runs = [0.0], threading.Event()
+    used = {"emulator": 0.0, "guest": 0.0}
+
+    def sleep(seconds):
+        if seconds == crossing.BEFORE:
+            assert runs.wait(20)
+        now[0] += seconds
+        for name, idle, busy in (("emulator", 0.1, 0.6), ("guest", 0.0, 0.25)):
+            used[name] += seconds * (busy if runs.is_set() else idle)
+
+    class Parts:
+        def used(self):
+            return {name: round(value * 1e9) for name, value in used.items()}
+
+    def run(drive, wanted, seconds):
+        assert (drive, wanted, seconds) == ("drive", (JOBS[0],), crossing.BEFORE + 2.0 + crossing.AFTER)
+        runs.set()
+        return {JOBS[0].name: jobs.Result(10, 800.0, 0.0, 0.0, 0.0, 0.0, 0.0)}
+
+    monkeypatch.setattr(crossing.time, "sleep", sleep)
+    monkeypatch.setattr(crossing.time, "monotonic_ns", lambda: round(now[0] * 1e9))
+    monkeypatch.setattr(crossing.drives, "run", run)
+    found = crossing.once(Parts(), "drive", JOBS[0], 2.0)
+    assert found == pytest.approx({"all": 800.0, "emulator": 400.0, "guest": 200.0})
+
+
+def test_where_an_access_goes_is_in_the_table():
+    run = a_run()
+    rows = [row for row in report.rows(run) if row.group.startswith("Where an access")]
+    parts = ("its time", "the emulated bridge")
+    assert [row.title for row in rows] == [f"{job.title}: {part}" for job in ALONE for part in parts]
+    assert [row.value.median for row in rows] == [800, 300] * len(ALONE)
+
+
+def test_a_second_peer_has_rows_where_it_was_measured():
+    run = a_run()
+    assert not any("RDMA" in f"{row.group} {row.title}" for row in report.rows(run))
+    for turn in run["fast"]:
+        turn["fio"]["rdma"] = entry(800)
+    row = the_row(run, "NVMe/RDMA", JOBS[0].title)
+    assert (row.value.median, row.aim, row.reached) == (4.0, "≥ 5", False)
+    rows = [row for row in report.rows(run) if "RDMA" in f"{row.group} {row.title}"]
+    of_each = [sum("NVMe/RDMA" in row.title and row.title.startswith(job.title) for row in rows) for job in JOBS]
+    assert of_each == [5] * len(JOBS)
+    assert "NVMe/TCP" in {row.group.split(" ÷")[0] for row in report.rows(run)}
+
+
+def test_modules_of_the_kernel_that_the_image_lacks_come_from_its_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    home = "usr/lib/modules/6.12.1-amd64/kernel/drivers"
+    there = [f"infiniband/{name}.ko.xz" for name in ("core/ib_core", "sw/rxe/rdma_rxe", "hw/mlx5/mlx5_ib")]
+    for name in there:
+        path = tmp_path / "root" / home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    control = tmp_path / "root/DEBIAN/control"
+    control.parent.mkdir()
+    control.write_text("Package: image\nVersion: 1\nArchitecture: all\nMaintainer: n <n@example.org>\nDescription: d\n")
+    asked = []
+
+    def download(codename, package, version, directory):
+        asked.append((codename, package, version))
+        package = directory / "image_1_all.deb"
+        subprocess.run(["dpkg-deb", "--build", tmp_path / "root", package], check=True, capture_output=True)
+        return package
+
+    monkeypatch.setattr(rdma.index, "download", download)
+    kernel = Kernel(SERIES["6.12"], "6.12.1-amd64", "6.12.1-1")
+    for _turn in range(2):
+        with tarfile.open(rdma.modules(kernel)) as archive:
+            assert sorted(archive.getnames()) == [f"./{home}/{name}" for name in there[:2]]
+            assert archive.extractfile(f"./{home}/{there[0]}").read().decode() == there[0]
+    assert asked == [("trixie", "linux-image-6.12.1-amd64", "6.12.1-1")]
+    assert [path.name for path in (tmp_path / "cache/pcie-device-lending").glob("infiniband-*/*.deb")] == []
 
 
 @pytest.mark.parametrize(
