@@ -38,10 +38,11 @@ class Glance(Roots):
         return cls(roots.sys, roots.proc, roots.dev)
 
     def once(self, what: Hashable, find: Callable[[], T]) -> T:
-        """See Roots.once: what has been found within the last second is not looked for again."""
+        """See Roots.once: what was looked for within the last second is not looked for again, however long that takes."""
+        asked = time.monotonic()
         seen = self._seen.setdefault(what, _Seen())
         with seen.lock:
-            if time.monotonic() - seen.at > _LASTS:
+            if asked - seen.at > _LASTS:
                 began = time.monotonic()
                 seen.what = find()
                 seen.at = began

@@ -51,6 +51,36 @@ def test_a_second_counts_from_when_it_was_begun_to_look(tmp_path, clock):
     assert roots.once("what", slowly) != first
 
 
+def test_who_waits_for_a_look_that_takes_long_takes_what_it_finds(tmp_path, monkeypatch):
+    roots = Glance.at(Roots(tmp_path))
+    looks, asks = threading.Event(), threading.Event()
+    now, looked, found = [100.0], [], []
+
+    def monotonic():
+        told = now[0]
+        if looks.is_set():
+            asks.set()
+        return told
+
+    monkeypatch.setattr(glance.time, "monotonic", monotonic)
+
+    def look():
+        looked.append(1)
+        looks.set()
+        assert asks.wait(20)
+        now[0] += 5.0
+        return "found"
+
+    threads = [threading.Thread(target=lambda: found.append(roots.once("what", look)))]
+    threads[0].start()
+    assert looks.wait(20)
+    threads.append(threading.Thread(target=lambda: found.append(roots.once("what", look))))
+    threads[1].start()
+    for thread in threads:
+        thread.join(20)
+    assert (found, looked) == (["found", "found"], [1])
+
+
 def test_what_cannot_be_found_is_looked_for_again(tmp_path):
     roots = Glance.at(Roots(tmp_path))
 
